@@ -1,0 +1,212 @@
+/* Strings: checked numbers, durations, names, hex, comparing secrets. */
+#include "common/str.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum err str_number(const char *s, size_t n, int64_t *out)
+{
+  int64_t v = 0;
+
+  if (n < 1 || n > 19 || (s[0] == '0' && n > 1))
+    return ERR_SYNTAX;
+  for (size_t i = 0; i < n; i++) {
+    int d = s[i] - '0';
+    if (d < 0 || d > 9 || v > (INT64_MAX - d) / 10)
+      return ERR_SYNTAX;
+    v = v * 10 + d;
+  }
+  *out = v;
+  return ERR_OK;
+}
+
+enum err str_id(const char *s, size_t n, struct id *out)
+{
+  const char *hyphen = memchr(s, '-', n);
+  size_t k;
+
+  if (!hyphen)
+    return ERR_SYNTAX;
+  k = (size_t)(hyphen - s);
+  if (str_number(s, k, &out->inc) || str_number(hyphen + 1, n - k - 1, &out->n))
+    return ERR_SYNTAX;
+  return ERR_OK;
+}
+
+char *str_id_text(struct id id, char out[STR_ID_MAX])
+{
+  snprintf(out, STR_ID_MAX, "%" PRId64 "-%" PRId64, id.inc, id.n);
+  return out;
+}
+
+int str_id_cmp(struct id a, struct id b)
+{
+  if (a.inc != b.inc)
+    return a.inc < b.inc ? -1 : 1;
+  return a.n < b.n ? -1 : a.n > b.n;
+}
+
+enum err str_duration(const char *s, int64_t *ms)
+{
+  static const struct { const char *unit; int64_t ms; } units[] = {
+    { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
+  size_t digits = strspn(s, "0123456789");
+  int64_t v;
+
+  if (str_number(s, digits, &v))
+    return ERR_SYNTAX;
+  if (v == 0 && !s[digits]) {
+    *ms = 0;
+    return ERR_OK;
+  }
+  for (size_t i = 0; i < COUNT(units); i++)
+    if (!strcmp(s + digits, units[i].unit)) {
+      if (v > INT64_MAX / units[i].ms)
+        return ERR_TOOBIG;
+      *ms = v * units[i].ms;
+      return ERR_OK;
+    }
+  return ERR_SYNTAX;
+}
+
+static bool is_alnum(char c)
+{
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool str_is_name(const char *s, size_t n)
+{
+  if (n < 1 || n > 64 || !is_alnum(s[0]))
+    return false;
+  for (size_t i = 1; i < n; i++)
+    if (!is_alnum(s[i]) && s[i] != '.' && s[i] != '_' && s[i] != '-')
+      return false;
+  return true;
+}
+
+bool str_starts(const char *s, const char *prefix)
+{
+  return !strncmp(s, prefix, strlen(prefix));
+}
+
+bool str_eq(const char *a, const char *b)
+{
+  return a && b ? !strcmp(a, b) : a == b;
+}
+
+void str_hex(const void *p, size_t n, char *out)
+{
+  static const char digits[] = "0123456789abcdef";
+  const unsigned char *u = p;
+
+  for (size_t i = 0; i < n; i++) {
+    *out++ = digits[u[i] >> 4];
+    *out++ = digits[u[i] & 15];
+  }
+  *out = 0;
+}
+
+static int hex_digit(char c)
+{
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+enum err str_unhex(const char *s, size_t slen, void *out, size_t n)
+{
+  unsigned char *u = out;
+
+  if (slen != 2 * n)
+    return ERR_SYNTAX;
+  for (size_t i = 0; i < n; i++) {
+    int hi = hex_digit(s[2 * i]), lo = hex_digit(s[2 * i + 1]);
+    if (hi < 0 || lo < 0)
+      return ERR_SYNTAX;
+    u[i] = (unsigned char)(hi << 4 | lo);
+  }
+  return ERR_OK;
+}
+
+bool str_secret_eq(const void *a, const void *b, size_t n)
+{
+  const volatile unsigned char *x = a, *y = b;
+  unsigned char diff = 0;
+
+  for (size_t i = 0; i < n; i++)
+    diff |= x[i] ^ y[i];
+  return diff == 0;
+}
+
+void str_random(void *out, size_t n)
+{
+  unsigned char *p = out;
+
+  while (n) {
+    ssize_t got = getrandom(p, n, 0);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      abort();
+    p += got;
+    n -= (size_t)got;
+  }
+}
+
+/* Backtracks only to the last star of each kind: linear in practice, quadratic at worst. */
+bool str_glob(const char *p, const char *s)
+{
+  const char *star = NULL, *star_s = NULL, *deep = NULL, *deep_s = NULL;
+
+  for (;;) {
+    if (p[0] == '*' && p[1] == '*') {
+      deep = p += 2;
+      deep_s = s;
+      star = NULL;
+    } else if (*p == '*') {
+      star = ++p;
+      star_s = s;
+    } else if (*p && *s && (*p == *s || (*p == '?' && *s != '/'))) {
+      p++, s++;
+    } else if (!*p && !*s) {
+      return true;
+    } else if (star && *star_s && *star_s != '/') {
+      p = star;
+      s = ++star_s;
+    } else if (deep && *deep_s) {
+      p = deep;
+      s = ++deep_s;
+      star = NULL;
+    } else {
+      return false;
+    }
+  }
+}
+
+unsigned str_distance(const char *a, const char *b)
+{
+  unsigned row[64], n = (unsigned)strlen(b);
+
+  if (strlen(a) > 63 || n > 63)
+    return 99;
+  for (unsigned j = 0; j <= n; j++)
+    row[j] = j;
+  for (unsigned i = 1; a[i - 1]; i++) {
+    unsigned diagonal = row[0];
+    row[0] = i;
+    for (unsigned j = 1; j <= n; j++) {
+      unsigned above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
+      if (above + 1 < best)
+        best = above + 1;
+      if (row[j - 1] + 1 < best)
+        best = row[j - 1] + 1;
+      diagonal = above;
+      row[j] = best;
+    }
+  }
+  return row[n];
+}
