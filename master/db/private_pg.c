@@ -1,0 +1,349 @@
+/* The private PostgreSQL's life: started or adopted, watched, started again, left running or stopped.
+
+   new ─▶ down ─▶ starting ─▶ up       down: nothing of ours runs, or what a dead postmaster left behind is being killed.
+           ▲─────────┴─────────┘       Sleeps in down (back-off), starting (until its lock file says ready) and up (look every 250 ms).
+   A postmaster killed while a backend computes leaves that backend, and PostgreSQL refuses to start until it ends: so left-overs are found by their working folder and killed first. */
+#include "master/db/pg_int.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <postgresql/libpq-fe.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/str.h"
+
+static const struct sm_row ppg_rows[PPG_STATES] = {
+  [PPG_NEW] = { "new", SM_TO(PPG_DOWN) | SM_TO(PPG_STARTING) | SM_TO(PPG_STOPPED) },
+  [PPG_DOWN] = { "down", SM_TO(PPG_STARTING) | SM_TO(PPG_STOPPED) },
+  [PPG_STARTING] = { "starting", SM_TO(PPG_UP) | SM_TO(PPG_DOWN) | SM_TO(PPG_STOPPED) },
+  [PPG_UP] = { "up", SM_TO(PPG_DOWN) | SM_TO(PPG_STOPPED) },
+  [PPG_STOPPED] = { "stopped", 0 },
+};
+
+const char *ppg_conninfo(const struct ppg *p) { return p->conninfo; }
+const char *ppg_version(const struct ppg *p) { return p->version ? p->version : ""; }
+const char *ppg_folder(const struct ppg *p) { return p->folder; }
+int ppg_pid(const struct ppg *p) { return p->sm.state == PPG_UP || p->sm.state == PPG_STARTING ? p->pid : 0; }
+
+static void ppg_free(struct ppg *p)
+{
+  if (p->tail.path)
+    pg_tail_free(&p->tail);
+  free(p->user.name);
+  free(p->folder);
+  free(p->data);
+  free(p->bindir);
+  free(p->sock);
+  free(p->conninfo);
+  free(p->version);
+  free(p->why);
+  free(p);
+}
+
+/* requirepeer: a socket that somebody else put there is not talked to. */
+static char *make_conninfo(const struct ppg *p, const char *database)
+{
+  return xasprintf("host=%s port=%d user=" PG_USER " dbname=%s requirepeer='%s' sslmode=disable gssencmode=disable"
+                   " connect_timeout=5", p->sock, PG_PORT, database, p->user.name);
+}
+
+struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops, void *ctx,
+                    struct buf *why)
+{
+  struct ppg *p = xcalloc(1, sizeof *p);
+  char *log;
+
+  if (pg_find_user(&p->user, why) || pg_make_folder(p, state, folder, why) || pg_find_programs(p, why) ||
+      pg_make_cluster(p, state, why) || pg_make_sock(p, why)) {
+    ppg_free(p);
+    return NULL;
+  }
+  log = xasprintf("%s/postgres.log", p->folder);
+  pg_tail_init(&p->tail, log, p->user.uid);
+  free(log);
+  p->conninfo = make_conninfo(p, PG_DATABASE);
+  p->loop = loop;
+  p->ops = *ops;
+  p->ctx = ctx;
+  p->backoff = PG_BACKOFF_MIN_MS;
+  sm_init(&p->sm, "private PostgreSQL", ppg_rows, PPG_STATES, PPG_NEW);
+  uv_timer_init(loop, &p->timer);
+  p->timer.data = p;
+  return p;
+}
+
+/* ---- the machine: one step, which answers in how many ms the next is due ---- */
+
+static void set_why(struct ppg *p, char *why)
+{
+  free(p->why);
+  p->why = why;
+}
+
+/* Its end, if it came, with a word about how. */
+static bool postmaster_ended(struct ppg *p)
+{
+  int status;
+  pid_t got;
+
+  if (p->child) {
+    got = waitpid(p->pid, &status, WNOHANG);
+    if (!got)
+      return false;
+    if (got != p->pid)
+      set_why(p, xasprintf("postmaster %d is gone", (int)p->pid));
+    else if (WIFSIGNALED(status))
+      set_why(p, xasprintf("postmaster %d was killed by signal %d", (int)p->pid, WTERMSIG(status)));
+    else
+      set_why(p, xasprintf("postmaster %d ended with exit code %d", (int)p->pid, WEXITSTATUS(status)));
+    return true;
+  }
+  if (pg_proc_born(p->pid) == p->born)
+    return false;
+  set_why(p, xasprintf("postmaster %d is gone", (int)p->pid));
+  return true;
+}
+
+static void forget_postmaster(struct ppg *p)
+{
+  p->pid = 0;
+  p->child = false;
+  sm_move(&p->sm, PPG_DOWN);
+}
+
+static void spawn(struct ppg *p)
+{
+  char *program = xasprintf("%s/postgres", p->bindir), *port = xasprintf("%d", PG_PORT);
+  char *dirs = xasprintf("unix_socket_directories=%s", p->sock), *lock = xasprintf("%s/postmaster.pid", p->data);
+  const char *argv[] = { program, "-D", p->data, "-p", port, "-c", "listen_addresses=", "-c", dirs,
+    "-c", "unix_socket_permissions=0700", "-c", "logging_collector=off", "-c", "log_destination=stderr", NULL };
+  pid_t pid = pg_spawn(&p->user, argv, p->tail.path, lock); /* a lock file is stale: nothing of it runs */
+
+  if (pid > 0) {
+    p->pid = pid;
+    p->child = true;
+    sm_move(&p->sm, PPG_STARTING);
+  } else {
+    log_error("pg", "can't start a process: %s", strerror(errno));
+  }
+  free(program);
+  free(port);
+  free(dirs);
+  free(lock);
+}
+
+static int64_t step_down(struct ppg *p)
+{
+  int left = pg_left_over(p->data, SIGKILL);
+
+  if (left) {
+    log_warn("pg", "%d processes of a dead postmaster were left, killed", left);
+    return PG_LOOK_MS;
+  }
+  spawn(p);
+  return p->sm.state == PPG_STARTING ? PG_LOOK_MS : p->backoff;
+}
+
+static int64_t step_starting(struct ppg *p)
+{
+  struct pg_lock lock;
+  int64_t wait = p->backoff;
+
+  if (postmaster_ended(p)) {
+    pg_tail_read(&p->tail);
+    log_warn("pg", "did not start: %s", p->why);
+    p->fails++;
+    p->backoff = p->backoff * 2 > PG_BACKOFF_MAX_MS ? PG_BACKOFF_MAX_MS : p->backoff * 2;
+    forget_postmaster(p);
+    return wait;
+  }
+  if (!pg_read_lock(p, &lock) || lock.pid != p->pid || !lock.ready)
+    return PG_LOOK_MS;
+  p->fails = 0;
+  p->backoff = PG_BACKOFF_MIN_MS;
+  sm_move(&p->sm, PPG_UP);
+  return PG_WATCH_MS;
+}
+
+static int64_t step_up(struct ppg *p)
+{
+  if (!postmaster_ended(p))
+    return PG_WATCH_MS;
+  pg_tail_read(&p->tail);
+  log_warn("pg", "%s, starting it again", p->why);
+  forget_postmaster(p);
+  return 0;
+}
+
+static int64_t step(struct ppg *p)
+{
+  pg_tail_read(&p->tail);
+  switch (p->sm.state) {
+  case PPG_DOWN: return step_down(p);
+  case PPG_STARTING: return step_starting(p);
+  case PPG_UP: return step_up(p);
+  default: assert(!"state");
+  }
+  return 0;
+}
+
+static void on_timer(uv_timer_t *t)
+{
+  struct ppg *p = t->data;
+  bool up;
+
+  uv_timer_start(&p->timer, on_timer, (uint64_t)step(p), 0);
+  up = p->sm.state == PPG_UP;
+  if (up == p->told_up)
+    return;
+  p->told_up = up;
+  if (up)
+    p->ops.on_ready(p->ctx);
+  else
+    p->ops.on_lost(p->ctx, p->why);
+}
+
+/* ---- start ---- */
+
+/* A postmaster that runs on our folder already, most likely started by a master before us. */
+static void adopt_or_start(struct ppg *p)
+{
+  struct pg_lock lock;
+
+  if (!pg_read_lock(p, &lock) || !pg_proc_is_postgres(lock.pid, p->data) || !pg_proc_born(lock.pid)) {
+    sm_move(&p->sm, PPG_DOWN);
+    return;
+  }
+  p->pid = lock.pid;
+  p->born = pg_proc_born(lock.pid);
+  if (lock.sock[0] == '/' && strcmp(lock.sock, p->sock)) { /* started in another environment */
+    free(p->sock);
+    free(p->conninfo);
+    p->sock = xstrdup(lock.sock);
+    p->conninfo = make_conninfo(p, PG_DATABASE);
+  }
+  log_info("pg", "taking over the running PostgreSQL, pid %d", (int)p->pid);
+  sm_move(&p->sm, PPG_STARTING);
+}
+
+static bool ask(PGconn *pg, const char *text, char **answer)
+{
+  PGresult *res = PQexec(pg, text);
+  bool ok = PQresultStatus(res) == PGRES_TUPLES_OK || PQresultStatus(res) == PGRES_COMMAND_OK;
+
+  if (ok && answer)
+    *answer = xstrdup(PQntuples(res) ? PQgetvalue(res, 0, 0) : "");
+  PQclear(res);
+  return ok;
+}
+
+/* Connects, makes the database where it is missing, asks for the version. */
+static bool greet(struct ppg *p, struct buf *why)
+{
+  char *conninfo = make_conninfo(p, "postgres"), *there = NULL, *version = NULL;
+  PGconn *pg = PQconnectdb(conninfo);
+  bool ok = PQstatus(pg) == CONNECTION_OK && ask(pg, "set statement_timeout = 20000", NULL) &&
+            ask(pg, "select 1 from pg_database where datname = '" PG_DATABASE "'", &there) &&
+            (*there || ask(pg, "create database " PG_DATABASE, NULL)) && ask(pg, "show server_version", &version);
+
+  if (ok) {
+    free(p->version);
+    p->version = xstrndup(version, strcspn(version, " "));
+  } else {
+    buf_reset(why);
+    buf_addf(why, "PostgreSQL in %s: %.*s", p->folder, (int)strcspn(PQerrorMessage(pg), "\n"), PQerrorMessage(pg));
+  }
+  PQfinish(pg);
+  free(conninfo);
+  free(there);
+  free(version);
+  return ok;
+}
+
+enum err ppg_start(struct ppg *p, struct buf *why)
+{
+  int64_t until = clock_mono_ms() + PG_START_MS, from = clock_mono_ms();
+
+  adopt_or_start(p);
+  while (clock_mono_ms() < until && p->fails < PG_START_FAILS) {
+    int64_t wait = step(p);
+
+    if (p->sm.state == PPG_UP && greet(p, why)) {
+      log_info("pg", "PostgreSQL %s answers, pid %d (%.1f s)", p->version, (int)p->pid,
+               (double)(clock_mono_ms() - from) / 1000);
+      uv_timer_start(&p->timer, on_timer, 0, 0);
+      return ERR_OK;
+    }
+    poll(NULL, 0, (int)wait);
+  }
+  pg_tail_read(&p->tail);
+  if (!why->len)
+    buf_addf(why, "PostgreSQL in %s does not start (%s); its log is %s", p->folder,
+             p->why ? p->why : "no answer", p->tail.path);
+  return p->fails < PG_START_FAILS ? ERR_TIMEOUT : ERR_FAILED;
+}
+
+/* ---- end ---- */
+
+static bool wait_end(struct ppg *p, int64_t ms)
+{
+  int64_t until = clock_mono_ms() + ms;
+
+  while (!postmaster_ended(p)) {
+    if (clock_mono_ms() >= until)
+      return false;
+    poll(NULL, 0, PG_LOOK_MS);
+  }
+  return true;
+}
+
+static void stop(struct ppg *p)
+{
+  int64_t until;
+
+  if (p->sm.state == PPG_NEW)
+    adopt_or_start(p);
+  if (p->pid && !postmaster_ended(p)) {
+    kill(p->pid, SIGINT); /* fast: ends sessions, writes a checkpoint; SIGTERM would wait for clients */
+    if (!wait_end(p, PG_STOP_MS)) {
+      log_warn("pg", "did not stop within %d s, SIGQUIT", PG_STOP_MS / 1000);
+      kill(p->pid, SIGQUIT);
+      if (!wait_end(p, PG_QUIT_MS)) {
+        kill(p->pid, SIGKILL);
+        (void)wait_end(p, PG_QUIT_MS);
+      }
+    }
+  }
+  until = clock_mono_ms() + PG_QUIT_MS;
+  while (pg_left_over(p->data, SIGKILL) && clock_mono_ms() < until)
+    poll(NULL, 0, PG_LOOK_MS);
+  pg_tail_read(&p->tail);
+  rmdir(p->sock); /* it is made again at the next start */
+}
+
+static void on_closed(uv_handle_t *h)
+{
+  struct ppg *p = h->data;
+
+  if (p->done)
+    p->done(p->done_arg);
+  ppg_free(p);
+}
+
+void ppg_close(struct ppg *p, bool stop_it, void (*done)(void *arg), void *arg)
+{
+  if (stop_it)
+    stop(p);
+  p->done = done;
+  p->done_arg = arg;
+  sm_move(&p->sm, PPG_STOPPED);
+  uv_close((uv_handle_t *)&p->timer, on_closed);
+}
