@@ -1,0 +1,76 @@
+/* Remote git operations of the master, in helper processes: one process a request, killed at its deadline, at most N at once. The master itself never speaks to a git server.
+
+   The helper program (drover-git-helper, beside drover-master; `drover-master --git-helper` runs it) reads one request as records on stdin, answers records on stdout, and ends. It keeps a bare mirror
+   of each repository, which is a cache: it may be deleted at any time.
+   Failures: no such repository, refused, silent server (deadline), a mirror that is broken (made anew once), output over the limit. Each with a sentence for people. */
+#ifndef MASTER_CHANGES_GITHELPER_H
+#define MASTER_CHANGES_GITHELPER_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/err.h"
+#include "common/mem.h"
+
+#define GITH_DEADLINE_MS 60000   /* without a sign of life: an answer, or progress of a fetch */
+#define GITH_TOTAL_FACTOR 10     /* deadlines in total, however lively */
+#define GITH_OUTPUT_MAX (16u << 20)
+#define GITH_COMMITS_MAX 200      /* new commits of one branch told one by one; older ones of a larger push are left out and counted */
+#define GITH_FILES_MAX 2000       /* changed files listed for one commit */
+#define GITH_FILE_BYTES_MAX (1u << 20)
+#define GITH_HEADS_MAX 20000      /* branches of one repository */
+
+struct gith_head {
+  char *branch, *revision;
+};
+struct gith_commit {          /* oldest first within a branch */
+  char *branch, *revision, *previous; /* previous: first parent, "" for a root */
+  char *author, *message;     /* "Name <mail>"; valid UTF-8, at most 64 KiB */
+  int64_t author_ms;          /* since 1970 */
+  char **files;               /* paths, valid UTF-8 */
+  int nfiles;
+  bool files_cut;
+};
+struct gith_result {
+  enum err err;               /* ERR_OK; ERR_TIMEOUT, ERR_AWAY: try later, as ERR_NOSPACE; ERR_NOTFOUND, ERR_DENIED, ERR_BADARG, ERR_FAILED, ERR_TOOBIG (a limit above) */
+  char *why;                  /* sentence where err is not ERR_OK */
+  struct gith_head *heads;    /* poll: all branches that match */
+  int nheads;
+  struct gith_commit *commits;/* poll: of branches whose head moved; read: the commit itself */
+  int ncommits;
+  int left_out;               /* commits over the limit */
+  int ignored;                /* branches of the remote whose names are not taken (gith_is_branch) */
+  char *revision;             /* read: full 40 digits of what was read */
+  bool found;                 /* read: the file is there */
+  char *text;                 /* read: its bytes */
+  size_t text_len;
+};
+typedef void gith_cb(const struct gith_result *r, void *arg); /* r is valid during the call */
+
+struct gith;
+/* program: path of the helper; mirrors: folder for the bare mirrors (made where missing); max: helpers at once, the rest wait in order, but polls and reads of one mirror never run at once. */
+struct gith *gith_new(uv_loop_t *loop, const char *program, const char *mirrors, int max) must_check;
+void gith_set_deadline(struct gith *g, int64_t ms); /* tests */
+/* Kills what runs; callbacks are not called any more; done from the loop, then g is freed. */
+void gith_close(struct gith *g, void (*done)(void *arg), void *arg);
+
+struct gith_poll {
+  const char *name;           /* of the mirror: project */
+  const char *url;
+  bool allow_local;           /* file: and plain paths */
+  const char *const *branches;/* globs, none: all */
+  int nbranches;
+  const struct gith_head *known; /* what is known of each branch; a head that is not in it is new: its commits that no known head reaches are told; with no known head at all: only its tip */
+  int nknown;
+};
+/* Lists the remote's branches; fetches only when a head moved. A force push tells the commits that the old head did not reach; a deleted branch is just not in heads. */
+void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg);
+/* Fetches branch unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. */
+void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const char *branch, const char *revision, const char *path, gith_cb *cb, void *arg);
+
+/* Names and addresses that may go to git (faults.md S17 of the design's papers): no option, no "..", no "@{", no control byte … */
+bool gith_is_branch(const char *s);
+bool gith_is_revision(const char *s);      /* 7 to 64 hex digits */
+bool gith_is_url(const char *s, bool allow_local);
+#endif

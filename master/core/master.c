@@ -1,0 +1,481 @@
+/* The master's life: start in order, come up with the database each time it comes up, stop in order.
+
+   Start: configuration, state folder, database (private: made, started or adopted), schema, loop. The API answers from then on; with the first contact to the database come identity (cluster, incarnation,
+   key), workers' port, polling, dispatch. Stop: no new work, links closed with `bye`, what was begun in the database is finished, the private PostgreSQL is stopped. */
+#include "master/core/master_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <openssl/sha.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/str.h"
+#include "master/api/api.h"
+#include "master/changes/githelper.h"
+#include "master/core/conf.h"
+#include "master/core/master.h"
+#include "master/db/db.h"
+#include "master/db/migrate.h"
+#include "master/db/private_pg.h"
+#include "master/dispatch/dispatch.h"
+#include "master/dispatch/pipes.h"
+#include "master/events/events.h"
+#include "master/logs/watch.h"
+#include "master/schedulers/worlds.h"
+#include "master/workers/link.h"
+#include "master/workers/session.h"
+
+enum { DB_WORK = 4, DB_READERS = 3, BEAT_MS = 5000, ROLL_MS = 3600000, STOP_MS = 3000, MIGRATE_RETRY_S = 1 };
+
+struct life {
+  struct master m;
+  uv_signal_t term, intr, hup;
+  uv_timer_t beat, roll, stop;
+  int lock_fd;
+  bool raise, identified, listening;
+  int exit_code;
+};
+
+static void stop_next(struct life *l);
+
+/* ---- with the database ---- */
+
+static void config_hash(const struct conf *c, char hex[65])
+{
+  unsigned char hash[SHA256_DIGEST_LENGTH];
+
+  SHA256((const unsigned char *)c->text, strlen(c->text), hash);
+  str_hex(hash, sizeof hash, hex);
+}
+
+static bool listen_workers(struct life *l)
+{
+  struct master *m = &l->m;
+  struct buf why;
+  bool ok = true;
+
+  buf_init(&why, 1024);
+  if (m->conf->workers_listen && strcmp(m->conf->workers_listen, "none"))
+    ok = !link_listen_tcp(m->links, m->conf->workers_listen, &m->workers_port, &why);
+  if (ok && m->conf->workers_socket)
+    ok = !link_listen_unix(m->links, m->conf->workers_socket, &why);
+  if (!ok)
+    log_error("master", "%s", buf_str(&why));
+  buf_free(&why);
+  return ok;
+}
+
+static void begin_links(struct life *l, const char *key)
+{
+  struct master *m = &l->m;
+  struct buf why;
+
+  buf_init(&why, 1024);
+  if (link_key_pin(key, m->pin) || !(m->links = link_server_new(m->loop, key, &session_link_ops, m, &why))) {
+    log_error("master", "the cluster's worker-link key can't be used: %s", buf_str(&why));
+    l->exit_code = 1;
+    master_stop(m, "no key");
+  } else if (!listen_workers(l)) {
+    l->exit_code = 1;
+    master_stop(m, "can't listen");
+  } else {
+    l->listening = true;
+    log_info("master", "ready version=%s cluster=%s incarnation=%" PRId64 " api=%d workers=%d pin=%.16s", DROVER_VERSION, m->cluster, m->incarnation, m->api_port, m->workers_port, m->pin);
+  }
+  buf_free(&why);
+}
+
+static void identified(struct db_res *res, void *arg)
+{
+  struct life *l = arg;
+  struct master *m = &l->m;
+
+  if (db_err(res)) {
+    if (db_err(res) == ERR_FAILED) {
+      log_error("master", "%s", db_errtext(res));
+      l->exit_code = 1;
+      master_stop(m, "the database refused the master's first words");
+    }
+    return; /* away again: the next on_up asks anew */
+  }
+  if (db_rows(res, 1))
+    log_warn("master", "this database was restored or copied: ids go on under incarnation %" PRId64, db_num(res, 1, 0, 0));
+  free(m->cluster);
+  m->cluster = db_dup(res, 2, 0, 0);
+  m->incarnation = db_num(res, 2, 0, 1);
+  if (!l->identified) {
+    m->config_version = db_num(res, 3, 0, 0);
+    m->id = db_num(res, 4, 0, 0);
+    l->identified = true;
+  }
+  free(m->db_why);
+  m->db_why = NULL;
+  if (!l->listening)
+    begin_links(l, db_str(res, 2, 0, 3));
+  if (m->stopping)
+    return;
+  events_db_up(m->events);
+  sessions_db_up(m->sessions);
+  worlds_db_up(m->worlds);
+  dispatch_kick(m->dispatch);
+}
+
+static void put_workers(struct db_tx *tx, const struct conf *c)
+{
+  const char **names = xcalloc((size_t)c->nworkers, sizeof *names);
+  char *array;
+
+  for (int i = 0; i < c->nworkers; i++) {
+    names[i] = c->workers[i].name;
+    array = db_text_array((const char *const *)c->workers[i].tags, c->workers[i].ntags);
+    db_q(tx, SQL_worker_config, "sns", c->workers[i].name, (int64_t)c->workers[i].slots, array);
+    free(array);
+  }
+  array = db_text_array(names, c->nworkers);
+  db_q(tx, SQL_worker_unconfig, "s", array);
+  free(array);
+  free(names);
+}
+
+static void on_up(void *ctx)
+{
+  struct life *l = ctx;
+  struct master *m = &l->m;
+  struct db_tx *tx;
+  unsigned char random[16];
+  char uuid[33], hash[65], host[256] = "?", *key;
+
+  if (m->stopping)
+    return;
+  tx = db_tx(m->db, DB_ANY);
+  str_random(random, sizeof random);
+  str_hex(random, sizeof random, uuid);
+  key = link_key_make(); /* used where the cluster has none yet */
+  config_hash(m->conf, hash);
+  gethostname(host, sizeof host - 1);
+  db_q(tx, SQL_cluster_make, "ss", uuid, key);
+  db_q(tx, l->raise ? SQL_cluster_raise : SQL_cluster_check, "");
+  db_q(tx, SQL_cluster_get, "");
+  if (!l->identified) {
+    db_q(tx, SQL_config_add, "ss", hash, m->conf->text);
+    db_q(tx, SQL_master_add, "sn", host, (int64_t)getpid());
+    put_workers(tx, m->conf);
+  }
+  db_q(tx, SQL_log_roll, "");
+  l->raise = false;
+  mem_wipe(key, strlen(key));
+  free(key);
+  db_send(tx, identified, l);
+}
+
+static void on_down(void *ctx, const char *why)
+{
+  struct life *l = ctx;
+
+  free(l->m.db_why);
+  l->m.db_why = xstrdup(why);
+  sessions_db_down(l->m.sessions);
+}
+
+static void on_pg_ready(void *ctx)
+{
+  (void)ctx; /* the connections try again by themselves within moments */
+}
+
+static void on_pg_lost(void *ctx, const char *why)
+{
+  struct life *l = ctx;
+
+  log_warn("master", "the private PostgreSQL is gone: %s", why);
+  if (l->m.db)
+    db_kick(l->m.db, why);
+}
+
+static void on_beat(uv_timer_t *t)
+{
+  struct life *l = t->data;
+  struct db_tx *tx;
+
+  if (!l->identified || !db_is_up(l->m.db))
+    return;
+  tx = db_tx(l->m.db, DB_ANY);
+  db_q(tx, SQL_master_beat, "n", l->m.id);
+  db_send(tx, NULL, NULL);
+}
+
+static void on_roll(uv_timer_t *t)
+{
+  struct life *l = t->data;
+  struct db_tx *tx;
+
+  if (!db_is_up(l->m.db))
+    return;
+  tx = db_tx(l->m.db, DB_ANY);
+  db_q(tx, SQL_log_roll, "");
+  db_send(tx, NULL, NULL);
+}
+
+/* ---- the end ---- */
+
+static void ppg_gone(void *arg)
+{
+  struct life *l = arg;
+
+  l->m.ppg = NULL;
+  uv_close((uv_handle_t *)&l->term, NULL);
+  uv_close((uv_handle_t *)&l->intr, NULL);
+  uv_close((uv_handle_t *)&l->hup, NULL);
+  uv_close((uv_handle_t *)&l->beat, NULL);
+  uv_close((uv_handle_t *)&l->roll, NULL);
+  uv_close((uv_handle_t *)&l->stop, NULL);
+}
+
+static void db_gone(void *arg)
+{
+  struct life *l = arg;
+
+  l->m.db = NULL;
+  pipes_close();
+  if (l->m.ppg)
+    ppg_close(l->m.ppg, true, ppg_gone, l);
+  else
+    ppg_gone(l);
+}
+
+static void close_rest(struct life *l)
+{
+  uv_timer_stop(&l->stop);
+  dispatch_free(l->m.dispatch);
+  worlds_free(l->m.worlds);
+  events_free(l->m.events);
+  watches_free(l->m.watches);
+  sessions_free(l->m.sessions);
+  db_close(l->m.db, db_gone, l);
+}
+
+static void helpers_gone(void *arg)
+{
+  struct life *l = arg;
+
+  l->m.gith = NULL;
+  close_rest(l);
+}
+
+static void said_goodbye(struct db_res *res, void *arg)
+{
+  struct life *l = arg;
+
+  (void)res;
+  gith_close(l->m.gith, helpers_gone, l);
+}
+
+static void links_gone(void *arg)
+{
+  struct life *l = arg;
+  struct db_tx *tx;
+
+  l->m.links = NULL;
+  tx = db_tx(l->m.db, DB_ANY);
+  db_q(tx, SQL_master_gone, "n", l->m.id);
+  db_send(tx, said_goodbye, l);
+}
+
+static void api_gone(void *arg)
+{
+  struct life *l = arg;
+
+  l->m.api = NULL;
+  if (l->m.links)
+    link_server_close(l->m.links, links_gone, l);
+  else
+    links_gone(l);
+}
+
+static void stop_next(struct life *l)
+{
+  api_close(l->m.api, api_gone, l);
+}
+
+static void on_stop_turn(uv_timer_t *t)
+{
+  stop_next(t->data);
+}
+
+void master_stop(struct master *m, const char *why)
+{
+  struct life *l = (struct life *)((char *)m - offsetof(struct life, m));
+
+  if (m->stopping)
+    return;
+  m->stopping = true;
+  log_info("master", "stopping: %s", why);
+  uv_timer_start(&l->stop, on_stop_turn, 50, 0); /* answers that were just written go out */
+}
+
+static void on_signal(uv_signal_t *s, int number)
+{
+  struct life *l = s->data;
+
+  if (number == SIGHUP) {
+    log_info("master", "SIGHUP: a changed configuration is read at the next start");
+    return;
+  }
+  master_stop(&l->m, number == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+/* ---- the beginning ---- */
+
+static int own_state(struct life *l, const char *state)
+{
+  char *path = xasprintf("%s/lock", state);
+
+  if (mkdir(state, 0755) && errno != EEXIST) {
+    log_error("master", "can't make the state folder %s: %s", state, strerror(errno));
+    free(path);
+    return 1;
+  }
+  l->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (l->lock_fd < 0 || flock(l->lock_fd, LOCK_EX | LOCK_NB)) {
+    log_error("master", errno == EWOULDBLOCK ? "another master runs on the state folder %s" : "can't use the state folder %s: %m", state);
+    free(path);
+    return 3;
+  }
+  free(path);
+  return 0;
+}
+
+static char *helper_path(void)
+{
+  char self[4096];
+  ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+  if (n < 0)
+    return xstrdup("drover-git-helper");
+  self[n] = 0;
+  return xasprintf("%s/drover-git-helper", dirname(self));
+}
+
+/* Blocking: nothing else can be done before there is a schema. A given database that is away is waited for. */
+static int begin_database(struct life *l, const char **conninfo)
+{
+  struct master *m = &l->m;
+  struct buf why;
+  enum err err;
+
+  buf_init(&why, 4096);
+  *conninfo = m->conf->database;
+  if (!*conninfo) {
+    static const struct ppg_ops ops = { on_pg_ready, on_pg_lost };
+    m->ppg = ppg_new(m->loop, m->conf->state, m->conf->database_folder, &ops, l, &why);
+    if (!m->ppg || ppg_start(m->ppg, &why)) {
+      log_error("master", "no database: %s", buf_str(&why));
+      buf_free(&why);
+      return 1;
+    }
+    *conninfo = ppg_conninfo(m->ppg);
+  }
+  for (bool told = false; (err = migrate_run(*conninfo, &why)) == ERR_AWAY; told = true) {
+    if (!told)
+      log_warn("master", "waiting for the database: %s", buf_str(&why));
+    buf_reset(&why);
+    sleep(MIGRATE_RETRY_S);
+  }
+  if (err)
+    log_error("master", "the database's schema: %s", buf_str(&why));
+  buf_free(&why);
+  return err ? 1 : 0;
+}
+
+static int begin_api(struct life *l)
+{
+  struct master *m = &l->m;
+  struct buf why;
+  bool ok;
+
+  buf_init(&why, 1024);
+  m->api = api_new(m);
+  ok = !api_listen_unix(m->api, m->conf->socket, &why);
+  if (ok && strcmp(m->conf->api, "none"))
+    ok = !api_listen_tcp(m->api, m->conf->api, &m->api_port, &why);
+  if (!ok)
+    log_error("master", "%s", buf_str(&why));
+  buf_free(&why);
+  return ok ? 0 : 1;
+}
+
+static void begin_timers(struct life *l)
+{
+  uv_loop_t *loop = l->m.loop;
+
+  uv_signal_init(loop, &l->term);
+  uv_signal_init(loop, &l->intr);
+  uv_signal_init(loop, &l->hup);
+  uv_timer_init(loop, &l->beat);
+  uv_timer_init(loop, &l->roll);
+  uv_timer_init(loop, &l->stop);
+  l->term.data = l->intr.data = l->hup.data = l->beat.data = l->roll.data = l->stop.data = l;
+  uv_signal_start(&l->term, on_signal, SIGTERM);
+  uv_signal_start(&l->intr, on_signal, SIGINT);
+  uv_signal_start(&l->hup, on_signal, SIGHUP);
+  uv_timer_start(&l->beat, on_beat, BEAT_MS, BEAT_MS);
+  uv_timer_start(&l->roll, on_roll, ROLL_MS, ROLL_MS);
+}
+
+int master_run(struct conf *conf, bool raise)
+{
+  static const struct db_ops ops = { on_up, on_down };
+  struct life *l = xcalloc(1, sizeof *l);
+  struct master *m = &l->m;
+  const char *conninfo;
+  char *program, *mirrors;
+  int rc;
+
+  m->loop = uv_default_loop();
+  m->conf = conf;
+  m->started_ms = clock_mono_ms();
+  m->db_why = xstrdup("starting");
+  l->raise = raise;
+  signal(SIGPIPE, SIG_IGN);
+  rc = own_state(l, conf->state);
+  if (!rc)
+    rc = begin_database(l, &conninfo);
+  if (rc)
+    return rc;
+  begin_timers(l);
+  program = helper_path();
+  mirrors = xasprintf("%s/mirrors", conf->state);
+  m->db = db_new(m->loop, conninfo, DB_WORK, DB_READERS, &ops, l);
+  m->gith = gith_new(m->loop, program, mirrors, conf->helpers);
+  m->events = events_new(m);
+  m->watches = watches_new(m);
+  m->sessions = sessions_new(m);
+  m->dispatch = dispatch_new(m);
+  m->worlds = worlds_new(m);
+  rc = begin_api(l);
+  free(program);
+  free(mirrors);
+  if (rc) {
+    l->exit_code = rc;
+    master_stop(m, "can't listen");
+  }
+  db_start(m->db);
+  uv_run(m->loop, UV_RUN_DEFAULT);
+  rc = l->exit_code;
+  log_info("master", "stopped");
+  uv_loop_close(m->loop);
+  free(m->db_why);
+  free(m->cluster);
+  close(l->lock_fd);
+  free(l);
+  return rc;
+}

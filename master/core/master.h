@@ -1,0 +1,48 @@
+/* The one context that everything in the master is handed. */
+#ifndef MASTER_CORE_MASTER_H
+#define MASTER_CORE_MASTER_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/map.h"
+
+struct conf;
+struct db;
+struct ppg;
+struct gith;
+struct link_server;
+struct events;
+struct watches;
+struct sessions;
+struct dispatch;
+struct worlds;
+struct api;
+
+struct master {
+  uv_loop_t *loop;
+  struct conf *conf;
+  int64_t config_version;      /* id of its row */
+  struct db *db;
+  struct ppg *ppg;             /* NULL with a given database */
+  char *db_why;                /* why the database is away; NULL while it is up */
+  int64_t id;                  /* of this master's row; 0 before the database was first up */
+  char *cluster;               /* uuid */
+  int64_t incarnation;
+  int64_t started_ms;          /* clock_mono_ms */
+  char pin[65];                /* of the worker-link key, hex */
+  int api_port, workers_port;  /* as listened on; 0: not */
+  struct gith *gith;
+  struct link_server *links;
+  struct events *events;
+  struct watches *watches;
+  struct sessions *sessions;
+  struct dispatch *dispatch;
+  struct worlds *worlds;       /* changes and schedulers */
+  struct api *api;
+  bool stopping;
+};
+
+/* Begin an orderly end, as on SIGTERM. From any handler. */
+void master_stop(struct master *m, const char *why);
+#endif

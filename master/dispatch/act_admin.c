@@ -1,0 +1,182 @@
+/* Telling a change; workers and their tokens. */
+#include "master/dispatch/actions_int.h"
+
+#include <inttypes.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/str.h"
+#include "master/changes/githelper.h"
+#include "master/core/conf.h"
+#include "master/core/master.h"
+#include "master/events/events.h"
+#include "master/schedulers/worlds.h"
+#include "master/workers/session.h"
+
+enum { SECRET_BYTES = 32, SLOTS_MAX = 1000, MESSAGE_MAX = 65536, HOST_MAX = 256 };
+
+static void change_made(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  cJSON *json;
+  char id[32];
+
+  if (acting_db_failed(a, res))
+    return;
+  events_kick(a->m->events);
+  worlds_kick(a->m->worlds);
+  json = cJSON_CreateObject();
+  snprintf(id, sizeof id, "c%" PRId64, db_num(res, 0, 0, 0));
+  cJSON_AddStringToObject(json, "change", id);
+  cJSON_AddBoolToObject(json, "new", db_num(res, 0, 0, 1) != 0);
+  acting_done(a, db_num(res, 0, 0, 1) ? 201 : 200, json);
+}
+
+static char *print_or(const cJSON *it, const char *none)
+{
+  return it ? cJSON_PrintUnformatted(it) : xstrdup(none);
+}
+
+void act_change(struct acting *a, const cJSON *args)
+{
+  const char *project = act_string(args, "project"), *branch = act_string(args, "branch"), *revision = act_string(args, "revision");
+  const char *author = act_string(args, "author"), *message = act_string(args, "message");
+  const cJSON *files = cJSON_GetObjectItemCaseSensitive(args, "files"), *props = cJSON_GetObjectItemCaseSensitive(args, "properties");
+  struct world *p = project ? worlds_find(a->m->worlds, project) : NULL;
+  char *files_text, *props_text;
+  struct db_tx *tx;
+
+  if (!p || !p->id) {
+    acting_fail(a, project ? 404 : 400, project ? "not_found" : "bad_request", "projects are named in the site's configuration", "there is no project %.100s", project ? project : "(none given)");
+    return;
+  }
+  if (!branch || !gith_is_branch(branch) || !revision || !gith_is_revision(revision) || (files && !cJSON_IsArray(files)) || (props && !cJSON_IsObject(props)) ||
+      (message && strlen(message) > MESSAGE_MAX)) {
+    acting_fail(a, 400, "bad_request", "branch: a branch name; revision: 7 to 64 hex digits; files: a list; properties: an object; message: at most 64 KiB", "the change is not complete");
+    return;
+  }
+  files_text = print_or(files, "[]");
+  props_text = print_or(props, "{}");
+  tx = db_tx(a->m->db, DB_ANY);
+  db_q(tx, SQL_change_add, "nsssssNssss", p->id, p->conf->git ? p->conf->git : "", branch, revision, NULL, author ? author : "", INT64_MIN, message ? message : "", files_text, props_text,
+       "change send");
+  free(files_text);
+  free(props_text);
+  db_send(tx, change_made, a);
+}
+
+/* ---- workers ---- */
+
+static void secret_make(char out[64])
+{
+  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+  unsigned char bytes[SECRET_BYTES + 16];
+
+  str_random(bytes, sizeof bytes);
+  for (int i = 0; i < 43; i++) /* 43 digits of 6 bits: 258 */
+    out[i] = alphabet[bytes[i] & 63];
+  out[43] = 0;
+  mem_wipe(bytes, sizeof bytes);
+}
+
+static char *token_make(struct master *m, const char *name, const char *secret)
+{
+  char host[HOST_MAX] = "localhost", *address, *token;
+
+  if (m->workers_port) {
+    gethostname(host, sizeof host - 1);
+    address = m->conf->address ? xstrdup(m->conf->address) : xasprintf("%s:%d", host, m->workers_port);
+    token = xasprintf("%s#spki-sha256:%s#%s:%s", address, m->pin, name, secret);
+    free(address);
+    return token;
+  }
+  return xasprintf("unix:%s##%s:%s", m->conf->workers_socket ? m->conf->workers_socket : "", name, secret);
+}
+
+static void worker_added(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  cJSON *json;
+
+  if (acting_db_failed(a, res))
+    return;
+  log_info("worker", "%s has a new token, made by %s", a->builder, a->who);
+  json = cJSON_CreateObject();
+  cJSON_AddStringToObject(json, "name", a->builder);
+  cJSON_AddStringToObject(json, "token", a->text);
+  cJSON_AddNumberToObject(json, "slots", (double)db_num(res, 0, 0, 1));
+  acting_done(a, 201, json);
+}
+
+void act_worker_add(struct acting *a, const cJSON *args)
+{
+  const char *name = act_string(args, "name");
+  const cJSON *slots = cJSON_GetObjectItemCaseSensitive(args, "slots"), *tags = cJSON_GetObjectItemCaseSensitive(args, "tags"), *it;
+  unsigned char hash[SHA256_DIGEST_LENGTH];
+  const char *list[64];
+  char secret[64], *array;
+  int n = 0;
+  struct db_tx *tx;
+
+  if (!name || !str_is_name(name, strlen(name))) {
+    acting_fail(a, 400, "bad_request", "1 to 64 letters, digits, dots, hyphens, underscores", "a worker needs a name");
+    return;
+  }
+  if (slots && (!cJSON_IsNumber(slots) || slots->valuedouble < 1 || slots->valuedouble > SLOTS_MAX)) {
+    acting_fail(a, 400, "bad_request", NULL, "slots want a number from 1 to %d", SLOTS_MAX);
+    return;
+  }
+  cJSON_ArrayForEach(it, tags) {
+    if (n == (int)COUNT(list) || !cJSON_IsString(it) || !str_is_name(it->valuestring, strlen(it->valuestring))) {
+      acting_fail(a, 400, "bad_request", NULL, "tags want at most %d names", (int)COUNT(list));
+      return;
+    }
+    list[n++] = it->valuestring;
+  }
+  secret_make(secret);
+  SHA256((unsigned char *)secret, strlen(secret), hash);
+  a->builder = xstrdup(name);
+  a->text = token_make(a->m, name, secret);
+  mem_wipe(secret, sizeof secret);
+  array = db_text_array(list, n);
+  tx = db_tx(a->m->db, DB_ANY);
+  db_q(tx, SQL_worker_add, "sbns", name, hash, sizeof hash, slots ? (int64_t)slots->valuedouble : INT64_C(1), array);
+  free(array);
+  db_send(tx, worker_added, a);
+}
+
+static void worker_removed(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  cJSON *json;
+
+  if (acting_db_failed(a, res))
+    return;
+  if (!db_rows(res, 0)) {
+    acting_fail(a, 404, "not_found", NULL, "there is no worker %s", a->id);
+    return;
+  }
+  list_each(sit, sessions_list(a->m->sessions)) {
+    struct session *s = list_of(sit, struct session, node);
+    if (str_eq(s->name, a->id))
+      session_close(s, "stop");
+  }
+  events_kick(a->m->events);
+  log_info("worker", "%s removed by %s", a->id, a->who);
+  json = cJSON_CreateObject();
+  cJSON_AddStringToObject(json, "name", a->id);
+  cJSON_AddBoolToObject(json, "removed", true);
+  acting_done(a, 200, json);
+}
+
+void act_worker_remove(struct acting *a)
+{
+  struct db_tx *tx = db_tx(a->m->db, DB_ANY);
+
+  db_q(tx, SQL_worker_remove, "s", a->id);
+  db_send(tx, worker_removed, a);
+}

@@ -1,0 +1,213 @@
+/* Asking for builds: build, rerun. */
+#include "master/dispatch/actions_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "master/changes/githelper.h"
+#include "master/core/conf.h"
+#include "master/core/master.h"
+#include "master/dispatch/dispatch.h"
+#include "master/events/events.h"
+#include "master/schedulers/decide.h"
+#include "master/schedulers/worlds.h"
+
+static void answer_made(struct acting *a, struct db_res *res)
+{
+  cJSON *json = cJSON_CreateObject(), *list;
+  char text[32];
+
+  events_kick(a->m->events);
+  dispatch_kick(a->m->dispatch);
+  snprintf(text, sizeof text, "s%" PRId64, db_num(res, 0, 0, 0));
+  cJSON_AddStringToObject(json, "buildset", text);
+  list = cJSON_AddArrayToObject(json, "requests");
+  for (const char *s = db_str(res, 0, 0, 1) + 1; *s && *s != '}'; s += strcspn(s, ",}"), s += *s == ',') {
+    snprintf(text, sizeof text, "r%.*s", (int)strcspn(s, ",}"), s);
+    cJSON_AddItemToArray(list, cJSON_CreateString(text));
+  }
+  acting_done(a, 201, json);
+}
+
+static void made(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+
+  if (!acting_db_failed(a, res))
+    answer_made(a, res);
+}
+
+static void pipeline_here(const struct world_pipe *r, void *arg)
+{
+  struct acting *a = arg;
+  struct world *p = worlds_find(a->m->worlds, a->project);
+  char *reason, *names[1] = { a->builder };
+  struct buf builders;
+  struct db_tx *tx;
+
+  if (r->err) {
+    acting_fail(a, r->err == ERR_NOTFOUND || r->err == ERR_SYNTAX ? 400 : err_class(r->err) == ERR_CLASS_RETRY ? 503 : 400, "pipeline", NULL, "%s", r->why);
+    return;
+  }
+  if (!pipeline_builder(pipes_of(r->pipe), a->builder)) {
+    acting_fail(a, 404, "not_found", "drover list builders shows those that were built", "project %s has no builder %s%s%s", a->project, a->builder,
+                *a->branch ? " on branch " : "", a->branch);
+    return;
+  }
+  buf_init(&builders, BUF_NO_MAX);
+  decide_builders(pipes_of(r->pipe), names, 1, &builders);
+  reason = *a->reason ? xstrdup(a->reason) : xasprintf("asked for by %s", a->who);
+  tx = db_tx(a->m->db, DB_ANY);
+  db_q(tx, SQL_buildset_add, "nssssssssnnNs", p->id, p->conf->git ? p->conf->git : "", a->branch, r->revision, NULL, reason, "{}", a->properties, a->who,
+       a->m->config_version, r->pipe_id, INT64_MIN, buf_str(&builders));
+  free(reason);
+  buf_free(&builders);
+  db_send(tx, made, a);
+}
+
+static void read_pipeline(struct acting *a)
+{
+  struct world *p = worlds_find(a->m->worlds, a->project);
+
+  if (!p || !p->id) {
+    acting_fail(a, 404, "not_found", NULL, "there is no project %s in this configuration", a->project);
+    return;
+  }
+  worlds_pipeline(a->m->worlds, p, a->branch, a->revision, pipeline_here, a);
+}
+
+static void branch_here(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+
+  if (acting_db_failed(a, res))
+    return;
+  if (!db_rows(res, 0)) {
+    acting_fail(a, 400, "bad_request", "say --branch", "no branch of project %s has been seen yet", a->project);
+    return;
+  }
+  free(a->branch);
+  a->branch = xstrdup(db_str(res, 0, 0, 0));
+  read_pipeline(a);
+}
+
+static void with_project(struct acting *a)
+{
+  struct world *p = worlds_find(a->m->worlds, a->project);
+  struct db_tx *tx;
+
+  if (*a->branch || !p || !p->id || !p->conf->git) {
+    read_pipeline(a);
+    return;
+  }
+  tx = db_tx(a->m->db, DB_ANY);
+  db_q(tx, SQL_head_default, "n", p->id);
+  db_send(tx, branch_here, a);
+}
+
+static void project_here(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  struct world *only = worlds_only(a->m->worlds);
+
+  if (acting_db_failed(a, res))
+    return;
+  if (db_rows(res, 0) > 1) {
+    acting_fail(a, 409, "conflict", "name it PROJECT/BUILDER", "%d projects have a builder %s", db_rows(res, 0), a->builder);
+    return;
+  }
+  if (!db_rows(res, 0) && !only) {
+    acting_fail(a, 404, "not_found", "name it PROJECT/BUILDER; drover list builders shows those that were built", "there is no builder %s", a->builder);
+    return;
+  }
+  a->project = xstrdup(db_rows(res, 0) ? db_str(res, 0, 0, 0) : only->conf->name);
+  with_project(a);
+}
+
+static bool properties_ok(struct acting *a, const cJSON *props)
+{
+  const cJSON *it;
+
+  if (props && !cJSON_IsObject(props))
+    return false;
+  cJSON_ArrayForEach(it, props)
+    if (!cJSON_IsString(it))
+      return false;
+  a->properties = props ? cJSON_PrintUnformatted(props) : xstrdup("{}");
+  return true;
+}
+
+void act_build(struct acting *a, const cJSON *args)
+{
+  const char *builder = act_string(args, "builder"), *branch = act_string(args, "branch"), *revision = act_string(args, "revision");
+  const char *reason = act_string(args, "reason"), *slash = builder ? strchr(builder, '/') : NULL, *name = slash ? slash + 1 : builder;
+  struct db_tx *tx;
+
+  a->branch = xstrdup(branch ? branch : "");
+  a->revision = xstrdup(revision ? revision : "");
+  a->reason = xstrdup(reason ? reason : "");
+  if (!builder || !str_is_name(name, strlen(name)) || (slash && !str_is_name(builder, (size_t)(slash - builder)))) {
+    acting_fail(a, 400, "bad_request", "builder: PROJECT/BUILDER", "which builder?");
+  } else if (*a->branch && !gith_is_branch(a->branch)) {
+    acting_fail(a, 400, "bad_request", NULL, "this is no branch name: %.200s", a->branch);
+  } else if (*a->revision && !gith_is_revision(a->revision)) {
+    acting_fail(a, 400, "bad_request", "7 to 64 hex digits", "this is no revision: %.200s", a->revision);
+  } else if (!properties_ok(a, cJSON_GetObjectItemCaseSensitive(args, "properties"))) {
+    acting_fail(a, 400, "bad_request", NULL, "properties want an object of strings");
+  } else {
+    a->builder = xstrdup(name);
+    if (slash) {
+      a->project = xstrndup(builder, (size_t)(slash - builder));
+      with_project(a);
+      return;
+    }
+    tx = db_tx(a->m->db, DB_ANY);
+    db_q(tx, SQL_builder_find, "s", name);
+    db_send(tx, project_here, a);
+  }
+}
+
+/* ---- rerun ---- */
+
+static void found(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  char *reason, *who, *builders;
+  struct db_tx *tx;
+
+  if (acting_db_failed(a, res))
+    return;
+  if (!db_rows(res, 0)) {
+    acting_fail(a, 404, "not_found", NULL, "there is no build %s", a->id);
+    return;
+  }
+  reason = xasprintf("rerun of %s/%s/%" PRId64 " asked for by %s", db_str(res, 0, 0, 2), db_str(res, 0, 0, 8), db_num(res, 0, 0, 12), a->who);
+  who = a->who;
+  builders = xasprintf("[{\"name\":\"%s\",\"tags\":%s}]", db_str(res, 0, 0, 8), db_str(res, 0, 0, 9));
+  tx = db_tx(a->m->db, DB_ANY);
+  db_q(tx, SQL_buildset_add, "nssssssssNNns", db_num(res, 0, 0, 1), db_str(res, 0, 0, 3), db_str(res, 0, 0, 4), db_str(res, 0, 0, 5), NULL, reason, db_str(res, 0, 0, 11),
+       db_str(res, 0, 0, 10), who, db_null(res, 0, 0, 6) ? INT64_MIN : db_num(res, 0, 0, 6), db_num(res, 0, 0, 7), db_num(res, 0, 0, 0), builders);
+  free(reason);
+  free(builders);
+  db_send(tx, made, a);
+}
+
+void act_rerun(struct acting *a)
+{
+  char *project, *builder;
+  int64_t number;
+  struct db_tx *tx;
+
+  if (act_build_id(a->id, &project, &builder, &number)) {
+    acting_fail(a, 400, "bad_request", "PROJECT/BUILDER/NUMBER", "this is no build: %.200s", a->id);
+    return;
+  }
+  tx = db_tx(a->m->db, DB_ANY);
+  db_q(tx, SQL_rerun_get, "ssn", project, builder, number);
+  free(project);
+  free(builder);
+  db_send(tx, found, a);
+}

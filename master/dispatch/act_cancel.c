@@ -1,0 +1,149 @@
+/* Cancel: the request's result is final at once; the build holds its slot until its processes are gone. */
+#include "master/dispatch/actions_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/str.h"
+#include "master/core/master.h"
+#include "master/dispatch/dispatch.h"
+#include "master/dispatch/run.h"
+#include "master/events/events.h"
+#include "master/workers/session.h"
+
+enum err act_build_id(const char *id, char **project, char **builder, int64_t *number)
+{
+  const char *last = strrchr(id, '/'), *first = strchr(id, '/');
+
+  *number = 0;
+  if (!last || (strcmp(last + 1, "last") && str_number(last + 1, strlen(last + 1), number)))
+    return ERR_SYNTAX;
+  *project = first == last ? xstrdup("") : xstrndup(id, (size_t)(first - id));
+  *builder = first == last ? xstrndup(id, (size_t)(last - id)) : xstrndup(first + 1, (size_t)(last - first - 1));
+  if (str_is_name(*builder, strlen(*builder)) && (first == last || str_is_name(*project, strlen(*project))))
+    return ERR_OK;
+  free(*project);
+  free(*builder);
+  return ERR_SYNTAX;
+}
+
+static void kill_run(struct master *m, int64_t build)
+{
+  list_each(it, sessions_list(m->sessions)) {
+    struct session *s = list_of(it, struct session, node);
+    list_each(jt, &s->runs) {
+      struct run *r = list_of(jt, struct run, node);
+      if (r->id == build) {
+        run_cancel(r);
+        return;
+      }
+    }
+  }
+}
+
+/* Statements come in pairs, one pair a request: cancel_request, request_finish. */
+static void cancelled(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  cJSON *json, *list;
+  char text[32];
+  int n;
+
+  if (acting_db_failed(a, res))
+    return;
+  n = (int)a->number;
+  json = cJSON_CreateObject();
+  list = cJSON_AddArrayToObject(json, "requests");
+  for (int i = 0; i < n; i++) {
+    bool build = !db_null(res, 2 * i, 0, 1), was_done = !strcmp(db_str(res, 2 * i, 0, 0), "done");
+    snprintf(text, sizeof text, "r%.20s", db_str(res, 2 * i, 0, 3));
+    cJSON_AddItemToArray(list, cJSON_CreateString(text));
+    if (i == 0) {
+      cJSON_AddStringToObject(json, "request", text);
+      cJSON_AddStringToObject(json, "state", was_done ? "done" : build ? "cancelling" : "cancelled");
+    }
+    if (build)
+      kill_run(a->m, db_num(res, 2 * i, 0, 1));
+  }
+  events_kick(a->m->events);
+  dispatch_kick(a->m->dispatch);
+  acting_done(a, 200, json);
+}
+
+static void put(struct acting *a, struct db_tx *tx, int64_t request)
+{
+  db_q(tx, SQL_cancel_request, "ns", request, a->reason);
+  db_q(tx, SQL_request_finish, "nns", request, (int64_t)RESULT_CANCELLED, a->reason);
+  a->number++;
+}
+
+static void set_read(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  struct db_tx *tx;
+
+  if (acting_db_failed(a, res))
+    return;
+  if (!db_rows(res, 0)) {
+    acting_fail(a, 409, "conflict", NULL, "%s has nothing left to cancel, or does not exist", a->id);
+    return;
+  }
+  tx = db_tx(a->m->db, DB_ANY);
+  for (int i = 0; i < db_rows(res, 0); i++)
+    put(a, tx, db_num(res, 0, i, 0));
+  db_send(tx, cancelled, a);
+}
+
+static void build_read(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  struct db_tx *tx;
+
+  if (acting_db_failed(a, res))
+    return;
+  if (!db_rows(res, 0)) {
+    acting_fail(a, 404, "not_found", NULL, "there is no build %s", a->id);
+    return;
+  }
+  tx = db_tx(a->m->db, DB_ANY);
+  put(a, tx, db_num(res, 0, 0, 0));
+  db_send(tx, cancelled, a);
+}
+
+void act_cancel(struct acting *a, enum action kind, const cJSON *args)
+{
+  const char *reason = act_string(args, "reason");
+  char *project, *builder;
+  int64_t id;
+  struct db_tx *tx;
+
+  a->reason = reason && *reason ? xasprintf("cancelled by %s: %.200s", a->who, reason) : xasprintf("cancelled by %s", a->who);
+  log_info("cancel", "%s %s", a->id, a->reason);
+  if (kind == ACT_CANCEL_BUILD) {
+    if (act_build_id(a->id, &project, &builder, &id)) {
+      acting_fail(a, 400, "bad_request", "PROJECT/BUILDER/NUMBER", "this is no build: %.200s", a->id);
+      return;
+    }
+    tx = db_tx(a->m->db, DB_ANY);
+    db_q(tx, SQL_request_of_build, "ssn", project, builder, id);
+    free(project);
+    free(builder);
+    db_send(tx, build_read, a);
+    return;
+  }
+  if (a->id[0] != (kind == ACT_CANCEL_REQUEST ? 'r' : 's') || str_number(a->id + 1, strlen(a->id + 1), &id)) {
+    acting_fail(a, 400, "bad_request", "r118 is a request, s77 a buildset", "what is %.200s?", a->id);
+    return;
+  }
+  tx = db_tx(a->m->db, DB_ANY);
+  if (kind == ACT_CANCEL_BUILDSET) {
+    db_q(tx, SQL_requests_of_set, "n", id);
+    db_send(tx, set_read, a);
+    return;
+  }
+  put(a, tx, id);
+  db_send(tx, cancelled, a);
+}

@@ -1,0 +1,25 @@
+/* What people can do, as the API's actions: one function, one table row each (routes.def). Checked, done in one transaction, audited by an event. */
+#ifndef MASTER_DISPATCH_ACTIONS_H
+#define MASTER_DISPATCH_ACTIONS_H
+#include <cjson/cJSON.h>
+
+struct master;
+
+/* status: HTTP's. body: JSON text, valid during the call. */
+typedef void act_cb(int status, const char *body, void *arg);
+
+enum action {
+  ACT_BUILD,            /* POST builds */
+  ACT_RERUN,            /* id: project/builder/number or builder/number, number may be "last" */
+  ACT_CANCEL_BUILD,
+  ACT_CANCEL_REQUEST,   /* id: r118 */
+  ACT_CANCEL_BUILDSET,  /* id: s77 */
+  ACT_CHANGE,
+  ACT_WORKER_ADD,
+  ACT_WORKER_REMOVE,    /* id: name */
+  ACT_MASTER_STOP,
+};
+
+/* args: the request's body (an object or NULL), borrowed during the call. who: for the record ("root", "anna", …). cb is called once, later, from the loop. */
+void act_run(struct master *m, enum action a, const char *id, const cJSON *args, const char *who, act_cb *cb, void *arg);
+#endif

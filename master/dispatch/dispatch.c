@@ -1,0 +1,352 @@
+/* From pending requests to builds. One look at a time: read what is pending, choose workers (choose.c), send the claims; each claim is one transaction that either takes request, number and
+   slot, or nothing. Builds whose worker stayed away too long are given up here too. */
+#include "master/dispatch/dispatch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/map.h"
+#include "master/core/conf.h"
+#include "master/core/master.h"
+#include "master/db/db.h"
+#include "master/dispatch/choose.h"
+#include "master/dispatch/pipes.h"
+#include "master/dispatch/run.h"
+#include "master/dispatch/why.h"
+#include "master/events/events.h"
+#include "master/workers/session.h"
+
+enum { DISPATCH_LOOK_MIN = 16, DISPATCH_LOOK_MAX = 256, DISPATCH_OVERDUE_MS = 5000, DISPATCH_WORKERS_MAX = 4096 };
+
+struct dispatch {
+  struct master *m;
+  uv_idle_t turn;
+  uv_timer_t safety, overdue;
+  int handles;
+  bool looking, again;
+  int loading;         /* pipelines on their way */
+  struct map *claimed; /* requests with a run whose claim is not answered yet */
+  struct map *numbers; /* builder → next number, while claims of it are in flight; values are numbers */
+};
+
+static void look(struct dispatch *d);
+
+/* ---- workers as choose.c sees them ---- */
+
+static int gather(struct master *m, struct choose_worker *w, struct session **of, int max)
+{
+  int n = 0;
+
+  list_each(it, sessions_list(m->sessions)) {
+    struct session *s = list_of(it, struct session, node);
+    if (!session_ready(s) || n == max)
+      continue;
+    w[n] = (struct choose_worker){ s->name, (const char *const *)s->tags, s->ntags, s->slots, session_runs(s) };
+    if (of)
+      of[n] = s;
+    n++;
+  }
+  return n;
+}
+
+void why_pending(struct master *m, const char *const *tags, int ntags, struct why *why)
+{
+  static struct choose_worker w[DISPATCH_WORKERS_MAX];
+  static struct session *of[DISPATCH_WORKERS_MAX];
+  enum choose_reason reason;
+  int n = gather(m, w, of, DISPATCH_WORKERS_MAX), which;
+
+  memset(why, 0, sizeof *why);
+  if (!db_is_up(m->db)) {
+    why->kind = "database";
+    snprintf(why->text, sizeof why->text, "the database is away%s%.150s", m->db_why ? ": " : "", m->db_why ? m->db_why : "");
+    return;
+  }
+  choose_worker(w, n, tags, ntags, &reason, &which);
+  switch (reason) {
+  case CHOOSE_OK:
+    why->kind = "starting";
+    snprintf(why->text, sizeof why->text, "about to start");
+    break;
+  case CHOOSE_NONE_CONNECTED:
+    why->kind = "no_worker";
+    snprintf(why->text, sizeof why->text, "no worker is connected");
+    break;
+  case CHOOSE_NO_TAG:
+    why->kind = "no_worker";
+    snprintf(why->text, sizeof why->text, which < ntags ? "no connected worker has the tag %.60s" : "no connected worker has all the tags it needs",
+             which < ntags ? tags[which] : "");
+    snprintf(why->object, sizeof why->object, "%.60s", which < ntags ? tags[which] : "");
+    break;
+  case CHOOSE_FULL: {
+    const struct session *s = of[which];
+    const struct run *first = list_empty(&s->runs) ? NULL : list_of(s->runs.next, struct run, node);
+    why->kind = "slots";
+    snprintf(why->object, sizeof why->object, "%.64s", s->name);
+    snprintf(why->text, sizeof why->text, "%.64s is full (%d of %d slots: %.100s%s)", s->name, session_runs(s), s->slots,
+             first ? first->name : "", session_runs(s) > 1 ? ", …" : "");
+    break;
+  }
+  }
+}
+
+/* ---- claiming ---- */
+
+static int free_slots(struct master *m)
+{
+  int n = 0;
+
+  list_each(it, sessions_list(m->sessions)) {
+    struct session *s = list_of(it, struct session, node);
+    if (session_ready(s) && session_runs(s) < s->slots)
+      n += s->slots - session_runs(s);
+  }
+  return n;
+}
+
+void dispatch_forget_claim(struct dispatch *d, int64_t request)
+{
+  if (d)
+    map_set_n(d->claimed, (uint64_t)request, NULL);
+}
+
+static void pipeline_loaded(bool ok, void *arg)
+{
+  struct dispatch *d = arg;
+
+  d->loading--;
+  if (ok)
+    dispatch_kick(d);
+}
+
+static void claim(struct dispatch *d, struct session *s, struct db_res *res, int row, struct pipe_ref *pipe, int64_t number)
+{
+  struct master *m = d->m;
+  struct run *r = xcalloc(1, sizeof *r);
+#define NUM(c) db_num(res, 0, row, c)
+#define STR(c) db_str(res, 0, row, c)
+  r->m = m;
+  r->request = NUM(0);
+  r->builder_id = NUM(1);
+  r->id = NUM(13);
+  r->attempts = (int)NUM(6) + 1;
+  r->name = xasprintf("%s/%s/%" PRId64, STR(2), STR(3), number);
+  r->pipe = pipe;
+  r->def = pipeline_builder(pipes_of(pipe), STR(3));
+  r->ctx = (struct build_ctx){ .project = xstrdup(STR(2)), .builder = xstrdup(STR(3)), .slot = session_slot(s), .repository = xstrdup(STR(8)),
+                               .branch = xstrdup(STR(9)), .revision = xstrdup(STR(10)), .properties = xstrdup(STR(11)), .changes = xstrdup(STR(12)),
+                               .allow_local = m->conf->allow_local, .alone_ms = dispatch_alone_ms(m) };
+  map_set_n(d->claimed, (uint64_t)r->request, r);
+  run_claim(s, r, number);
+#undef NUM
+#undef STR
+}
+
+static void given_up(struct db_res *res, void *arg)
+{
+  struct master *m = arg;
+
+  if (db_err(res) == ERR_FAILED)
+    log_error("dispatch", "%s", db_errtext(res));
+  events_kick(m->events);
+  dispatch_kick(m->dispatch);
+}
+
+static void refuse(struct dispatch *d, int64_t request, const char *why)
+{
+  struct db_tx *tx = db_tx(d->m->db, DB_ANY);
+
+  log_warn("dispatch", "r%" PRId64 ": %s", request, why);
+  db_q(tx, SQL_request_finish, "nns", request, (int64_t)RESULT_EXCEPTION, why);
+  db_send(tx, given_up, d->m);
+}
+
+/* The number a builder's next build gets: the database's, plus what this look has given out already. */
+static int64_t next_number(struct dispatch *d, int64_t builder, int64_t in_database)
+{
+  uint64_t given = (uint64_t)(uintptr_t)map_get_n(d->numbers, (uint64_t)builder);
+  int64_t number = in_database + (int64_t)given;
+
+  map_set_n(d->numbers, (uint64_t)builder, (void *)(uintptr_t)(given + 1));
+  return number;
+}
+
+/* true: it was dealt with (or waits for its pipeline); false: no worker for it now */
+static void one(struct dispatch *d, struct db_res *res, int row, struct choose_worker *w, struct session **of, int n)
+{
+  int64_t request = db_num(res, 0, row, 0);
+  struct pipe_ref *pipe;
+  enum choose_reason why;
+  char **tags;
+  int ntags, which, at;
+
+  if (map_get_n(d->claimed, (uint64_t)request))
+    return;
+  tags = db_texts(res, 0, row, 5, &ntags);
+  at = choose_worker(w, n, (const char *const *)tags, ntags, &why, &which);
+  for (int i = 0; i < ntags; i++)
+    free(tags[i]);
+  free(tags);
+  if (at < 0)
+    return;
+  pipe = pipes_ref(d->m, db_num(res, 0, row, 7), db_str(res, 0, row, 2));
+  if (!pipe) {
+    d->loading++;
+    pipes_load(d->m, db_num(res, 0, row, 7), db_str(res, 0, row, 2), pipeline_loaded, d);
+    return;
+  }
+  if (!pipes_of(pipe) || !pipeline_builder(pipes_of(pipe), db_str(res, 0, row, 3))) {
+    pipes_unref(pipe);
+    refuse(d, request, "its pipeline has no such builder, or is not valid for this version of the master");
+    return;
+  }
+  claim(d, of[at], res, row, pipe, next_number(d, db_num(res, 0, row, 1), db_num(res, 0, row, 4)));
+  w[at].used++;
+}
+
+static void looked(struct db_res *res, void *arg)
+{
+  static struct choose_worker w[DISPATCH_WORKERS_MAX];
+  static struct session *of[DISPATCH_WORKERS_MAX];
+  struct dispatch *d = arg;
+  int n;
+
+  d->looking = false;
+  if (db_err(res)) {
+    if (db_err(res) == ERR_FAILED)
+      log_error("dispatch", "%s", db_errtext(res));
+    return;
+  }
+  map_free(d->numbers);
+  d->numbers = map_new();
+  n = gather(d->m, w, of, DISPATCH_WORKERS_MAX);
+  for (int i = 0; i < db_rows(res, 0); i++)
+    one(d, res, i, w, of, n);
+  if (d->again) {
+    d->again = false;
+    dispatch_kick(d);
+  }
+}
+
+static void look(struct dispatch *d)
+{
+  int slots = free_slots(d->m), limit;
+  struct db_tx *tx;
+
+  if (!slots || !db_is_up(d->m->db) || d->m->stopping)
+    return;
+  if (d->looking || map_count(d->claimed)) { /* claims in flight: numbers and rows are about to change; their answers kick */
+    d->again = d->looking;
+    return;
+  }
+  limit = slots * 2 < DISPATCH_LOOK_MIN ? DISPATCH_LOOK_MIN : slots * 2 > DISPATCH_LOOK_MAX ? DISPATCH_LOOK_MAX : slots * 2;
+  d->looking = true;
+  tx = db_tx(d->m->db, DB_ANY);
+  db_q(tx, SQL_pending, "n", (int64_t)limit);
+  db_send(tx, looked, d);
+}
+
+static void on_turn(uv_idle_t *h)
+{
+  uv_idle_stop(h);
+  look(h->data);
+}
+
+void dispatch_kick(struct dispatch *d)
+{
+  uv_idle_start(&d->turn, on_turn);
+}
+
+/* ---- workers that stayed away ---- */
+
+int64_t dispatch_alone_ms(const struct master *m)
+{
+  int64_t window = m->conf->window_ms;
+  return window > 2 * DISPATCH_WINDOW_SLACK_MS ? window - DISPATCH_WINDOW_SLACK_MS : window / 2;
+}
+
+void dispatch_give_up(struct master *m, int64_t build, struct id epoch, const char *why)
+{
+  struct db_tx *tx = db_tx(m->db, (uint64_t)build);
+
+  db_q(tx, SQL_fence, "nnn", build, epoch.inc, epoch.n);
+  db_q(tx, SQL_build_finish, "nnsln", build, (int64_t)RESULT_EXCEPTION, why, 0, (int64_t)RESULT_EXCEPTION);
+  db_send(tx, given_up, m);
+}
+
+static void overdue_found(struct db_res *res, void *arg)
+{
+  struct dispatch *d = arg;
+
+  if (db_err(res))
+    return;
+  for (int i = 0; i < db_rows(res, 0); i++) {
+    int64_t build = db_num(res, 0, i, 0), attempts = db_num(res, 0, i, 3);
+    bool cancelled = !strcmp(db_str(res, 0, i, 4), "cancelling");
+    bool again = !cancelled && attempts < RUN_ATTEMPTS_MAX && strcmp(db_str(res, 0, i, 5), "done");
+    struct db_tx *tx = db_tx(d->m->db, (uint64_t)build);
+    log_warn("dispatch", "build %" PRId64 " is lost: its worker stayed away longer than %" PRId64 " s", build, d->m->conf->window_ms / 1000);
+    db_q(tx, SQL_fence, "nnn", build, db_num(res, 0, i, 1), db_num(res, 0, i, 2));
+    db_q(tx, SQL_steps_lost, "n", build);
+    db_q(tx, SQL_build_finish, "nnsln", build, (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_RETRY), "the worker stayed away too long", (int)again,
+         (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_EXCEPTION));
+    db_send(tx, given_up, d->m);
+  }
+}
+
+static void on_overdue(uv_timer_t *t)
+{
+  struct dispatch *d = t->data;
+  struct db_tx *tx;
+
+  if (!db_is_up(d->m->db) || d->m->stopping)
+    return;
+  tx = db_tx(d->m->db, DB_ANY);
+  db_q(tx, SQL_builds_overdue, "n", d->m->conf->window_ms);
+  db_send(tx, overdue_found, d);
+}
+
+static void on_safety(uv_timer_t *t)
+{
+  dispatch_kick(t->data);
+}
+
+struct dispatch *dispatch_new(struct master *m)
+{
+  struct dispatch *d = xcalloc(1, sizeof *d);
+
+  d->m = m;
+  d->claimed = map_new();
+  d->numbers = map_new();
+  uv_idle_init(m->loop, &d->turn);
+  uv_timer_init(m->loop, &d->safety);
+  uv_timer_init(m->loop, &d->overdue);
+  d->turn.data = d->safety.data = d->overdue.data = d;
+  d->handles = 3;
+  uv_timer_start(&d->safety, on_safety, DISPATCH_SAFETY_MS, DISPATCH_SAFETY_MS);
+  uv_timer_start(&d->overdue, on_overdue, DISPATCH_OVERDUE_MS, DISPATCH_OVERDUE_MS);
+  return d;
+}
+
+static void closed(uv_handle_t *h)
+{
+  struct dispatch *d = h->data;
+
+  if (--d->handles)
+    return;
+  map_free(d->claimed);
+  map_free(d->numbers);
+  free(d);
+}
+
+void dispatch_free(struct dispatch *d)
+{
+  d->m->dispatch = NULL;
+  uv_close((uv_handle_t *)&d->turn, closed);
+  uv_close((uv_handle_t *)&d->safety, closed);
+  uv_close((uv_handle_t *)&d->overdue, closed);
+}

@@ -1,0 +1,23 @@
+/* From pending requests to builds: looks whenever something changed that could let one start. */
+#ifndef MASTER_DISPATCH_DISPATCH_H
+#define MASTER_DISPATCH_DISPATCH_H
+#include <stdint.h>
+
+#include "common/mem.h"
+#include "common/str.h"
+
+struct master;
+
+#define DISPATCH_SAFETY_MS 5000   /* looks at least so often: requests of other masters, lost hints */
+#define DISPATCH_WINDOW_SLACK_MS 120000 /* a worker ends a command alone so long before the window closes */
+
+struct dispatch *dispatch_new(struct master *m) must_check;
+void dispatch_free(struct dispatch *d);
+/* A request came, a slot became free, a worker is ready … Looks soon, from the loop, once for many calls. */
+void dispatch_kick(struct dispatch *d);
+/* A run for this request exists (or not any more): don't claim it twice. */
+void dispatch_forget_claim(struct dispatch *d, int64_t request);
+int64_t dispatch_alone_ms(const struct master *m);
+/* Ends a build that can't go on, as EXCEPTION. */
+void dispatch_give_up(struct master *m, int64_t build, struct id epoch, const char *why);
+#endif

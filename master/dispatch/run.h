@@ -1,0 +1,69 @@
+/* A build in progress, in the master whose worker link it lives on. The rows are the truth: a run is made when a build is claimed or adopted, and dropped (not ended) whenever link or
+   database are away; whoever has them next makes it anew from the rows. */
+#ifndef MASTER_DISPATCH_RUN_H
+#define MASTER_DISPATCH_RUN_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "common/sm.h"
+#include "master/logs/append.h"
+#include "master/steps/step.h"
+#include "proto/wire.h"
+
+struct master;
+struct session;
+struct pipe_ref;
+struct db_res;
+
+#define RUN_ATTEMPTS_MAX 3       /* of a request whose builds were lost */
+
+/* What it waits for.
+     tx ⇄ command, op;  any ─▶ gone */
+enum run_state { RUN_TX, RUN_COMMAND, RUN_OP, RUN_GONE, RUN_STATES };
+
+struct run {
+  struct list node;              /* in its session */
+  struct master *m;
+  struct session *session;
+  struct sm sm;
+  int64_t id, request, builder_id;
+  struct id epoch;
+  int attempts;                  /* of the request, this one counted */
+  char *name;                    /* libfoo/linux/42 */
+  struct build_ctx ctx;          /* strings owned by the run */
+  struct pipe_ref *pipe;
+  const struct pipe_builder *def;
+  bool cancelled, request_done;
+  int number;                    /* of the step, from 1 */
+  struct step step;
+  enum result so_far;
+  struct intent next;            /* what is to be done when the transaction in flight is committed */
+  bool in_tx;                    /* its answer is still to come */
+  struct id cmd;                 /* n 0: none */
+  struct log_end log;
+  int64_t req;                   /* of the file operation */
+  char output[STEP_OUTPUT_MAX + 1];
+  size_t output_len;
+};
+
+/* For a request that is pending, on a session with a free slot: sends the claim. The strings of ctx are taken over. */
+void run_claim(struct session *s, struct run *r, int64_t next_number);
+/* From a row of session_read. Returns NULL (and ends the build in the database) where it can't go on. */
+struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, struct pipe_ref *pipe);
+/* The rows say that a command is open; spec and the first chunk of its log, if needed. */
+void run_adopted_output(struct run *r, const void *spans, size_t nspans, const void *z, size_t nz, int64_t raw);
+/* After the worker told what it has. have: NULL or the state it told; same: instance and boot are those the command was meant for. spec: of the row, to send it again. */
+void run_reconcile(struct run *r, const char *have, bool same, const void *spec, size_t nspec);
+
+/* Messages of the worker about the run's command or operation. raw: the bytes of a chunk. */
+void run_out(struct run *r, struct wire_msg *m);
+void run_exit(struct run *r, struct wire_msg *m);
+void run_refused(struct run *r, const char *tag, const char *text);
+void run_op_done(struct run *r, const char *tag, const char *text);
+
+void run_cancel(struct run *r);
+/* The link or the database is away: forget it, the rows stay. */
+void run_drop(struct run *r);
+void run_follow(struct master *m, int64_t build, bool on);
+#endif

@@ -1,0 +1,129 @@
+/* The numbered event log: one statement at a time numbers what waits in the outbox; listeners hear it in order. */
+#include "master/events/events.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "common/log.h"
+#include "master/core/master.h"
+#include "master/db/db.h"
+
+enum { EVENTS_SWEEP_MS = 1000 }; /* outbox rows of other masters that died before numbering them */
+
+struct events {
+  struct master *m;
+  struct list listeners;
+  uv_timer_t sweep;
+  bool in_flight, again;
+  int64_t last;
+};
+
+static void number(struct events *ev);
+
+static void numbered(struct db_res *res, void *arg)
+{
+  struct events *ev = arg;
+  int rows;
+
+  ev->in_flight = false;
+  if (db_err(res)) {
+    if (db_err(res) != ERR_AWAY)
+      log_error("events", "%s", db_errtext(res));
+    return;
+  }
+  rows = db_rows(res, 0);
+  for (int i = 0; i < rows; i++) {
+    struct event e = { db_num(res, 0, i, 0), db_ms(res, 0, i, 1), db_str(res, 0, i, 2), db_str(res, 0, i, 3), db_str(res, 0, i, 4) };
+    ev->last = e.number;
+    list_each(it, &ev->listeners) {
+      struct event_listener *l = list_of(it, struct event_listener, node);
+      l->hear(&e, l->arg);
+    }
+  }
+  if (ev->again || rows > 0) { /* more may have come while it ran */
+    ev->again = false;
+    number(ev);
+  }
+}
+
+static void number(struct events *ev)
+{
+  struct db_tx *tx;
+
+  if (ev->in_flight) {
+    ev->again = true;
+    return;
+  }
+  if (!db_is_up(ev->m->db) || ev->m->stopping)
+    return;
+  ev->in_flight = true;
+  tx = db_tx(ev->m->db, DB_ANY);
+  db_q(tx, SQL_events_number, "");
+  db_send(tx, numbered, ev);
+}
+
+static void on_sweep(uv_timer_t *t)
+{
+  events_kick(t->data);
+}
+
+struct events *events_new(struct master *m)
+{
+  struct events *ev = xcalloc(1, sizeof *ev);
+
+  ev->m = m;
+  list_init(&ev->listeners);
+  uv_timer_init(m->loop, &ev->sweep);
+  ev->sweep.data = ev;
+  uv_timer_start(&ev->sweep, on_sweep, EVENTS_SWEEP_MS, EVENTS_SWEEP_MS);
+  return ev;
+}
+
+static void closed(uv_handle_t *h)
+{
+  free(h->data);
+}
+
+void events_free(struct events *ev)
+{
+  uv_close((uv_handle_t *)&ev->sweep, closed);
+}
+
+void events_kick(struct events *ev)
+{
+  number(ev);
+}
+
+static void got_last(struct db_res *res, void *arg)
+{
+  struct events *ev = arg;
+
+  if (!db_err(res) && db_num(res, 0, 0, 0) > ev->last)
+    ev->last = db_num(res, 0, 0, 0);
+  if (!db_err(res))
+    number(ev);
+}
+
+void events_db_up(struct events *ev)
+{
+  struct db_tx *tx = db_tx(ev->m->db, DB_ANY);
+
+  db_q(tx, SQL_events_last, "");
+  db_send(tx, got_last, ev);
+}
+
+void events_listen(struct events *ev, struct event_listener *l)
+{
+  list_push(&ev->listeners, &l->node);
+}
+
+void events_unlisten(struct event_listener *l)
+{
+  list_remove(&l->node);
+}
+
+int64_t events_last(const struct events *ev)
+{
+  return ev->last;
+}

@@ -1,0 +1,85 @@
+/* The growing end of a log: check, queue, append. */
+#include "master/logs/append.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/db/db.h"
+
+struct queued {
+  struct list node;
+  struct chunk c;
+  uint32_t crc_all; /* of the log up to this chunk's end */
+  char blob[];
+};
+
+void log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines)
+{
+  memset(e, 0, sizeof *e);
+  e->log = log;
+  e->epoch = epoch;
+  e->length = e->committed = length;
+  e->crc = crc;
+  e->lines = lines;
+  e->window = LOG_WINDOW_FIRST;
+  list_init(&e->queue);
+}
+
+void log_end_free(struct log_end *e)
+{
+  if (!e->queue.next)
+    return;
+  list_each(it, &e->queue) {
+    list_remove(it);
+    free(list_of(it, struct queued, node));
+  }
+}
+
+enum err log_end_take(struct log_end *e, const struct chunk *c, void *raw)
+{
+  struct queued *q;
+  enum err err;
+
+  if (c->off < e->length)
+    return ERR_EXISTS;
+  if (c->off > e->length)
+    return ERR_NOTFOUND;
+  err = chunk_check(c, raw);
+  if (err)
+    return err;
+  q = xmalloc(sizeof *q + c->blob_len);
+  q->c = *c;
+  memcpy(q->blob, c->blob, c->blob_len);
+  q->c.blob = q->blob;
+  e->crc = q->crc_all = chunk_crc_join(e->crc, c->crc, c->raw);
+  e->length += c->raw;
+  e->lines += c->lines;
+  e->queued++;
+  list_push(&e->queue, &q->node);
+  return ERR_OK;
+}
+
+int64_t log_end_put(struct log_end *e, struct db_tx *tx)
+{
+  list_each(it, &e->queue) {
+    struct queued *q = list_of(it, struct queued, node);
+    db_q(tx, SQL_log_append, "nnnnnnnnbb", e->log, e->epoch.inc, e->epoch.n, q->c.off, (int64_t)q->c.raw,
+         (int64_t)q->c.lines, (int64_t)q->c.crc, (int64_t)q->crc_all, q->blob, (size_t)q->c.spans,
+         q->blob + q->c.spans, q->c.blob_len - q->c.spans);
+    list_remove(it);
+    free(q);
+  }
+  e->queued = 0;
+  return e->length;
+}
+
+int64_t log_end_limit(const struct log_end *e, int active)
+{
+  int64_t share = LOG_WINDOW_LINK / (active > 0 ? active : 1);
+  return e->committed + (e->window < share ? e->window : share);
+}
+
+void log_end_grow(struct log_end *e)
+{
+  e->window = e->window * 2 < LOG_WINDOW_MAX ? e->window * 2 : LOG_WINDOW_MAX;
+}

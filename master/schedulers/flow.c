@@ -1,0 +1,293 @@
+/* From changes to requests: a change is read (its pipeline at its revision), the schedulers decide, and what they decide is one transaction with its events. Timers are due times in the
+   database, so any master fires them, and a restart forgets none. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/str.h"
+#include "master/core/conf.h"
+#include "master/core/master.h"
+#include "master/db/db.h"
+#include "master/dispatch/dispatch.h"
+#include "master/events/events.h"
+#include "master/schedulers/decide.h"
+#include "master/schedulers/worlds_int.h"
+
+enum { FLOW_SAFETY_MS = 2000, FLOW_AFTER_MS = 2 };
+
+struct change {
+  struct worlds *w;
+  struct world *p;
+  int64_t id;
+  char *branch, *revision, *repository;
+};
+
+static void change_free(struct change *c)
+{
+  free(c->branch);
+  free(c->revision);
+  free(c->repository);
+  free(c);
+}
+
+static void on_due(uv_timer_t *t);
+
+static void soon(struct worlds *w, int64_t ms)
+{
+  if (!w->m->stopping)
+    uv_timer_start(&w->due, on_due, (uint64_t)ms, 0);
+}
+
+void worlds_kick(struct worlds *w)
+{
+  w->again = w->reading || w->firing || w->in_read;
+  soon(w, 0);
+}
+
+/* ---- a change is decided ---- */
+
+static void decided(struct db_res *res, void *arg)
+{
+  struct change *c = arg;
+  struct worlds *w = c->w;
+
+  w->in_read--;
+  if (db_err(res) == ERR_FAILED && !strstr(db_errtext(res), "division by zero")) /* decided by another master meanwhile */
+    log_error("change", "c%" PRId64 ": %s", c->id, db_errtext(res));
+  if (!db_err(res)) {
+    events_kick(w->m->events);
+    dispatch_kick(w->m->dispatch);
+  }
+  change_free(c);
+  soon(w, FLOW_AFTER_MS);
+}
+
+static void put_buildset(struct db_tx *tx, struct worlds *w, int64_t project, const char *repository, const char *branch, const char *revision,
+                         const char *scheduler, const char *changes, int64_t pipe_id, const char *builders)
+{
+  char *reason = xasprintf("scheduler %s saw %s", scheduler, changes);
+  char *ids = xstrdup(changes), *to = ids;
+
+  for (const char *s = changes; *s; s++) /* "c7,c8" → "{7,8}" */
+    if (*s != 'c')
+      *to++ = *s;
+  *to = 0;
+  to = xasprintf("{%s}", ids);
+  db_q(tx, SQL_buildset_add, "nssssssssnnNs", project, repository, branch, revision, scheduler, reason, to, "{}", NULL, w->m->config_version, pipe_id, INT64_MIN, builders);
+  free(reason);
+  free(ids);
+  free(to);
+}
+
+static void put_decisions(struct db_tx *tx, struct change *c, const struct pipeline *pl, int64_t pipe_id)
+{
+  char *me = xasprintf("c%" PRId64, c->id);
+
+  for (int i = 0; i < pl->nschedulers; i++) {
+    const struct pipe_scheduler *s = &pl->schedulers[i];
+    struct buf builders;
+    if (!decide_wants(s, c->branch))
+      continue;
+    if (s->stable_ms) {
+      db_q(tx, SQL_sched_add_change, "nssnn", c->p->id, s->name, c->branch, s->stable_ms, c->id);
+      continue;
+    }
+    buf_init(&builders, BUF_NO_MAX);
+    decide_builders(pl, s->builders, s->nbuilders, &builders);
+    put_buildset(tx, c->w, c->p->id, c->repository, c->branch, c->revision, s->name, me, pipe_id, buf_str(&builders));
+    buf_free(&builders);
+  }
+  free(me);
+}
+
+static void pipeline_here(const struct world_pipe *r, void *arg)
+{
+  struct change *c = arg;
+  struct db_tx *tx = db_tx(c->w->m->db, DB_ANY);
+
+  if (r->err && err_class(r->err) == ERR_CLASS_RETRY) {
+    log_warn("change", "c%" PRId64 " can't be read yet: %s", c->id, r->why);
+    db_q(tx, SQL_change_later, "ns", c->id, r->why);
+  } else {
+    db_q(tx, SQL_change_lock, "n", c->id);
+    if (!r->err)
+      put_decisions(tx, c, pipes_of(r->pipe), r->pipe_id);
+    else
+      log_warn("change", "c%" PRId64 " %s %.12s: %s", c->id, c->branch, c->revision, r->why);
+    db_q(tx, SQL_change_decided, "nssN", c->id, r->err && r->err != ERR_NOTFOUND ? "failed" : "decided", r->err ? r->why : NULL, r->err ? INT64_MIN : r->pipe_id);
+  }
+  db_send(tx, decided, c);
+}
+
+static void changes_here(struct db_res *res, void *arg)
+{
+  struct worlds *w = arg;
+
+  w->reading = false;
+  if (db_err(res)) {
+    if (db_err(res) == ERR_FAILED)
+      log_error("change", "%s", db_errtext(res));
+    return;
+  }
+  for (int i = 0; i < db_rows(res, 0); i++) {
+    struct world *p = worlds_find(w, db_str(res, 0, i, 1));
+    struct change *c;
+    if (!p || !p->id)
+      continue; /* of a project that is not in this configuration */
+    c = xcalloc(1, sizeof *c);
+    *c = (struct change){ w, p, db_num(res, 0, i, 0), xstrdup(db_str(res, 0, i, 2)), xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)) };
+    w->in_read++;
+    worlds_pipeline(w, p, c->branch, c->revision, pipeline_here, c);
+  }
+}
+
+/* ---- a scheduler's due time has come ---- */
+
+struct firing {
+  struct worlds *w;
+  int64_t project, pipe_id;
+  char *name, *scheduler, *branch, *changes, *revision, *repository;
+};
+
+static void firing_free(struct firing *f)
+{
+  free(f->name);
+  free(f->scheduler);
+  free(f->branch);
+  free(f->changes);
+  free(f->revision);
+  free(f->repository);
+  free(f);
+}
+
+static void fired(struct db_res *res, void *arg)
+{
+  struct firing *f = arg;
+  struct worlds *w = f->w;
+
+  if (db_err(res) == ERR_FAILED && !strstr(db_errtext(res), "division by zero")) /* another change came meanwhile, or another master was first */
+    log_error("scheduler", "%s/%s: %s", f->name, f->scheduler, db_errtext(res));
+  if (!db_err(res)) {
+    events_kick(w->m->events);
+    dispatch_kick(w->m->dispatch);
+  }
+  firing_free(f);
+  soon(w, FLOW_AFTER_MS);
+}
+
+/* "{7,8}" → "c7,c8" */
+static char *change_names(const char *array)
+{
+  struct buf b;
+
+  buf_init(&b, BUF_NO_MAX);
+  for (const char *s = array + 1; *s && *s != '}'; s++) {
+    if (s == array + 1 || s[-1] == ',')
+      buf_addc(&b, 'c');
+    buf_addc(&b, *s);
+  }
+  return buf_take(&b);
+}
+
+static void fire(bool ok, void *arg)
+{
+  struct firing *f = arg;
+  struct pipe_ref *pipe = ok ? pipes_ref(f->w->m, f->pipe_id, f->name) : NULL;
+  const struct pipe_scheduler *s = NULL;
+  struct db_tx *tx;
+  char *names;
+
+  if (!pipe) {
+    firing_free(f);
+    return;
+  }
+  for (int i = 0; pipes_of(pipe) && i < pipes_of(pipe)->nschedulers; i++)
+    if (!strcmp(pipes_of(pipe)->schedulers[i].name, f->scheduler))
+      s = &pipes_of(pipe)->schedulers[i];
+  names = change_names(f->changes);
+  tx = db_tx(f->w->m->db, DB_ANY);
+  if (s) {
+    struct buf builders;
+    buf_init(&builders, BUF_NO_MAX);
+    decide_builders(pipes_of(pipe), s->builders, s->nbuilders, &builders);
+    db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "fired");
+    put_buildset(tx, f->w, f->project, f->repository, f->branch, f->revision, f->scheduler, names, f->pipe_id, buf_str(&builders));
+    buf_free(&builders);
+  } else {
+    db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "the newest change's pipeline has no such scheduler any more");
+  }
+  free(names);
+  db_send(tx, fired, f);
+  pipes_unref(pipe);
+}
+
+static void due_here(struct db_res *res, void *arg)
+{
+  struct worlds *w = arg;
+
+  w->firing = false;
+  if (db_err(res)) {
+    if (db_err(res) == ERR_FAILED)
+      log_error("scheduler", "%s", db_errtext(res));
+    return;
+  }
+  for (int i = 0; i < db_rows(res, 0); i++) {
+    struct firing *f = xcalloc(1, sizeof *f);
+    *f = (struct firing){ w, db_num(res, 0, i, 0), db_num(res, 0, i, 7), xstrdup(db_str(res, 0, i, 1)), xstrdup(db_str(res, 0, i, 2)),
+                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)) };
+    pipes_load(w->m, f->pipe_id, f->name, fire, f);
+  }
+  if (db_rows(res, 1) && !db_null(res, 1, 0, 0)) {
+    int64_t next = db_num(res, 1, 0, 0);
+    soon(w, next < FLOW_SAFETY_MS ? next + 1 : FLOW_SAFETY_MS);
+  } else {
+    soon(w, FLOW_SAFETY_MS);
+  }
+  if (w->again) {
+    w->again = false;
+    soon(w, FLOW_AFTER_MS);
+  }
+}
+
+static void on_due(uv_timer_t *t)
+{
+  struct worlds *w = t->data;
+  struct db_tx *tx;
+
+  if (!db_is_up(w->m->db)) {
+    soon(w, FLOW_SAFETY_MS);
+    return;
+  }
+  if (!w->reading && !w->in_read) {
+    w->reading = true;
+    tx = db_tx(w->m->db, DB_ANY);
+    db_q(tx, SQL_changes_due, "");
+    db_send(tx, changes_here, w);
+  }
+  if (!w->firing) {
+    w->firing = true;
+    tx = db_tx(w->m->db, DB_ANY);
+    db_q(tx, SQL_sched_due, "");
+    db_q(tx, SQL_sched_next, "");
+    db_send(tx, due_here, w);
+  }
+}
+
+void flow_init(struct worlds *w)
+{
+  uv_timer_init(w->m->loop, &w->due);
+  w->due.data = w;
+  w->handles++;
+}
+
+static void closed(uv_handle_t *h)
+{
+  worlds_closed(h->data);
+}
+
+void flow_close(struct worlds *w)
+{
+  uv_close((uv_handle_t *)&w->due, closed);
+}

@@ -1,0 +1,634 @@
+/* A worker's session: from hello to ready, and again after each outage of the database. The messages of its runs are in session_msg.c. */
+#include "master/workers/session.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "master/core/conf.h"
+#include "master/core/master.h"
+#include "master/db/db.h"
+#include "master/dispatch/dispatch.h"
+#include "master/dispatch/pipes.h"
+#include "master/dispatch/run.h"
+#include "master/events/events.h"
+#include "master/workers/session_int.h"
+#include "proto/records.h"
+
+enum {
+  SESSION_RETRY_MS = 5000,      /* `no`: come back then */
+  SESSION_BUSY_MS = 1000,       /* the database is away */
+  SESSION_INCUMBENT_MS = 15000, /* one that was heard in this time is alive: another instance under its name is refused */
+};
+
+static const struct sm_row session_rows[SESSION_STATES] = {
+  [SESSION_HELLO] = { "hello", SM_TO(SESSION_AUTH) | SM_TO(SESSION_CLOSED) },
+  [SESSION_AUTH] = { "auth", SM_TO(SESSION_ADOPT) | SM_TO(SESSION_CLOSED) },
+  [SESSION_ADOPT] = { "adopt", SM_TO(SESSION_INVENTORY) | SM_TO(SESSION_AWAY) | SM_TO(SESSION_CLOSED) },
+  [SESSION_INVENTORY] = { "inventory", SM_TO(SESSION_READY) | SM_TO(SESSION_AWAY) | SM_TO(SESSION_CLOSED) },
+  [SESSION_READY] = { "ready", SM_TO(SESSION_AWAY) | SM_TO(SESSION_CLOSED) },
+  [SESSION_AWAY] = { "away", SM_TO(SESSION_ADOPT) | SM_TO(SESSION_CLOSED) },
+  [SESSION_CLOSED] = { "closed", 0 },
+};
+
+struct sessions {
+  struct master *m;
+  struct list all;
+};
+
+/* ---- small things ---- */
+
+struct list *sessions_list(struct sessions *ss)
+{
+  return &ss->all;
+}
+
+bool session_ready(const struct session *s)
+{
+  return s->sm.state == SESSION_READY;
+}
+
+const char *session_state_name(const struct session *s)
+{
+  return sm_name(&s->sm);
+}
+
+int session_runs(const struct session *s)
+{
+  int n = 0;
+
+  list_each(it, &s->runs)
+    n++;
+  return n;
+}
+
+int session_slot(const struct session *s)
+{
+  for (int slot = 0; slot < s->slots; slot++) {
+    bool used = false;
+    list_each(it, &s->runs)
+      used |= list_of(it, struct run, node)->ctx.slot == slot;
+    if (!used)
+      return slot;
+  }
+  return -1;
+}
+
+struct session *session_of_worker(struct sessions *ss, int64_t worker)
+{
+  list_each(it, &ss->all) {
+    struct session *s = list_of(it, struct session, node);
+    if (s->worker == worker && s->sm.state != SESSION_CLOSED)
+      return s;
+  }
+  return NULL;
+}
+
+void session_forget(struct session *s, struct id cmd)
+{
+  wire_put(link_out(s->link), VERB_forget, "i", &cmd);
+}
+
+static void have_clear(struct session *s)
+{
+  size_t at = 0;
+  struct have *h;
+
+  while ((h = map_next(s->have, &at)))
+    free(h);
+  map_free(s->have);
+  s->have = map_new();
+  s->told = 0;
+}
+
+static void session_free(struct session *s)
+{
+  have_clear(s);
+  map_free(s->have);
+  session_specs_clear(s);
+  map_free(s->specs);
+  map_free(s->by_cmd);
+  map_free(s->by_req);
+  for (int i = 0; i < s->ntags; i++)
+    free(s->tags[i]);
+  free(s->tags);
+  free(s->name);
+  free(s->instance);
+  free(s->boot);
+  free(s->peer);
+  free(s->facts);
+  if (s->secret)
+    mem_wipe(s->secret, strlen(s->secret));
+  free(s->secret);
+  free(s);
+}
+
+/* A closed session is freed when the answer of its transaction, and what it loads, came in. */
+static void maybe_free(struct session *s)
+{
+  if (s->sm.state == SESSION_CLOSED && !s->link && !s->in_tx && !s->loading)
+    session_free(s);
+}
+
+static void drop_runs(struct session *s)
+{
+  while (!list_empty(&s->runs))
+    run_drop(list_of(s->runs.next, struct run, node));
+}
+
+/* ---- the end ---- */
+
+static void lost_told(struct db_res *res, void *arg)
+{
+  struct master *m = arg;
+
+  if (!db_err(res))
+    events_kick(m->events);
+}
+
+static void tell_lost(struct session *s)
+{
+  struct db_tx *tx;
+
+  if (!s->number || !db_is_up(s->m->db))
+    return; /* sessions_db_up tells it later */
+  tx = db_tx(s->m->db, (uint64_t)s->worker);
+  db_q(tx, SQL_session_lost, "nn", s->worker, s->number);
+  db_send(tx, lost_told, s->m);
+}
+
+static void leave(struct session *s)
+{
+  if (s->sm.state == SESSION_CLOSED)
+    return;
+  sm_move(&s->sm, SESSION_CLOSED);
+  list_remove(&s->node);
+  drop_runs(s);
+  tell_lost(s);
+}
+
+void session_close(struct session *s, const char *reason)
+{
+  leave(s);
+  if (s->link)
+    link_close(s->link, reason);
+}
+
+static void on_close(struct link *l, const char *why)
+{
+  struct session *s = link_data(l);
+
+  if (!s)
+    return;
+  if (s->name && s->welcomed)
+    log_info("worker", "%s away: %s", s->name, why);
+  s->link = NULL;
+  leave(s);
+  maybe_free(s);
+}
+
+/* ---- hello and who it is ---- */
+
+static void refuse(struct session *s, const char *reason, const char *fmt, ...) printf_like(3, 4);
+static void refuse(struct session *s, const char *reason, const char *fmt, ...)
+{
+  va_list ap;
+  char *text;
+
+  va_start(ap, fmt);
+  text = xvasprintf(fmt, ap);
+  va_end(ap);
+  log_warn("worker", "refused %s from %s: %s", s->name ? s->name : "?", s->peer, text);
+  if (s->link)
+    wire_put_blob(link_out(s->link), VERB_no, text, strlen(text), "sn", reason, (int64_t)SESSION_RETRY_MS);
+  free(text);
+  session_close(s, "stop");
+}
+
+static void busy(struct session *s)
+{
+  if (s->link)
+    wire_put(link_out(s->link), VERB_busy, "n", (int64_t)SESSION_BUSY_MS);
+  session_close(s, "database");
+}
+
+static char *facts_of(const char *blob, size_t n)
+{
+  cJSON *json = cJSON_CreateObject();
+  char key[RECORDS_KEY_MAX + 1], *text;
+  const char *value;
+  size_t at = 0;
+
+  while (!records_next(blob, n, &at, key, &value))
+    if (strcmp(key, "secret"))
+      cJSON_AddStringToObject(json, key, value);
+  text = cJSON_PrintUnformatted(json);
+  cJSON_Delete(json);
+  return text;
+}
+
+static void authenticated(struct db_res *res, void *arg);
+
+void session_hello(struct session *s, struct wire_msg *m)
+{
+  const char *secret = m->blob ? records_get(m->blob, m->blob_len, "secret") : NULL;
+  const char *cores = m->blob ? records_get(m->blob, m->blob_len, "cores") : NULL;
+  const char *user = m->blob ? records_get(m->blob, m->blob_len, "uid") : NULL;
+  const char *name = wire_str(m, 1);
+  struct db_tx *tx;
+
+  if (wire_num(m, 0) != WIRE_VERSION && !m->bad) {
+    s->name = xstrdup(name);
+    refuse(s, "version", "this master speaks version %d of the worker protocol, the worker %" PRId64, WIRE_VERSION, wire_num(m, 0));
+    return;
+  }
+  s->instance = xstrdup(wire_str(m, 2));
+  s->boot = xstrdup(wire_str(m, 3));
+  s->conn = wire_num(m, 4);
+  wire_id(m, 5);
+  if (m->bad || !str_is_name(name, strlen(name)) || !secret || !records_valid(m->blob, m->blob_len) || strlen(s->instance) != 32 || strlen(s->boot) != 32) {
+    session_close(s, "protocol");
+    return;
+  }
+  s->name = xstrdup(name);
+  s->secret = xstrdup(secret);
+  s->cores = cores ? atoi(cores) : 1;
+  s->uid = user ? atoi(user) : -1;
+  s->facts = facts_of(m->blob, m->blob_len);
+  if (!db_is_up(s->m->db)) {
+    busy(s);
+    return;
+  }
+  sm_move(&s->sm, SESSION_AUTH);
+  s->in_tx = true;
+  tx = db_tx(s->m->db, DB_ANY);
+  db_q(tx, SQL_worker_get, "s", s->name);
+  db_send(tx, authenticated, s);
+}
+
+static bool secret_matches(struct session *s, const void *hash, size_t n)
+{
+  unsigned char mine[SHA256_DIGEST_LENGTH], none[SHA256_DIGEST_LENGTH] = { 0 };
+  bool there = hash && n == sizeof mine;
+
+  SHA256((const unsigned char *)s->secret, strlen(s->secret), mine);
+  mem_wipe(s->secret, strlen(s->secret));
+  return str_secret_eq(mine, there ? hash : none, sizeof mine) && there;
+}
+
+static bool same_user(struct session *s)
+{
+  uid_t uid;
+
+  if (s->m->conf->same_user)
+    return false;
+  if (link_peer_uid(s->link, &uid))
+    return uid == geteuid();
+  /* over TCP only the worker's own word is known; it is asked to keep people from a mistake, not to stop an attacker */
+  return s->uid == (int64_t)geteuid() && (str_starts(s->peer, "127.") || str_starts(s->peer, "[::1]") || str_starts(s->peer, "::1"));
+}
+
+/* Another link of the same worker: the same instance replaces itself; a different one waits until the first is silent. */
+static bool incumbent_gives_way(struct session *s)
+{
+  struct session *old = session_of_worker(s->m->sessions, s->worker);
+
+  if (!old || old == s)
+    return true;
+  if (strcmp(old->instance, s->instance) && old->link && link_heard_ms(old->link) < SESSION_INCUMBENT_MS)
+    return false;
+  session_close(old, "replaced");
+  return true;
+}
+
+static void adopt(struct session *s);
+
+static void authenticated(struct db_res *res, void *arg)
+{
+  struct session *s = arg;
+  const void *hash;
+  size_t n;
+
+  s->in_tx = false;
+  if (s->sm.state == SESSION_CLOSED) {
+    maybe_free(s);
+    return;
+  }
+  if (db_err(res)) {
+    busy(s);
+    return;
+  }
+  hash = db_rows(res, 0) ? db_bytes(res, 0, 0, 1, &n) : NULL;
+  if (!db_rows(res, 0) || db_num(res, 0, 0, 4)) {
+    secret_matches(s, NULL, 0);
+    refuse(s, "name", "there is no worker %s here (drover worker add %s makes a token)", s->name, s->name);
+    return;
+  }
+  if (!secret_matches(s, hash, hash ? n : 0)) {
+    refuse(s, "secret", "the secret of worker %s is not the one in its token (drover worker add %s makes a new one)", s->name, s->name);
+    return;
+  }
+  if (same_user(s)) {
+    refuse(s, "user", "worker %s runs under the master's own user, so its builds could command the master (same_user: true allows it)", s->name);
+    return;
+  }
+  s->worker = db_num(res, 0, 0, 0);
+  s->slots = (int)db_num(res, 0, 0, 2);
+  s->tags = db_texts(res, 0, 0, 3, &s->ntags);
+  if (!incumbent_gives_way(s)) {
+    s->worker = 0;
+    refuse(s, "duplicate", "another instance is connected as %s and answers", s->name);
+    return;
+  }
+  sm_move(&s->sm, SESSION_ADOPT);
+  adopt(s);
+}
+
+/* ---- taking over ---- */
+
+static void adopted(struct db_res *res, void *arg);
+
+static void adopt(struct session *s)
+{
+  struct db_tx *tx = db_tx(s->m->db, (uint64_t)s->worker);
+
+  s->in_tx = true;
+  db_q(tx, SQL_session_get, "n", s->worker);
+  db_q(tx, SQL_session_take, "nssnns", s->worker, s->instance, s->boot, s->conn, s->m->id, s->peer);
+  db_q(tx, SQL_session_builds, "nnn", s->worker, s->m->id, s->m->incarnation);
+  db_q(tx, SQL_session_logs, "n", s->worker);
+  db_q(tx, SQL_session_read, "n", s->worker);
+  db_q(tx, SQL_session_facts, "ns", s->worker, s->facts);
+  db_send(tx, adopted, s);
+}
+
+static void ask_inventory(struct session *s)
+{
+  struct master *m = s->m;
+
+  sm_move(&s->sm, SESSION_INVENTORY);
+  have_clear(s);
+  if (s->welcomed) {
+    wire_put(link_out(s->link), VERB_inventory, "");
+    return;
+  }
+  s->welcomed = true;
+  wire_put(link_out(s->link), VERB_welcome, "nnsnnns", (int64_t)WIRE_VERSION, s->number, m->cluster, m->incarnation, (int64_t)LINK_PING_MS, m->conf->window_ms, "-");
+  link_trust(s->link);
+}
+
+static void loaded_one(struct session *s)
+{
+  if (--s->loading == 0 && s->sm.state == SESSION_ADOPT)
+    ask_inventory(s);
+  maybe_free(s);
+}
+
+/* Rows are read a second time once all pipelines are here: simpler than keeping copies, and adoptions are rare. */
+static void pipeline_here(bool ok, void *arg)
+{
+  struct session *s = arg;
+
+  if (--s->loading == 0 && s->sm.state == SESSION_ADOPT) {
+    if (ok && db_is_up(s->m->db))
+      adopt(s);
+    else
+      session_db_down(s);
+  }
+  maybe_free(s);
+}
+
+static void spec_here(struct db_res *res, void *arg)
+{
+  struct spec_wait *w = arg;
+  struct session *s = w->s;
+
+  if (!db_err(res) && s->sm.state == SESSION_ADOPT) {
+    list_each(it, &s->runs) {
+      struct run *r = list_of(it, struct run, node);
+      size_t nspec, nspans, nz;
+      const void *spec, *spans, *z;
+      struct have *h;
+      if (r->cmd.n != w->cmd || !db_rows(res, 0))
+        continue;
+      spec = db_bytes(res, 0, 0, 0, &nspec);
+      spans = db_bytes(res, 0, 0, 1, &nspans);
+      z = db_bytes(res, 0, 0, 2, &nz);
+      run_adopted_output(r, spans, nspans, z, nz, db_num(res, 0, 0, 3));
+      h = xcalloc(1, sizeof *h + nspec);
+      h->same = w->same;
+      h->nspec = nspec;
+      if (nspec)
+        memcpy(h->spec, spec, nspec);
+      free(map_set_n(s->specs, (uint64_t)r->cmd.n, h));
+    }
+  }
+  free(w);
+  loaded_one(s);
+}
+
+static void make_runs(struct session *s, struct db_res *res)
+{
+  for (int i = 0; i < db_rows(res, 4); i++) {
+    struct pipe_ref *pipe = pipes_ref(s->m, db_num(res, 4, i, 15), db_str(res, 4, i, 3));
+    struct run *r = run_adopt(s, res, 4, i, pipe);
+    struct spec_wait *w;
+    struct db_tx *tx;
+    if (!r || !r->cmd.n)
+      continue;
+    w = xcalloc(1, sizeof *w);
+    *w = (struct spec_wait){ s, r->cmd.n, !strcmp(db_str(res, 4, i, 28), s->instance) && !strcmp(db_str(res, 4, i, 29), s->boot) };
+    s->loading++;
+    tx = db_tx(s->m->db, DB_ANY);
+    db_q(tx, SQL_command_spec, "n", r->cmd.n);
+    db_send(tx, spec_here, w);
+  }
+}
+
+/* true: all pipelines of the rows are here */
+static bool pipelines_here(struct session *s, struct db_res *res)
+{
+  bool all = true;
+
+  for (int i = 0; i < db_rows(res, 4); i++) {
+    struct pipe_ref *pipe = pipes_ref(s->m, db_num(res, 4, i, 15), db_str(res, 4, i, 3));
+    if (pipe) {
+      pipes_unref(pipe);
+      continue;
+    }
+    all = false;
+    s->loading++;
+    pipes_load(s->m, db_num(res, 4, i, 15), db_str(res, 4, i, 3), pipeline_here, s);
+  }
+  return all;
+}
+
+static void adopted(struct db_res *res, void *arg)
+{
+  struct session *s = arg;
+
+  s->in_tx = false;
+  if (s->sm.state == SESSION_CLOSED) {
+    maybe_free(s);
+    return;
+  }
+  if (db_err(res)) {
+    if (db_err(res) == ERR_FAILED)
+      log_error("worker", "%s: %s", s->name, db_errtext(res));
+    if (s->welcomed)
+      session_db_down(s);
+    else
+      busy(s);
+    return;
+  }
+  s->number = db_num(res, 1, 0, 0);
+  events_kick(s->m->events);
+  if (!s->welcomed && db_rows(res, 0) && !strcmp(db_str(res, 0, 0, 0), s->instance) && s->conn <= db_num(res, 0, 0, 2)) {
+    refuse(s, "clone", "connection %" PRId64 " of this instance was seen already (%" PRId64 "): the state folder was copied or restored; remove it on one of the hosts",
+           s->conn, db_num(res, 0, 0, 2));
+    return;
+  }
+  if (!pipelines_here(s, res))
+    return;
+  make_runs(s, res);
+  if (!s->loading)
+    ask_inventory(s);
+}
+
+/* ---- inventory ---- */
+
+void session_have(struct session *s, struct wire_msg *m)
+{
+  struct id cmd = wire_id(m, 0);
+  const char *state = wire_str(m, 2);
+  struct have *h;
+
+  s->told++;
+  if (m->bad || s->sm.state != SESSION_INVENTORY || strcmp(wire_str(m, 3), "0"))
+    return;
+  h = xcalloc(1, sizeof *h);
+  h->cmd = cmd;
+  snprintf(h->state, sizeof h->state, "%s", state);
+  free(map_set_n(s->have, (uint64_t)cmd.n, h));
+}
+
+static bool is_ours(struct session *s, const struct have *h)
+{
+  list_each(it, &s->runs)
+    if (!str_id_cmp(list_of(it, struct run, node)->cmd, h->cmd))
+      return true;
+  return false;
+}
+
+void session_listed(struct session *s, struct wire_msg *m)
+{
+  struct have *h;
+  size_t at = 0;
+  int runs = 0;
+
+  if (s->sm.state != SESSION_INVENTORY || m->bad)
+    return;
+  if (wire_num(m, 0) != s->told) {
+    session_close(s, "protocol");
+    return;
+  }
+  while ((h = map_next(s->have, &at)))
+    if (!is_ours(s, h))
+      session_forget(s, h->cmd);
+  sm_move(&s->sm, SESSION_READY);
+  list_each(it, &s->runs) {
+    struct run *r = list_of(it, struct run, node);
+    struct have *spec = r->cmd.n ? map_get_n(s->specs, (uint64_t)r->cmd.n) : NULL;
+    h = r->cmd.n ? map_get_n(s->have, (uint64_t)r->cmd.n) : NULL;
+    if (h && str_id_cmp(h->cmd, r->cmd))
+      h = NULL;
+    runs++;
+    run_reconcile(r, h ? h->state : NULL, spec && spec->same, spec ? spec->spec : NULL, spec ? spec->nspec : 0);
+  }
+  session_specs_clear(s);
+  have_clear(s);
+  log_info("worker", "%s ready from=%s slots=%d builds=%d", s->name, s->peer, s->slots, runs);
+  dispatch_kick(s->m->dispatch);
+}
+
+/* ---- the database ---- */
+
+void session_db_down(struct session *s)
+{
+  drop_runs(s);
+  if (s->sm.state == SESSION_HELLO || s->sm.state == SESSION_AUTH)
+    return; /* its own transaction's answer tells it */
+  if (s->sm.state != SESSION_AWAY && s->sm.state != SESSION_CLOSED)
+    sm_move(&s->sm, SESSION_AWAY);
+}
+
+void sessions_db_down(struct sessions *ss)
+{
+  list_each(it, &ss->all)
+    session_db_down(list_of(it, struct session, node));
+}
+
+void sessions_db_up(struct sessions *ss)
+{
+  struct db_tx *tx = db_tx(ss->m->db, DB_ANY);
+  struct buf mine;
+
+  buf_init(&mine, BUF_NO_MAX);
+  buf_addc(&mine, '{');
+  list_each(it, &ss->all) {
+    struct session *s = list_of(it, struct session, node);
+    if (!s->worker)
+      continue;
+    buf_addf(&mine, "%s%" PRId64, mine.len > 1 ? "," : "", s->worker);
+    if (s->sm.state == SESSION_AWAY && !s->in_tx && !s->loading) {
+      sm_move(&s->sm, SESSION_ADOPT);
+      adopt(s);
+    }
+  }
+  buf_addc(&mine, '}');
+  db_q(tx, SQL_sessions_mine, "ns", ss->m->id, buf_str(&mine));
+  db_q(tx, SQL_sessions_orphaned, "n", ss->m->id);
+  db_send(tx, NULL, NULL);
+  buf_free(&mine);
+}
+
+/* ---- life ---- */
+
+struct sessions *sessions_new(struct master *m)
+{
+  struct sessions *ss = xcalloc(1, sizeof *ss);
+
+  ss->m = m;
+  list_init(&ss->all);
+  return ss;
+}
+
+void sessions_free(struct sessions *ss)
+{
+  free(ss);
+}
+
+struct session *session_new(struct master *m, struct link *l)
+{
+  struct session *s = xcalloc(1, sizeof *s);
+
+  s->m = m;
+  s->link = l;
+  s->peer = xstrdup(link_peer(l));
+  s->by_cmd = map_new();
+  s->by_req = map_new();
+  s->have = map_new();
+  s->specs = map_new();
+  list_init(&s->runs);
+  sm_init(&s->sm, "session", session_rows, SESSION_STATES, SESSION_HELLO);
+  list_push(&m->sessions->all, &s->node);
+  link_set_data(l, s);
+  return s;
+}
+
+const struct link_ops session_link_ops = { session_msg, on_close };

@@ -1,0 +1,59 @@
+/* A worker's session: greeting, taking over the worker's row and its builds, inventory, then the traffic of its runs. One at a time for each worker.
+
+   Happy path: hello → auth (row of the worker) → adopt (row of the session, its builds at a new epoch) → inventory (welcome, have…, listed, each run reconciled) → ready.
+   When the database goes away a ready session waits (`away`) with its link open, and adopts again when it is back: the same way as after a restart of the master. */
+#ifndef MASTER_WORKERS_SESSION_H
+#define MASTER_WORKERS_SESSION_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "common/map.h"
+#include "common/sm.h"
+#include "master/workers/link.h"
+
+struct master;
+struct run;
+struct sessions;
+
+/* hello ─▶ auth ─▶ adopt ─▶ inventory ─▶ ready ─▶ away ─▶ adopt …;  any ─▶ closed */
+enum session_state { SESSION_HELLO, SESSION_AUTH, SESSION_ADOPT, SESSION_INVENTORY, SESSION_READY, SESSION_AWAY, SESSION_CLOSED, SESSION_STATES };
+
+struct session {
+  struct list node;
+  struct master *m;
+  struct link *link;           /* NULL once closed */
+  struct sm sm;
+  bool welcomed;
+  bool in_tx;                  /* a transaction of ours is in flight: freed after it */
+  int loading;                 /* pipelines and specs still to come before the inventory */
+  int64_t worker, number;      /* row ids: worker; session's number */
+  char *name, *instance, *boot, *peer, *secret, *facts;
+  int64_t conn, uid;           /* uid: the worker's word; -1: not told */
+  int slots, cores;
+  char **tags;
+  int ntags;
+  struct list runs;
+  struct map *by_cmd, *by_req; /* runs by command number and by file operation */
+  struct map *have;            /* inventory as told: command number → struct have */
+  struct map *specs;           /* of adopted runs: command number → struct have with the spec */
+  int told;
+  int64_t next_req;
+};
+
+struct sessions *sessions_new(struct master *m);
+void sessions_free(struct sessions *ss);
+extern const struct link_ops session_link_ops;   /* ctx of the link server: struct master */
+void sessions_db_up(struct sessions *ss);
+void sessions_db_down(struct sessions *ss);
+/* All of them, in order of arrival. */
+struct list *sessions_list(struct sessions *ss);
+struct session *session_of_worker(struct sessions *ss, int64_t worker);
+void session_close(struct session *s, const char *reason);
+bool session_ready(const struct session *s);
+/* A slot that no run holds, from 0; -1: full. */
+int session_slot(const struct session *s);
+int session_runs(const struct session *s);
+void session_forget(struct session *s, struct id cmd);
+const char *session_state_name(const struct session *s);
+#endif

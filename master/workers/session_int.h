@@ -1,0 +1,27 @@
+/* Between session.c (who and when) and session_msg.c (the traffic). */
+#ifndef MASTER_WORKERS_SESSION_INT_H
+#define MASTER_WORKERS_SESSION_INT_H
+#include "master/workers/session.h"
+
+/* What the worker has of a command; or the spec that the database has of it. */
+struct have {
+  struct id cmd;
+  char state[16];
+  bool same; /* instance and boot are those the command was meant for */
+  size_t nspec;
+  char spec[];
+};
+struct spec_wait {
+  struct session *s;
+  int64_t cmd;
+  bool same;
+};
+
+struct session *session_new(struct master *m, struct link *l);
+void session_hello(struct session *s, struct wire_msg *m);
+void session_have(struct session *s, struct wire_msg *m);
+void session_listed(struct session *s, struct wire_msg *m);
+void session_db_down(struct session *s);
+void session_specs_clear(struct session *s);
+void session_msg(struct link *l, struct wire_msg *m);
+#endif
