@@ -21,7 +21,7 @@ MASTER_SRC = $(filter-out master/changes/githelper_main.c,$(foreach d,core db ch
 CONF_SRC = master/core/yaml.c master/core/schema.c master/core/pipeline.c master/core/diag.c
 CLI_SRC = $(wildcard master/cli/*.c)
 HELPER_SRC = master/changes/githelper_main.c $(wildcard master/changes/helper/*.c) master/changes/gitname.c master/changes/gitwire.c
-UNIT_SRC = $(wildcard tests/unit/test_*.c tests/seq/test_*.c)
+UNIT_SRC = $(wildcard tests/unit/test_*.c) $(wildcard tests/seq/test_*.c)
 FUZZ_SRC = $(wildcard tests/fuzz/fuzz_*.c)
 
 MASTER_LIBS = -luv -lpq -lcjson -lyaml -lmicrohttpd -lssl -lcrypto -lz
@@ -32,13 +32,15 @@ WORKER_LIBS = $(B)/musl-lib/libbearssl.a $(B)/musl-lib/libz.a
 # V=1 shows the commands.
 say = $(if $(V),,@echo '$(1)	$@';)
 obj = $(patsubst %.c,$(B)/$(1)/%.o,$(2))
-MASTER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(MASTER_SRC))
+# The master deflates nothing: it stores what workers deflated.
+MASTER_OBJ = $(call obj,m,$(COMMON_SRC) $(filter-out proto/chunk_enc.c,$(PROTO_SRC)) $(MASTER_SRC))
 CLI_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) $(CLI_SRC))
 HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: all deps demo check clean bench fuzz lint soak help unit FORCE
+.PHONY: all deps demo check clean bench fuzz lint soak help unit units fuzzers
+.SECONDARY:
 all: $(PROGRAMS)
 
 $(B)/m/%.o: %.c
@@ -65,9 +67,67 @@ $(B)/drover: $(CLI_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $(sort $^) $(CLI_LIBS)
 $(B)/drover-git-helper: $(HELPER_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ $(HELPER_LIBS)
+ifeq ($(SAN),)
 $(B)/drover-worker: $(WORKER_OBJ)
 	$(call say,link) $(MUSL_CC) $(WORKER_LDFLAGS) -o $@.debug $^ $(WORKER_LIBS)
 	@strip -o $@ $@.debug
+else
+SAN_WORKER_OBJ = $(patsubst %.c,$(B)/g/%.o,$(COMMON_SRC) $(PROTO_SRC) $(filter-out worker/fortify_shim.c,$(WORKER_SRC)))
+$(B)/g/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,cc) $(CC) $(MASTER_CFLAGS) -c $< -o $@
+$(B)/drover-worker: $(SAN_WORKER_OBJ)
+	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ -lbearssl -lz
+endif
+
+# ---- tests ----
+# $(B)/san: everything again under the sanitizers, the worker as an ordinary glibc program.
+S = $(B)/san
+SANITIZE = address,undefined
+MAINS = $(B)/m/master/core/main.o $(B)/m/master/cli/main.o $(B)/m/master/changes/githelper_main.o
+$(B)/libdrover.a: $(filter-out $(MAINS),$(sort $(MASTER_OBJ) $(CLI_OBJ) $(HELPER_OBJ) $(call obj,m,$(PROTO_SRC))))
+	@rm -f $@; ar rcs $@ $^
+TEST_LIBS = -lcmocka $(MASTER_LIBS) $(HELPER_LIBS)
+UNIT = $(patsubst %.c,$(B)/tests/%,$(notdir $(UNIT_SRC)))
+vpath test_%.c tests/unit tests/seq
+$(B)/tests/%: %.c $(B)/libdrover.a
+	@mkdir -p $(@D)
+	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)
+unit: $(UNIT)
+# What the demo's build runs: the module tests alone, without sanitizers.
+units: unit
+	@python3 tests/run.py $(B) $(B) tests/unit tests/seq
+
+vpath fuzz_%.c tests/fuzz
+FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
+FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) master/core/yaml_write.c
+$(B)/fuzz/%: %.c $(FUZZ_CODE)
+	@mkdir -p $(@D)
+	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson
+fuzzers: $(FUZZERS)
+
+check:
+	@.ci/deps check
+	@$(MAKE) -j2 all
+	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
+	@python3 tests/run.py $(B) $(S) $(T)
+fuzz:
+	@.ci/deps check
+	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers
+	@for f in $(S)/fuzz/fuzz_*[!d]; do echo "$$f"; mkdir -p $(S)/corpus/$$(basename $$f); $$f -max_total_time=$(or $(SECONDS),300) -rss_limit_mb=1024 $(S)/corpus/$$(basename $$f) || exit 1; done
+lint:
+	@for f in tests/lint/*.sh; do DROVER_BUILD=$(B) bash $$f || exit 1; done
+bench: all
+	@python3 tests/bench/bench.py $(B)
+soak: all
+	@DROVER_BUILD=$(B) DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
+deps:
+	@.ci/deps build
+demo:
+	@.ci/deps build
+	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
+help:
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)

@@ -64,13 +64,13 @@ struct gith_poll {
   const struct gith_head *known; /* what is known of each branch; a head that is not in it is new: its commits that no known head reaches are told; with no known head at all: only its tip */
   int nknown;
 };
-/* Lists the remote's branches; fetches only when a head moved. A force push tells the commits that the old head did not reach; a deleted branch is just not in heads. */
+/* Lists the remote's branches; fetches only when a head moved. A local repository is read where it lies, without a mirror. A force push tells the commits that the old head did not reach; a deleted branch is just not in heads. */
 void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg);
-/* Fetches branch unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. */
+/* Fetches branch ("" : all; then revision must be given) unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. */
 void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const char *branch, const char *revision, const char *path, gith_cb *cb, void *arg);
 
 /* Names and addresses that may go to git (faults.md S17 of the design's papers): no option, no "..", no "@{", no control byte … */
 bool gith_is_branch(const char *s);
 bool gith_is_revision(const char *s);      /* 7 to 64 hex digits */
-bool gith_is_url(const char *s, bool allow_local);
+bool gith_is_url(const char *s, bool allow_local); /* https http git ssh with "://", user@host:path; local: file:///x, /x */
 #endif

@@ -351,6 +351,8 @@ static void authenticated(struct db_res *res, void *arg)
 
 /* ---- taking over ---- */
 
+enum { ADOPT_TAKE, ADOPT_BUILDS, ADOPT_LOGS, ADOPT_READ }; /* statements of adopt(), from s->first */
+
 static void adopted(struct db_res *res, void *arg);
 
 static void adopt(struct session *s)
@@ -358,7 +360,9 @@ static void adopt(struct session *s)
   struct db_tx *tx = db_tx(s->m->db, (uint64_t)s->worker);
 
   s->in_tx = true;
-  db_q(tx, SQL_session_get, "n", s->worker);
+  if (!s->number) /* voids the rest where this connection of this instance was seen already */
+    db_q(tx, SQL_session_guard, "nsn", s->worker, s->instance, s->conn);
+  s->first = db_count(tx);
   db_q(tx, SQL_session_take, "nssnns", s->worker, s->instance, s->boot, s->conn, s->m->id, s->peer);
   db_q(tx, SQL_session_builds, "nnn", s->worker, s->m->id, s->m->incarnation);
   db_q(tx, SQL_session_logs, "n", s->worker);
@@ -434,15 +438,17 @@ static void spec_here(struct db_res *res, void *arg)
 
 static void make_runs(struct session *s, struct db_res *res)
 {
-  for (int i = 0; i < db_rows(res, 4); i++) {
-    struct pipe_ref *pipe = pipes_ref(s->m, db_num(res, 4, i, 15), db_str(res, 4, i, 3));
-    struct run *r = run_adopt(s, res, 4, i, pipe);
+  int st = s->first + ADOPT_READ;
+
+  for (int i = 0; i < db_rows(res, st); i++) {
+    struct pipe_ref *pipe = pipes_ref(s->m, db_num(res, st, i, 15), db_str(res, st, i, 3));
+    struct run *r = run_adopt(s, res, st, i, pipe);
     struct spec_wait *w;
     struct db_tx *tx;
     if (!r || !r->cmd.n)
       continue;
     w = xcalloc(1, sizeof *w);
-    *w = (struct spec_wait){ s, r->cmd.n, !strcmp(db_str(res, 4, i, 28), s->instance) && !strcmp(db_str(res, 4, i, 29), s->boot) };
+    *w = (struct spec_wait){ s, r->cmd.n, !strcmp(db_str(res, st, i, 28), s->instance) && !strcmp(db_str(res, st, i, 29), s->boot) };
     s->loading++;
     tx = db_tx(s->m->db, DB_ANY);
     db_q(tx, SQL_command_spec, "n", r->cmd.n);
@@ -453,17 +459,18 @@ static void make_runs(struct session *s, struct db_res *res)
 /* true: all pipelines of the rows are here */
 static bool pipelines_here(struct session *s, struct db_res *res)
 {
+  int st = s->first + ADOPT_READ;
   bool all = true;
 
-  for (int i = 0; i < db_rows(res, 4); i++) {
-    struct pipe_ref *pipe = pipes_ref(s->m, db_num(res, 4, i, 15), db_str(res, 4, i, 3));
+  for (int i = 0; i < db_rows(res, st); i++) {
+    struct pipe_ref *pipe = pipes_ref(s->m, db_num(res, st, i, 15), db_str(res, st, i, 3));
     if (pipe) {
       pipes_unref(pipe);
       continue;
     }
     all = false;
     s->loading++;
-    pipes_load(s->m, db_num(res, 4, i, 15), db_str(res, 4, i, 3), pipeline_here, s);
+    pipes_load(s->m, db_num(res, st, i, 15), db_str(res, st, i, 3), pipeline_here, s);
   }
   return all;
 }
@@ -477,6 +484,10 @@ static void adopted(struct db_res *res, void *arg)
     maybe_free(s);
     return;
   }
+  if (db_err(res) == ERR_FAILED && !s->number && !strcmp(db_sqlstate(res), "22012")) {
+    refuse(s, "clone", "connection %" PRId64 " of this instance was seen already: the state folder was copied or restored; remove it on one of the hosts", s->conn);
+    return;
+  }
   if (db_err(res)) {
     if (db_err(res) == ERR_FAILED)
       log_error("worker", "%s: %s", s->name, db_errtext(res));
@@ -486,13 +497,8 @@ static void adopted(struct db_res *res, void *arg)
       busy(s);
     return;
   }
-  s->number = db_num(res, 1, 0, 0);
+  s->number = db_num(res, s->first, 0, 0);
   events_kick(s->m->events);
-  if (!s->welcomed && db_rows(res, 0) && !strcmp(db_str(res, 0, 0, 0), s->instance) && s->conn <= db_num(res, 0, 0, 2)) {
-    refuse(s, "clone", "connection %" PRId64 " of this instance was seen already (%" PRId64 "): the state folder was copied or restored; remove it on one of the hosts",
-           s->conn, db_num(res, 0, 0, 2));
-    return;
-  }
   if (!pipelines_here(s, res))
     return;
   make_runs(s, res);

@@ -26,6 +26,7 @@ struct session {
   struct sm sm;
   bool welcomed;
   bool in_tx;                  /* a transaction of ours is in flight: freed after it */
+  int first;                   /* statement of the adoption in flight that takes the row */
   int loading;                 /* pipelines and specs still to come before the inventory */
   int64_t worker, number;      /* row ids: worker; session's number */
   char *name, *instance, *boot, *peer, *secret, *facts;

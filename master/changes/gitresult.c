@@ -1,0 +1,181 @@
+/* Reads a helper's answer. The helper has spoken to strangers, so each name, number and text is looked at again here. */
+#include "master/changes/gitresult.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "master/changes/gitwire.h"
+#include "proto/records.h"
+
+enum { REVISION_DIGITS = 40 };
+
+struct reader {
+  struct gith_result *r;
+  bool ended;
+};
+
+static bool is_full_revision(const char *s)
+{
+  return strlen(s) == REVISION_DIGITS && gith_is_revision(s);
+}
+
+/* Room for one more in an array that has n; doubled at each power of two. */
+static void *more(void *array, int n, size_t size)
+{
+  return n & (n - 1) ? array : xrealloc(array, (n ? 2 * (size_t)n : 1) * size);
+}
+
+static bool take_head(struct gith_result *r, char *value)
+{
+  struct gith_head *head;
+
+  if (strlen(value) < REVISION_DIGITS + 2 || value[REVISION_DIGITS] != ' ')
+    return false;
+  value[REVISION_DIGITS] = 0;
+  if (!is_full_revision(value) || !gith_is_branch(value + REVISION_DIGITS + 1) || r->nheads == GITH_HEADS_MAX)
+    return false;
+  r->heads = more(r->heads, r->nheads, sizeof *r->heads);
+  head = &r->heads[r->nheads++];
+  head->revision = value;
+  head->branch = value + REVISION_DIGITS + 1;
+  return true;
+}
+
+static bool take_commit(struct gith_result *r, char *value)
+{
+  static char nothing[1];
+  struct gith_commit *c;
+
+  if (!is_full_revision(value))
+    return false;
+  r->commits = more(r->commits, r->ncommits, sizeof *r->commits);
+  c = &r->commits[r->ncommits++];
+  memset(c, 0, sizeof *c);
+  c->revision = value;
+  c->branch = c->previous = c->author = c->message = nothing;
+  return true;
+}
+
+static bool take_count(const char *value, int *out)
+{
+  int64_t n;
+
+  if (str_number(value, strlen(value), &n) || n > INT_MAX)
+    return false;
+  *out = (int)n;
+  return true;
+}
+
+static bool take_text(struct gith_result *r, char *value)
+{
+  size_t n = strlen(value);
+
+  if (n % 2 || n / 2 > GITH_FILE_BYTES_MAX)
+    return false;
+  free(r->text);
+  r->text = xmalloc(n / 2 + 1);
+  r->text_len = n / 2;
+  r->text[n / 2] = 0;
+  return str_unhex(value, n, r->text, n / 2) == ERR_OK;
+}
+
+static bool take_file(struct gith_commit *c, char *value)
+{
+  if (c->nfiles == GITH_FILES_MAX || !gitw_is_utf8(value))
+    return false;
+  c->files = more(c->files, c->nfiles, sizeof *c->files);
+  c->files[c->nfiles++] = value;
+  return true;
+}
+
+/* A record of the commit that was begun last. */
+static bool take_of_commit(struct gith_commit *c, const char *key, char *value)
+{
+  if (!strcmp(key, "branch"))
+    return c->branch = value, !*value || gith_is_branch(value);
+  if (!strcmp(key, "previous"))
+    return c->previous = value, !*value || is_full_revision(value);
+  if (!strcmp(key, "author"))
+    return c->author = value, gitw_is_utf8(value);
+  if (!strcmp(key, "message"))
+    return c->message = value, gitw_is_utf8(value) && strlen(value) <= GITW_MESSAGE_MAX;
+  if (!strcmp(key, "time"))
+    return str_number(value, strlen(value), &c->author_ms) == ERR_OK;
+  if (!strcmp(key, "file"))
+    return take_file(c, value);
+  if (!strcmp(key, "cut"))
+    return c->files_cut = true;
+  return false;
+}
+
+static bool take(struct reader *in, const char *key, char *value)
+{
+  struct gith_result *r = in->r;
+
+  if (in->ended)
+    return false;
+  if (!strcmp(key, "alive"))
+    return true;
+  if (!strcmp(key, "head"))
+    return take_head(r, value);
+  if (!strcmp(key, "commit"))
+    return take_commit(r, value);
+  if (!strcmp(key, "revision"))
+    return r->revision = value, is_full_revision(value);
+  if (!strcmp(key, "found"))
+    return r->found = !strcmp(value, "1"), true;
+  if (!strcmp(key, "text"))
+    return take_text(r, value);
+  if (!strcmp(key, "ignored"))
+    return take_count(value, &r->ignored);
+  if (!strcmp(key, "left_out"))
+    return take_count(value, &r->left_out);
+  if (!strcmp(key, "err"))
+    return gitw_err_of(value, &r->err);
+  if (!strcmp(key, "why"))
+    return r->why = *value ? value : NULL, gitw_is_utf8(value);
+  if (!strcmp(key, "end"))
+    return in->ended = true;
+  return r->ncommits > 0 && take_of_commit(&r->commits[r->ncommits - 1], key, value);
+}
+
+static bool refuse(struct gith_result *r, const char *why)
+{
+  static char text[64];
+
+  gitres_free(r);
+  snprintf(text, sizeof text, "%s", why);
+  r->err = ERR_FAILED;
+  r->why = text;
+  return false;
+}
+
+bool gitres_parse(struct gith_result *r, struct buf *answer)
+{
+  struct reader in = { .r = r };
+  char key[RECORDS_KEY_MAX + 1];
+  const char *value;
+  size_t at = 0;
+  enum err e;
+
+  memset(r, 0, sizeof *r);
+  while ((e = records_next(answer->data, answer->len, &at, key, &value)) == ERR_OK)
+    if (!take(&in, key, answer->data + (value - answer->data)))
+      return refuse(r, "the git helper's answer makes no sense");
+  if (e != ERR_NOTFOUND || !in.ended)
+    return refuse(r, "the git helper ended in the middle of its answer");
+  return true;
+}
+
+void gitres_free(struct gith_result *r)
+{
+  for (int i = 0; i < r->ncommits; i++)
+    free(r->commits[i].files);
+  free(r->commits);
+  free(r->heads);
+  free(r->text);
+  memset(r, 0, sizeof *r);
+}

@@ -1,0 +1,29 @@
+/* What the master and drover-git-helper say to each other, as records (proto/records.h) over the helper's stdin and stdout.
+
+   Request: op=poll|read, mirrors, name, url, local=0|1, deadline=ms, then
+     poll: glob=G … known=<revision> <branch> …
+     read: branch, revision, path
+   Answer: poll: head=<revision> <branch> …, ignored, left_out; read: revision, found=0|1, text=<hex>; both: for each commit
+   commit=<revision> branch previous author time=<ms> message file=… cut=1, in this order; then, always last, err=<tag> why=… end=1.
+   While a fetch makes progress: alive=1, at most one a second. An answer without `end` is a helper that died. */
+#ifndef MASTER_CHANGES_GITWIRE_H
+#define MASTER_CHANGES_GITWIRE_H
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+
+#define GITW_REQUEST_MAX (32u << 20)
+#define GITW_WHY_MAX 1024
+#define GITW_MESSAGE_MAX (64u << 10)
+
+const char *gitw_err_tag(enum err e);
+bool gitw_err_of(const char *tag, enum err *e); /* false: no such tag */
+
+bool gitw_is_utf8(const char *s);
+/* Adds n bytes at s as valid UTF-8 without NUL; what is not valid becomes U+FFFD; with `line` control bytes, too. */
+void gitw_utf8(struct buf *out, const char *s, size_t n, bool line);
+/* The longest n up to max that does not cut a character of the string s. */
+size_t gitw_utf8_cut(const char *s, size_t max);
+#endif

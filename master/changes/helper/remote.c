@@ -1,0 +1,221 @@
+/* The remote side: which branches there are, and bringing what is missing here.
+   Happy path: connect, list, and only where a head is not here yet download (smart transports negotiate by the refs that the mirror
+   holds). Failures: away, refused, credentials asked for (none are ever given), a silent server (the master kills us), a redirect
+   (the first request may be led to another http or https address, nowhere else). */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/str.h"
+#include "master/changes/githelper.h"
+#include "master/changes/helper/helper.h"
+
+#define HEADS_PREFIX "refs/heads/"
+#define ALIVE_EVERY_MS 1000
+
+/* No credentials: GIT_PASSTHROUGH lets libgit2 say that they were asked for. */
+static int no_credentials(git_credential **out, const char *url, const char *user, unsigned types, void *arg)
+{
+  (void)out, (void)url, (void)user, (void)types, (void)arg;
+  return GIT_PASSTHROUGH;
+}
+
+static int on_progress(const git_indexer_progress *stats, void *arg)
+{
+  static int64_t told;
+  static const char alive[] = "alive=1";
+  int64_t now = clock_mono_ms();
+
+  (void)stats;
+  if (now - told >= ALIVE_EVERY_MS) {
+    told = now;
+    help_set_alarm(arg);
+    if (write(STDOUT_FILENO, alive, sizeof alive) < 0) /* with its NUL */
+      return -1;
+  }
+  return 0;
+}
+
+static enum err add_head(struct help *h, const char *ref, const git_oid *oid)
+{
+  struct help_head *head;
+  const char *branch = ref + strlen(HEADS_PREFIX);
+
+  if (!str_starts(ref, HEADS_PREFIX))
+    return ERR_OK;
+  if (!gith_is_branch(branch)) {
+    h->ignored++;
+    return ERR_OK;
+  }
+  if (h->nheads == GITH_HEADS_MAX)
+    return help_fail(h, ERR_TOOBIG, "the repository has more than %d branches", GITH_HEADS_MAX);
+  if (!(h->nheads & (h->nheads - 1))) /* full at each power of two */
+    h->heads = xrealloc(h->heads, (h->nheads ? 2 * h->nheads : 1) * sizeof *h->heads);
+  head = &h->heads[h->nheads++];
+  head->branch = xstrdup(branch);
+  git_oid_cpy(&head->oid, oid);
+  head->wanted = h->nglobs == 0;
+  for (size_t i = 0; i < h->nglobs && !head->wanted; i++)
+    head->wanted = str_glob(h->globs[i], branch);
+  return ERR_OK;
+}
+
+static int by_branch(const void *a, const void *b)
+{
+  return strcmp(((const struct help_head *)a)->branch, ((const struct help_head *)b)->branch);
+}
+
+const struct help_head *help_find(const struct help_head *heads, size_t n, const char *branch)
+{
+  struct help_head key = { .branch = (char *)(uintptr_t)branch };
+
+  return n ? bsearch(&key, heads, n, sizeof key, by_branch) : NULL;
+}
+
+static enum err list_local(struct help *h)
+{
+  git_reference_iterator *it;
+  git_reference *ref;
+  enum err e = ERR_OK;
+  int rc = git_reference_iterator_glob_new(&it, h->repo, HEADS_PREFIX "*");
+
+  if (rc)
+    return help_git_fail(h, rc, "can't list the branches");
+  while (!e && !(rc = git_reference_next(&ref, it))) {
+    git_object *tip;
+    if (!git_reference_peel(&tip, ref, GIT_OBJECT_COMMIT)) { /* one that points nowhere is no branch */
+      e = add_head(h, git_reference_name(ref), git_object_id(tip));
+      git_object_free(tip);
+    }
+    git_reference_free(ref);
+  }
+  git_reference_iterator_free(it);
+  return e || rc == GIT_ITEROVER ? e : help_git_fail(h, rc, "can't list the branches");
+}
+
+static enum err list_remote(struct help *h)
+{
+  git_remote_connect_options opts;
+  const git_remote_head **heads;
+  size_t n;
+  enum err e = ERR_OK;
+  int rc;
+
+  git_remote_connect_options_init(&opts, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
+  opts.callbacks.credentials = no_credentials;
+  opts.callbacks.transfer_progress = on_progress;
+  opts.callbacks.payload = h;
+  opts.follow_redirects = GIT_REMOTE_REDIRECT_INITIAL;
+  rc = git_remote_connect_ext(h->remote, GIT_DIRECTION_FETCH, &opts);
+  if (!rc)
+    rc = git_remote_ls(&heads, &n, h->remote);
+  if (rc)
+    return help_git_fail(h, rc, "can't read from the repository");
+  for (size_t i = 0; i < n && !e; i++)
+    e = add_head(h, heads[i]->name, &heads[i]->oid);
+  return e;
+}
+
+enum err help_list(struct help *h)
+{
+  enum err e = h->remote ? list_remote(h) : list_local(h);
+
+  if (!e && h->nheads)
+    qsort(h->heads, h->nheads, sizeof *h->heads, by_branch);
+  return e;
+}
+
+/* Before new refs are made, so that a branch `a` that went does not stand in the way of `a/b`. */
+static enum err drop_stale(struct help *h)
+{
+  git_strarray refs;
+  enum err e = ERR_OK;
+  int rc = git_reference_list(&refs, h->repo);
+
+  if (rc)
+    return help_repo_fail(h, rc, "can't list what the mirror has");
+  for (size_t i = 0; i < refs.count && !e; i++) {
+    const char *ref = refs.strings[i];
+    if (str_starts(ref, HELP_REF_PREFIX) && help_find(h->heads, h->nheads, ref + strlen(HELP_REF_PREFIX)))
+      continue;
+    if ((rc = git_reference_remove(h->repo, ref)))
+      e = help_repo_fail(h, rc, "can't remove a branch from the mirror");
+  }
+  git_strarray_dispose(&refs);
+  return e;
+}
+
+static enum err download(struct help *h, const git_strarray *specs)
+{
+  git_fetch_options opts;
+  int rc;
+
+  git_fetch_options_init(&opts, GIT_FETCH_OPTIONS_VERSION);
+  opts.callbacks.credentials = no_credentials;
+  opts.callbacks.transfer_progress = on_progress;
+  opts.callbacks.payload = h;
+  opts.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
+  opts.follow_redirects = GIT_REMOTE_REDIRECT_INITIAL;
+  rc = git_remote_download(h->remote, specs, &opts);
+  if (rc) {
+    enum err e = help_git_fail(h, rc, "can't fetch from the repository");
+    if (e != ERR_FAILED && e != ERR_NOTFOUND) /* what is not found after the list was read is missing here */
+      return e;
+    h->broken = !h->fresh;
+    return ERR_FAILED;
+  }
+  git_remote_disconnect(h->remote);
+  return ERR_OK;
+}
+
+static enum err set_refs(struct help *h, const struct help_head *const *want, size_t n)
+{
+  enum err e = ERR_OK;
+
+  for (size_t i = 0; i < n && !e; i++) {
+    char *name = xasprintf(HELP_REF_PREFIX "%s", want[i]->branch);
+    git_reference *ref = NULL;
+    int rc = git_reference_create(&ref, h->repo, name, &want[i]->oid, 1, NULL);
+    if (rc)
+      e = help_repo_fail(h, rc, "can't keep a branch in the mirror");
+    git_reference_free(ref);
+    free(name);
+  }
+  return e;
+}
+
+enum err help_fetch(struct help *h, const char *want)
+{
+  const struct help_head **missing;
+  git_strarray specs = { 0 };
+  git_odb *odb;
+  enum err e;
+  int rc;
+
+  if (!h->remote)
+    return ERR_OK;
+  if ((rc = git_repository_odb(&odb, h->repo)))
+    return help_repo_fail(h, rc, "can't open the mirror's objects");
+  missing = xcalloc(h->nheads, sizeof *missing);
+  specs.strings = xcalloc(h->nheads, sizeof *specs.strings);
+  for (size_t i = 0; i < h->nheads; i++) {
+    const struct help_head *head = &h->heads[i];
+    if ((want ? !strcmp(head->branch, want) : head->wanted) && !git_odb_exists(odb, &head->oid)) {
+      missing[specs.count] = head;
+      specs.strings[specs.count++] = xasprintf("+" HEADS_PREFIX "%s:" HELP_REF_PREFIX "%s", head->branch, head->branch);
+    }
+  }
+  git_odb_free(odb);
+  e = drop_stale(h);
+  if (!e && specs.count)
+    e = download(h, &specs);
+  if (!e)
+    e = set_refs(h, missing, specs.count);
+  for (size_t i = 0; i < specs.count; i++)
+    free(specs.strings[i]);
+  free(specs.strings);
+  free(missing);
+  return e;
+}

@@ -1,0 +1,77 @@
+/* Words of the command line, sorted into a command, its arguments and flags, by two tables (commands.c, args.c). */
+#ifndef MASTER_CLI_ARGS_H
+#define MASTER_CLI_ARGS_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+
+/* id, letter (0: none), value's name (NULL: takes none), help */
+#define FLAG_LIST(X)                                                                                              \
+  X(SOCKET, socket, 0, "PATH", "the master's socket (default: $DROVER_SOCKET, else /run/drover/drover.sock)")     \
+  X(JSON, json, 0, NULL, "the API's JSON as it came; where it goes on, one object a line")                        \
+  X(NO_COLOR, no-color, 0, NULL, "no colours (also: NO_COLOR in the environment, or not a terminal)")             \
+  X(HELP, help, 'h', NULL, "this text; after a command: about that command")                                      \
+  X(VERSION, version, 0, NULL, "the version")                                                                     \
+  X(BRANCH, branch, 'b', "BRANCH", "of this branch")                                                              \
+  X(REVISION, revision, 'r', "REVISION", "at this revision (default: the branch's tip)")                          \
+  X(PROPERTY, property, 'p', "NAME=VALUE", "a property; may be repeated")                                         \
+  X(REASON, reason, 0, "TEXT", "why, for the record")                                                             \
+  X(WAIT, wait, 'w', NULL, "wait for the end, exit with the result")                                              \
+  X(FOLLOW, follow, 'f', NULL, "show the steps and their logs live until the end")                                \
+  X(RETRY, retry, 0, "TIME", "how long to wait for a master that went away (default 60s)")                        \
+  X(RAW, raw, 0, NULL, "the log's bytes exactly as they are, nothing made harmless")                              \
+  X(LIMIT, limit, 'n', "N", "at most so many (1 to 1000, default 50)")                                            \
+  X(BEFORE, before, 0, "ID", "go on behind this one (the list's last line names it)")                             \
+  X(BUILDER, builder, 0, "PROJECT/BUILDER", "only of this builder")                                               \
+  X(BUILDSET, buildset, 0, "ID", "only of this buildset")                                                         \
+  X(STATE, state, 0, "STATE", "only in this state (pending, claimed, running, cancelling, done)")                 \
+  X(PROJECT, project, 0, "PROJECT", "the project")                                                                \
+  X(REPOSITORY, repository, 0, "URL", "where the change is (default: the project's)")                             \
+  X(AUTHOR, author, 0, "TEXT", "who made the change")                                                             \
+  X(MESSAGE, message, 'm', "TEXT", "the change's message")                                                        \
+  X(FILE, file, 0, "PATH", "a file that the change touches; may be repeated")                                     \
+  X(SLOTS, slots, 0, "N", "builds at a time (default 1)")                                                         \
+  X(TAG, tag, 0, "TAG", "a tag; may be repeated")                                                                 \
+  X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
+
+enum flag_id {
+#define X(id, name, letter, value, help) FLAG_##id,
+  FLAG_LIST(X)
+#undef X
+  FLAG_COUNT
+};
+#define FLAG_BIT(id) (UINT64_C(1) << FLAG_##id)
+#define FLAGS_GLOBAL (FLAG_BIT(SOCKET) | FLAG_BIT(JSON) | FLAG_BIT(NO_COLOR) | FLAG_BIT(HELP) | FLAG_BIT(VERSION))
+
+struct flag {
+  const char *name;
+  char letter;
+  const char *value, *help;
+};
+extern const struct flag args_flags[FLAG_COUNT];
+
+struct arg_value {
+  enum flag_id flag;
+  const char *value; /* "" for a flag without one */
+};
+/* All strings are argv's. */
+struct args {
+  const char **words;        /* what is no flag; first the command's */
+  int nwords;
+  struct arg_value *values;  /* in order */
+  int nvalues;
+};
+
+/* Sorts argv (without the program's name). False: *why says what is wrong, in a sentence. */
+bool args_parse(struct args *a, int argc, char **argv, struct buf *why) must_check;
+void args_free(struct args *a);
+
+bool args_has(const struct args *a, enum flag_id f);
+const char *args_value(const struct args *a, enum flag_id f);                 /* the last one given; NULL: none */
+const char *args_each(const struct args *a, enum flag_id f, int *at);         /* walk: *at starts at 0; NULL at the end */
+/* A flag that is not in allowed; FLAG_COUNT where all are. */
+enum flag_id args_stranger(const struct args *a, uint64_t allowed);
+/* The nearest of n names, NULL where none is near enough to be meant. */
+const char *args_nearest(const char *word, const char *const *names, int n);
+#endif

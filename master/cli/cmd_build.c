@@ -1,0 +1,193 @@
+/* drover build, rerun, cancel, watch: what makes builds, ends them, and waits for them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "master/cli/call.h"
+#include "master/cli/commands.h"
+#include "master/cli/follow.h"
+#include "master/cli/js.h"
+#include "master/cli/props.h"
+
+/* --follow, --wait, or neither: what becomes of the requests that were made. */
+static int go_on(struct cli *c, const struct args *a, const cJSON *answer)
+{
+  const cJSON *r;
+  struct follow *f;
+  struct buf ids;
+  int code;
+
+  if (!args_has(a, FLAG_WAIT) && !args_has(a, FLAG_FOLLOW)) {
+    if (c->json) {
+      out_json(c);
+      return CLI_OK;
+    }
+    buf_init(&ids, BUF_NO_MAX);
+    js_join(answer, "requests", " ", &ids);
+    out_label(c, STYLE_NONE, "requested");
+    out(c, STYLE_BOLD, "%s", buf_str(&ids));
+    out(c, STYLE_NONE, " of buildset %s; to see it: drover watch %s", js_text(answer, "buildset"), js_text(answer, "buildset"));
+    out_end(c);
+    buf_free(&ids);
+    return CLI_OK;
+  }
+  f = follow_new(c, args_has(a, FLAG_FOLLOW) ? FOLLOW_SHOW : FOLLOW_WAIT);
+  cJSON_ArrayForEach(r, js_get(answer, "requests"))
+    if (cJSON_IsString(r))
+      follow_add(f, r->valuestring, 0);
+  code = follow_run(f);
+  follow_free(f);
+  return code;
+}
+
+int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  cJSON *props = props_object(c, a), *body, *answer;
+  char *builder = props ? call_builder(c, arg[0]) : NULL;
+  int code;
+
+  (void)narg;
+  if (!builder) {
+    cJSON_Delete(props);
+    return c->code;
+  }
+  body = cJSON_CreateObject();
+  props_add_text(body, "builder", builder);
+  props_add_text(body, "branch", args_value(a, FLAG_BRANCH));
+  props_add_text(body, "revision", args_value(a, FLAG_REVISION));
+  props_add_text(body, "reason", args_value(a, FLAG_REASON));
+  props_add(body, props);
+  answer = call_send(c, "POST", "/api/v1/builds", body);
+  code = answer ? go_on(c, a, answer) : c->code;
+  cJSON_Delete(answer);
+  cJSON_Delete(body);
+  free(builder);
+  return code;
+}
+
+/* The build an id means, in full: short ids and "last" are asked for once. NULL: told. */
+static char *full_id(struct cli *c, const struct cli_id *id)
+{
+  cJSON *build = call_build(c, id);
+  char *full = build ? xstrdup(js_text(build, "id")) : NULL;
+
+  cJSON_Delete(build);
+  return full;
+}
+
+static int no_build(struct cli *c, const char *word, const char *what)
+{
+  return cli_error(c, CLI_USAGE, "\"%s\" is no id of %s", word, what);
+}
+
+int cmd_rerun(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  struct cli_id id;
+  char *build, *path;
+  cJSON *body, *answer;
+  int code;
+
+  (void)narg;
+  if (!id_parse(arg[0], &id) || (id.kind != ID_BUILD && id.kind != ID_REQUEST))
+    return no_build(c, arg[0], "a build (libfoo/linux/42, linux/last)");
+  if (!(build = full_id(c, &id)))
+    return c->code;
+  path = id_path("builds/%p/rerun", build);
+  body = cJSON_CreateObject();
+  props_add_text(body, "reason", args_value(a, FLAG_REASON));
+  answer = call_send(c, "POST", path, body);
+  code = answer ? go_on(c, a, answer) : c->code;
+  cJSON_Delete(answer);
+  cJSON_Delete(body);
+  free(path);
+  free(build);
+  return code;
+}
+
+static char *cancel_path(struct cli *c, const struct cli_id *id)
+{
+  char *build, *path;
+
+  if (id->kind == ID_REQUEST)
+    return id_path("requests/%s/cancel", id->text);
+  if (id->kind == ID_BUILDSET)
+    return id_path("buildsets/%s/cancel", id->text);
+  if (!(build = full_id(c, id)))
+    return NULL;
+  path = id_path("builds/%p/cancel", build);
+  free(build);
+  return path;
+}
+
+int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  struct cli_id id;
+  cJSON *body, *answer;
+  char *path;
+
+  (void)narg;
+  if (!id_parse(arg[0], &id) || (id.kind != ID_BUILD && id.kind != ID_REQUEST && id.kind != ID_BUILDSET))
+    return no_build(c, arg[0], "a build (libfoo/linux/42), a request (r118) or a buildset (s77)");
+  if (!(path = cancel_path(c, &id)))
+    return c->code;
+  body = cJSON_CreateObject();
+  props_add_text(body, "reason", args_value(a, FLAG_REASON));
+  answer = call_send(c, "POST", path, body);
+  if (answer && c->json) {
+    out_json(c);
+  } else if (answer) {
+    out_label(c, STYLE_NONE, "cancelled");
+    out(c, STYLE_NONE, "%s", id.text);
+    if (*js_text(answer, "request") && !str_eq(js_text(answer, "request"), id.text))
+      out(c, STYLE_NONE, ", request %s", js_text(answer, "request"));
+    if (*js_text(answer, "state"))
+      out(c, STYLE_NONE, " (now %s)", js_text(answer, "state"));
+    out_end(c);
+  }
+  free(path);
+  cJSON_Delete(body);
+  if (!answer)
+    return c->code;
+  cJSON_Delete(answer);
+  return CLI_OK;
+}
+
+/* Adds what the id means to f. False: told. */
+static bool add_watched(struct cli *c, struct follow *f, const struct cli_id *id)
+{
+  char *path = id->kind == ID_BUILDSET ? id_path("buildsets/%s", id->text) : id_path("requests/%s", id->text);
+  const cJSON *r;
+  cJSON *o;
+
+  if (id->kind == ID_BUILD) {
+    o = call_build(c, id);
+    if (o)
+      follow_add(f, js_text(o, "request"), js_num(o, "number") - 1);
+  } else {
+    o = call_get(c, path);
+    if (id->kind == ID_REQUEST && o)
+      follow_add(f, id->text, 0);
+    cJSON_ArrayForEach(r, js_get(o, "requests"))
+      follow_add(f, js_text(r, "id"), 0);
+  }
+  free(path);
+  if (!o)
+    return false;
+  cJSON_Delete(o);
+  return true;
+}
+
+int cmd_watch(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  struct cli_id id;
+  struct follow *f;
+  int code;
+
+  (void)a, (void)narg;
+  if (!id_parse(arg[0], &id) || (id.kind != ID_BUILD && id.kind != ID_REQUEST && id.kind != ID_BUILDSET))
+    return no_build(c, arg[0], "a build (libfoo/linux/42), a request (r118) or a buildset (s77)");
+  f = follow_new(c, FOLLOW_SHOW);
+  code = add_watched(c, f, &id) ? follow_run(f) : c->code;
+  follow_free(f);
+  return code;
+}

@@ -1,0 +1,141 @@
+/* drover why ID: why something waits, ran, or ended so. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/str.h"
+#include "master/cli/call.h"
+#include "master/cli/commands.h"
+#include "master/cli/js.h"
+
+/* "r118 libfoo/linux is pending: build1 is full (since 2 min ago)" */
+static int why_request(struct cli *c, const char *id)
+{
+  char *path = id_path("requests/%s/why", id), since[FMT_MAX];
+  cJSON *why = call_get(c, path);
+
+  free(path);
+  if (!why)
+    return c->code;
+  if (c->json) {
+    out_json(c);
+  } else {
+    out_label(c, STYLE_BOLD, id);
+    out(c, STYLE_NONE, "%s: %s", js_text(why, "state"), js_text(why, "reason.text"));
+    if (js_has(why, "reason.since"))
+      out(c, STYLE_DIM, "  (%s)", fmt_ago(js_num(why, "reason.since"), clock_wall_ms(), since));
+    out_end(c);
+  }
+  cJSON_Delete(why);
+  return CLI_OK;
+}
+
+static int why_requests(struct cli *c, const cJSON *requests)
+{
+  const cJSON *r;
+  int code = CLI_OK;
+
+  cJSON_ArrayForEach(r, requests)
+    if (!code)
+      code = why_request(c, js_text(r, "id"));
+  return code;
+}
+
+static int why_buildset(struct cli *c, const char *id)
+{
+  char *path = id_path("buildsets/%s", id);
+  cJSON *set = call_get(c, path);
+  int code = set ? why_requests(c, js_get(set, "requests")) : c->code;
+
+  free(path);
+  cJSON_Delete(set);
+  return code;
+}
+
+static int why_change(struct cli *c, const char *id)
+{
+  char *path = id_path("changes/%s", id);
+  cJSON *change = call_get(c, path);
+  const cJSON *s;
+  int code = CLI_OK;
+
+  free(path);
+  if (!change)
+    return c->code;
+  if (c->json) {
+    out_json(c);
+    cJSON_Delete(change);
+    return CLI_OK;
+  }
+  out_label(c, STYLE_BOLD, id);
+  out(c, STYLE_NONE, "%s %s: %s", js_text(change, "project"), js_text(change, "branch"), js_text(change, "state"));
+  if (*js_text(change, "error"))
+    out(c, STYLE_NONE, ", %s", js_text(change, "error"));
+  if (*js_text(change, "why"))
+    out(c, STYLE_NONE, ": %s", js_text(change, "why"));
+  out_end(c);
+  cJSON_ArrayForEach(s, js_get(change, "buildsets"))
+    if (!code && cJSON_IsString(s))
+      code = why_buildset(c, s->valuestring);
+  cJSON_Delete(change);
+  return code;
+}
+
+/* The newest request of a builder. */
+static int why_builder(struct cli *c, const char *name)
+{
+  char *builder = call_builder(c, name), *path;
+  cJSON *list;
+  int code;
+
+  if (!builder)
+    return c->code;
+  path = id_path("requests?limit=1&builder=%s", builder);
+  list = call_get(c, path);
+  free(path);
+  if (!list) {
+    code = c->code;
+  } else if (cJSON_GetArraySize(js_get(list, "items"))) {
+    code = why_requests(c, js_get(list, "items"));
+  } else {
+    out(c, STYLE_NONE, "%s was never asked for; to ask: drover build %s", builder, builder);
+    out_end(c);
+    code = CLI_OK;
+  }
+  cJSON_Delete(list);
+  free(builder);
+  return code;
+}
+
+int cmd_why(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  struct cli_id id;
+  cJSON *build;
+  int code;
+
+  (void)a, (void)narg;
+  if (!id_parse(arg[0], &id))
+    return cli_error(c, CLI_USAGE, "\"%s\" is no id: libfoo/linux/42, r118, s77, c991, or a builder", arg[0]);
+  switch (id.kind) {
+  case ID_REQUEST:
+    return why_request(c, id.text);
+  case ID_BUILDSET:
+    return why_buildset(c, id.text);
+  case ID_CHANGE:
+    return why_change(c, id.text);
+  case ID_BUILDER:
+  case ID_NAME:
+    return why_builder(c, id.text);
+  default:
+    if (!(build = call_build(c, &id)))
+      return c->code;
+    if (!c->json) {
+      out_label(c, STYLE_BOLD, "because");
+      out(c, STYLE_NONE, "%s", js_text(build, "reason"));
+      out_end(c);
+    }
+    code = why_request(c, js_text(build, "request"));
+    cJSON_Delete(build);
+    return code;
+  }
+}

@@ -1,0 +1,184 @@
+/* The one table of commands, and what is printed from it. */
+#include "master/cli/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+
+#define F(id) FLAG_BIT(id)
+#define F_GO_ON (F(WAIT) | F(FOLLOW) | F(RETRY))
+#define F_BUILD (F(BRANCH) | F(REVISION) | F(PROPERTY) | F(REASON) | F_GO_ON)
+#define F_LIST (F(LIMIT) | F(BEFORE) | F(BUILDER) | F(BUILDSET) | F(STATE) | F(BRANCH) | F(PROJECT))
+#define F_CHANGE (F(PROJECT) | F(BRANCH) | F(REVISION) | F(AUTHOR) | F(MESSAGE) | F(FILE) | F(PROPERTY) | F(REPOSITORY))
+
+const struct command commands[] = {
+  { "status", "", 0, 0, 0, cmd_status, "what runs, what waits and why", NULL },
+  { "list", "[builders|builds|requests|changes|workers]", 0, 1, F_LIST, cmd_list, "lists, newest first (default: builds)", NULL },
+  { "builders", "", 0, 0, 0, cmd_builders, "all builders: last result, what runs, what waits", NULL },
+  { "show", "ID", 1, 1, 0, cmd_show, "all about a build, step, request, buildset, change, builder or worker", NULL },
+  { "log", "ID[:STEP]", 1, 1, F(FOLLOW) | F(RAW) | F(RETRY), cmd_log, "the log of a build, or of one of its steps",
+    "Control bytes are shown as ^X, so that a log can't do anything to the terminal; --raw writes the bytes as they are." },
+  { "build", "BUILDER", 1, 1, F_BUILD, cmd_build, "ask for a build", NULL },
+  { "force", "BUILDER", 1, 1, F_BUILD, cmd_build, NULL, NULL },
+  { "rerun", "ID", 1, 1, F_GO_ON | F(REASON), cmd_rerun, "build the same again", NULL },
+  { "requeue", "ID", 1, 1, F_GO_ON | F(REASON), cmd_rerun, NULL, NULL },
+  { "cancel", "ID", 1, 1, F(REASON), cmd_cancel, "cancel a build, a request or a buildset", NULL },
+  { "watch", "ID", 1, 1, F(RETRY), cmd_watch, "follow a build, request or buildset to its end",
+    "Ctrl-C ends watching, never the build." },
+  { "why", "ID", 1, 1, 0, cmd_why, "why it waits, why it ran, why it ended so", NULL },
+  { "worker add", "NAME", 1, 1, F(SLOTS) | F(TAG) | F(QUIET), cmd_worker_add, "a new worker, or a new token for one",
+    "Prints a token that the worker needs to join. An older token of that name is no longer good." },
+  { "worker list", "", 0, 0, 0, cmd_worker_list, "all workers", NULL },
+  { "worker show", "NAME", 1, 1, 0, cmd_worker_show, "one worker, with what it builds", NULL },
+  { "worker remove", "NAME", 1, 1, 0, cmd_worker_remove, "no new builds for it, and its link is closed", NULL },
+  { "change send", "", 0, 0, F_CHANGE, cmd_change_send, "tell the master about a change",
+    "--project, --branch and --revision must be given. A change that is known already is not built again." },
+  { "config check", "FILE", 1, 1, F(PROJECT), cmd_config_check, "check a .drover.yml; needs no master", NULL },
+  { "master stop", "", 0, 0, 0, cmd_master_stop, "stop the master; running builds go on at their workers", NULL },
+  { "help", "[COMMAND]", 0, 2, 0, cmd_help, "this text, or the help of a command", NULL },
+};
+const int commands_count = COUNT(commands);
+
+static bool matches(const struct command *cmd, const struct args *a, int *used)
+{
+  const char *blank = strchr(cmd->name, ' ');
+
+  *used = blank ? 2 : 1;
+  if (a->nwords < *used)
+    return false;
+  if (!blank)
+    return str_eq(cmd->name, a->words[0]);
+  return strlen(a->words[0]) == (size_t)(blank - cmd->name) && str_starts(cmd->name, a->words[0]) && str_eq(blank + 1, a->words[1]);
+}
+
+/* Commands of two words that begin with this one, as "add, list"; empty: none. */
+static void add_verbs(const char *noun, struct buf *out)
+{
+  for (int i = 0; i < commands_count; i++) {
+    const char *blank = strchr(commands[i].name, ' ');
+    if (blank && strlen(noun) == (size_t)(blank - commands[i].name) && str_starts(commands[i].name, noun))
+      buf_addf(out, "%s%s", out->len ? ", " : "", blank + 1);
+  }
+}
+
+static void tell_unknown(struct cli *c, const struct args *a)
+{
+  const char *names[COUNT(commands)], *near;
+  struct buf verbs;
+  char *two = a->nwords > 1 ? xasprintf("%s %s", a->words[0], a->words[1]) : NULL;
+
+  for (int i = 0; i < commands_count; i++)
+    names[i] = commands[i].name;
+  buf_init(&verbs, BUF_NO_MAX);
+  add_verbs(a->words[0], &verbs);
+  near = two ? args_nearest(two, names, commands_count) : NULL;
+  if (!near)
+    near = args_nearest(a->words[0], names, commands_count);
+  if (near)
+    cli_error(c, CLI_USAGE, "there is no command \"%s\" (did you mean %s?)", two && verbs.len ? two : a->words[0], near);
+  else if (verbs.len)
+    cli_error(c, CLI_USAGE, "%s what? One of: %s", a->words[0], buf_str(&verbs));
+  else
+    cli_error(c, CLI_USAGE, "there is no command \"%s\"; drover --help shows all", a->words[0]);
+  buf_free(&verbs);
+  free(two);
+}
+
+const struct command *command_find(struct cli *c, const struct args *a, int *used)
+{
+  for (int i = 0; i < commands_count; i++)
+    if (matches(&commands[i], a, used))
+      return &commands[i];
+  tell_unknown(c, a);
+  return NULL;
+}
+
+static void print_flags(struct cli *c, uint64_t mask)
+{
+  for (int f = 0; f < FLAG_COUNT; f++) {
+    const struct flag *flag = &args_flags[f];
+    struct buf b;
+    if (!(mask >> f & 1))
+      continue;
+    buf_init(&b, BUF_NO_MAX);
+    if (flag->letter)
+      buf_addf(&b, "-%c, ", flag->letter);
+    buf_addf(&b, "--%s%s%s", flag->name, flag->value ? " " : "", flag->value ? flag->value : "");
+    out(c, STYLE_NONE, "  %-27s %s", buf_str(&b), flag->help);
+    out_end(c);
+    buf_free(&b);
+  }
+}
+
+static void print_paragraph(struct cli *c, enum style style, const char *text)
+{
+  out(c, style, "%s", text);
+  out_end(c);
+}
+
+void command_help(struct cli *c, const struct command *cmd)
+{
+  const struct command *row = cmd;
+
+  while (!row->help) /* another name of the row above */
+    row--;
+  out(c, STYLE_BOLD, "drover %s", cmd->name);
+  out(c, STYLE_NONE, "%s%s%s", *cmd->args ? " " : "", cmd->args, cmd->flags ? " [flags]" : "");
+  out_end(c);
+  out(c, STYLE_NONE, "  %s", row->help);
+  out_end(c);
+  if (row->more)
+    print_paragraph(c, STYLE_NONE, row->more);
+  for (const struct command *other = row; other < commands + commands_count && (other == row || !other->help); other++)
+    if (other != cmd) {
+      out(c, STYLE_NONE, "  the same: drover %s", other->name);
+      out_end(c);
+    }
+  if (cmd->flags) {
+    out_end(c);
+    print_flags(c, cmd->flags);
+  }
+}
+
+void command_help_all(struct cli *c)
+{
+  print_paragraph(c, STYLE_BOLD, "drover COMMAND [arguments] [flags]");
+  out_end(c);
+  for (int i = 0; i < commands_count; i++) {
+    char *usage;
+    if (!commands[i].help)
+      continue;
+    usage = xasprintf("%s %s", commands[i].name, commands[i].args);
+    out(c, STYLE_NONE, "  %-27s%s", usage, strlen(usage) > 26 ? "" : " ");
+    if (strlen(usage) > 26) {
+      out_end(c);
+      out(c, STYLE_NONE, "  %-28s", "");
+    }
+    print_paragraph(c, STYLE_NONE, commands[i].help);
+    free(usage);
+  }
+  out_end(c);
+  print_paragraph(c, STYLE_NONE, "Flags of all commands:");
+  print_flags(c, FLAGS_GLOBAL);
+  out_end(c);
+  print_paragraph(c, STYLE_NONE, "Ids say their kind: build libfoo/linux/42 (short linux/42, linux/last), step linux/42:test, request r118, buildset s77, change c991.");
+  print_paragraph(c, STYLE_NONE, "Exit: 0 success or warnings, 1 failure, 2 usage or configuration, 3 exception or lost, 4 cancelled or skipped, 5 master not reached.");
+}
+
+int cmd_help(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  struct args words = { .words = (const char **)(uintptr_t)arg, .nwords = narg };
+  const struct command *cmd;
+  int used;
+
+  (void)a;
+  if (!narg) {
+    command_help_all(c);
+    return CLI_OK;
+  }
+  cmd = command_find(c, &words, &used);
+  if (cmd)
+    command_help(c, cmd);
+  return cmd ? CLI_OK : c->code;
+}

@@ -1,0 +1,43 @@
+/* The one table of commands: parsing, help and the manual's check come from it. */
+#ifndef MASTER_CLI_COMMANDS_H
+#define MASTER_CLI_COMMANDS_H
+#include <stdint.h>
+
+#include "master/cli/cli.h"
+
+struct command {
+  const char *name;  /* one word, or two: "worker add" */
+  const char *args;  /* for the usage line */
+  int least, most;   /* arguments behind the name */
+  uint64_t flags;    /* beside the global ones */
+  int (*run)(struct cli *c, const struct args *a, const char *const *arg, int narg); /* returns the exit code */
+  const char *help;  /* one line; NULL: another name of the row above it */
+  const char *more;  /* further lines for its own help; or NULL */
+};
+extern const struct command commands[];
+extern const int commands_count;
+
+int cmd_status(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_list(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_builders(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_rerun(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_watch(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_why(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_add(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_master_stop(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_help(struct cli *c, const struct args *a, const char *const *arg, int narg);
+
+/* Finds the command that the words begin with; *used: how many words that took. NULL: none (told, exit code in c->code). */
+const struct command *command_find(struct cli *c, const struct args *a, int *used);
+void command_help(struct cli *c, const struct command *cmd); /* about one */
+void command_help_all(struct cli *c);
+#endif

@@ -1,0 +1,161 @@
+/* How a build, its steps and its result look. */
+#include "master/cli/show.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/str.h"
+#include "master/cli/js.h"
+
+#define SUMMARY_WIDTH 60
+#define WHAT_WIDTH 60
+
+struct show_bytes show_step_bytes(const cJSON *step)
+{
+  struct show_bytes sum = { 0, 0 };
+  const cJSON *log;
+
+  cJSON_ArrayForEach(log, js_get(step, "logs"))
+  {
+    sum.length += js_num(log, "length");
+    sum.stored += js_num(log, "stored");
+  }
+  return sum;
+}
+
+struct show_bytes show_build_bytes(const cJSON *build)
+{
+  struct show_bytes sum = { 0, 0 };
+  const cJSON *step;
+
+  cJSON_ArrayForEach(step, js_get(build, "steps"))
+  {
+    struct show_bytes one = show_step_bytes(step);
+    sum.length += one.length;
+    sum.stored += one.stored;
+  }
+  return sum;
+}
+
+/* The first line that says something, cut to width columns. */
+static char *first_line(const char *text, int width)
+{
+  size_t n, fit;
+  char *line, *cut;
+
+  text += strspn(text, " \t\n");
+  n = strcspn(text, "\n");
+  line = xstrndup(text, n);
+  fit = fmt_fit(line, width - 2);
+  if (fmt_width(line) <= width && !text[n + (text[n] == '\n')])
+    return line;
+  cut = xasprintf("%.*s …", (int)fit, line);
+  free(line);
+  return cut;
+}
+
+static bool is_shell(const char *program)
+{
+  const char *slash = strrchr(program, '/');
+
+  return str_eq(slash ? slash + 1 : program, "sh");
+}
+
+char *show_step_what(const cJSON *step)
+{
+  const cJSON *command = cJSON_GetArrayItem(js_get(step, "commands"), 0), *argv = js_get(command, "argv");
+  const cJSON *script = cJSON_GetArrayItem(argv, cJSON_GetArraySize(argv) - 1);
+  const char *program = cJSON_GetStringValue(cJSON_GetArrayItem(argv, 0));
+  struct buf words;
+  char *what;
+
+  if (!program)
+    return xstrdup("");
+  if (is_shell(program) && cJSON_GetArraySize(argv) > 1 && cJSON_IsString(script))
+    return first_line(script->valuestring, WHAT_WIDTH);
+  buf_init(&words, BUF_NO_MAX);
+  js_join(command, "argv", " ", &words);
+  what = first_line(buf_str(&words), WHAT_WIDTH);
+  buf_free(&words);
+  return what;
+}
+
+char *show_step_summary(const cJSON *step)
+{
+  const cJSON *command;
+  struct buf names;
+
+  if (*js_text(step, "summary"))
+    return first_line(js_text(step, "summary"), SUMMARY_WIDTH * 4);
+  buf_init(&names, BUF_NO_MAX);
+  if (cJSON_GetArraySize(js_get(step, "commands")) > 1)
+    cJSON_ArrayForEach(command, js_get(step, "commands"))
+      buf_addf(&names, "%s%s", names.len ? " · " : "", js_text(command, "name"));
+  return buf_take(&names);
+}
+
+void show_log_header(struct cli *c, const cJSON *step)
+{
+  char *what = show_step_what(step);
+
+  out_fresh_line(c);
+  out(c, STYLE_DIM, "── ");
+  out(c, STYLE_BOLD, "%s", js_text(step, "name"));
+  out(c, STYLE_DIM, "%s%s ──", *what ? ": " : "", what);
+  out_end(c);
+  free(what);
+}
+
+void show_step_line(struct cli *c, const cJSON *build, const cJSON *step)
+{
+  int result = js_result(step), pad;
+  char *summary = show_step_summary(step), text[FMT_MAX];
+  bool plain = result == RESULT_SUCCESS || result == FMT_NO_RESULT;
+
+  out_fresh_line(c);
+  out(c, STYLE_NONE, "  ");
+  out_label(c, STYLE_BOLD, js_text(step, "name"));
+  if (!plain)
+    out(c, fmt_result_style(result), "%s%s", fmt_result(result), *summary ? " " : "");
+  out(c, STYLE_NONE, "%s", summary);
+  pad = SUMMARY_WIDTH - fmt_width(summary) - (plain ? 0 : (int)strlen(fmt_result(result)) + (*summary != 0));
+  out(c, STYLE_NONE, "%*s%9s", pad > 0 ? pad : 0, "", fmt_duration(js_duration(step, clock_wall_ms()), text));
+  if (str_eq(js_text(step, "kind"), "checkout") && *js_text(build, "got_revision"))
+    out(c, STYLE_NONE, "   %s", fmt_revision(js_text(build, "got_revision"), text));
+  out_end(c);
+  free(summary);
+}
+
+void show_build_head(struct cli *c, const cJSON *build)
+{
+  out_fresh_line(c);
+  out_label(c, STYLE_NONE, "build");
+  out(c, STYLE_BOLD, "%s", js_text(build, "id"));
+  if (*js_text(build, "worker"))
+    out(c, STYLE_NONE, " on %s", js_text(build, "worker"));
+  if (js_num(build, "attempt") > 1)
+    out(c, STYLE_NONE, ", attempt %d", (int)js_num(build, "attempt"));
+  if (*js_text(build, "reason"))
+    out(c, STYLE_NONE, ", because %s", js_text(build, "reason"));
+  out_end(c);
+}
+
+void show_result(struct cli *c, int result)
+{
+  out_label(c, fmt_result_style(result), fmt_result(result));
+}
+
+void show_build_end(struct cli *c, const cJSON *build, int result)
+{
+  struct show_bytes bytes = show_build_bytes(build);
+  char time[FMT_MAX], length[FMT_MAX], stored[FMT_MAX];
+
+  out_fresh_line(c);
+  show_result(c, result);
+  out(c, STYLE_NONE, "%s in %s, log %s (%s stored)", js_text(build, "id"), fmt_duration(js_duration(build, clock_wall_ms()), time),
+      fmt_size(bytes.length, length), fmt_size(bytes.stored, stored));
+  if (*js_text(build, "why"))
+    out(c, STYLE_NONE, ": %s", js_text(build, "why"));
+  out_end(c);
+}

@@ -1,0 +1,26 @@
+/* How a build, its steps and its result look; shared by show, log, and following. */
+#ifndef MASTER_CLI_SHOW_H
+#define MASTER_CLI_SHOW_H
+#include <cjson/cJSON.h>
+#include <stdint.h>
+
+#include "master/cli/cli.h"
+
+/* Bytes of all logs of a step, or of all steps of a build. */
+struct show_bytes {
+  int64_t length, stored;
+};
+struct show_bytes show_step_bytes(const cJSON *step);
+struct show_bytes show_build_bytes(const cJSON *build);
+
+/* What a step is about, in a few words: its script's first line, its argv; "" where nothing is known. The caller frees it. */
+char *show_step_what(const cJSON *step) must_check;
+/* What came of it: summary, or its commands' names, or nothing. The caller frees it. */
+char *show_step_summary(const cJSON *step) must_check;
+
+void show_log_header(struct cli *c, const cJSON *step);                            /* "── test: make check ──" */
+void show_step_line(struct cli *c, const cJSON *build, const cJSON *step);         /* "  test      212 passed        6.2 s" */
+void show_build_head(struct cli *c, const cJSON *build);                           /* "build     drover/check/1 on here, because …" */
+void show_build_end(struct cli *c, const cJSON *build, int result);                /* "SUCCESS   drover/check/1 in 43.6 s, log 412 KB (61 KB stored)" */
+void show_result(struct cli *c, int result);                                       /* the word, as a label */
+#endif

@@ -1,0 +1,85 @@
+/* The reference of all configuration keys as markdown, from the table of schema.c. */
+#include <string.h>
+
+#include "master/core/schema.h"
+
+static const char intro[] =
+  "# Configuration\n"
+  "\n"
+  "Made from the table in `master/core/schema.def` by `make docs/config.md`; change it there.\n"
+  "\n"
+  "The site is described by one file, `master.yaml`, and by files `conf.d/*.yaml` beside it, which may add workers and projects. What is\n"
+  "built is described by a pipeline: the file `.drover.yml` in the repository, read at the revision that is built; or a file of this host\n"
+  "that a project names; or the same keys in the project itself. `drover config check FILE` tells all errors at once, without a master.\n"
+  "\n"
+  "The smallest pipeline:\n"
+  "\n"
+  "```yaml\n"
+  "steps:\n"
+  "  - ./configure\n"
+  "  - make -j\"$DROVER_CORES\"\n"
+  "  - {name: test, run: make check, timeout: 10m}\n"
+  "```\n"
+  "\n"
+  "It is one builder with the project's name; the checkout comes first, and each new revision of any branch builds it.\n"
+  "\n"
+  "## Values\n"
+  "\n"
+  "The files are YAML 1.2, one document each, at most 1 MiB, without tags. What a value means depends on its key, never on its looks: where a\n"
+  "string is wanted, `no`, `1.10` and `010` are the strings they seem to be. A key that stands twice, and a key that isn't known, are errors.\n"
+  "Anchors, aliases and `<<` work within 100,000 values, 16 MiB and 64 levels.\n"
+  "\n"
+  "- **duration**: a number and `ms`, `s`, `m`, `h` or `d`, such as `250ms`, `90s`, `30m`, `1h`, `2d`; or `0`.\n"
+  "- **true or false**: these two words, without quotes.\n"
+  "- **name**: 1 to 64 letters, digits, `.`, `_` and `-`, first a letter or digit.\n"
+  "- **a list of strings**: one string stands for a list of one.\n"
+  "- **pattern** (of branches): `*` stands for anything but `/`, `**` for anything, `?` for one character but `/`.\n"
+  "- **HOST:PORT**: such as `127.0.0.1:7420`, `[::1]:7420`, or `*:7421` for all addresses.\n";
+
+static const struct {
+  enum schema_group group;
+  const char *title;
+} sections[] = {
+  { SCHEMA_SITE, "## The site: master.yaml" },
+  { SCHEMA_SITE_INFO, "### site" },
+  { SCHEMA_LISTEN, "### listen" },
+  { SCHEMA_DATABASE, "### database" },
+  { SCHEMA_WORKER, "### workers.NAME" },
+  { SCHEMA_PROJECT, "### projects.NAME" },
+  { SCHEMA_PIPELINE, "## A pipeline: .drover.yml, or in a project" },
+  { SCHEMA_DEFAULTS, "### defaults" },
+  { SCHEMA_BUILDER, "### builders.NAME" },
+  { SCHEMA_WANT, "### worker, of a builder or defaults" },
+  { SCHEMA_STEP, "### steps, each" },
+  { SCHEMA_TIMEOUT, "### timeout, as a map" },
+  { SCHEMA_SCHEDULER, "### schedulers.NAME" },
+  { SCHEMA_CHANGE, "### change, of a scheduler" },
+};
+
+static void add_key(const struct schema_view *v, struct buf *out)
+{
+  buf_addf(out, "- **`%s`**: %s", v->key, v->wants);
+  if (v->required)
+    buf_adds(out, ", required");
+  if (v->fallback)
+    buf_addf(out, ", default `%s`", v->fallback);
+  buf_addf(out, ". %s", v->doc);
+  if (v->example)
+    buf_addf(out, " Example: `%s`", v->example);
+  buf_addc(out, '\n');
+}
+
+void schema_reference(struct buf *out)
+{
+  buf_adds(out, intro);
+  for (size_t i = 0; i < COUNT(sections); i++) {
+    struct schema_view v = { 0 };
+    size_t at = 0;
+    buf_addf(out, "\n%s\n\n", sections[i].title);
+    while (schema_keys(&at, &v))
+      if (v.group == sections[i].group && !(v.group == SCHEMA_PROJECT && schema_has(SCHEMA_PIPELINE, v.key)))
+        add_key(&v, out);
+    if (sections[i].group == SCHEMA_PROJECT)
+      buf_adds(out, "\nInstead of `pipeline` a project may have the keys of a pipeline itself, below.\n");
+  }
+}

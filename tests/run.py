@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Runs the suites, two at a time, and sums them up; the last line is "N passed, N failed".
+
+usage: tests/run.py BUILD SANITIZED [PATTERN ...]
+BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a fuzzer (10 s), or a lint.
+"""
+import concurrent.futures
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LIMIT_S = 420          # no suite takes longer
+FUZZ_S = 10
+ALONE = ("tests/fault/test_kill.py",)  # measures nothing, but wants the machine's attention
+
+
+def suites(build, san, patterns):
+    found = []
+    for path in sorted(glob.glob(f"{TOP}/tests/lint/*.sh")):
+        found.append((rel(path), ["bash", path], build, "lint"))
+    for path in sorted(glob.glob(f"{TOP}/tests/unit/test_*.c") + glob.glob(f"{TOP}/tests/seq/test_*.c")):
+        found.append((rel(path), [f"{san}/tests/{os.path.basename(path)[:-2]}"], san, "cmocka"))
+    for path in sorted(glob.glob(f"{TOP}/tests/fuzz/fuzz_*.c")):
+        name = os.path.basename(path)[:-2]
+        corpus = f"{san}/corpus/{name}"
+        os.makedirs(corpus, exist_ok=True)
+        cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", corpus]
+        found.append((rel(path), cmd, san, "fuzz"))
+    for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
+        where = build if "/fault/" in path else san
+        found.append((rel(path), [sys.executable, path], where, "unittest"))
+    # The long ones first, so that nothing is waited for at the end.
+    found.sort(key=lambda s: (s[3] != "unittest", s[3] == "lint"))
+    return [s for s in found if not patterns or any(p in s[0] for p in patterns)]
+
+
+def rel(path):
+    return os.path.relpath(path, TOP)
+
+
+def counts(kind, text, code):
+    """(passed, failed) of a suite, from what its runner printed; a suite that printed no count counts as one."""
+    if kind == "unittest":
+        ran = re.search(r"^Ran (\d+) tests?", text, re.M)
+        bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", text))
+        skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", text))
+        if ran:
+            total = int(ran.group(1)) - skipped
+            return max(0, total - bad), bad if code == 0 else max(1, bad)
+    if kind == "cmocka":
+        passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", text))
+        failed = sum(int(n) for n in re.findall(r"\[  FAILED  \] (\d+) test", text))
+        if passed or failed:
+            return passed, failed if code == 0 else max(1, failed)
+    return (1, 0) if code == 0 else (0, 1)
+
+
+def run(suite):
+    name, command, where, kind = suite
+    env = dict(os.environ, DROVER_BUILD=where, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
+               PYTHONDONTWRITEBYTECODE="1")
+    begin = time.monotonic()
+    try:
+        p = subprocess.run(command, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S)
+        text, code = p.stdout.decode("utf-8", "replace"), p.returncode
+    except subprocess.TimeoutExpired as e:
+        text, code = (e.stdout or b"").decode("utf-8", "replace") + f"\ntook longer than {LIMIT_S} s\n", 124
+    except OSError as e:
+        text, code = str(e), 127
+    passed, failed = counts(kind, text, code)
+    return name, passed, failed, code, time.monotonic() - begin, text
+
+
+def main():
+    build, san, *patterns = sys.argv[1:]
+    todo = suites(os.path.abspath(build), os.path.abspath(san), patterns)
+    passed = failed = 0
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("TEST_JOBS", "2"))) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(run, s) for s in todo]):
+            name, ok, bad, code, seconds, text = done.result()
+            passed, failed = passed + ok, failed + bad
+            print(f"{'ok  ' if not bad else 'FAIL'}  {name:44} {ok:5} passed {bad:3} failed  {seconds:6.1f} s", flush=True)
+            if bad:
+                print("".join(f"      | {line}\n" for line in text.splitlines()[-80:]), flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

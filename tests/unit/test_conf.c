@@ -1,0 +1,521 @@
+/* The site's configuration: files in a folder of the test's own, what they become, and each message with its place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/str.h"
+#include "master/core/conf.h"
+
+struct fixture {
+  char folder[64], *file;
+};
+
+static char *path(const struct fixture *f, const char *name)
+{
+  return xasprintf("%s/%s", f->folder, name);
+}
+
+static void put(const struct fixture *f, const char *name, const char *text)
+{
+  char *p = path(f, name);
+  FILE *out = fopen(p, "w");
+
+  assert_non_null(out);
+  assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
+  assert_int_equal(fclose(out), 0);
+  free(p);
+}
+
+static void empty_folder(const char *folder)
+{
+  DIR *d = opendir(folder);
+
+  for (struct dirent *e; d && (e = readdir(d));) {
+    char *p = xasprintf("%s/%s", folder, e->d_name);
+    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && unlink(p))
+      empty_folder(p);
+    free(p);
+  }
+  if (d)
+    closedir(d);
+  rmdir(folder);
+}
+
+static int setup(void **state)
+{
+  struct fixture *f = xcalloc(1, sizeof *f);
+  char *confd;
+
+  strcpy(f->folder, "/tmp/test_conf.XXXXXX");
+  assert_non_null(mkdtemp(f->folder));
+  confd = path(f, "conf.d");
+  assert_int_equal(mkdir(confd, 0700), 0);
+  free(confd);
+  f->file = path(f, "master.yaml");
+  *state = f;
+  return 0;
+}
+
+static int teardown(void **state)
+{
+  struct fixture *f = *state;
+
+  empty_folder(f->folder);
+  free(f->file);
+  free(f);
+  return 0;
+}
+
+/* What was printed, with the folder's name cut out. */
+static char *printed_of(const struct fixture *f, const struct diags *d)
+{
+  struct buf b;
+  char *text;
+  size_t n = strlen(f->folder);
+
+  buf_init(&b, BUF_NO_MAX);
+  diag_print(d, &b);
+  text = buf_take(&b);
+  for (char *at = text; (at = strstr(at, f->folder));)
+    memmove(at, at + n + 1, strlen(at + n + 1) + 1);
+  return text;
+}
+
+static struct conf *must_load(const struct fixture *f)
+{
+  struct diags d;
+  struct conf *c;
+  char *text;
+
+  diag_init(&d);
+  c = conf_load(f->file, &d);
+  text = printed_of(f, &d);
+  assert_string_equal(text, "");
+  assert_non_null(c);
+  free(text);
+  diag_free(&d);
+  return c;
+}
+
+static void expect_refused(const struct fixture *f, const char *printed)
+{
+  struct diags d;
+  char *text;
+
+  diag_init(&d);
+  assert_null(conf_load(f->file, &d));
+  text = printed_of(f, &d);
+  assert_string_equal(text, printed);
+  free(text);
+  diag_free(&d);
+}
+
+static void test_defaults(void **state)
+{
+  struct fixture *f = *state;
+  struct conf *c;
+
+  put(f, "master.yaml", "# nothing yet\n");
+  c = must_load(f);
+  assert_string_equal(c->file, f->file);
+  assert_string_equal(c->text, "# nothing yet\n");
+  assert_string_equal(c->state, "/var/lib/drover");
+  assert_string_equal(c->socket, "/run/drover/drover.sock");
+  assert_string_equal(c->api, "127.0.0.1:7420");
+  assert_string_equal(c->workers_listen, "*:7421");
+  assert_null(c->workers_socket);
+  assert_null(c->address);
+  assert_null(c->database);
+  assert_null(c->database_folder);
+  assert_null(c->url);
+  assert_false(c->allow_local);
+  assert_false(c->same_user);
+  assert_int_equal(c->window_ms, 30 * 60000);
+  assert_int_equal(c->helpers, 4);
+  assert_int_equal(c->nworkers, 0);
+  assert_int_equal(c->nprojects, 0);
+  assert_null(conf_project(c, "x"));
+  conf_free(c);
+  conf_free(NULL);
+}
+
+static void test_everything(void **state)
+{
+  struct fixture *f = *state;
+  const struct conf_project *p;
+  struct conf *c;
+  char *want;
+
+  put(f, "master.yaml",
+      "site: {name: ci, url: \"https://ci.example.org/drover/\", address: \"ci.example.org:7421\"}\n"
+      "state: state\n"
+      "listen: {socket: run/api.sock, api: none, workers: \"[::1]:0\", workers_socket: /run/w.sock}\n"
+      "database: {folder: pg}\n"
+      "allow_local: true\n"
+      "same_user: true\n"
+      "window: 90s\n"
+      "helpers: 64\n"
+      "workers:\n"
+      "  build1: {slots: 2, tags: [debian12, board]}\n"
+      "  build2:\n"
+      "projects:\n"
+      "  libfoo: {git: \"https://git.example.org/libfoo.git\", branches: [main, \"release/*\"], poll: 250ms}\n"
+      "  here: {git: /srv/here, branches: main}\n");
+  c = must_load(f);
+  assert_string_equal(c->url, "https://ci.example.org/drover/");
+  assert_string_equal(c->address, "ci.example.org:7421");
+  want = path(f, "state");
+  assert_string_equal(c->state, want);
+  free(want);
+  want = path(f, "run/api.sock");
+  assert_string_equal(c->socket, want);
+  free(want);
+  want = path(f, "pg");
+  assert_string_equal(c->database_folder, want);
+  free(want);
+  assert_null(c->database);
+  assert_string_equal(c->workers_socket, "/run/w.sock");
+  assert_string_equal(c->api, "none");
+  assert_string_equal(c->workers_listen, "[::1]:0");
+  assert_true(c->allow_local && c->same_user);
+  assert_int_equal(c->window_ms, 90000);
+  assert_int_equal(c->helpers, 64);
+  assert_int_equal(c->nworkers, 2);
+  assert_string_equal(c->workers[0].name, "build1");
+  assert_int_equal(c->workers[0].slots, 2);
+  assert_int_equal(c->workers[0].ntags, 2);
+  assert_string_equal(c->workers[0].tags[1], "board");
+  assert_int_equal(c->workers[1].slots, 1);
+  assert_int_equal(c->workers[1].ntags, 0);
+  p = conf_project(c, "libfoo");
+  assert_string_equal(p->git, "https://git.example.org/libfoo.git");
+  assert_int_equal(p->nbranches, 2);
+  assert_int_equal(p->poll_ms, 250);
+  assert_null(p->pipeline);
+  assert_null(p->pipeline_file);
+  assert_null(p->pipeline_text);
+  p = conf_project(c, "here");
+  assert_int_equal(p->nbranches, 1);
+  assert_int_equal(p->poll_ms, 60000);
+  conf_free(c);
+}
+
+static void test_database_string(void **state)
+{
+  struct fixture *f = *state;
+  struct conf *c;
+
+  put(f, "master.yaml", "database: \"host=db1 dbname=drover\"\n");
+  c = must_load(f);
+  assert_string_equal(c->database, "host=db1 dbname=drover");
+  assert_null(c->database_folder);
+  conf_free(c);
+}
+
+static void test_confd(void **state)
+{
+  struct fixture *f = *state;
+  struct conf *c;
+  char *want;
+
+  put(f, "master.yaml", "workers: {a: }");
+  put(f, "conf.d/20.yaml", "projects: {p: {git: \"git@host:p.git\"}}\n");
+  put(f, "conf.d/10.yaml", "workers: {b: {slots: 3}}\n");
+  put(f, "conf.d/.hidden.yaml", "nonsense: [");
+  put(f, "conf.d/notes.txt", "nonsense: [");
+  c = must_load(f);
+  assert_int_equal(c->nworkers, 2);
+  assert_string_equal(c->workers[1].name, "b");
+  assert_int_equal(c->nprojects, 1);
+  want = xasprintf("workers: {a: }\n--- # %s/conf.d/10.yaml\nworkers: {b: {slots: 3}}\n--- # %s/conf.d/20.yaml\n"
+                   "projects: {p: {git: \"git@host:p.git\"}}\n", f->folder, f->folder);
+  assert_string_equal(c->text, want);
+  free(want);
+  conf_free(c);
+}
+
+static void test_confd_errors(void **state)
+{
+  struct fixture *f = *state;
+
+  put(f, "master.yaml", "workers: {a: }\nprojects: {p: {git: \"git@host:p.git\"}}\n");
+  put(f, "conf.d/a.yaml", "workers: {a: {slots: 0}}\nstate: /x\n");
+  put(f, "conf.d/b.yaml", "projects: {p: {git: \"git@host:p.git\"}}\n");
+  put(f, "conf.d/c.yaml", "projects: [\n");
+  expect_refused(f, "conf.d/a.yaml:1:11: worker \"a\" stands twice, first at master.yaml:1:11\n"
+                    "  workers: {a: {slots: 0}}\n            ^\n"
+                    "conf.d/a.yaml:1:22: \"slots\" wants a whole number from 1 to 1000, got \"0\"\n"
+                    "  workers: {a: {slots: 0}}\n                       ^\n"
+                    "conf.d/a.yaml:2:1: unknown key \"state\" (it is a key of the site's configuration)\n  state: /x\n  ^\n"
+                    "conf.d/b.yaml:1:12: project \"p\" stands twice, first at master.yaml:2:12\n"
+                    "  projects: {p: {git: \"git@host:p.git\"}}\n             ^\n"
+                    "conf.d/c.yaml:1:11: the text ends inside the list that begins here\n"
+                    "  projects: [\n            ^\n");
+}
+
+static void test_files(void **state)
+{
+  struct fixture *f = *state;
+  char *huge = xmalloc(PIPELINE_TEXT_MAX + 10);
+
+  expect_refused(f, "master.yaml: can't be read: No such file or directory\n");
+  memset(huge, '#', PIPELINE_TEXT_MAX + 9);
+  huge[PIPELINE_TEXT_MAX + 9] = 0;
+  put(f, "master.yaml", huge);
+  free(huge);
+  {
+    struct diags d;
+    diag_init(&d);
+    assert_null(conf_load(f->file, &d));
+    assert_string_equal(d.v[0].message, "the text is larger than 1024 KiB, the most that is read");
+    diag_free(&d);
+  }
+  put(f, "master.yaml", "projects: {p: {git: \"git@host:p.git\", pipeline: p.yml}}\n");
+  expect_refused(f, "p.yml: can't be read: No such file or directory\n");
+  put(f, "p.yml", "steps: [a]\nstepz: b\n");
+  expect_refused(f, "p.yml:2:1: unknown key \"stepz\" (did you mean \"steps\"?)\n  stepz: b\n  ^\n");
+}
+
+static void test_relative_file(void **state)
+{
+  struct fixture *f = *state;
+  char *before = getcwd(NULL, 0), *want = path(f, "s");
+  struct diags d;
+  struct conf *c;
+
+  put(f, "master.yaml", "state: s\n");
+  put(f, "conf.d/a.yaml", "workers: {a: }\n");
+  assert_int_equal(chdir(f->folder), 0);
+  diag_init(&d);
+  c = conf_load("master.yaml", &d);
+  assert_non_null(c);
+  assert_string_equal(c->state, want);
+  assert_int_equal(c->nworkers, 1);
+  conf_free(c);
+  c = conf_load("./master.yaml", &d);
+  assert_non_null(c);
+  assert_int_equal(c->nworkers, 1);
+  conf_free(c);
+  assert_int_equal(chdir(before), 0);
+  free(before);
+  free(want);
+}
+
+static void test_pipeline_file(void **state)
+{
+  struct fixture *f = *state;
+  const struct conf_project *p;
+  struct conf *c;
+  char *want = path(f, "p.yml");
+
+  put(f, "master.yaml", "projects: {p: {git: \"git@host:p.git\", pipeline: p.yml}}\n");
+  put(f, "p.yml", "steps: [make]\n");
+  c = must_load(f);
+  p = conf_project(c, "p");
+  assert_string_equal(p->pipeline_file, want);
+  assert_string_equal(p->pipeline_text, "steps: [make]\n");
+  assert_string_equal(p->pipeline->builders[0].name, "p");
+  assert_non_null(strstr(c->text, "p.yml\nsteps: [make]\n"));
+  conf_free(c);
+  free(want);
+}
+
+static void test_pipeline_in_the_site(void **state)
+{
+  struct fixture *f = *state;
+  const struct conf_project *p;
+  struct pipeline *again;
+  struct diags d;
+  struct conf *c;
+
+  put(f, "master.yaml", "projects:\n"
+                        "  a: &a\n"
+                        "    git: \"git@host:a.git\"\n"
+                        "    poll: 2s\n"
+                        "    defaults: {env: &e {A: \"x \\\"y\\\"\\n\"}}\n"
+                        "    builders: {one: {steps: [make, {run: [a, \"\"], env: *e}]}, two: {steps: [checkout, make]}}\n"
+                        "    schedulers: {s: {change: {branches: main}, builders: two}}\n"
+                        "  b: {<<: *a, git: \"git@host:b.git\"}\n"
+                        "  c: {git: \"git@host:c.git\", steps: [make]}\n");
+  c = must_load(f);
+  p = conf_project(c, "b");
+  assert_string_equal(p->git, "git@host:b.git");
+  assert_int_equal(p->pipeline->nbuilders, 2);
+  assert_string_equal(p->pipeline->schedulers[0].builders[0], "two");
+  assert_null(strstr(p->pipeline_text, "poll"));
+  assert_null(strstr(p->pipeline_text, "git@"));
+  diag_init(&d);
+  again = pipeline_parse("again", p->pipeline_text, strlen(p->pipeline_text), "b", &d);
+  assert_non_null(again);
+  assert_int_equal(again->nbuilders, 2);
+  assert_int_equal(again->builders[0].nsteps, 3);
+  assert_string_equal(again->builders[0].steps[2].env[0].value, "x \"y\"\n");
+  assert_string_equal(again->builders[0].steps[2].argv[1], "");
+  pipeline_free(again);
+  assert_string_equal(conf_project(c, "c")->pipeline->builders[0].name, "c");
+  assert_string_equal(conf_project(c, "c")->pipeline_text, "steps:\n  - make\n");
+  conf_free(c);
+}
+
+static const struct { const char *text, *printed; } refusals[] = {
+  { "sites: {}\n", "master.yaml:1:1: unknown key \"sites\" (did you mean \"site\"?)\n  sites: {}\n  ^\n" },
+  { "secrets: {}\n", "master.yaml:1:1: \"secrets\" is not supported by this version yet\n  secrets: {}\n  ^\n" },
+  { "steps: [a]\n", "master.yaml:1:1: unknown key \"steps\" (it is a key of a project of the site)\n  steps: [a]\n  ^\n" },
+  { "[a]\n", "master.yaml:1:1: the site's configuration is a map, got a list\n  [a]\n  ^\n" },
+  { "site: {url: ci.example.org}\n", "master.yaml:1:13: \"url\" wants an http or https URL, got \"ci.example.org\"\n"
+                                     "  site: {url: ci.example.org}\n              ^\n" },
+  { "site: {address: \"*:7421\"}\n", "master.yaml:1:17: \"address\" is what workers connect to: it has a host and a port\n"
+                                    "  site: {address: \"*:7421\"}\n                  ^\n" },
+  { "listen: {api: 7420}\n", "master.yaml:1:15: \"api\" wants \"none\" or HOST:PORT, got \"7420\" (such as 127.0.0.1:7420, [::1]:7420 or *:7421)\n"
+                             "  listen: {api: 7420}\n                ^\n" },
+  { "listen: {workers: \"a:65536\"}\n", "master.yaml:1:19: \"workers\" wants HOST:PORT, got \"a:65536\" (such as 127.0.0.1:7420, [::1]:7420 or "
+                                       "*:7421)\n  listen: {workers: \"a:65536\"}\n                    ^\n" },
+  { "allow_local: yes\n", "master.yaml:1:14: \"allow_local\" wants true or false, got \"yes\"\n  allow_local: yes\n               ^\n" },
+  { "allow_local: \"true\"\n", "master.yaml:1:14: \"allow_local\" wants true or false, got \"true\"\n  allow_local: \"true\"\n               ^\n" },
+  { "helpers: 65\n", "master.yaml:1:10: \"helpers\" wants a whole number from 1 to 64, got \"65\"\n  helpers: 65\n           ^\n" },
+  { "helpers: 1.5\n", "master.yaml:1:10: \"helpers\" wants a whole number from 1 to 64, got \"1.5\"\n  helpers: 1.5\n           ^\n" },
+  { "window: 10ms\n", "master.yaml:1:9: \"window\" wants a duration from 1s to 30d, got \"10ms\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n"
+                      "  window: 10ms\n          ^\n" },
+  { "database: [a]\n", "master.yaml:1:11: \"database\" wants a string or a map, got a list\n  database: [a]\n            ^\n" },
+  { "database: \"\"\n", "master.yaml:1:11: \"database\" wants a string or a map, got \"\"\n  database: \"\"\n            ^\n" },
+  { "workers: {a b: }\n", "master.yaml:1:11: \"workers\" wants a name, got \"a b\" (1 to 64 letters, digits, dots, underscores and hyphens, first "
+                          "a letter or digit)\n  workers: {a b: }\n            ^\n" },
+  { "workers: {a: {pool: x}}\n", "master.yaml:1:15: \"pool\" is not supported by this version yet\n  workers: {a: {pool: x}}\n                ^\n" },
+  { "projects: {p: {branches: main}}\n", "master.yaml:1:12: \"p\" wants the key \"git\"\n  projects: {p: {branches: main}}\n             ^\n" },
+  { "projects: {p: }\n", "master.yaml:1:12: \"p\" wants the key \"git\"\n  projects: {p: }\n             ^\n" },
+  { "projects: {p: {codebases: {}}}\n",
+    "master.yaml:1:16: \"codebases\" is not supported by this version yet\n  projects: {p: {codebases: {}}}\n                 ^\n" },
+  { "projects: {p: {git: \"git@h:p\", poll: 500ms}}\n", "master.yaml:1:38: \"poll\" below 1s needs \"allow_local: true\"\n"
+                                                       "  projects: {p: {git: \"git@h:p\", poll: 500ms}}\n                                       ^\n" },
+  { "allow_local: true\nprojects: {p: {git: \"git@h:p\", poll: 50ms}}\n",
+    "master.yaml:2:38: \"poll\" wants a duration from 100ms to 30d, got \"50ms\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n"
+    "  projects: {p: {git: \"git@h:p\", poll: 50ms}}\n                                       ^\n" },
+  { "projects: {p: {git: \"git@h:p\", pipeline: /x, steps: [a]}}\n",
+    "master.yaml:1:46: \"steps\" beside \"pipeline\", which names a file that has it\n"
+    "  projects: {p: {git: \"git@h:p\", pipeline: /x, steps: [a]}}\n                                               ^\n" },
+  { "projects: {p: {git: \"git@h:p\", defaults: {}}}\n",
+    "master.yaml:1:32: \"defaults\" wants \"steps\" or \"builders\" beside it (or leave the pipeline to the repository's .drover.yml)\n"
+    "  projects: {p: {git: \"git@h:p\", defaults: {}}}\n                                 ^\n" },
+  { "projects: {p: {git: \"git@h:p\", steps: [{run: a, cwd: ..}]}}\n",
+    "master.yaml:1:54: \"cwd\" wants a folder below the checkout, got \"..\" (a relative path without ..)\n"
+    "  projects: {p: {git: \"git@h:p\", steps: [{run: a, cwd: ..}]}}\n"
+    "                                                       ^\n" },
+};
+
+static void test_messages(void **state)
+{
+  struct fixture *f = *state;
+
+  for (size_t i = 0; i < COUNT(refusals); i++) {
+    put(f, "master.yaml", refusals[i].text);
+    expect_refused(f, refusals[i].printed);
+  }
+}
+
+static void test_socket_too_long(void **state)
+{
+  struct fixture *f = *state;
+  char text[300];
+  struct diags d;
+
+  snprintf(text, sizeof text, "listen: {socket: /%0*d}\n", 107, 0);
+  put(f, "master.yaml", text);
+  diag_init(&d);
+  assert_null(conf_load(f->file, &d));
+  assert_int_equal(d.v[0].column, 18);
+  assert_true(str_starts(d.v[0].message, "a socket's path has at most 107 bytes"));
+  diag_free(&d);
+}
+
+/* The message about a repository's URL; NULL: it is taken. */
+static char *git_refused(struct fixture *f, const char *url, bool allow_local)
+{
+  struct diags d;
+  struct buf b;
+  struct conf *c;
+  char *message;
+
+  buf_init(&b, BUF_NO_MAX);
+  buf_addf(&b, "allow_local: %s\nprojects: {p: {git: '", allow_local ? "true" : "false");
+  for (const char *s = url; *s; s++)
+    buf_addf(&b, *s == '\'' ? "'%c" : "%c", *s == '\'' ? '\'' : *s);
+  buf_adds(&b, "'}}\n");
+  put(f, "master.yaml", buf_str(&b));
+  buf_free(&b);
+  diag_init(&d);
+  c = conf_load(f->file, &d);
+  assert_int_equal(diag_count(&d), !c);
+  message = c ? NULL : xstrdup(d.v[0].message);
+  assert_true(c || (d.v[0].line == 2 && d.v[0].column == 21));
+  conf_free(c);
+  diag_free(&d);
+  return message;
+}
+
+static void test_git_urls(void **state)
+{
+  static const char *const good[] = { "https://git.example.org/a.git", "http://h/a", "ssh://git@h:22/a", "git://h/a",
+                                      "git@h:a/b.git", "user.name@h-1.example.org:/abs/p", "ssh://h/~user/a", "https://u:p@h/a?x=1&y" };
+  static const char *const bad[] = { "--upload-pack=touch x", "-oProxyCommand=x", "ext::sh -c x", "ext::x", "fd::7", "ssh://-oProxyCommand=x/y",
+                                     "ssh://u@-oProxyCommand=x/y", "ssh:///x", "https://", "ftp://h/x", "h:x", "a/b", "../x", "$(touch x)",
+                                     "git@h:-x", "git@-h:x", "-u@h:x", "git@h::x", "https://h/a b", "https://h/`x`", "https://h/$(x)",
+                                     "git@h:a;b", "HTTPS://h/x", "git@h:", "@h:x", "file://host/x", "ssh://u@/x" };
+  static const char *const local[] = { "/srv/git/a.git", "file:///srv/git/a.git" };
+  struct fixture *f = *state;
+
+  for (size_t i = 0; i < COUNT(good); i++)
+    assert_null(git_refused(f, good[i], false));
+  for (size_t i = 0; i < COUNT(bad); i++)
+    for (int allow = 0; allow < 2; allow++) {
+      char *m = git_refused(f, bad[i], allow);
+      assert_non_null(m);
+      free(m);
+    }
+  for (size_t i = 0; i < COUNT(local); i++) {
+    char *m = git_refused(f, local[i], false);
+    assert_string_equal(m, "a repository on this host needs \"allow_local\"");
+    free(m);
+    assert_null(git_refused(f, local[i], true));
+  }
+}
+
+static void test_reference(void **state)
+{
+  struct buf b;
+
+  (void)state;
+  buf_init(&b, BUF_NO_MAX);
+  conf_reference(&b);
+  assert_true(str_starts(buf_str(&b), "# Configuration\n"));
+  assert_non_null(strstr(buf_str(&b), "\n- **`poll`**: a duration from 100ms to 30d, default `60s`. "));
+  assert_non_null(strstr(buf_str(&b), "\n- **`git`**: a string, required. "));
+  buf_free(&b);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_database_string, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_confd, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_confd_errors, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_relative_file, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_pipeline_file, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_pipeline_in_the_site, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_socket_too_long, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_git_urls, setup, teardown),
+    cmocka_unit_test(test_reference),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
