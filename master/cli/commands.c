@@ -141,23 +141,31 @@ void command_help(struct cli *c, const struct command *cmd)
   }
 }
 
+#define USAGE_WIDTH 26
+
+/* "  name args      help", the help on a line of its own where the usage is too long. */
+static void print_command(struct cli *c, const struct command *cmd)
+{
+  struct buf usage;
+
+  buf_init(&usage, BUF_NO_MAX);
+  buf_addf(&usage, "%s %s", cmd->name, cmd->args);
+  out(c, STYLE_NONE, "  %-*s", USAGE_WIDTH + 2, buf_str(&usage));
+  if (usage.len > USAGE_WIDTH) {
+    out_end(c);
+    out(c, STYLE_NONE, "  %*s", USAGE_WIDTH + 2, "");
+  }
+  print_paragraph(c, STYLE_NONE, cmd->help);
+  buf_free(&usage);
+}
+
 void command_help_all(struct cli *c)
 {
   print_paragraph(c, STYLE_BOLD, "drover COMMAND [arguments] [flags]");
   out_end(c);
-  for (int i = 0; i < commands_count; i++) {
-    char *usage;
-    if (!commands[i].help)
-      continue;
-    usage = xasprintf("%s %s", commands[i].name, commands[i].args);
-    out(c, STYLE_NONE, "  %-27s%s", usage, strlen(usage) > 26 ? "" : " ");
-    if (strlen(usage) > 26) {
-      out_end(c);
-      out(c, STYLE_NONE, "  %-28s", "");
-    }
-    print_paragraph(c, STYLE_NONE, commands[i].help);
-    free(usage);
-  }
+  for (int i = 0; i < commands_count; i++)
+    if (commands[i].help)
+      print_command(c, &commands[i]);
   out_end(c);
   print_paragraph(c, STYLE_NONE, "Flags of all commands:");
   print_flags(c, FLAGS_GLOBAL);

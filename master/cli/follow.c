@@ -338,15 +338,15 @@ static bool look(struct follow *f, struct watched *w, bool *moved)
   return ok;
 }
 
-/* Of two results the one that counts: Buildbot's order, the same as the master's for a buildset. */
+/* Of two results the one that counts, in the master's own order. What is no result counts as an exception. */
 static int worse(int a, int b)
 {
-  static const int rank[] = { [RESULT_SUCCESS] = 0, [RESULT_SKIPPED] = 1, [RESULT_WARNINGS] = 2, [RESULT_FAILURE] = 3,
+  static const int rank[] = { [RESULT_SKIPPED] = 0, [RESULT_SUCCESS] = 1, [RESULT_WARNINGS] = 2, [RESULT_FAILURE] = 3,
                               [RESULT_EXCEPTION] = 4, [RESULT_RETRY] = 5, [RESULT_CANCELLED] = 6 };
-  int ra = a >= 0 && a < (int)COUNT(rank) ? rank[a] : rank[RESULT_EXCEPTION];
-  int rb = b >= 0 && b < (int)COUNT(rank) ? rank[b] : rank[RESULT_EXCEPTION];
+  int known_a = a >= 0 && a < (int)COUNT(rank) ? a : RESULT_EXCEPTION;
+  int known_b = b >= 0 && b < (int)COUNT(rank) ? b : RESULT_EXCEPTION;
 
-  return ra >= rb ? a : b;
+  return rank[known_a] >= rank[known_b] ? known_a : known_b;
 }
 
 int follow_run(struct follow *f)

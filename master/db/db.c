@@ -1,7 +1,12 @@
-/* The database as a whole: which connection a transaction takes, going down and coming back, and the one place where callbacks are made.
+/* The database as a whole: which connection a transaction takes, going down and coming back, and the
+   one place where callbacks are made.
 
-   down ─▶ connecting ─▶ up        All connections come and go together: one recovery path, and an answer ERR_AWAY means the same wherever it came from.
-     ▲─────────┴──────────┘        All callbacks are made in db_turn, from the loop's idle phase, never inside a call of ours. */
+   down ─▶ connecting ─▶ up
+     ▲─────────┴──────────┘
+
+   All connections come and go together: one recovery path, and an answer ERR_AWAY means the same
+   wherever it came from. All callbacks are made in db_turn, from the loop's idle phase, never inside a
+   call of ours. */
 #include "master/db/db_int.h"
 
 #include <assert.h>
@@ -23,7 +28,8 @@ static void db_turn(struct db *db);
 static void on_timer(uv_timer_t *t);
 static void on_turn(uv_idle_t *t) { db_turn(t->data); }
 
-struct db *db_new(uv_loop_t *loop, const char *conninfo, int work, int read, const struct db_ops *ops, void *ctx)
+struct db *db_new(uv_loop_t *loop, const char *conninfo, int work, int read, const struct db_ops *ops,
+                  void *ctx)
 {
   struct db *db = xcalloc(1, sizeof *db);
 
@@ -41,8 +47,9 @@ struct db *db_new(uv_loop_t *loop, const char *conninfo, int work, int read, con
     conn_init(&db->conns[i], db, i < work ? i : i - work, i >= work);
   uv_idle_init(loop, &db->turn);
   uv_timer_init(loop, &db->timer);
-  db->turn.data = db->timer.data = db;
-  db->handles = 2;
+  uv_timer_init(loop, &db->retry);
+  db->turn.data = db->timer.data = db->retry.data = db;
+  db->handles = 3;
   db->backoff = DB_BACKOFF_MIN_MS;
   return db;
 }
@@ -204,6 +211,21 @@ void db_send(struct db_tx *tx, db_cb *cb, void *arg)
   db_wake(db);
 }
 
+static void on_retry(uv_timer_t *t)
+{
+  struct db *db = t->data;
+
+  for (int i = 0; i < db->work + db->read; i++)
+    conn_again(&db->conns[i]);
+  db_wake(db);
+}
+
+void db_retry_later(struct db *db)
+{
+  if (!uv_is_active((uv_handle_t *)&db->retry))
+    uv_timer_start(&db->retry, on_retry, DB_RETRY_MS, 0);
+}
+
 /* ---- callbacks ---- */
 
 static void answer(struct db_tx *tx)
@@ -257,6 +279,7 @@ static void db_turn(struct db *db)
     if (list_empty(&db->answered) && !uv_is_closing((uv_handle_t *)&db->turn)) {
       uv_close((uv_handle_t *)&db->turn, on_handle_closed);
       uv_close((uv_handle_t *)&db->timer, on_handle_closed);
+      uv_close((uv_handle_t *)&db->retry, on_handle_closed);
     }
     return;
   }

@@ -1,8 +1,11 @@
 /* One connection: connecting, the pipeline of segments, reading results.
 
-   Happy path: conn_open, PQconnectPoll on poll events, CONN_READY; conn_fill puts transactions into the pipeline, each ended by a sync (one implicit transaction), results come back in order.
-   A statement is prepared on first use, in a segment of its own before the transaction, so that an error elsewhere can't undo it.
-   Failure: whatever ends the connection (socket, FATAL, SQLSTATE 57P, 08) goes to db_lost, which drops all connections. */
+   Happy path: conn_open, PQconnectPoll on poll events, CONN_READY; conn_fill puts transactions into the
+   pipeline, each ended by a sync (one implicit transaction), results come back in order. A statement is
+   prepared on first use, in a segment of its own before the transaction, so that an error elsewhere
+   can't undo it.
+   Failure: whatever ends the connection (socket, FATAL, SQLSTATE 57P, 08) goes to db_lost, which drops
+   all connections. */
 #include "master/db/db_int.h"
 
 #include <assert.h>
@@ -37,6 +40,7 @@ void conn_init(struct conn *c, struct db *db, int n, bool read)
   sm_init(&c->sm, "connection", conn_rows, CONN_STATES, CONN_OFF);
   list_init(&c->ready);
   list_init(&c->sent);
+  list_init(&c->again);
   c->keys = map_new();
 }
 
@@ -96,7 +100,7 @@ static void on_notice(void *arg, const PGresult *res)
   log_debug("db", "%s: %s", c->name, text ? text : "notice");
 }
 
-/* Settings of every session, as command line options of the server process, after those of the given conninfo. */
+/* Settings of every session, as options of the server process, after those of the given conninfo. */
 static char *session_options(const struct conn *c)
 {
   PQconninfoOption *all = PQconninfoParse(c->db->conninfo, NULL);
@@ -118,9 +122,10 @@ static char *session_options(const struct conn *c)
 bool conn_open(struct conn *c)
 {
   char *options = session_options(c);
-  const char *const keys[] = { "dbname", "options", "application_name", "client_encoding", "keepalives",
-    "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL };
-  const char *const values[] = { c->db->conninfo, options, "drover", "UTF8", "1", "10", "5", "3", "20000", NULL };
+  const char *const keys[] = { "dbname", "options", "application_name", "client_encoding",
+    "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL };
+  const char *const values[] = { c->db->conninfo, options, "drover", "UTF8",
+    "1", "10", "5", "3", "20000", NULL };
 
   assert(!c->pg && !c->poll);
   sm_move(&c->sm, CONN_CONNECTING);
@@ -195,6 +200,17 @@ static void take_over(struct list *from, struct list *to)
   to->next->prev = to;
   to->prev->next = to;
   list_init(from);
+}
+
+/* It leads its key still, so nothing of that key has passed it. */
+void conn_again(struct conn *c)
+{
+  while (!list_empty(&c->again)) {
+    struct list *n = c->again.next;
+
+    list_remove(n);
+    list_push(&c->ready, n);
+  }
 }
 
 static void key_release(struct conn *c, struct db_tx *tx)
@@ -388,8 +404,8 @@ static bool got_result(struct conn *c, struct segment *s, PGresult *res)
       prepare_failed(c, s->prepare, res);
     break;
   default:
-    log_error("db", "%s: unexpected kind of result: %s", s->tx ? tx_stmt_name(s->tx, c->at) : "prepare",
-              PQresStatus(PQresultStatus(res)));
+    log_error("db", "%s: unexpected kind of result: %s",
+              s->tx ? tx_stmt_name(s->tx, c->at) : "prepare", PQresStatus(PQresultStatus(res)));
     PQclear(res);
     db_lost(c->db, "unexpected kind of result");
     return false;
@@ -398,37 +414,39 @@ static bool got_result(struct conn *c, struct segment *s, PGresult *res)
   return true;
 }
 
+/* 26000: the statement's prepare failed before. For good: what the server said then; else NULL. */
+static const char *why_unprepared(const struct conn *c, const struct db_tx *tx)
+{
+  const struct stmt *q = tx->failed < tx->count ? &tx->stmts[tx->failed] : NULL;
+
+  return q && !q->text && !strcmp(tx->sqlstate, "26000") ? c->db->broken[q->s] : NULL;
+}
+
 static bool worth_retry(const struct conn *c, const struct db_tx *tx)
 {
   if (tx->tries >= DB_TRIES)
     return false;
-  if (!strcmp(tx->sqlstate, "26000")) /* its prepare failed: for good, or for a lock */
-    return tx->failed < tx->count && !tx->stmts[tx->failed].text && !c->db->broken[tx->stmts[tx->failed].s];
+  if (!strcmp(tx->sqlstate, "26000"))
+    return !why_unprepared(c, tx);
   return !strcmp(tx->sqlstate, "40001") || !strcmp(tx->sqlstate, "40P01");
-}
-
-static void push_front(struct list *head, struct list *n)
-{
-  list_push(head->next, n);
 }
 
 static void tx_done(struct conn *c, struct db_tx *tx)
 {
-  const char *broken = NULL;
+  const char *broken;
 
   c->sent_bytes -= tx->data.len;
   if (tx->err && worth_retry(c, tx)) {
     log_debug("db", "again: %s", tx->errtext);
     tx->tries++;
     tx_reset(tx);
-    push_front(&c->ready, &tx->link);
-    db_wake(c->db);
+    list_push(&c->again, &tx->link);
+    db_retry_later(c->db);
     return;
   }
   c->load--;
   key_release(c, tx);
-  if (tx->err && !strcmp(tx->sqlstate, "26000") && tx->failed < tx->count && !tx->stmts[tx->failed].text)
-    broken = c->db->broken[tx->stmts[tx->failed].s];
+  broken = tx->err ? why_unprepared(c, tx) : NULL;
   if (tx->err && !broken && !strncmp(tx->sqlstate, "42", 2))
     log_error("db", "statement refused: %s", tx->errtext);
   tx_answer(tx, tx->err, broken ? broken : tx->errtext);
@@ -539,6 +557,7 @@ void conn_drop(struct conn *c)
     else
       free(s);
   }
+  conn_again(c);
   while (!list_empty(&c->ready))
     drop_with_followers(c, list_of(c->ready.next, struct db_tx, link), why);
   c->sent_count = c->load = c->at = c->nulls = 0;

@@ -14,6 +14,7 @@ enum {
   DB_WINDOW = 64,                   /* transactions in one connection's pipeline */
   DB_WINDOW_BYTES = 8 << 20,        /* of their parameters; one transaction may be larger and then goes alone */
   DB_TRIES = 5,                     /* of a transaction that lost a deadlock or serialization conflict */
+  DB_RETRY_MS = 20,                 /* before it is sent again: sooner, it may take the lock from the one that won */
   DB_WORK_STATEMENT_MS = 30 * 1000,
   DB_READ_STATEMENT_MS = 60 * 1000,
   DB_LOCK_MS = 20 * 1000,
@@ -45,7 +46,7 @@ struct segment {
 };
 
 struct db_tx {
-  struct list link;      /* in a connection's ready list, in followers or in db->answered; not while in the pipeline */
+  struct list link;      /* in a connection's ready or again, in followers or in db->answered; not while in the pipeline */
   struct list followers; /* transactions of the same key that wait for this one */
   struct segment seg;
   struct db *db;
@@ -84,6 +85,7 @@ struct conn {
   struct conn_poll *poll;
   int events;
   struct list ready, sent;  /* transactions to be sent; segments in the pipeline */
+  struct list again;        /* transactions that lost a conflict, until db->retry fires */
   int sent_count, load;     /* segments in the pipeline; all transactions it has */
   size_t sent_bytes;
   struct map *keys;         /* key -> its leading transaction, in ready or sent */
@@ -105,6 +107,7 @@ struct db {
   void *ctx;
   uv_idle_t turn;           /* runs only while there is something to send, answer or tell */
   uv_timer_t timer;         /* back-off, connect deadline or silence, by state */
+  uv_timer_t retry;         /* runs while a connection has something in again */
   int handles;              /* not closed yet, polls counted */
   struct list answered;
   bool told_up, ever_up;
@@ -119,6 +122,7 @@ struct db {
 void db_wake(struct db *db);                           /* db_turn in this or the next loop turn */
 void db_lost(struct db *db, const char *why);          /* all connections are dropped; transactions go to answered */
 void db_conn_ready(struct db *db);
+void db_retry_later(struct db *db);                    /* conn_again for all connections, soon */
 void db_handle_closed(struct db *db);
 
 /* db_conn.c */
@@ -127,6 +131,7 @@ void conn_free(struct conn *c);
 bool conn_open(struct conn *c) must_check;             /* false: lost, db_lost was called */
 void conn_drop(struct conn *c);                        /* closes; what it had goes to db->answered as ERR_AWAY */
 void conn_add(struct conn *c, struct db_tx *tx);
+void conn_again(struct conn *c);                       /* what lost a conflict is ready once more */
 void conn_fill(struct conn *c);                        /* moves ready transactions into the pipeline */
 
 /* db_tx.c */

@@ -13,9 +13,9 @@
 
 /* Numbers of built-in types, fixed since PostgreSQL began (pg_type.dat). */
 enum {
-  OID_BOOL = 16, OID_BYTEA = 17, OID_NAME = 19, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25,
-  OID_JSON = 114, OID_UNKNOWN = 705, OID_BPCHAR = 1042, OID_VARCHAR = 1043, OID_TIMESTAMPTZ = 1184, OID_JSONB = 3802,
-  OID_TEXT_ARRAY = 1009,
+  OID_BOOL = 16, OID_BYTEA = 17, OID_NAME = 19, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23,
+  OID_TEXT = 25, OID_JSON = 114, OID_UNKNOWN = 705, OID_TEXT_ARRAY = 1009, OID_BPCHAR = 1042,
+  OID_VARCHAR = 1043, OID_TIMESTAMPTZ = 1184, OID_JSONB = 3802,
 };
 
 #define PG_EPOCH_MS INT64_C(946684800000) /* 2000-01-01, from which binary timestamps count */
@@ -113,7 +113,8 @@ const char *db_str(const struct db_res *r, int stmt, int row, int col)
   if (!PQfformat(res, col))
     return v;
   switch (PQftype(res, col)) {
-  case OID_TEXT: case OID_VARCHAR: case OID_BPCHAR: case OID_NAME: case OID_JSON: case OID_UNKNOWN: return v;
+  case OID_TEXT: case OID_VARCHAR: case OID_BPCHAR: case OID_NAME: case OID_JSON: case OID_UNKNOWN:
+    return v;
   case OID_JSONB: return v + 1; /* behind a version byte */
   default: wrong_type(r, stmt, col, "text");
   }

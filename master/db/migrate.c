@@ -1,7 +1,10 @@
-/* Schema steps: the texts of schema_*.sql, built into the program, applied in order, each in one transaction.
+/* Schema steps: the texts of schema_*.sql, built into the program, applied in order, each in one
+   transaction.
 
-   Happy path: connect, take the advisory lock, read schema_version, apply what is missing, disconnect (which frees the lock).
-   Failure: no connection (ERR_AWAY), a newer schema (ERR_DENIED), a step refused (ERR_FAILED: its transaction is rolled back, the sentence names step and line). */
+   Happy path: connect, take the advisory lock, read schema_version, apply what is missing, disconnect
+   (which frees the lock).
+   Failure: no connection (ERR_AWAY), a newer schema (ERR_DENIED), a step refused (ERR_FAILED: its
+   transaction is rolled back, the sentence names step and line). */
 #include "master/db/migrate.h"
 
 #include <assert.h>
@@ -24,13 +27,14 @@ EMBED(0001)
 
 static const char *const steps[] = { schema_0001 }; /* step i + 1 */
 
-#define LOCK_NUMBER "7420001" /* advisory lock; any number that no other program of this database takes */
+#define LOCK_NUMBER "7420001" /* advisory lock; nobody else in this database takes that number */
 
 int migrate_latest(void) { return COUNT(steps); }
 
 static PGconn *open_conn(const char *conninfo)
 {
-  const char *const keys[] = { "dbname", "options", "application_name", "client_encoding", "connect_timeout", NULL };
+  const char *const keys[] = { "dbname", "options", "application_name", "client_encoding",
+    "connect_timeout", NULL };
   const char *const values[] = { conninfo,
     "-c statement_timeout=0 -c lock_timeout=0 -c TimeZone=UTC -c client_min_messages=warning",
     "drover migrate", "UTF8", "10", NULL };
@@ -116,7 +120,8 @@ static enum err apply(PGconn *pg, int number, struct buf *why)
   if (e)
     return e; /* the connection is closed now, which rolls back */
   buf_reset(why);
-  log_info("db", "schema %d -> %d (%.1f s)", number - 1, number, (double)(clock_mono_ms() - from) / 1000);
+  log_info("db", "schema %d -> %d (%.1f s)", number - 1, number,
+           (double)(clock_mono_ms() - from) / 1000);
   return ERR_OK;
 }
 
@@ -128,8 +133,8 @@ static enum err migrate(PGconn *pg, struct buf *why)
   if (e || (e = read_version(pg, &version, why)))
     return e;
   if (version > migrate_latest()) {
-    buf_addf(why, "the database has schema %d, this program knows up to %d: start the newer drover-master "
-                  "that made it, or restore a backup made before", version, migrate_latest());
+    buf_addf(why, "the database has schema %d, this program knows up to %d: start the newer "
+                  "drover-master that made it, or restore a backup made before", version, migrate_latest());
     return ERR_DENIED;
   }
   for (int n = version + 1; n <= migrate_latest() && !e; n++)

@@ -1,7 +1,9 @@
 /* The private PostgreSQL's place: its user, folders, programs, and the cluster made once.
 
-   Happy path: folder (0700, its user's), programs of the right major version, initdb into data.new, our settings, rename to data: a half-made cluster is never taken for a whole one.
-   Failures end in a sentence: no such user, a folder its user can't reach, nothing installed, another major version, initdb's own last words (a full disk). */
+   Happy path: folder (0700, its user's), programs of the right major version, initdb into data.new, our
+   settings, rename to data: a half-made cluster is never taken for a whole one.
+   Failures end in a sentence: no such user, a folder its user can't reach, nothing installed, another
+   major version, initdb's own last words (a full disk). */
 #include "master/db/pg_int.h"
 
 #include <dirent.h>
@@ -63,7 +65,7 @@ static bool is_empty(const char *path)
   return entries == 2; /* . and .. */
 }
 
-/* A folder 0700 of the user's own: made, or found to be exactly that. An empty one of ours is given to the user. */
+/* A folder 0700 of the user's own: made, or found to be that. An empty one of ours is given to them. */
 static enum err own_folder(const struct pg_user *u, const char *path, struct buf *why)
 {
   struct stat st;
@@ -79,7 +81,8 @@ static enum err own_folder(const struct pg_user *u, const char *path, struct buf
   if (fd < 0 || fstat(fd, &st)) {
     buf_addf(why, "%s is not a folder one can use: %s", path, strerror(errno));
     e = ERR_DENIED;
-  } else if (st.st_uid != u->uid && (st.st_uid != geteuid() || !is_empty(path) || fchown(fd, u->uid, u->gid))) {
+  } else if (st.st_uid != u->uid &&
+             (st.st_uid != geteuid() || !is_empty(path) || fchown(fd, u->uid, u->gid))) {
     buf_addf(why, "%s belongs to uid %d, not to %s: not used", path, (int)st.st_uid, u->name);
     e = ERR_DENIED;
   } else if ((st.st_mode & 07777) != 0700 && fchmod(fd, 0700)) {
@@ -91,7 +94,8 @@ static enum err own_folder(const struct pg_user *u, const char *path, struct buf
   return e;
 }
 
-/* In a child as the user: 0 when all of the path can be entered, else the length (at most 200) of the first folder that can't. */
+/* In a child as the user: 0 when all of the path can be entered, else the length (at most 200) of the
+   first folder that can't. */
 static int unreachable(void *arg)
 {
   char *path = arg;
@@ -122,12 +126,14 @@ static enum err check_reach(const struct ppg *p, struct buf *why)
   if (n > 200)
     buf_addf(why, "can't become user %s", p->user.name);
   else
-    buf_addf(why, "user %s, who runs PostgreSQL, can't enter %.*s; give a folder outside of it, or chmod o+x %.*s",
+    buf_addf(why, "user %s, who runs PostgreSQL, can't enter %.*s; give a folder outside of it, "
+                  "or chmod o+x %.*s",
              p->user.name, n, p->folder, n, p->folder);
   return ERR_DENIED;
 }
 
-/* Root's rule: what state/database names, else /var/lib/drover/<hash of the state folder>, which is then named there. */
+/* Root's rule: what state/database names, else /var/lib/drover/<hash of the state folder>, which is then
+   named there. */
 static char *folder_of_root(const char *state, struct buf *why)
 {
   char hash[HASH_LEN], line[4096] = "", *note = xasprintf("%s/database", state), *path = NULL;
@@ -174,7 +180,10 @@ enum err pg_make_folder(struct ppg *p, const char *state, const char *folder, st
     buf_addf(why, "state folder %s: %s", state, strerror(errno));
     return ERR_NOTFOUND;
   }
-  path = folder ? xstrdup(folder) : p->user.drop ? folder_of_root(real, why) : xasprintf("%s/pg", real);
+  if (folder)
+    path = xstrdup(folder);
+  else
+    path = p->user.drop ? folder_of_root(real, why) : xasprintf("%s/pg", real);
   free(real);
   if (!path)
     return ERR_IO;
@@ -216,7 +225,8 @@ static int bindir_major(const struct ppg *p, const char *dir)
   int major = 0;
 
   buf_init(&out, PG_OUTPUT_MAX);
-  if (!access(postgres, X_OK) && !access(initdb, X_OK) && !pg_run(&p->user, argv, PG_PROGRAM_MS, &out) &&
+  if (!access(postgres, X_OK) && !access(initdb, X_OK) &&
+      !pg_run(&p->user, argv, PG_PROGRAM_MS, &out) &&
       sscanf(buf_str(&out), "postgres (PostgreSQL) %d", &major) != 1)
     major = 0;
   buf_free(&out);
@@ -279,7 +289,8 @@ enum err pg_find_programs(struct ppg *p, struct buf *why)
       buf_addf(why, "PostgreSQL %d is installed, %d or newer is needed: ", s.other, PG_OLDEST);
     else
       buf_adds(why, "PostgreSQL is not installed: ");
-    buf_adds(why, "apt-get install postgresql-15 (Debian 12; elsewhere the package is postgresql or postgresql-server)");
+    buf_adds(why, "apt-get install postgresql-15 (Debian 12; elsewhere the package is postgresql or "
+                  "postgresql-server)");
     return ERR_NOTFOUND;
   }
   buf_addf(why, "the database in %s was made by PostgreSQL %d, ", p->data, s.want);
@@ -287,9 +298,9 @@ enum err pg_find_programs(struct ppg *p, struct buf *why)
     buf_addf(why, "installed is only %d", s.other);
   else
     buf_adds(why, "which is not installed");
-  buf_addf(why, ". Either go on with %d: `apt-get install postgresql-%d`. Or, with both installed, move it into a new "
-                "cluster (initdb -U " PG_USER "): `pg_upgrade --link -U " PG_USER " -b /usr/lib/postgresql/%d/bin"
-                " -B /usr/lib/postgresql/%d/bin -d %s -D %s.new`, then rename it",
+  buf_addf(why, ". Either go on with %d: `apt-get install postgresql-%d`. Or, with both installed, move it "
+                "into a new cluster (initdb -U " PG_USER "): `pg_upgrade --link -U " PG_USER
+                " -b /usr/lib/postgresql/%d/bin -B /usr/lib/postgresql/%d/bin -d %s -D %s.new`, then rename it",
            s.want, s.want, s.want, s.other > s.want ? s.other : s.want + 1, p->data, p->data);
   return ERR_DENIED;
 }
@@ -314,12 +325,14 @@ static bool put_file(const char *dir, const char *name, int flags, const char *t
   return ok;
 }
 
-/* In a child as the user: root writes nothing into a folder that somebody else could fill with links. */
+/* In a child as the user: root writes nothing into a folder where somebody else could put links. */
 static int write_conf(void *arg)
 {
+  static const char local[] = "# Settings of this site; most count from PostgreSQL's next start on.\n";
   struct conf *c = arg;
 
   return !(put_file(c->dir, "postgresql.conf", O_APPEND, c->settings) &&
+           put_file(c->dir, "local.conf", O_TRUNC, local) &&
            put_file(c->dir, "pg_hba.conf", O_TRUNC, c->hba) &&
            put_file(c->dir, "pg_ident.conf", O_TRUNC, c->ident));
 }
@@ -328,7 +341,8 @@ static int write_conf(void *arg)
 static bool has_lz4(const struct ppg *p, const char *data)
 {
   char *postgres = xasprintf("%s/postgres", p->bindir);
-  const char *argv[] = { postgres, "-D", data, "-c", "wal_compression=lz4", "-C", "wal_compression", NULL };
+  const char *argv[] = { postgres, "-D", data, "-c", "wal_compression=lz4", "-C", "wal_compression",
+    NULL };
   enum err e = pg_run(&p->user, argv, PG_PROGRAM_MS, NULL);
 
   free(postgres);
@@ -346,11 +360,12 @@ static enum err configure(const struct ppg *p, const char *state, const char *da
   c.settings = xasprintf(
     "\n# drover's settings; yours belong into local.conf, which is read last.\n"
     "cluster_name = 'drover'\nmax_connections = 60\nshared_buffers = 64MB\n"
-    "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\nwal_compression = %s\nmax_wal_size = 1GB\n"
-    "autovacuum = on\njit = off\nrandom_page_cost = 1.1\n"
+    "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\n"
+    "wal_compression = %s\nmax_wal_size = 1GB\nautovacuum = on\njit = off\nrandom_page_cost = 1.1\n"
     "log_line_prefix = ''\nlog_checkpoints = off\nlog_min_error_statement = panic\n"
-    "include_if_exists 'local.conf'\n", has_lz4(p, data) ? "lz4" : "on");
-  c.hba = xstrdup("# Only the unix socket, only the users of pg_ident.conf.\nlocal all all peer map=drover\n");
+    "include 'local.conf'\n", has_lz4(p, data) ? "lz4" : "on");
+  c.hba = xstrdup("# Only the unix socket, only the users of pg_ident.conf.\n"
+                  "local all all peer map=drover\n");
   buf_init(&ident, BUF_NO_MAX);
   buf_addf(&ident, "drover \"%s\" " PG_USER "\n", p->user.name);
   if (p->user.drop)
@@ -379,8 +394,8 @@ static enum err remove_tree(const struct ppg *p, const char *path)
 static enum err initdb(const struct ppg *p, const char *data, struct buf *why)
 {
   char *program = xasprintf("%s/initdb", p->bindir);
-  const char *argv[] = { program, "-D", data, "-U", PG_USER, "-A", "peer", "-E", "UTF8", "--locale=C",
-    "--no-instructions", NULL };
+  const char *argv[] = { program, "-D", data, "-U", PG_USER, "-A", "peer", "-E", "UTF8",
+    "--locale=C", "--no-instructions", NULL };
   struct buf out;
   enum err e;
 
@@ -461,7 +476,8 @@ enum err pg_make_sock(struct ppg *p, struct buf *why)
   path_hash(p->folder, hash);
   if (p->user.drop && is_mine("/run"))
     p->sock = xasprintf("/run/drover-%s", hash);
-  else if (!p->user.drop && plain_path(xdg) && is_mine(xdg) && strlen(xdg) + sizeof "/drover-" + HASH_LEN <= room)
+  else if (!p->user.drop && plain_path(xdg) && is_mine(xdg) &&
+           strlen(xdg) + sizeof "/drover-" + HASH_LEN <= room)
     p->sock = xasprintf("%s/drover-%s", xdg, hash);
   else
     p->sock = xasprintf("/tmp/drover-%d-%s", (int)p->user.uid, hash);

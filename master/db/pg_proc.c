@@ -1,4 +1,5 @@
-/* Processes of the private PostgreSQL: starting them as their user, finding those that were left behind. Linux's /proc. */
+/* Processes of the private PostgreSQL: starting them as their user, finding those that were left behind
+   (in Linux's /proc). */
 #include "master/db/pg_int.h"
 
 #include <dirent.h>
@@ -61,7 +62,8 @@ static pid_t fork_quiet(void)
 
 static void exec(const char *const *argv, int out)
 {
-  static const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", NULL };
+  static const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC",
+    NULL };
   int null = open("/dev/null", O_RDWR);
 
   dup2(null, 0);
@@ -72,7 +74,8 @@ static void exec(const char *const *argv, int out)
   _exit(EXIT_CANT_EXEC);
 }
 
-pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log, const char *remove)
+pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log,
+               const char *remove)
 {
   pid_t pid = fork_quiet();
   int out;
@@ -193,7 +196,8 @@ bool pg_proc_is_postgres(pid_t pid, const char *data)
   ssize_t n;
 
   snprintf(path, sizeof path, "/proc/%d/cwd", (int)pid);
-  if (stat(data, &want) || stat(path, &cwd) || cwd.st_dev != want.st_dev || cwd.st_ino != want.st_ino)
+  if (stat(data, &want) || stat(path, &cwd) || cwd.st_dev != want.st_dev ||
+      cwd.st_ino != want.st_ino)
     return false;
   snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
   n = readlink(path, exe, sizeof exe - 1);

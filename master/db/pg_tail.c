@@ -1,4 +1,5 @@
-/* PostgreSQL's log file, read from the loop into our own log and emptied when large: it can't be a pipe to us, because PostgreSQL outlives us. */
+/* PostgreSQL's log file, read from the loop into our own log and emptied when large. It can't be a pipe
+   to us, because PostgreSQL outlives us. */
 #include "master/db/pg_int.h"
 
 #include <fcntl.h>
@@ -26,7 +27,7 @@ void pg_tail_free(struct pg_tail *t)
   buf_free(&t->line);
 }
 
-/* As root we open a file in somebody else's folder: no link, nothing but the plain file they write. What was there before us was said before. */
+/* As root we open a file in somebody else's folder: no link, nothing but the plain file they write. */
 static bool tail_open(struct pg_tail *t)
 {
   struct stat st;

@@ -1,8 +1,12 @@
 /* The private PostgreSQL's life: started or adopted, watched, started again, left running or stopped.
 
-   new ─▶ down ─▶ starting ─▶ up       down: nothing of ours runs, or what a dead postmaster left behind is being killed.
-           ▲─────────┴─────────┘       Sleeps in down (back-off), starting (until its lock file says ready) and up (look every 250 ms).
-   A postmaster killed while a backend computes leaves that backend, and PostgreSQL refuses to start until it ends: so left-overs are found by their working folder and killed first. */
+   new ─▶ down ─▶ starting ─▶ up
+           ▲─────────┴─────────┘
+
+   Sleeps in down (back-off, or until what a dead postmaster left behind is gone), starting (until its
+   lock file says ready) and up (a look every 250 ms). A postmaster killed while a backend computes
+   leaves that backend, and PostgreSQL refuses to start until it ends: so left-overs are found by their
+   working folder and killed first. */
 #include "master/db/pg_int.h"
 
 #include <assert.h>
@@ -31,7 +35,7 @@ static const struct sm_row ppg_rows[PPG_STATES] = {
 const char *ppg_conninfo(const struct ppg *p) { return p->conninfo; }
 const char *ppg_version(const struct ppg *p) { return p->version ? p->version : ""; }
 const char *ppg_folder(const struct ppg *p) { return p->folder; }
-int ppg_pid(const struct ppg *p) { return p->sm.state == PPG_UP || p->sm.state == PPG_STARTING ? p->pid : 0; }
+int ppg_pid(const struct ppg *p) { return p->pid; }
 
 static void ppg_free(struct ppg *p)
 {
@@ -51,18 +55,18 @@ static void ppg_free(struct ppg *p)
 /* requirepeer: a socket that somebody else put there is not talked to. */
 static char *make_conninfo(const struct ppg *p, const char *database)
 {
-  return xasprintf("host=%s port=%d user=" PG_USER " dbname=%s requirepeer='%s' sslmode=disable gssencmode=disable"
-                   " connect_timeout=5", p->sock, PG_PORT, database, p->user.name);
+  return xasprintf("host=%s port=%d user=" PG_USER " dbname=%s requirepeer='%s' sslmode=disable"
+                   " gssencmode=disable connect_timeout=5", p->sock, PG_PORT, database, p->user.name);
 }
 
-struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops, void *ctx,
-                    struct buf *why)
+struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops,
+                    void *ctx, struct buf *why)
 {
   struct ppg *p = xcalloc(1, sizeof *p);
   char *log;
 
-  if (pg_find_user(&p->user, why) || pg_make_folder(p, state, folder, why) || pg_find_programs(p, why) ||
-      pg_make_cluster(p, state, why) || pg_make_sock(p, why)) {
+  if (pg_find_user(&p->user, why) || pg_make_folder(p, state, folder, why) ||
+      pg_find_programs(p, why) || pg_make_cluster(p, state, why) || pg_make_sock(p, why)) {
     ppg_free(p);
     return NULL;
   }
@@ -103,7 +107,8 @@ static bool postmaster_ended(struct ppg *p)
     else if (WIFSIGNALED(status))
       set_why(p, xasprintf("postmaster %d was killed by signal %d", (int)p->pid, WTERMSIG(status)));
     else
-      set_why(p, xasprintf("postmaster %d ended with exit code %d", (int)p->pid, WEXITSTATUS(status)));
+      set_why(p, xasprintf("postmaster %d ended with exit code %d", (int)p->pid,
+                           WEXITSTATUS(status)));
     return true;
   }
   if (pg_proc_born(p->pid) == p->born)
@@ -122,10 +127,12 @@ static void forget_postmaster(struct ppg *p)
 static void spawn(struct ppg *p)
 {
   char *program = xasprintf("%s/postgres", p->bindir), *port = xasprintf("%d", PG_PORT);
-  char *dirs = xasprintf("unix_socket_directories=%s", p->sock), *lock = xasprintf("%s/postmaster.pid", p->data);
+  char *dirs = xasprintf("unix_socket_directories=%s", p->sock);
+  char *lock = xasprintf("%s/postmaster.pid", p->data); /* stale, where there is one: nothing runs */
   const char *argv[] = { program, "-D", p->data, "-p", port, "-c", "listen_addresses=", "-c", dirs,
-    "-c", "unix_socket_permissions=0700", "-c", "logging_collector=off", "-c", "log_destination=stderr", NULL };
-  pid_t pid = pg_spawn(&p->user, argv, p->tail.path, lock); /* a lock file is stale: nothing of it runs */
+    "-c", "unix_socket_permissions=0700", "-c", "logging_collector=off", "-c", "log_destination=stderr",
+    NULL };
+  pid_t pid = pg_spawn(&p->user, argv, p->tail.path, lock);
 
   if (pid > 0) {
     p->pid = pid;
@@ -218,7 +225,8 @@ static void adopt_or_start(struct ppg *p)
 {
   struct pg_lock lock;
 
-  if (!pg_read_lock(p, &lock) || !pg_proc_is_postgres(lock.pid, p->data) || !pg_proc_born(lock.pid)) {
+  if (!pg_read_lock(p, &lock) || !pg_proc_is_postgres(lock.pid, p->data) ||
+      !pg_proc_born(lock.pid)) {
     sm_move(&p->sm, PPG_DOWN);
     return;
   }
@@ -252,14 +260,16 @@ static bool greet(struct ppg *p, struct buf *why)
   PGconn *pg = PQconnectdb(conninfo);
   bool ok = PQstatus(pg) == CONNECTION_OK && ask(pg, "set statement_timeout = 20000", NULL) &&
             ask(pg, "select 1 from pg_database where datname = '" PG_DATABASE "'", &there) &&
-            (*there || ask(pg, "create database " PG_DATABASE, NULL)) && ask(pg, "show server_version", &version);
+            (*there || ask(pg, "create database " PG_DATABASE, NULL)) &&
+            ask(pg, "show server_version", &version);
 
   if (ok) {
     free(p->version);
     p->version = xstrndup(version, strcspn(version, " "));
   } else {
     buf_reset(why);
-    buf_addf(why, "PostgreSQL in %s: %.*s", p->folder, (int)strcspn(PQerrorMessage(pg), "\n"), PQerrorMessage(pg));
+    buf_addf(why, "PostgreSQL in %s: %.*s", p->folder, (int)strcspn(PQerrorMessage(pg), "\n"),
+             PQerrorMessage(pg));
   }
   PQfinish(pg);
   free(conninfo);
@@ -312,7 +322,7 @@ static void stop(struct ppg *p)
   if (p->sm.state == PPG_NEW)
     adopt_or_start(p);
   if (p->pid && !postmaster_ended(p)) {
-    kill(p->pid, SIGINT); /* fast: ends sessions, writes a checkpoint; SIGTERM would wait for clients */
+    kill(p->pid, SIGINT); /* fast: ends sessions; SIGTERM would wait for clients */
     if (!wait_end(p, PG_STOP_MS)) {
       log_warn("pg", "did not stop within %d s, SIGQUIT", PG_STOP_MS / 1000);
       kill(p->pid, SIGQUIT);

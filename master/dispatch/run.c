@@ -270,6 +270,15 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
     send_op(r);
 }
 
+/* A fence that did not hold is no error: somebody else has the build now, or took the request first. */
+static void told_failure(const struct run *r, struct db_res *res)
+{
+  if (db_err(res) == ERR_FAILED && strncmp(db_sqlstate(res), "DR", 2))
+    log_error("build", "%s: %s", r->name, db_errtext(res));
+  else
+    log_debug("build", "%s: dropped: %s", r->name, db_errtext(res));
+}
+
 static void answered(struct db_res *res, void *arg)
 {
   struct pending *p = arg;
@@ -281,8 +290,7 @@ static void answered(struct db_res *res, void *arg)
   if (r->sm.state == RUN_GONE) {
     maybe_free(r);
   } else if (err) {
-    if (err == ERR_FAILED)
-      log_error("build", "%s: %s", r->name, db_errtext(res));
+    told_failure(r, res);
     run_drop(r);
   } else {
     committed(r, res, p);
@@ -440,8 +448,7 @@ static void appended(struct db_res *res, void *arg)
   if (r->sm.state == RUN_GONE) {
     maybe_free(r);
   } else if (err) {
-    if (err == ERR_FAILED)
-      log_error("log", "%s: %s", r->name, db_errtext(res));
+    told_failure(r, res);
     run_drop(r);
   } else {
     watch_tell(r->m->watches, r->id);

@@ -80,7 +80,7 @@ static void test_mutations(void **state)
 {
   static const char *const bases[] = { "/api/v1/status", "/api/v1/builds/libfoo/linux/42", "/api/v1/workers/here", "/api/v1/builds/libfoo/linux/42/logs/test" };
   static const char *const bad[] = {
-    "%2e%2e/", "../", "./", "%2e/", "%2f", "%2F", "%5c", "\\", ";", ";.jsp", ";a=b/", "%3b", "%00", "%", "%4", "%zz", "%c0%af", "%c0%ae", "%ff", "%ed%a0%80", "%0a", "%0d%0aX:y", "%09", "%7f", "//", "#x",
+    "%2e%2e/", "../", "./", "%2e/", "%2f", "%2F", "%5c", "\\", ";", ";.jsp", ";a=b/", "%3b", "%00", "%g", "%4z", "%zz", "%c0%af", "%c0%ae", "%ff", "%ed%a0%80", "%0a", "%0d%0aX:y", "%09", "%7f", "//", "#x",
     "%23", "%3f", "\x80", "\xc3\xa9", " ", "\t", "\"%00",
   };
   int tried = 0;

@@ -325,6 +325,45 @@ static void foreign_sock(void **s)
   assert_int_equal(rmdir(sock), 0);
 }
 
+/* Without a folder given: as root below /var/lib/drover, named in the state folder (which may move); else in it. */
+static void usual_place(void **s)
+{
+  char note[200], line[200] = "", first[200], moved[120], command[300];
+  struct buf why;
+  FILE *in;
+
+  (void)s;
+  buf_init(&why, 4096);
+  snprintf(moved, sizeof moved, "%s/moved", f.root);
+  for (int round = 0; round < 2; round++) {
+    f.closed = false;
+    f.ppg = ppg_new(&f.loop, round ? moved : f.state, NULL, &pgfix_ops, &f, &why);
+    if (!f.ppg)
+      fail_msg("%s", buf_str(&why));
+    if (!round)
+      snprintf(first, sizeof first, "%s", ppg_folder(f.ppg));
+    if (geteuid()) {
+      assert_true(str_starts(ppg_folder(f.ppg), round ? moved : f.state));
+    } else {
+      assert_true(str_starts(ppg_folder(f.ppg), "/var/lib/drover/"));
+      assert_string_equal(ppg_folder(f.ppg), first);
+      snprintf(note, sizeof note, "%s/database", round ? moved : f.state);
+      in = fopen(note, "r");
+      assert_non_null(in);
+      assert_non_null(fgets(line, sizeof line, in));
+      fclose(in);
+      line[strcspn(line, "\n")] = 0;
+      assert_string_equal(line, first);
+    }
+    pgfix_close(&f, true);
+    if (!round)
+      assert_int_equal(rename(f.state, moved), 0);
+  }
+  buf_free(&why);
+  snprintf(command, sizeof command, "rm -rf '%s'", first);
+  assert_int_equal(system(command), 0);
+}
+
 static int lines, cut;
 static void count_lines(enum log_level level, const char *line)
 {
@@ -394,6 +433,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(unreachable, setup, teardown),
     cmocka_unit_test_setup_teardown(foreign_folder, setup, teardown),
     cmocka_unit_test_setup_teardown(foreign_sock, setup, teardown),
+    cmocka_unit_test_setup_teardown(usual_place, setup, teardown),
     cmocka_unit_test_setup_teardown(own_log, setup, teardown),
     cmocka_unit_test_setup_teardown(broken_settings, setup, teardown),
   };

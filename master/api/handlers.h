@@ -1,0 +1,49 @@
+/* What answers: one function a row of routes.def. Each is called once, with everything about the request checked that does not need the database, and answers then or later. */
+#ifndef MASTER_API_HANDLERS_H
+#define MASTER_API_HANDLERS_H
+#include "master/api/http.h"
+#include "master/api/json.h"
+
+/* read_status.c */
+void read_root(struct call *c);
+void read_status(struct call *c);
+void read_workers(struct call *c);
+void read_worker(struct call *c);
+
+/* read_build.c */
+void read_builders(struct call *c);
+void read_builds(struct call *c);
+void read_build(struct call *c);
+
+/* read_request.c */
+void read_requests(struct call *c);
+void read_request(struct call *c);
+void read_buildset(struct call *c);
+void read_changes(struct call *c);
+void read_change(struct call *c);
+
+/* read_why.c, logs_get.c, sse.c, act.c */
+void read_why(struct call *c);
+void logs_get(struct call *c);
+void sse_get(struct call *c);
+void act_call(struct call *c);
+
+/* What several of them share (read.c): columns of the selects of sql_api.def, and what is said about lists and ids. */
+enum { LIST_DEFAULT = 50, LIST_MAX = 1000 };
+struct page {
+  int64_t before; /* INT64_MIN: from the newest */
+  int64_t limit;
+};
+bool page_get(struct call *c, struct page *p) must_check;              /* false: answered */
+/* {"items": rows, "next": number in the last column of the last row, null where there can be no more} */
+void page_json(struct call *c, const struct db_res *r, int stmt, const struct json_col *cols, int n, const struct page *p);
+/* "r118" or "118"; false: answered with not_found. */
+bool id_get(struct call *c, const char *text, char letter, int64_t *id) must_check;
+/* A number, or "last": INT64_MIN. */
+bool build_number(struct call *c, const char *text, int64_t *number) must_check;
+/* "project/name"; false: answered. Fills copies that the caller frees. */
+bool builder_get(struct call *c, const char *text, char **project, char **name) must_check;
+
+extern const struct json_col build_cols[], request_cols[], buildset_cols[], change_cols[], worker_cols[];
+enum { BUILD_COLS = 20, REQUEST_COLS = 18, BUILDSET_COLS = 12, CHANGE_COLS = 15, WORKER_COLS = 11 };
+#endif

@@ -1,0 +1,210 @@
+/* Builders, builds in lists, and one build with its steps, their commands and logs. */
+#include "master/api/handlers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "proto/records.h"
+
+static const struct json_col builder_cols[] = {
+  { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "name", JSON_TEXT }, { "pending", JSON_NUM },
+};
+static const struct json_col step_cols[] = {
+  { "name", JSON_TEXT }, { "number", JSON_NUM }, { "kind", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "summary", JSON_TEXT },
+  { "started", JSON_TIME }, { "finished", JSON_TIME }, { "duration", JSON_NUM }, { "row", JSON_SKIP },
+};
+static const struct json_col command_cols[] = {
+  { "id", JSON_TEXT }, { "name", JSON_TEXT }, { "state", JSON_TEXT }, { "how", JSON_TEXT }, { "code", JSON_NUM }, { "reason", JSON_TEXT }, { "detail", JSON_TEXT },
+  { "wall_ms", JSON_NUM }, { "user_ms", JSON_NUM }, { "sys_ms", JSON_NUM }, { "maxrss_kib", JSON_NUM },
+};
+static const struct json_col log_cols[] = {
+  { "id", JSON_NUM }, { "name", JSON_TEXT }, { "command", JSON_TEXT }, { "length", JSON_NUM }, { "stored", JSON_NUM }, { "lines", JSON_NUM }, { "complete", JSON_BOOL },
+};
+enum { STEP_ROW = 9, COMMAND_STEP = 11, COMMAND_SPEC = 12, LOG_STEP = 7 };
+enum { BUILD_PROJECT = 2, BUILD_BUILDER = 3 };
+
+/* ---- builders ---- */
+
+static bool of_builder(const struct db_res *r, int stmt, int row, int builder)
+{
+  return !strcmp(db_str(r, stmt, row, BUILD_PROJECT), db_str(r, 0, builder, 1)) && !strcmp(db_str(r, stmt, row, BUILD_BUILDER), db_str(r, 0, builder, 2));
+}
+
+static cJSON *builds_of(const struct db_res *r, int stmt, int builder)
+{
+  cJSON *list = cJSON_CreateArray();
+
+  for (int i = 0; i < db_rows(r, stmt); i++)
+    if (of_builder(r, stmt, i, builder))
+      cJSON_AddItemToArray(list, json_row(r, stmt, i, build_cols, BUILD_COLS));
+  return list;
+}
+
+static void got_builders(struct call *c, const struct db_res *r)
+{
+  cJSON *body = cJSON_CreateObject(), *items = cJSON_AddArrayToObject(body, "items");
+
+  for (int i = 0; i < db_rows(r, 0); i++) {
+    cJSON *o = json_row(r, 0, i, builder_cols, COUNT(builder_cols)), *last = builds_of(r, 1, i), *first = cJSON_DetachItemFromArray(last, 0);
+    cJSON_Delete(last);
+    cJSON_AddItemToObject(o, "last", first ? first : cJSON_CreateNull());
+    cJSON_AddItemToObject(o, "running", builds_of(r, 2, i));
+    cJSON_AddItemToArray(items, o);
+  }
+  cJSON_AddNullToObject(body, "next");
+  call_json(c, 200, body);
+}
+
+/* The whole list, by name. */
+void read_builders(struct call *c)
+{
+  struct db_tx *tx = call_tx(c);
+
+  db_q(tx, SQL_api_builders, "");
+  db_q(tx, SQL_api_builders_last, "");
+  db_q(tx, SQL_api_builders_running, "");
+  call_ask(c, tx, got_builders);
+}
+
+/* ---- builds ---- */
+
+static void got_builds(struct call *c, const struct db_res *r)
+{
+  page_json(c, r, 0, build_cols, BUILD_COLS, call_data(c, sizeof(struct page)));
+}
+
+static bool live(const char *state)
+{
+  return str_eq(state, "running") || str_eq(state, "cancelling");
+}
+
+void read_builds(struct call *c)
+{
+  const char *builder = call_query(c, "builder"), *state = call_query(c, "state"), *branch = call_query(c, "branch"), *set = call_query(c, "buildset");
+  struct page *p = call_data(c, sizeof *p);
+  char *project = NULL, *name = NULL;
+  int64_t id = 0;
+  struct db_tx *tx;
+
+  if (!page_get(c, p) || (builder && !builder_get(c, builder, &project, &name)) || (set && !id_get(c, set, 's', &id)))
+    goto end;
+  if (builder && set) {
+    call_error(c, 400, "bad_request", NULL, "builder and buildset don't go together");
+    goto end;
+  }
+  tx = call_tx(c);
+  if (builder)
+    db_q(tx, SQL_api_builds_builder, "Nssnss", p->before, state, branch, p->limit, project, name);
+  else if (set)
+    db_q(tx, SQL_api_builds_set, "Nssnn", p->before, state, branch, p->limit, id);
+  else
+    db_q(tx, live(state) ? SQL_api_builds_live : SQL_api_builds, "Nssn", p->before, state, branch, p->limit);
+  call_ask(c, tx, got_builds);
+end:
+  free(project);
+  free(name);
+}
+
+/* ---- one build ---- */
+
+static cJSON *argv_of(const struct db_res *r, int stmt, int row)
+{
+  cJSON *argv = cJSON_CreateArray();
+  char key[RECORDS_KEY_MAX + 1];
+  const char *value;
+  size_t n, at = 0;
+  const char *spec = db_bytes(r, stmt, row, COMMAND_SPEC, &n);
+
+  while (n && spec[n - 1]) /* a long spec was cut: its last record is not whole */
+    n--;
+  while (!records_next(spec, n, &at, key, &value))
+    if (!strcmp(key, "arg"))
+      cJSON_AddItemToArray(argv, json_bytes(value, strlen(value)));
+  return argv;
+}
+
+static cJSON *commands_of(const struct db_res *r, int64_t step)
+{
+  cJSON *list = cJSON_CreateArray();
+
+  for (int i = 0; i < db_rows(r, 2); i++) {
+    cJSON *o;
+    if (db_num(r, 2, i, COMMAND_STEP) != step)
+      continue;
+    o = json_row(r, 2, i, command_cols, COUNT(command_cols));
+    cJSON_AddItemToObject(o, "argv", argv_of(r, 2, i));
+    cJSON_AddItemToArray(list, o);
+  }
+  return list;
+}
+
+static cJSON *logs_of(const struct db_res *r, int64_t step)
+{
+  cJSON *list = cJSON_CreateArray();
+
+  for (int i = 0; i < db_rows(r, 3); i++)
+    if (db_num(r, 3, i, LOG_STEP) == step)
+      cJSON_AddItemToArray(list, json_row(r, 3, i, log_cols, COUNT(log_cols)));
+  return list;
+}
+
+static void got_build(struct call *c, const struct db_res *r)
+{
+  cJSON *o, *steps;
+
+  if (!db_rows(r, 0)) {
+    call_error(c, 404, "not_found", NULL, "this build has just been removed");
+    return;
+  }
+  o = json_row(r, 0, 0, build_cols, BUILD_COLS);
+  steps = cJSON_AddArrayToObject(o, "steps");
+  for (int i = 0; i < db_rows(r, 1); i++) {
+    cJSON *t = json_row(r, 1, i, step_cols, COUNT(step_cols));
+    cJSON_AddItemToObject(t, "commands", commands_of(r, db_num(r, 1, i, STEP_ROW)));
+    cJSON_AddItemToObject(t, "logs", logs_of(r, db_num(r, 1, i, STEP_ROW)));
+    cJSON_AddItemToArray(steps, t);
+  }
+  call_json(c, 200, o);
+}
+
+static void got_found(struct call *c, const struct db_res *r)
+{
+  struct db_tx *tx;
+  int64_t id;
+
+  if (db_rows(r, 0) > 1) {
+    call_error(c, 409, "conflict", "name the project too", "several projects have this builder, among them %s and %s", db_str(r, 0, 0, 0), db_str(r, 0, 1, 0));
+    return;
+  }
+  if (!db_rows(r, 0)) {
+    call_error(c, 404, "not_found", "`drover builders` lists them", "there is no such builder");
+    return;
+  }
+  if (db_null(r, 0, 0, 1)) {
+    call_error(c, 404, "not_found", NULL, "%s has no build %s", db_str(r, 0, 0, 0), call_arg(c, call_args(c) - 1));
+    return;
+  }
+  id = db_num(r, 0, 0, 1);
+  tx = call_tx(c);
+  db_q(tx, SQL_api_build, "n", id);
+  db_q(tx, SQL_api_build_steps, "n", id);
+  db_q(tx, SQL_api_build_commands, "n", id);
+  db_q(tx, SQL_api_build_logs, "n", id);
+  call_ask(c, tx, got_build);
+}
+
+/* Two round trips: "last" and short names are settled first, so that all of the answer is about one build. */
+void read_build(struct call *c)
+{
+  int n = call_args(c);
+  const char *project = n == 3 ? call_arg(c, 0) : NULL;
+  struct db_tx *tx;
+  int64_t number;
+
+  if (!build_number(c, call_arg(c, n - 1), &number))
+    return;
+  tx = call_tx(c);
+  db_q(tx, SQL_api_build_find, "ssN", project, call_arg(c, n - 2), number);
+  call_ask(c, tx, got_found);
+}

@@ -1,0 +1,183 @@
+/* The API alone, on a given database, for tests/flow/test_api.py: no dispatch, no workers. Actions answer with what they were asked. SIGUSR1: builds 1 to 99 have changed (for followers).
+
+   api_main CONNINFO SOCKET HOST:PORT [site.url]        ends on SIGTERM. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "master/api/api.h"
+#include "master/core/conf.h"
+#include "master/core/master.h"
+#include "master/db/db.h"
+#include "master/db/private_pg.h"
+#include "master/dispatch/actions.h"
+#include "master/dispatch/run.h"
+#include "master/dispatch/why.h"
+#include "master/events/events.h"
+#include "master/logs/watch.h"
+#include "master/workers/link.h"
+
+static struct master m;
+static uv_signal_t term, usr1;
+static const char *socket_path, *tcp;
+
+/* ---- what the API calls of the rest of the master ---- */
+
+struct deed {
+  uv_timer_t timer;
+  act_cb *cb;
+  void *arg;
+  char *body;
+};
+
+static void deed_closed(uv_handle_t *h)
+{
+  struct deed *d = h->data;
+
+  free(d->body);
+  free(d);
+}
+
+static void deed_done(uv_timer_t *t)
+{
+  struct deed *d = t->data;
+
+  d->cb(201, d->body, d->arg);
+  uv_close((uv_handle_t *)t, deed_closed);
+}
+
+void act_run(struct master *master, enum action a, const char *id, const cJSON *args, const char *who, act_cb *cb, void *arg)
+{
+  struct deed *d = xcalloc(1, sizeof *d);
+  char *text = args ? cJSON_PrintUnformatted(args) : xstrdup("null");
+
+  d->body = xasprintf("{\"action\":%d,\"id\":\"%s\",\"who\":\"%s\",\"args\":%s}", (int)a, id, who, text);
+  free(text);
+  d->cb = cb;
+  d->arg = arg;
+  d->timer.data = d;
+  uv_timer_init(master->loop, &d->timer);
+  uv_timer_start(&d->timer, deed_done, 1, 0);
+}
+
+void why_pending(struct master *master, const char *const *tags, int ntags, struct why *w)
+{
+  (void)master;
+  w->kind = "no_worker";
+  snprintf(w->text, sizeof w->text, "No worker has the tag %s.", ntags ? tags[0] : "-");
+  snprintf(w->object, sizeof w->object, "%s", ntags ? tags[0] : "");
+}
+
+void run_follow(struct master *master, int64_t build, bool on)
+{
+  (void)master;
+  log_info("test", "follow %lld %d", (long long)build, on);
+}
+
+int link_count(const struct link_server *s)
+{
+  (void)s;
+  return 0;
+}
+
+const char *ppg_version(const struct ppg *p)
+{
+  (void)p;
+  return NULL;
+}
+
+const char *ppg_folder(const struct ppg *p)
+{
+  (void)p;
+  return NULL;
+}
+
+/* ---- the program ---- */
+
+static void on_up(void *ctx)
+{
+  struct buf why;
+
+  (void)ctx;
+  free(m.db_why);
+  m.db_why = NULL;
+  events_db_up(m.events);
+  if (m.api)
+    return;
+  buf_init(&why, 4096);
+  m.api = api_new(&m);
+  if (api_listen_unix(m.api, socket_path, &why) || api_listen_tcp(m.api, tcp, &m.api_port, &why)) {
+    fprintf(stderr, "%s\n", buf_str(&why));
+    exit(1);
+  }
+}
+
+static void on_down(void *ctx, const char *why)
+{
+  (void)ctx;
+  free(m.db_why);
+  m.db_why = xstrdup(why);
+}
+
+static void db_closed(void *arg)
+{
+  (void)arg;
+}
+
+static void api_closed(void *arg)
+{
+  (void)arg;
+  events_free(m.events);
+  watches_free(m.watches);
+  db_close(m.db, db_closed, NULL);
+  uv_close((uv_handle_t *)&term, NULL);
+  uv_close((uv_handle_t *)&usr1, NULL);
+}
+
+static void on_signal(uv_signal_t *s, int number)
+{
+  (void)s;
+  if (number == SIGUSR1) {
+    events_kick(m.events);
+    for (int64_t b = 1; b < 100; b++)
+      watch_tell(m.watches, b);
+    return;
+  }
+  if (m.stopping)
+    return;
+  m.stopping = true;
+  api_close(m.api, api_closed, NULL);
+}
+
+int main(int argc, char **argv)
+{
+  static struct conf conf;
+  static const struct db_ops ops = { on_up, on_down };
+
+  if (argc < 4)
+    return 2;
+  m.loop = uv_default_loop();
+  m.conf = &conf;
+  conf.socket = argv[2];
+  conf.file = argv[0];
+  conf.url = argc > 4 ? argv[4] : NULL;
+  socket_path = argv[2];
+  tcp = argv[3];
+  m.cluster = argv[0];
+  m.incarnation = 1;
+  m.started_ms = clock_mono_ms();
+  m.events = events_new(&m);
+  m.watches = watches_new(&m);
+  m.db = db_new(m.loop, argv[1], 2, 2, &ops, NULL);
+  m.db_why = xstrdup("starting");
+  db_start(m.db);
+  uv_signal_init(m.loop, &term);
+  uv_signal_init(m.loop, &usr1);
+  uv_signal_start(&term, on_signal, SIGTERM);
+  uv_signal_start(&usr1, on_signal, SIGUSR1);
+  uv_run(m.loop, UV_RUN_DEFAULT);
+  return uv_loop_close(m.loop) ? 1 : 0;
+}

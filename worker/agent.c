@@ -1,0 +1,325 @@
+/* The agent: sets up the state folder, then one loop over the link, the minders' wake-ups, file operations and time.
+
+   Happy path: connect, tell what is there, run what is asked, copy logs, until a signal says stop; commands go on without it.
+   Failures: another agent in the same folder: exit code 3. A folder that can't be used: 1. Everything later is dealt with
+   where it happens (link.c, command.c, files.c). */
+#include "worker/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "worker/command.h"
+#include "worker/inventory.h"
+#include "worker/os.h"
+#include "worker/ownlog.h"
+#include "worker/serve.h"
+
+enum {
+  SEEN_MS = 1000,        /* master-seen is written at most so often */
+  CHECK_MS = 1000,       /* of minders that have no descriptor to poll */
+  RETENTION_MS = 60000,
+  FDS_OWN = 64,          /* descriptors kept for other things than commands */
+  FDS_A_COMMAND = 2,
+  WAKE_MANY = 32768      /* so many bytes of wake-ups at once: some may not have fitted in */
+};
+
+static volatile sig_atomic_t got_stop;
+
+static void on_stop(int sig) { got_stop = sig; }
+
+/* ---- the state folder ---- */
+
+static bool fail(const char *what, const char *name)
+{
+  log_error("worker", "%s %s: %s", what, name, strerror(errno));
+  return false;
+}
+
+static bool open_folder(int at, const char *name, mode_t mode, int *fd)
+{
+  if (mkdirat(at, name, mode) && errno != EEXIST)
+    return fail("can't make the folder", name);
+  *fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return *fd >= 0 || fail("can't open the folder", name);
+}
+
+static bool open_wake(struct agent *a)
+{
+  if (mkfifoat(a->dir, "wake", 0600) && errno != EEXIST)
+    return fail("can't make", "wake");
+  a->wake = openat(a->dir, "wake", O_RDWR | O_NONBLOCK | O_CLOEXEC); /* also for writing: never at its end */
+  if (a->wake < 0)
+    return fail("can't open", "wake");
+  a->wake_out = openat(a->dir, "wake", O_WRONLY | O_NONBLOCK); /* minders inherit this one, and master-seen */
+  a->seen_fd = openat(a->dir, "master-seen", O_RDWR | O_CREAT, 0600);
+  return (a->wake_out >= 0 && a->seen_fd >= 0) || fail("can't open", "wake or master-seen");
+}
+
+/* False with *code set. */
+static bool open_state(struct agent *a, int *code)
+{
+  *code = EXIT_OTHER;
+  umask(022);
+  if (!open_folder(AT_FDCWD, a->conf->dir, 0755, &a->dir))
+    return false;
+  a->dir_path = realpath(a->conf->dir, NULL);
+  if (!a->dir_path)
+    return fail("can't find", a->conf->dir);
+  a->lock = openat(a->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (a->lock < 0)
+    return fail("can't open", "lock");
+  if (flock(a->lock, LOCK_EX | LOCK_NB)) {
+    log_error("worker", "another drover-worker is running on the folder %s", a->dir_path);
+    *code = EXIT_IN_USE;
+    return false;
+  }
+  a->work_path = xasprintf("%s/work", a->dir_path);
+  a->spool_path = xasprintf("%s/spool", a->dir_path);
+  return open_folder(a->dir, "work", 0755, &a->work) && open_folder(a->dir, "spool", 0700, &a->spool) && open_wake(a);
+}
+
+static bool set_up(struct agent *a, int *code)
+{
+  struct rlimit files = { 1024, 1024 };
+  const char *why;
+  enum err e;
+
+  if (!open_state(a, code))
+    return false;
+  ownlog_open(a->dir);
+  *code = EXIT_USAGE;
+  if (conf_read_file(a->conf, a->dir))
+    return false;
+  *code = EXIT_OTHER;
+  e = ident_load(&a->ident, a->dir, &why);
+  if (e) {
+    log_error("worker", "%s/%s: %s", a->dir_path, why, err_text(e));
+    return false;
+  }
+  getrlimit(RLIMIT_NOFILE, &files);
+  a->live_max = files.rlim_cur > INT_MAX ? INT_MAX / FDS_A_COMMAND : (int)files.rlim_cur;
+  a->live_max = a->live_max > FDS_OWN ? (a->live_max - FDS_OWN) / FDS_A_COMMAND : 1;
+  os_boot_id(a->boot);
+  a->unshield = os_oom_shielded();
+  agent_seen(a, false, false);
+  return true;
+}
+
+static void set_signals(sigset_t *during_poll)
+{
+  struct sigaction stop = { .sa_handler = on_stop }, ignore = { .sa_handler = SIG_IGN };
+  static const int stops[] = { SIGTERM, SIGINT, SIGHUP };
+  sigset_t block;
+
+  sigemptyset(&block);
+  for (size_t i = 0; i < COUNT(stops); i++) {
+    sigaddset(&block, stops[i]);
+    sigaction(stops[i], &stop, NULL);
+  }
+  sigprocmask(SIG_BLOCK, &block, during_poll);
+  for (size_t i = 0; i < COUNT(stops); i++)
+    sigdelset(during_poll, stops[i]);
+  sigaction(SIGPIPE, &ignore, NULL);
+  sigaction(SIGCHLD, &ignore, NULL); /* no zombies: what ends tells by its descriptor or pipe */
+}
+
+/* ---- telling the minders ---- */
+
+void agent_seen(struct agent *a, bool heard, bool connected)
+{
+  int64_t now = clock_mono_ms();
+
+  if (a->seen.connected == connected && (!heard || now - a->seen_written < SEEN_MS) && a->seen_written)
+    return;
+  if (!a->seen_written && pread(a->seen_fd, &a->seen, sizeof a->seen, 0) != sizeof a->seen)
+    memset(&a->seen, 0, sizeof a->seen);
+  if (heard)
+    a->seen.at_ms = clock_boot_ms();
+  a->seen.connected = connected;
+  a->seen_written = now;
+  if (pwrite(a->seen_fd, &a->seen, sizeof a->seen, 0) < 0)
+    log_warn("worker", "master-seen can't be written: %s", strerror(errno));
+}
+
+/* ---- the loop ---- */
+
+static void take_wake_line(struct agent *a, char *line)
+{
+  size_t n = strlen(line);
+  bool ended = n && line[n - 1] == '=';
+
+  if (ended)
+    line[n - 1] = 0;
+  command_woken(a, line, ended);
+}
+
+static void read_wake(struct agent *a)
+{
+  size_t total = 0;
+  ssize_t n;
+
+  do {
+    char *at = a->wake_part, *lf;
+    n = read(a->wake, a->wake_part + a->wake_len, sizeof a->wake_part - 1 - a->wake_len);
+    if (n <= 0)
+      break;
+    total += (size_t)n;
+    a->wake_part[a->wake_len + (size_t)n] = 0;
+    for (; (lf = strchr(at, '\n')); at = lf + 1) {
+      *lf = 0;
+      take_wake_line(a, at);
+    }
+    a->wake_len = strlen(at);
+    memmove(a->wake_part, at, a->wake_len);
+    if (a->wake_len == sizeof a->wake_part - 1)
+      a->wake_len = 0; /* no line is that long */
+  } while (n == (ssize_t)(sizeof a->wake_part - 1) || total >= WAKE_MANY);
+  if (total >= WAKE_MANY)
+    command_wake_all(a);
+}
+
+struct poll_set {
+  struct pollfd *p;
+  struct command **of; /* the command of p[i] */
+  int n, cap, files;   /* files: how many file operations, behind wake and link */
+};
+
+enum { SET_WAKE, SET_LINK, SET_FILES };
+
+static void fill_set(struct agent *a, struct poll_set *s)
+{
+  int need = SET_FILES + FILES_AT_ONCE + a->nlive;
+
+  if (need > s->cap) {
+    s->cap = need + 16;
+    s->p = xrealloc(s->p, (size_t)s->cap * sizeof *s->p);
+    s->of = xrealloc(s->of, (size_t)s->cap * sizeof *s->of);
+  }
+  s->p[SET_WAKE] = (struct pollfd){ a->wake, POLLIN, 0 };
+  s->p[SET_LINK] = link_poll(&a->link);
+  s->files = files_poll(&a->files, s->p + SET_FILES);
+  s->n = SET_FILES + s->files;
+  list_each(it, &a->commands) {
+    struct command *c = list_of(it, struct command, node);
+    if (c->pidfd < 0)
+      continue;
+    s->of[s->n] = c;
+    s->p[s->n++] = (struct pollfd){ c->pidfd, POLLIN, 0 };
+  }
+}
+
+static void wait(struct agent *a, struct poll_set *s, const sigset_t *mask)
+{
+  int64_t now = clock_mono_ms(), due = link_due(&a->link, now), ms;
+  struct timespec t;
+
+  if (a->ncommands && a->check_at < due)
+    due = a->check_at;
+  ms = due > now ? due - now : 0;
+  t = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
+  if (ppoll(s->p, (nfds_t)s->n, &t, mask) < 0)
+    for (int i = 0; i < s->n; i++)
+      s->p[i].revents = 0;
+}
+
+/* Commands whose minders poll told to be gone. A wake-up of the same turn may have removed some: so by name, not by pointer. */
+static void look_at_minders(struct agent *a, const struct poll_set *s)
+{
+  for (int i = SET_FILES + s->files; i < s->n; i++)
+    if (s->p[i].revents)
+      list_each(it, &a->commands) {
+        struct command *c = list_of(it, struct command, node);
+        if (c == s->of[i] && c->pidfd == s->p[i].fd)
+          command_minder_gone(a, c);
+      }
+}
+
+static void keep_time(struct agent *a, int64_t now)
+{
+  if (now >= a->check_at) {
+    a->check_at = now + CHECK_MS;
+    command_check_all(a);
+  }
+  if (now >= a->retention_at) {
+    a->retention_at = now + RETENTION_MS;
+    command_retention_all(a);
+  }
+}
+
+static void work_link(struct agent *a, short revents, int64_t now)
+{
+  bool was_up = link_is(&a->link, LINK_UP);
+  int64_t heard = a->link.heard_at;
+
+  if (link_turn(&a->link, revents, now))
+    serve_hello(a);
+  if (link_is(&a->link, LINK_UP) && a->link.heard_at != heard)
+    agent_seen(a, true, true);
+  serve_messages(a);
+  if (link_is(&a->link, LINK_UP)) {
+    command_send_all(a);
+  } else if (was_up) {
+    agent_seen(a, false, false);
+    files_forget(&a->files);
+    command_detach_all(a);
+  }
+  link_flush(&a->link);
+}
+
+static void loop(struct agent *a, const sigset_t *mask)
+{
+  struct poll_set s = { .cap = 0 };
+
+  while (!got_stop) {
+    int64_t now;
+    fill_set(a, &s);
+    wait(a, &s, mask);
+    now = clock_mono_ms();
+    if (s.p[SET_WAKE].revents)
+      read_wake(a);
+    look_at_minders(a, &s);
+    files_turn(&a->files, s.p + SET_FILES, s.files, &a->link.out);
+    work_link(a, s.p[SET_LINK].revents, now);
+    keep_time(a, now);
+  }
+  free(s.p);
+  free(s.of);
+}
+
+int agent_main(struct conf *c)
+{
+  static struct agent a;
+  sigset_t mask;
+  int code;
+
+  a.conf = c;
+  a.dir = a.lock = a.spool = a.work = a.wake = a.wake_out = a.seen_fd = -1;
+  if (!set_up(&a, &code))
+    return code;
+  set_signals(&mask);
+  list_init(&a.commands);
+  a.by_id = map_new();
+  files_init(&a.files, a.work);
+  link_init(&a.link, &c->token);
+  inventory_scan(&a);
+  a.retention_at = clock_mono_ms() + RETENTION_MS;
+  log_info("worker", "drover-worker %s in %s", DROVER_VERSION, a.dir_path);
+  loop(&a, &mask);
+  if (!link_is(&a.link, LINK_WAIT))
+    link_end(&a.link, LINK_LOST, link_is(&a.link, LINK_UP) ? "stop" : NULL, 0);
+  agent_seen(&a, false, false);
+  log_info("worker", "stopped by signal %d; %d commands go on", (int)got_stop, a.nlive);
+  return EXIT_STOPPED;
+}

@@ -1,0 +1,46 @@
+/* The agent's state, and its loop. */
+#ifndef WORKER_AGENT_H
+#define WORKER_AGENT_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "common/map.h"
+#include "worker/conf.h"
+#include "worker/files.h"
+#include "worker/ident.h"
+#include "worker/link.h"
+#include "worker/spool.h"
+
+#define AGENT_WAKE_MAX 4096
+
+struct agent {
+  struct conf *conf;
+  struct ident ident;
+  struct link link;
+  struct files files;
+  struct list commands;  /* in the order of their turns */
+  struct map *by_id;
+  int ncommands, nlive, live_max;
+  int nfree;                   /* folders .free.0 to .free.<nfree - 1> in the spool */
+  int dir, lock, spool, work; /* descriptors */
+  int wake, wake_out, seen_fd; /* the FIFO's two ends; master-seen */
+  char *dir_path, *spool_path, *work_path; /* absolute */
+  char boot[33];
+  char wake_part[AGENT_WAKE_MAX];
+  size_t wake_len;
+  int64_t seen_written, retention_at, check_at; /* on clock_mono_ms() */
+  struct spool_seen seen;
+  bool listed; /* the inventory was told on this link */
+  bool unshield;
+};
+
+/* Runs until a signal. Returns the program's exit code. */
+int agent_main(struct conf *c);
+
+/* Tells the minders about the link: heard of the master now (or not), connected or not. */
+void agent_seen(struct agent *a, bool heard, bool connected);
+
+/* The exit codes of the program. */
+enum { EXIT_STOPPED = 0, EXIT_OTHER = 1, EXIT_USAGE = 2, EXIT_IN_USE = 3 };
+#endif

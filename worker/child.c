@@ -1,0 +1,144 @@
+/* Starting the process of a command. vfork: the parent stands still until the exec, so the child reports its failure in shared
+   memory, and a minder of a few hundred KB costs as little to leave as one can. */
+#include "worker/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "worker/beneath.h"
+#include "worker/os.h"
+
+int child_prepare(const struct spec *s, int work, int *cwd, const char **what)
+{
+  umask(022);
+  for (size_t i = 0; s->place[i]; i++) {
+    *what = s->place[i];
+    if (s->fresh[i] && beneath_remove(work, s->place[i]))
+      return errno;
+    if (beneath_mkdirs(work, s->place[i]))
+      return errno;
+  }
+  *what = s->cwd;
+  if (!beneath_is_top(s->cwd) && beneath_mkdirs(work, s->cwd))
+    return errno;
+  *cwd = beneath_open(work, s->cwd, O_RDONLY | O_DIRECTORY);
+  return *cwd < 0 ? errno : 0;
+}
+
+static const char *path_of(char *const *env)
+{
+  for (; *env; env++)
+    if (!strncmp(*env, "PATH=", 5))
+      return *env + 5;
+  return "";
+}
+
+/* execve over the words of PATH. Returns errno: that of a file that is there but can't be run, before ENOENT. */
+static int exec_on_path(const struct spec *s)
+{
+  const char *name = s->argv[0], *p;
+  char file[PATH_MAX];
+  int worst = ENOENT;
+
+  if (strchr(name, '/')) {
+    execve(name, (char *const *)s->argv, s->env);
+    return errno;
+  }
+  for (p = path_of(s->env); *p;) {
+    int n = (int)strcspn(p, ":");
+    if (n && snprintf(file, sizeof file, "%.*s/%s", n, p, name) < (int)sizeof file) {
+      execve(file, (char *const *)s->argv, s->env);
+      if (errno != ENOENT && errno != ENOTDIR)
+        worst = errno;
+    }
+    p += n + (p[n] == ':');
+  }
+  return worst;
+}
+
+/* In the child, sharing the parent's memory: nothing here may change it but *failed. */
+static void become(const struct spec *s, int cwd, const int io[3], bool unshield, volatile int *failed)
+{
+  struct sigaction plain = { .sa_handler = SIG_DFL };
+  sigset_t none;
+
+  setsid();
+  for (int i = 0; i < 3; i++)
+    if (dup2(io[i], i) < 0) {
+      *failed = errno;
+      return;
+    }
+  if (fchdir(cwd)) {
+    *failed = errno;
+    return;
+  }
+  if (unshield)
+    os_oom_unshield();
+  os_close_from(3);
+  for (int sig = 1; sig < NSIG; sig++) /* ignored ones would stay so, and handlers must not run here */
+    sigaction(sig, &plain, NULL);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  *failed = exec_on_path(s);
+}
+
+static void close_pair(int pair[2])
+{
+  for (int i = 0; i < 2; i++)
+    if (pair[i] >= 0)
+      close(pair[i]);
+}
+
+static int lay_pipes(const struct spec *s, int in[2], int out[2], int err[2])
+{
+  if (pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
+    return errno;
+  fcntl(out[0], F_SETFL, O_NONBLOCK);
+  fcntl(err[0], F_SETFL, O_NONBLOCK);
+  if (!s->in) {
+    in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return in[0] < 0 ? errno : 0;
+  }
+  if (pipe2(in, O_CLOEXEC))
+    return errno;
+  fcntl(in[1], F_SETFL, O_NONBLOCK);
+  return 0;
+}
+
+int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
+{
+  int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, io[3];
+  volatile int failed = lay_pipes(s, in, out, err);
+
+  if (!failed) {
+    io[0] = in[0];
+    io[1] = out[1];
+    io[2] = err[1];
+    c->pid = vfork();
+    if (!c->pid) {
+      become(s, cwd, io, unshield, &failed);
+      _exit(127);
+    }
+    if (c->pid < 0)
+      failed = errno;
+  }
+  if (failed) { /* the dead child is reaped with all others */
+    close_pair(in);
+    close_pair(out);
+    close_pair(err);
+    return failed;
+  }
+  close(in[0]);
+  close(out[1]);
+  close(err[1]);
+  c->in = in[1];
+  c->out = out[0];
+  c->err = err[0];
+  return 0;
+}

@@ -1,0 +1,471 @@
+/* The agent's view of one command.
+
+   Happy path: folder and lock made, minder started, accepted; the minder wakes us for each chunk, we copy what credit allows;
+   it writes the result and ends; we send that behind the last chunk and keep all until the master forgets.
+   Failures: the minder dies: an undertaker settles it (undertaker.c). The agent dies: the next one adopts what it finds. */
+#include "worker/command.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/minder.h"
+#include "worker/os.h"
+
+enum { TURN_BYTES = 65536 }; /* copied for one command before the next has its turn */
+#define ACK_STEP (INT64_C(4) << 20)
+
+extern char **environ;
+
+static const struct sm_row rows[COMMAND_STATES] = {
+  [COMMAND_LIVE] = { "live", SM_TO(COMMAND_ENDED) },
+  [COMMAND_ENDED] = { "ended", 0 },
+};
+
+struct command *command_find(struct agent *a, struct id id)
+{
+  char name[STR_ID_MAX];
+  return map_get(a->by_id, str_id_text(id, name));
+}
+
+static struct command *add(struct agent *a, struct id id)
+{
+  struct command *c = xcalloc(1, sizeof *c);
+
+  c->id = id;
+  c->pidfd = -1;
+  c->sp.dir = a->spool;
+  str_id_text(id, c->sp.cmd);
+  sm_init(&c->sm, c->sp.cmd, rows, COMMAND_STATES, COMMAND_LIVE);
+  segment_reader_init(&c->log);
+  list_push(&a->commands, &c->node);
+  map_set(a->by_id, c->sp.cmd, c);
+  a->ncommands++;
+  a->nlive++;
+  return c;
+}
+
+/* The only place where one ends to exist; its folder stays. */
+static void drop(struct agent *a, struct command *c)
+{
+  map_set(a->by_id, c->sp.cmd, NULL);
+  list_remove(&c->node);
+  a->ncommands--;
+  a->nlive -= c->sm.state == COMMAND_LIVE;
+  segment_reader_close(&c->log);
+  if (c->pidfd >= 0)
+    close(c->pidfd);
+  free(c->exit);
+  free(c);
+}
+
+/* ---- the minder ---- */
+
+static pid_t spawn(struct agent *a, const struct spool *sp, const char *mode, int cmd_fd, int ctl_fd)
+{
+  char fds[4][16];
+  int fd[4] = { cmd_fd, ctl_fd, a->wake_out, a->seen_fd };
+  pid_t pid;
+
+  for (int i = 0; i < 4; i++)
+    snprintf(fds[i], sizeof fds[i], "%d", fd[i]);
+  char *argv[] = { "drover-worker", "--minder", (char *)mode, a->spool_path, (char *)sp->cmd, a->work_path,
+                   a->conf->path, fds[0], fds[1], fds[2], fds[3], a->unshield ? "1" : "0", NULL };
+  _Static_assert(COUNT(argv) == MINDER_ARGS + 3, "argv of a minder");
+  if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ))
+    return -1;
+  return pid;
+}
+
+enum err command_start(struct agent *a, struct id id, int64_t build, struct id epoch, int64_t limit, const char *blob, size_t n)
+{
+  struct spool sp = { .dir = a->spool };
+  struct command *c;
+  int cmd_fd, ctl_fd;
+  pid_t pid;
+  enum err e;
+
+  if (a->nlive >= a->live_max)
+    return ERR_BUSY;
+  str_id_text(id, sp.cmd);
+  ident_note(&a->ident, id);
+  e = spool_create(&sp, a->nfree ? --a->nfree : -1, build, epoch, blob, n, &cmd_fd, &ctl_fd);
+  if (e)
+    return e;
+  pid = spawn(a, &sp, "run", cmd_fd, ctl_fd);
+  close(cmd_fd);
+  close(ctl_fd);
+  if (pid < 0) {
+    spool_remove(&sp);
+    return ERR_BUSY;
+  }
+  c = add(a, id);
+  c->pidfd = os_pidfd(pid);
+  c->build = build;
+  c->epoch = epoch;
+  c->limit = limit;
+  c->sending = c->this_boot = c->plain = true;
+  return ERR_OK;
+}
+
+/* Somebody has to settle it; lock: the flock, which goes to the undertaker. */
+static void bury(struct agent *a, struct command *c, const char *mode, int lock)
+{
+  pid_t pid = spawn(a, &c->sp, mode, lock, lock);
+
+  c->plain = false;
+  close(lock);
+  if (c->pidfd >= 0)
+    close(c->pidfd);
+  c->pidfd = pid < 0 ? -1 : os_pidfd(pid); /* -1: tried again by command_check_all() */
+}
+
+static void end(struct agent *a, struct command *c, const struct spool_exit *x)
+{
+  c->exit = xmemdup(x, sizeof *x);
+  c->woken = true;
+  if (c->pidfd >= 0)
+    close(c->pidfd);
+  c->pidfd = -1;
+  a->nlive--;
+  sm_move(&c->sm, COMMAND_ENDED);
+  if (c->forgotten)
+    command_forget(a, c);
+}
+
+/* A result made under another boot counts only after the undertaker has looked at it. */
+static bool is_this_boot(const struct agent *a, struct command *c)
+{
+  struct spool_started started;
+
+  if (!c->this_boot)
+    c->this_boot = spool_read_started(&c->sp, &started) || !strcmp(started.boot, a->boot);
+  return c->this_boot;
+}
+
+/* Is there a result, or nobody to write one? */
+static void look(struct agent *a, struct command *c)
+{
+  struct spool_exit x;
+  int lock;
+
+  if (c->sm.state != COMMAND_LIVE)
+    return;
+  if (!spool_read_exit(&c->sp, &x) && is_this_boot(a, c)) {
+    end(a, c, &x);
+    return;
+  }
+  lock = spool_lock(&c->sp);
+  if (lock < 0)
+    return;
+  /* Between the two looks a minder may have written its result and ended. */
+  if (!spool_read_exit(&c->sp, &x) && is_this_boot(a, c)) {
+    close(lock);
+    end(a, c, &x);
+    return;
+  }
+  log_warn("command", "%s: its minder is gone", c->sp.cmd);
+  bury(a, c, is_this_boot(a, c) ? "lost" : "boot", lock);
+}
+
+void command_minder_gone(struct agent *a, struct command *c)
+{
+  close(c->pidfd);
+  c->pidfd = -1;
+  look(a, c);
+}
+
+static void watch(struct command *c)
+{
+  struct spool_started started;
+
+  if (!spool_read_started(&c->sp, &started) && started.pid > 0)
+    c->pidfd = os_pidfd((pid_t)started.pid);
+}
+
+void command_adopt(struct agent *a, struct id id)
+{
+  struct spool_cmd cmd = { .blob = NULL };
+  struct command *c = add(a, id);
+  int lock = spool_lock(&c->sp), fd;
+  struct spool_started started;
+  enum err e = spool_read_started(&c->sp, &started);
+
+  if (lock == -2 || (lock >= 0 && e == ERR_NOTFOUND)) { /* never received */
+    log_info("command", "%s was never received: removed", c->sp.cmd);
+    if (lock >= 0)
+      close(lock);
+    spool_remove(&c->sp);
+    drop(a, c);
+    return;
+  }
+  fd = lock >= 0 ? lock : spool_open(&c->sp, "cmd", O_RDONLY | O_CLOEXEC);
+  e = spool_read_cmd(&c->sp, fd, &cmd);
+  if (e)
+    log_error("command", "%s: its files can't be read: %s", c->sp.cmd, err_text(e));
+  c->build = cmd.build;
+  c->epoch = cmd.epoch;
+  spool_read_epoch(&c->sp, &c->epoch);
+  free(cmd.blob);
+  close(fd);
+  if (lock < 0)
+    watch(c);
+  look(a, c);
+  c->acked = spool_read_ack(&c->sp);
+  e = segment_seek(&c->sp, &c->log, INT64_MAX, &c->lo);
+  if (e)
+    log_error("command", "%s: its log can't be read: %s", c->sp.cmd, err_text(e));
+  c->many = c->log.start > c->lo;
+  segment_reader_close(&c->log);
+}
+
+/* ---- what the master says ---- */
+
+void command_tell(struct agent *a, struct command *c, const char *line)
+{
+  int fd;
+
+  (void)a;
+  if (c->sm.state != COMMAND_LIVE)
+    return;
+  fd = spool_open(&c->sp, "ctl", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0)
+    return; /* the minder is gone: that is noticed elsewhere */
+  if (write(fd, line, strlen(line)) < 0)
+    log_warn("command", "%s: its minder takes no orders: %s", c->sp.cmd, strerror(errno));
+  close(fd);
+}
+
+void command_set_epoch(struct command *c, struct id epoch)
+{
+  if (str_id_cmp(epoch, c->epoch) <= 0)
+    return;
+  c->epoch = epoch;
+  c->plain = false;
+  spool_write_epoch(&c->sp, epoch);
+}
+
+enum err command_resume(struct agent *a, struct command *c, int64_t off, int64_t limit)
+{
+  enum err e;
+
+  (void)a;
+  c->sending = false;
+  e = segment_seek(&c->sp, &c->log, off, &c->lo);
+  if (e) {
+    segment_reader_close(&c->log);
+    return e;
+  }
+  c->limit = limit;
+  c->sending = c->woken = true;
+  c->stalled = c->exit_sent = false;
+  return ERR_OK;
+}
+
+static void drop_acked(struct command *c)
+{
+  int64_t *starts, freed, old = c->acked_ago[COMMAND_ACK_MINUTES - 1];
+  size_t n = segment_list(&c->sp, &starts), acked = 0;
+
+  while (acked + 1 < n && starts[acked + 1] <= c->acked)
+    acked++;
+  for (size_t i = 0; i < acked; i++) {
+    if (starts[i + 1] > old && acked - i <= COMMAND_KEEP_SEGMENTS)
+      break;
+    if (segment_drop(&c->sp, &freed))
+      break;
+    c->lo = starts[i + 1];
+  }
+  c->many = n > 1;
+  free(starts);
+}
+
+void command_ack(struct command *c, int64_t off, int64_t limit)
+{
+  c->limit = limit;
+  c->stalled = false;
+  if (off <= c->acked)
+    return;
+  c->acked = off;
+  if (!c->many || c->acked - c->ack_written < ACK_STEP)
+    return;
+  c->ack_written = c->acked;
+  spool_write_ack(&c->sp, c->acked);
+  drop_acked(c);
+}
+
+void command_forget(struct agent *a, struct command *c)
+{
+  if (c->sm.state == COMMAND_LIVE) {
+    c->forgotten = true;
+    c->sending = false;
+    command_tell(a, c, "kill 0 cancel\n");
+    return;
+  }
+  if (c->plain && !c->many && a->nfree < SPOOL_FREE_MAX && spool_retire(&c->sp, a->nfree, c->exit->len > 0))
+    a->nfree++;
+  else
+    spool_remove(&c->sp);
+  drop(a, c);
+}
+
+const char *command_state_name(const struct command *c)
+{
+  struct spool_started started;
+
+  if (c->sm.state == COMMAND_ENDED)
+    return strcmp(c->exit->how, "lost") ? "done" : "lost";
+  return spool_read_started(&c->sp, &started) == ERR_NOTFOUND ? "accepted" : "running";
+}
+
+int64_t command_end(const struct command *c)
+{
+  struct segment_reader r;
+  int64_t lo;
+
+  if (c->exit)
+    return c->exit->len;
+  segment_reader_init(&r);
+  if (segment_seek(&c->sp, &r, INT64_MAX, &lo)) /* then as far as could be read */
+    log_error("command", "%s: its log can't be read", c->sp.cmd);
+  segment_reader_close(&r);
+  return r.off;
+}
+
+/* ---- events ---- */
+
+void command_woken(struct agent *a, const char *name, bool ended)
+{
+  struct command *c = map_get(a->by_id, name);
+
+  if (!c)
+    return;
+  c->woken = true;
+  if (ended)
+    look(a, c);
+}
+
+void command_wake_all(struct agent *a)
+{
+  list_each(it, &a->commands) {
+    struct command *c = list_of(it, struct command, node);
+    c->woken = true;
+    look(a, c);
+  }
+}
+
+void command_check_all(struct agent *a)
+{
+  list_each(it, &a->commands) {
+    struct command *c = list_of(it, struct command, node);
+    if (c->sm.state != COMMAND_LIVE || c->pidfd >= 0)
+      continue;
+    watch(c);
+    look(a, c);
+  }
+}
+
+void command_retention_all(struct agent *a)
+{
+  list_each(it, &a->commands) {
+    struct command *c = list_of(it, struct command, node);
+    memmove(c->acked_ago + 1, c->acked_ago, sizeof c->acked_ago - sizeof *c->acked_ago);
+    c->acked_ago[0] = c->acked;
+    if (c->many)
+      drop_acked(c);
+  }
+}
+
+/* ---- sending ---- */
+
+static void put_exit(struct agent *a, struct command *c)
+{
+  const struct spool_exit *x = c->exit;
+
+  wire_put_blob(&a->link.out, VERB_exit, x->text, strlen(x->text), "iisnsncnnnnn", &c->id, &c->epoch, x->how, x->code,
+                x->reason, x->len, x->crc, x->lines, x->wall_ms, x->user_ms, x->sys_ms, x->maxrss_kib);
+  c->exit_sent = true;
+  c->woken = false;
+  segment_reader_close(&c->log);
+}
+
+static void give_up(struct agent *a, struct command *c, enum err e)
+{
+  const char *text = err_text(e);
+
+  log_error("command", "%s: its log can't be read: %s", c->sp.cmd, text);
+  wire_put_blob(&a->link.out, VERB_error, text, strlen(text), "ss", "io", c->sp.cmd);
+  c->sending = false;
+}
+
+/* One turn. True: something was copied. */
+static bool send_some(struct agent *a, struct command *c)
+{
+  bool turned = false;
+  enum err e = ERR_AGAIN;
+
+  if (!c->sending || !c->woken || c->stalled || c->exit_sent)
+    return false;
+  if (!c->exit || c->log.off < c->exit->len)
+    e = segment_read(&c->sp, &c->log, c->limit, TURN_BYTES, &a->link.out, &turned);
+  c->many = c->many || (turned && c->log.start > 0);
+  switch (e) {
+  case ERR_OK:
+    return true;
+  case ERR_BUSY:
+    c->stalled = true;
+    return false;
+  case ERR_AGAIN:
+    c->woken = false;
+    break;
+  default:
+    give_up(a, c, e);
+    return false;
+  }
+  if (!c->exit)
+    return false;
+  if (c->log.off < c->exit->len)
+    give_up(a, c, ERR_CORRUPT);
+  else
+    put_exit(a, c);
+  return true;
+}
+
+void command_send_all(struct agent *a)
+{
+  bool more = true;
+
+  while (more && link_queued(&a->link) < LINK_OUT_FULL) {
+    more = false;
+    list_each(it, &a->commands) {
+      if (link_queued(&a->link) >= LINK_OUT_FULL)
+        break;
+      if (!send_some(a, list_of(it, struct command, node)))
+        continue;
+      more = true;
+      link_flush(&a->link);
+    }
+    if (more && !list_empty(&a->commands)) { /* who was first is last the next time */
+      struct list *first = a->commands.next;
+      list_remove(first);
+      list_push(&a->commands, first);
+    }
+  }
+}
+
+void command_detach_all(struct agent *a)
+{
+  list_each(it, &a->commands) {
+    struct command *c = list_of(it, struct command, node);
+    c->sending = c->stalled = false;
+    segment_reader_close(&c->log);
+  }
+}

@@ -1,0 +1,620 @@
+/* The minder of one command.
+
+   Happy path: read the spooled command, make its folders, write `started`, start the process, copy its output into the log's
+   segments, and when the process has ended and its output too, write the result and wake the agent.
+   Failures: no such program: a result with how `failed`. Spool full: stop reading, the process blocks, timers stand still.
+   A time is over, a kill from the agent: the ladder below. SIGTERM (the host stops): the same, and the result is `lost`.
+   The agent away: nothing changes. An I/O error of the spool: the tree is ended, the result is `lost`, reason `spool`.
+
+     run ──▶ linger ──▶ term ──▶ kill ──▶ end        linger: the main process ended, others hold its output
+      │         └───────────────▲  ▲       ▲         term: SIGTERM was sent, grace runs
+      ├───────▶ term ───────────┘  │       │         kill: SIGKILL again and again
+      └────────────────────────────┴───────┘         sleeps in all but end */
+#include "worker/minder.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/sm.h"
+#include "worker/child.h"
+#include "worker/os.h"
+#include "worker/segment.h"
+#include "worker/tree.h"
+
+enum {
+  CLOSE_MS = 1000,          /* a chunk is closed so long after its first byte */
+  CLOSE_FOLLOWED_MS = 100,  /* the same while somebody looks */
+  SYNC_MS = 1000,
+  BLOCKED_RETRY_MS = 200,
+  SWEEP_MS = 20,            /* between two rounds of SIGKILL */
+  SWEEP_SLOW_MS = 500,      /* the same after SWEEP_FAST_ROUNDS: something can't die (a hung disk) */
+  SWEEP_FAST_ROUNDS = 100,
+  ALONE_LOOK_MS = 30000,    /* poll's clock stands still while the host sleeps, so look at the real one now and then */
+  SHUTDOWN_GRACE_MS = 5000, /* a stopping host doesn't wait for long */
+  CTL_MAX = 256,
+  READ_SIZE = 65536,
+  DRAIN_ROUNDS = 64,        /* of READ_SIZE at the very end, when something foreign still writes */
+};
+#define SPOOL_FULL_BYTES (INT64_C(512) << 20)
+#define NEVER INT64_MAX
+
+enum { M_RUN, M_LINGER, M_TERM, M_KILL, M_END, M_STATES };
+static const struct sm_row rows[M_STATES] = {
+  [M_RUN] = { "run", SM_TO(M_LINGER) | SM_TO(M_TERM) | SM_TO(M_KILL) | SM_TO(M_END) },
+  [M_LINGER] = { "linger", SM_TO(M_TERM) | SM_TO(M_KILL) | SM_TO(M_END) },
+  [M_TERM] = { "term", SM_TO(M_KILL) | SM_TO(M_END) },
+  [M_KILL] = { "kill", SM_TO(M_END) },
+  [M_END] = { "end", 0 },
+};
+
+struct minder {
+  const struct minder_args *args;
+  struct spool sp;
+  struct spool_cmd cmd;
+  struct spec spec;
+  struct child child;
+  struct sm sm;
+  struct segment_writer log;
+  struct chunk_enc *enc; /* NULL until there is output */
+  struct chunk closed;   /* raw 0: none; else it waits for room on the disk */
+  struct spool_exit exit;
+  char ctl[CTL_MAX];
+  size_t ctl_len, in_done;
+  char part[READ_SIZE];  /* read, and not all in the chunk yet */
+  size_t part_at, part_len;
+  unsigned part_channel;
+  bool followed, main_ended, none_left, blocked, broken;
+  int rounds;             /* of SIGKILL */
+  int64_t start, main_end;             /* on clock_mono_ms() */
+  int64_t idle_at, total_at, step_at;  /* when what is due; NEVER; step_at: the next step of the ladder */
+  int64_t close_at, sync_at, retry_at, alone_at;
+  int64_t blocked_since, acked, seen, full_bytes;
+};
+
+static volatile sig_atomic_t got_child, got_term;
+
+static void on_signal(int sig)
+{
+  if (sig == SIGCHLD)
+    got_child = 1;
+  else
+    got_term = 1;
+}
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t after(int64_t from, int64_t ms) { return ms <= 0 || ms > NEVER - from ? NEVER : from + ms; }
+
+void minder_wake(int wake_fd, const char *cmd, const char *suffix)
+{
+  char line[STR_ID_MAX + 4];
+  int n = snprintf(line, sizeof line, "%s%s\n", cmd, suffix);
+
+  if (write(wake_fd, line, (size_t)n) < 0) /* nobody there, or a full pipe: then the agent looks at everything anyway */
+    errno = 0;
+}
+
+/* ---- the ladder ---- */
+
+/* The only writer of the state. */
+static void enter(struct minder *m, int state, int64_t grace)
+{
+  int64_t now = clock_mono_ms();
+
+  sm_move(&m->sm, state);
+  switch (state) {
+  case M_LINGER:
+    m->step_at = after(now, max64(grace, 1));
+    break;
+  case M_TERM:
+    tree_end(getpid());
+    m->step_at = after(now, max64(grace, 1));
+    break;
+  case M_KILL:
+    m->step_at = now;
+    break;
+  }
+}
+
+/* Ends the tree. The first reason counts, and none when the main process had ended by itself. */
+static void end_tree(struct minder *m, const char *reason, int64_t grace)
+{
+  int64_t now = clock_mono_ms();
+
+  if (!m->main_ended && !strcmp(m->exit.reason, "-"))
+    snprintf(m->exit.reason, sizeof m->exit.reason, "%s", reason);
+  if (m->sm.state == M_TERM)
+    m->step_at = min64(m->step_at, after(now, max64(grace, 1)));
+  else if (m->sm.state != M_KILL && m->sm.state != M_END)
+    enter(m, grace > 0 ? M_TERM : M_KILL, grace);
+}
+
+static void step_ladder(struct minder *m, int64_t now)
+{
+  if (m->sm.state == M_LINGER && m->none_left) {
+    enter(m, M_END, 0); /* what holds the output is none of ours */
+  } else if (m->sm.state == M_KILL) {
+    tree_kill(getpid());
+    m->step_at = now + (++m->rounds > SWEEP_FAST_ROUNDS ? SWEEP_SLOW_MS : SWEEP_MS);
+  } else {
+    enter(m, M_KILL, 0);
+  }
+}
+
+/* ---- the spool ---- */
+
+static void spool_broken(struct minder *m)
+{
+  m->broken = true;
+  log_error("minder", "%s: the spool can't be written", m->sp.cmd);
+  if (m->sm.state != M_END)
+    end_tree(m, "spool", m->spec.grace_ms);
+}
+
+static void block(struct minder *m, int64_t now)
+{
+  m->retry_at = now + BLOCKED_RETRY_MS;
+  if (m->blocked)
+    return;
+  m->blocked = true;
+  m->blocked_since = now;
+}
+
+static void unblock(struct minder *m, int64_t now)
+{
+  int64_t lost = now - m->blocked_since;
+
+  m->blocked = false;
+  m->retry_at = NEVER;
+  if (m->idle_at != NEVER)
+    m->idle_at += lost;
+  if (m->total_at != NEVER)
+    m->total_at += lost;
+  if (m->sm.state == M_LINGER)
+    m->step_at += lost;
+}
+
+/* Too much that the master doesn't have yet? */
+static bool over_limit(struct minder *m)
+{
+  if (segment_unacked(&m->log, m->acked) <= m->full_bytes)
+    return false;
+  m->acked = max64(m->acked, spool_read_ack(&m->sp));
+  return segment_unacked(&m->log, m->acked) > m->full_bytes;
+}
+
+/* Writes the chunk that was collected. False: there's no room, it stays. */
+static bool close_chunk(struct minder *m, bool tell)
+{
+  enum err e;
+
+  m->close_at = NEVER;
+  if (!m->closed.raw) {
+    if (!m->enc || !chunk_enc_len(m->enc))
+      return true;
+    chunk_enc_close(m->enc, &m->closed);
+  }
+  e = m->broken ? ERR_OK : segment_append(&m->log, &m->closed);
+  if (e == ERR_NOSPACE)
+    return false;
+  m->closed.raw = 0;
+  if (e)
+    spool_broken(m);
+  if (m->sync_at == NEVER && m->log.dirty)
+    m->sync_at = clock_mono_ms() + SYNC_MS;
+  if (tell)
+    minder_wake(m->args->wake_fd, m->sp.cmd, "");
+  return true;
+}
+
+/* The ladder goes on: but nobody is killed for output that we don't read. */
+static bool climbing(const struct minder *m)
+{
+  return m->sm.state == M_TERM || m->sm.state == M_KILL || (m->sm.state == M_LINGER && !m->blocked);
+}
+
+/* Moves what was read into chunks. False: blocked. */
+static bool push_part(struct minder *m, int64_t now)
+{
+  if (m->closed.raw && !close_chunk(m, true))
+    return false;
+  while (m->part_at < m->part_len) {
+    size_t took = chunk_enc_add(m->enc, m->part_channel, now - m->start, m->part + m->part_at, m->part_len - m->part_at);
+    m->part_at += took;
+    if (took && m->close_at == NEVER)
+      m->close_at = now + (m->followed ? CLOSE_FOLLOWED_MS : CLOSE_MS);
+    if ((!took || chunk_enc_len(m->enc) == CHUNK_RAW_MAX) && !close_chunk(m, true))
+      return false;
+  }
+  return true;
+}
+
+/* Reads once from one of the two pipes. False: nothing there now. */
+static bool read_output(struct minder *m, int *fd, unsigned channel, int64_t now)
+{
+  ssize_t n = read(*fd, m->part, sizeof m->part);
+
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return false;
+  if (n <= 0) {
+    close(*fd);
+    *fd = -1;
+    return false;
+  }
+  if (!m->enc)
+    m->enc = chunk_enc_new();
+  m->part_at = 0;
+  m->part_len = (size_t)n;
+  m->part_channel = channel;
+  if (m->idle_at != NEVER)
+    m->idle_at = after(now, m->spec.idle_ms);
+  if (!push_part(m, now) || over_limit(m))
+    block(m, now);
+  return true;
+}
+
+static void retry_blocked(struct minder *m, int64_t now)
+{
+  m->retry_at = now + BLOCKED_RETRY_MS;
+  if (push_part(m, now) && !over_limit(m))
+    unblock(m, now);
+}
+
+static void sync_log(struct minder *m)
+{
+  m->sync_at = NEVER;
+  if (segment_sync(&m->log))
+    spool_broken(m);
+}
+
+/* ---- events ---- */
+
+static void note_end(struct minder *m, int status, const struct rusage *ru)
+{
+  m->main_ended = true;
+  m->main_end = clock_mono_ms();
+  snprintf(m->exit.how, sizeof m->exit.how, WIFSIGNALED(status) ? "signaled" : "exited");
+  m->exit.code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+  m->exit.wall_ms = m->main_end - m->start;
+  m->exit.user_ms = ru->ru_utime.tv_sec * 1000 + ru->ru_utime.tv_usec / 1000;
+  m->exit.sys_ms = ru->ru_stime.tv_sec * 1000 + ru->ru_stime.tv_usec / 1000;
+  m->exit.maxrss_kib = ru->ru_maxrss;
+}
+
+/* Orphans of the command become ours before we hear of their parent's end: no child left means no descendant left. */
+static void reap(struct minder *m)
+{
+  struct rusage ru;
+  int status;
+  pid_t pid;
+
+  got_child = 0;
+  while ((pid = wait4(-1, &status, WNOHANG, &ru)) > 0)
+    if (pid == m->child.pid)
+      note_end(m, status, &ru);
+  m->none_left = pid < 0 && errno == ECHILD;
+}
+
+static void take_ctl(struct minder *m, const char *line)
+{
+  char word[SPOOL_WORD_MAX];
+  long long grace;
+  int on;
+
+  if (sscanf(line, "kill %lld %15s", &grace, word) == 2)
+    end_tree(m, word, grace);
+  else if (sscanf(line, "follow %d", &on) == 1) {
+    m->followed = on;
+    if (on && m->close_at != NEVER)
+      m->close_at = min64(m->close_at, clock_mono_ms() + CLOSE_FOLLOWED_MS);
+  }
+}
+
+static void read_ctl(struct minder *m)
+{
+  ssize_t n = read(m->args->ctl_fd, m->ctl + m->ctl_len, sizeof m->ctl - m->ctl_len - 1);
+  char *at = m->ctl, *lf;
+
+  if (n <= 0)
+    return;
+  m->ctl_len += (size_t)n;
+  m->ctl[m->ctl_len] = 0;
+  for (; (lf = strchr(at, '\n')); at = lf + 1) {
+    *lf = 0;
+    take_ctl(m, at);
+  }
+  m->ctl_len = strlen(at);
+  memmove(m->ctl, at, m->ctl_len);
+  if (m->ctl_len == sizeof m->ctl - 1)
+    m->ctl_len = 0; /* no line of ours is that long */
+}
+
+static void feed_input(struct minder *m)
+{
+  const struct spec *s = &m->spec;
+  ssize_t n = write(m->child.in, s->in + m->in_done, s->in_len - m->in_done);
+
+  if (n > 0)
+    m->in_done += (size_t)n;
+  if (m->in_done == s->in_len || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+    close(m->child.in);
+    m->child.in = -1;
+  }
+}
+
+static void look_alone(struct minder *m, int64_t now)
+{
+  int64_t boot = clock_boot_ms();
+  struct spool_seen seen;
+
+  if (pread(m->args->seen_fd, &seen, sizeof seen, 0) == sizeof seen && seen.at_ms <= boot)
+    m->seen = max64(m->seen, seen.at_ms);
+  if (boot - m->seen >= m->spec.alone_ms) {
+    m->alone_at = NEVER;
+    end_tree(m, "alone", m->spec.grace_ms);
+  } else {
+    m->alone_at = now + min64(ALONE_LOOK_MS, m->spec.alone_ms - (boot - m->seen));
+  }
+}
+
+/* After the main process: what is next. */
+static void settle(struct minder *m)
+{
+  bool silent = m->child.out < 0 && m->child.err < 0 && m->part_at == m->part_len;
+  int64_t rest = m->spec.grace_ms - (clock_mono_ms() - m->main_end);
+
+  if (!m->main_ended || m->sm.state == M_END)
+    return;
+  if (m->none_left && (silent || m->sm.state == M_TERM || m->sm.state == M_KILL))
+    enter(m, M_END, 0);
+  else if (silent && m->sm.state < M_TERM)
+    enter(m, M_TERM, rest);
+  else if (m->sm.state == M_RUN && !m->blocked)
+    enter(m, M_LINGER, rest);
+}
+
+static void tick(struct minder *m, int64_t now)
+{
+  if (now >= m->close_at && !close_chunk(m, true))
+    block(m, now);
+  if (now >= m->sync_at)
+    sync_log(m);
+  if (m->blocked && now >= m->retry_at)
+    retry_blocked(m, now);
+  if (m->sm.state == M_RUN && !m->blocked && now >= m->idle_at)
+    end_tree(m, "idle", m->spec.grace_ms);
+  if (m->sm.state == M_RUN && !m->blocked && now >= m->total_at)
+    end_tree(m, "total", m->spec.grace_ms);
+  if (m->sm.state == M_RUN && now >= m->alone_at)
+    look_alone(m, now);
+  if (climbing(m) && now >= m->step_at)
+    step_ladder(m, now);
+}
+
+static int64_t next_due(const struct minder *m)
+{
+  int64_t at = min64(m->close_at, m->sync_at);
+
+  if (m->sm.state == M_RUN)
+    at = min64(at, m->alone_at);
+  else if (climbing(m))
+    at = min64(at, m->step_at);
+  if (m->blocked)
+    return min64(at, m->retry_at);
+  return m->sm.state == M_RUN ? min64(at, min64(m->idle_at, m->total_at)) : at;
+}
+
+static void turn(struct minder *m)
+{
+  enum { CTL, OUT, ERR, IN, FDS };
+  struct pollfd p[FDS] = { [CTL] = { m->args->ctl_fd, POLLIN, 0 },
+                           [OUT] = { m->blocked ? -1 : m->child.out, POLLIN, 0 },
+                           [ERR] = { m->blocked ? -1 : m->child.err, POLLIN, 0 },
+                           [IN] = { m->child.in, POLLOUT, 0 } };
+  int64_t now = clock_mono_ms(), due = next_due(m), wait = due - now;
+  struct timespec t = { wait > 0 ? wait / 1000 : 0, wait > 0 ? wait % 1000 * 1000000 : 0 };
+  sigset_t none;
+  int n;
+
+  sigemptyset(&none);
+  n = ppoll(p, FDS, due == NEVER ? NULL : &t, &none);
+  now = clock_mono_ms();
+  if (got_child)
+    reap(m);
+  if (got_term) {
+    got_term = 0;
+    end_tree(m, "shutdown", min64(m->spec.grace_ms, SHUTDOWN_GRACE_MS));
+  }
+  if (n > 0) {
+    if (p[CTL].revents)
+      read_ctl(m);
+    if (p[OUT].revents)
+      read_output(m, &m->child.out, 0, now);
+    if (p[ERR].revents && !m->blocked)
+      read_output(m, &m->child.err, 1, now);
+    if (p[IN].revents)
+      feed_input(m);
+  }
+  tick(m, now);
+  settle(m);
+}
+
+/* ---- start and end ---- */
+
+static bool master_there(const struct minder *m)
+{
+  struct pollfd p = { m->args->wake_fd, POLLOUT, 0 };
+  struct spool_seen seen;
+
+  return poll(&p, 1, 0) >= 0 && !(p.revents & POLLERR) &&
+         pread(m->args->seen_fd, &seen, sizeof seen, 0) == sizeof seen && seen.connected;
+}
+
+static void wait_for_room(void)
+{
+  poll(NULL, 0, BLOCKED_RETRY_MS);
+}
+
+/* Everything of the command has ended. What is still in the pipes is the last of the log. */
+static void drain(struct minder *m)
+{
+  int *fds[] = { &m->child.out, &m->child.err };
+  int64_t now = clock_mono_ms();
+
+  while (!push_part(m, now))
+    wait_for_room();
+  for (unsigned i = 0; i < COUNT(fds); i++)
+    for (int rounds = 0; *fds[i] >= 0 && rounds < DRAIN_ROUNDS && read_output(m, fds[i], i, now); rounds++)
+      while (!push_part(m, now))
+        wait_for_room();
+  while (!close_chunk(m, false))
+    wait_for_room();
+}
+
+static int finish(struct minder *m)
+{
+  bool sync = clock_mono_ms() - m->start >= SYNC_MS || !master_there(m);
+  enum err e;
+
+  if (sync && !m->broken && segment_sync(&m->log))
+    m->broken = true;
+  if (m->broken)
+    snprintf(m->exit.reason, sizeof m->exit.reason, "spool");
+  if (m->broken || !strcmp(m->exit.reason, "shutdown")) {
+    snprintf(m->exit.how, sizeof m->exit.how, "lost");
+    m->exit.code = 0;
+  }
+  m->exit.len = m->log.off;
+  m->exit.crc = m->log.crc;
+  m->exit.lines = m->log.lines;
+  while ((e = spool_write_exit(&m->sp, &m->exit, sync)) == ERR_NOSPACE)
+    wait_for_room();
+  if (e) {
+    log_error("minder", "%s: no result: %s", m->sp.cmd, err_text(e));
+    return 1; /* the agent finds the minder gone and settles it */
+  }
+  close(m->args->ctl_fd); /* once we told, the folder may serve another command: no lock and no order may be left */
+  close(m->args->cmd_fd);
+  minder_wake(m->args->wake_fd, m->sp.cmd, "=");
+  return 0;
+}
+
+static int fail(struct minder *m, int number, const char *doing, const char *what)
+{
+  snprintf(m->exit.how, sizeof m->exit.how, "failed");
+  snprintf(m->exit.reason, sizeof m->exit.reason, "start");
+  snprintf(m->exit.text, sizeof m->exit.text, "%s %.800s: %s", doing, what,
+           number == EXDEV ? "it is outside the work folder" : strerror(number));
+  m->exit.code = number;
+  return finish(m);
+}
+
+static void set_signals(void)
+{
+  struct sigaction handle = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
+  sigset_t block;
+
+  sigemptyset(&block);
+  sigaddset(&block, SIGCHLD);
+  sigaddset(&block, SIGTERM);
+  sigprocmask(SIG_SETMASK, &block, NULL); /* both arrive only inside ppoll */
+  sigaction(SIGCHLD, &handle, NULL);
+  sigaction(SIGTERM, &handle, NULL);
+  sigaction(SIGHUP, &ignore, NULL);
+  sigaction(SIGPIPE, &ignore, NULL);
+  sigaction(SIGINT, &ignore, NULL);
+}
+
+static int write_started(struct minder *m)
+{
+  struct spool_started s = { .pid = getpid(), .at_ms = clock_boot_ms() };
+  enum err e;
+
+  os_boot_id(s.boot);
+  while ((e = spool_write_started(&m->sp, &s)) == ERR_NOSPACE)
+    wait_for_room();
+  return e ? EIO : 0;
+}
+
+static void set_timers(struct minder *m)
+{
+  m->start = clock_mono_ms();
+  m->idle_at = after(m->start, m->spec.idle_ms);
+  m->total_at = after(m->start, m->spec.total_ms);
+  m->alone_at = m->spec.alone_ms ? m->start + min64(ALONE_LOOK_MS, m->spec.alone_ms) : NEVER;
+  m->close_at = m->sync_at = m->retry_at = m->step_at = NEVER;
+}
+
+static int64_t full_bytes(void)
+{
+  const char *given = getenv("DROVER_TEST_SPOOL_FULL");
+  int64_t n;
+
+  return given && !str_number(given, strlen(given), &n) ? n : SPOOL_FULL_BYTES;
+}
+
+static int run(struct minder *m)
+{
+  int work = open(m->args->work, O_PATH | O_DIRECTORY | O_CLOEXEC), cwd = -1, e;
+  const char *what = m->args->work;
+
+  e = work < 0 ? errno : child_prepare(&m->spec, work, &cwd, &what);
+  set_timers(m);
+  if (e)
+    return fail(m, e, "can't use the folder", what);
+  e = write_started(m);
+  if (e)
+    return fail(m, e, "can't write", "the spool");
+  e = child_start(&m->spec, cwd, m->args->unshield, &m->child);
+  close(cwd);
+  close(work);
+  if (e)
+    return fail(m, e, "can't start", m->spec.argv[0]);
+  if (m->spec.in)
+    feed_input(m);
+  while (m->sm.state != M_END)
+    turn(m);
+  drain(m);
+  return finish(m);
+}
+
+int minder_main(const struct minder_args *a)
+{
+  static struct minder m; /* zero, and its 64 KiB are not touched before there is output */
+
+  m.args = a;
+  m.child = (struct child){ .pid = -1, .out = -1, .err = -1, .in = -1 };
+  m.sp.dir = AT_FDCWD;
+  snprintf(m.sp.cmd, sizeof m.sp.cmd, "%s", a->cmd);
+  snprintf(m.exit.reason, sizeof m.exit.reason, "-");
+  setsid();
+  os_subreaper();
+  set_signals();
+  if (chdir(a->spool)) {
+    log_error("minder", "%s: %s: %s", a->cmd, a->spool, strerror(errno));
+    return 1;
+  }
+  if (strcmp(a->mode, "run"))
+    return undertaker_main(a, &m.sp);
+  if (spool_read_cmd(&m.sp, a->cmd_fd, &m.cmd)) {
+    log_error("minder", "%s: the command can't be read back", a->cmd);
+    return 1;
+  }
+  sm_init(&m.sm, a->cmd, rows, M_STATES, M_RUN);
+  segment_writer_init(&m.log, &m.sp);
+  m.seen = clock_boot_ms();
+  m.full_bytes = full_bytes();
+  spec_load(&m.spec, m.cmd.blob, m.cmd.blob_len, a->work, a->path, a->cmd);
+  return run(&m);
+}

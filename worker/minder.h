@@ -1,0 +1,24 @@
+/* The minder: one process per command, re-executed from the agent's own program. It owns the command's process and its spool
+   folder, and outlives the agent. */
+#ifndef WORKER_MINDER_H
+#define WORKER_MINDER_H
+#include <stdbool.h>
+
+#include "worker/spool.h"
+
+/* Descriptors and names that the agent hands on (as words of the argv: main.c). */
+struct minder_args {
+  const char *mode; /* "run": start the command. "lost": its minder died. "boot": the host was restarted meanwhile */
+  const char *spool, *cmd, *work, *path;
+  int cmd_fd, ctl_fd, wake_fd, seen_fd;
+  bool unshield; /* take the command's process out of the agent's protection against the OOM killer */
+};
+#define MINDER_ARGS 10
+
+int minder_main(const struct minder_args *a);
+
+/* undertaker.c: settles a command whose minder is gone, by writing its result. */
+int undertaker_main(const struct minder_args *a, struct spool *sp);
+/* Tells the agent; nobody there is fine. suffix "=": a result was written. */
+void minder_wake(int wake_fd, const char *cmd, const char *suffix);
+#endif

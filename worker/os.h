@@ -1,0 +1,39 @@
+/* What differs between operating systems. os_linux.c is the only file of it so far. */
+#ifndef WORKER_OS_H
+#define WORKER_OS_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/buf.h"
+
+#define OS_BOOT_LEN 32
+
+/* The host's boot id, 32 hex digits; the same for all processes until the next start of the host. */
+void os_boot_id(char out[OS_BOOT_LEN + 1]);
+
+/* A descriptor that becomes readable when the process has ended; -1 where the system has none. */
+int os_pidfd(pid_t pid);
+void os_close_from(int first); /* async-signal-safe on Linux 5.9 and newer */
+/* Orphaned descendants become children of this process. */
+void os_subreaper(void);
+/* Open `path` without ever leaving the folder `dir`; -1 and errno, EXDEV: it would have left it. Where the kernel can't do
+   that, links are not followed at all (ELOOP). */
+int os_open_beneath(int dir, const char *path, int flags);
+
+struct os_proc {
+  pid_t pid, parent;
+  bool zombie;
+  int64_t start_ms; /* on clock_boot_ms(), in the kernel's ticks (10 ms) */
+};
+/* All processes; *list is the caller's (free). */
+size_t os_procs(struct os_proc **list);
+/* Is `assignment` ("NAME=value") in the environment that the process was started with? */
+bool os_proc_has_env(pid_t pid, const char *assignment);
+
+bool os_oom_shielded(void); /* this process is less likely to be killed when memory runs out */
+void os_oom_unshield(void);
+
+/* Facts for the greeting, as records (docs/protocol.md 2). */
+void os_facts(struct buf *out, const char *work);
+#endif

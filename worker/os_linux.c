@@ -1,0 +1,246 @@
+/* Linux: what /proc tells, and system calls that libc has no name for. */
+#include "worker/os.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "proto/records.h"
+
+/* Numbers that are the same on every architecture. */
+enum { NR_PIDFD_OPEN = 434, NR_CLOSE_RANGE = 436, NR_OPENAT2 = 437 };
+
+struct how {
+  uint64_t flags, mode, resolve;
+};
+#define HOW_NO_MAGICLINKS 0x02
+#define HOW_BENEATH 0x08
+
+enum { OPEN_TRIES = 64, PATH_LONGEST = 4096, STAT_MAX = 1024, PROCS_FIRST = 256 };
+
+static ssize_t read_file(const char *path, char *out, size_t cap)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n;
+
+  if (fd < 0)
+    return -1;
+  n = read(fd, out, cap - 1);
+  close(fd);
+  out[n > 0 ? n : 0] = 0;
+  return n;
+}
+
+void os_boot_id(char out[OS_BOOT_LEN + 1])
+{
+  const char *given = getenv("DROVER_TEST_BOOT_ID");
+  char text[128] = "";
+  size_t n = 0;
+
+  if (given)
+    snprintf(text, sizeof text, "%s", given);
+  else if (read_file("/proc/sys/kernel/random/boot_id", text, sizeof text) <= 0)
+    text[0] = 0;
+  for (const char *p = text; *p && n < OS_BOOT_LEN; p++)
+    if (isxdigit((unsigned char)*p))
+      out[n++] = (char)tolower((unsigned char)*p);
+  while (n < OS_BOOT_LEN)
+    out[n++] = '0';
+  out[n] = 0;
+}
+
+int os_pidfd(pid_t pid)
+{
+  return (int)syscall(NR_PIDFD_OPEN, pid, 0); /* close-on-exec by its nature */
+}
+
+void os_close_from(int first)
+{
+  long most;
+
+  if (syscall(NR_CLOSE_RANGE, first, ~0u, 0) == 0)
+    return;
+  most = sysconf(_SC_OPEN_MAX);
+  for (int fd = first; fd < most; fd++)
+    close(fd);
+}
+
+void os_subreaper(void)
+{
+  prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+/* For kernels before 5.6: one component after the other, no links. */
+static int open_by_component(int dir, const char *path, int flags)
+{
+  char part[256];
+  int at = dir, next, e;
+
+  for (;;) {
+    size_t n;
+    bool last;
+    while (*path == '/')
+      path++;
+    n = strcspn(path, "/");
+    last = path[n + strspn(path + n, "/")] == 0;
+    if (n >= sizeof part || (n == 2 && !memcmp(path, "..", 2))) {
+      errno = n == 2 ? EXDEV : ENAMETOOLONG;
+      next = -1;
+    } else {
+      memcpy(part, n ? path : ".", n ? n : 1);
+      part[n ? n : 1] = 0;
+      next = openat(at, part, (last ? flags : O_PATH | O_DIRECTORY | O_CLOEXEC) | O_NOFOLLOW);
+    }
+    e = errno;
+    if (at != dir)
+      close(at);
+    errno = e;
+    if (next < 0 || last)
+      return next;
+    at = next;
+    path += n;
+  }
+}
+
+int os_open_beneath(int dir, const char *path, int flags)
+{
+  struct how how = { .flags = (uint64_t)(unsigned)flags, .resolve = HOW_BENEATH | HOW_NO_MAGICLINKS };
+  long fd;
+
+  for (int i = 0; i < OPEN_TRIES; i++) { /* EAGAIN: something was renamed while the kernel looked */
+    fd = syscall(NR_OPENAT2, dir, path, &how, sizeof how);
+    if (fd >= 0 || errno != EAGAIN)
+      break;
+  }
+  if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EINVAL))
+    return open_by_component(dir, path, flags);
+  return (int)fd;
+}
+
+static bool read_proc(pid_t pid, struct os_proc *p)
+{
+  static long ticks;
+  char path[64], text[STAT_MAX], *s;
+  unsigned long long start = 0;
+  int parent = 0;
+  char state = 0;
+
+  if (!ticks)
+    ticks = sysconf(_SC_CLK_TCK) > 0 ? sysconf(_SC_CLK_TCK) : 100;
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  if (read_file(path, text, sizeof text) <= 0)
+    return false;
+  s = strrchr(text, ')'); /* the name in the brackets may hold anything */
+  if (!s || sscanf(s + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
+                   &parent, &start) != 3)
+    return false;
+  p->pid = pid;
+  p->parent = parent;
+  p->zombie = state == 'Z' || state == 'X';
+  p->start_ms = (int64_t)(start * 1000 / (unsigned long long)ticks);
+  return true;
+}
+
+size_t os_procs(struct os_proc **list)
+{
+  DIR *d = opendir("/proc");
+  size_t n = 0, cap = PROCS_FIRST;
+  struct dirent *e;
+
+  *list = xmalloc(cap * sizeof **list);
+  if (!d)
+    return 0;
+  while ((e = readdir(d))) {
+    pid_t pid = (pid_t)atoi(e->d_name);
+    if (pid <= 0)
+      continue;
+    if (n == cap) {
+      cap *= 2;
+      *list = xrealloc(*list, cap * sizeof **list);
+    }
+    if (read_proc(pid, *list + n))
+      n++;
+  }
+  closedir(d);
+  return n;
+}
+
+bool os_proc_has_env(pid_t pid, const char *assignment)
+{
+  char path[64], part[4096];
+  size_t want = strlen(assignment) + 1, have = 0;
+  bool found = false, at_start = true;
+  int fd;
+  ssize_t n;
+
+  snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return false;
+  /* A match begins at the start or behind a NUL; `have` bytes of it were seen. */
+  while (!found && (n = read(fd, part, sizeof part)) > 0)
+    for (ssize_t i = 0; i < n && !found; i++) {
+      if (at_start && part[i] == (have + 1 == want ? 0 : assignment[have]))
+        found = ++have == want;
+      else
+        at_start = false;
+      if (!part[i]) {
+        at_start = true;
+        have = 0;
+      }
+    }
+  close(fd);
+  return found;
+}
+
+bool os_oom_shielded(void)
+{
+  char text[32];
+  return read_file("/proc/self/oom_score_adj", text, sizeof text) > 0 && atoi(text) < 0;
+}
+
+void os_oom_unshield(void)
+{
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0)
+    return;
+  if (write(fd, "0", 1) != 1) /* then the command is as safe as its worker: no harm to it */
+    errno = 0;
+  close(fd);
+}
+
+void os_facts(struct buf *out, const char *work)
+{
+  struct utsname u;
+  struct statvfs fs;
+  struct passwd *pw = getpwuid(getuid());
+  long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+
+  memset(&u, 0, sizeof u);
+  uname(&u);
+  records_put(out, "os", u.sysname);
+  records_put(out, "arch", u.machine);
+  records_put(out, "release", u.release);
+  records_put(out, "host", u.nodename);
+  records_putf(out, "cores", "%ld", cores > 0 ? cores : 1);
+  if (pages > 0 && page > 0)
+    records_putf(out, "memory_kib", "%lld", (long long)pages * (page / 1024));
+  if (statvfs(work, &fs) == 0)
+    records_putf(out, "disk_free_kib", "%llu", (unsigned long long)fs.f_bavail * fs.f_frsize / 1024);
+  records_putf(out, "uid", "%u", (unsigned)getuid());
+  if (pw && pw->pw_name)
+    records_put(out, "user", pw->pw_name);
+  records_put(out, "isolation", "plain");
+  records_putf(out, "boot_ms", "%lld", (long long)clock_boot_ms());
+}

@@ -1,0 +1,342 @@
+/* What the master says. Each verb's function checks its message and does it; a message that is not of its kind ends the link. */
+#include "worker/serve.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "proto/records.h"
+#include "worker/command.h"
+#include "worker/inventory.h"
+#include "worker/os.h"
+#include "worker/spec.h"
+
+enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000 };
+
+static void put_error(struct agent *a, const char *tag, const char *what, const char *text)
+{
+  wire_put_blob(&a->link.out, VERB_error, text, strlen(text), "ss", tag, what);
+}
+
+static const char *tag_of(enum err e)
+{
+  switch (e) {
+  case ERR_NOSPACE: return "nospace";
+  case ERR_BUSY: return "busy";
+  case ERR_NOTFOUND: return "notfound";
+  case ERR_BADARG: return "badarg";
+  case ERR_FENCED: return "fenced";
+  case ERR_EXISTS: return "exists";
+  case ERR_DENIED: return "denied";
+  default: return "io";
+  }
+}
+
+static const char *text_of(struct id id, char out[STR_ID_MAX]) { return str_id_text(id, out); }
+
+/* ---- greeting ---- */
+
+void serve_hello(struct agent *a)
+{
+  struct ident *i = &a->ident;
+  struct buf facts;
+
+  a->listed = false;
+  i->conn++;
+  if (ident_save(i)) {
+    log_error("worker", "ident can't be written: no greeting");
+    link_end(&a->link, LINK_FAILED, NULL, 0);
+    return;
+  }
+  buf_init(&facts, HELLO_MAX);
+  records_put(&facts, "secret", a->conf->token.secret);
+  os_facts(&facts, a->work_path);
+  records_put(&facts, "version", DROVER_VERSION);
+  records_put(&facts, "work", a->work_path);
+  records_put(&facts, "path", a->conf->path);
+  assert(!facts.failed);
+  wire_put_blob(&a->link.out, VERB_hello, facts.data, facts.len, "nsssnis", (int64_t)WIRE_VERSION, a->conf->token.name,
+                i->instance, a->boot, i->conn, &i->high, "-");
+  mem_wipe(facts.data, facts.len);
+  buf_free(&facts);
+}
+
+static void on_welcome(struct agent *a, struct wire_msg *m)
+{
+  int64_t version = wire_num(m, 0), incarnation = wire_num(m, 3), ping_ms = wire_num(m, 4);
+
+  if (m->bad)
+    return;
+  if (version != WIRE_VERSION) {
+    log_error("worker", "the master speaks version %lld of the protocol", (long long)version);
+    link_end(&a->link, LINK_FAILED, "protocol", 0);
+    return;
+  }
+  if (incarnation < a->ident.incarnation) {
+    log_error("worker", "the master's incarnation %lld is older than %lld, seen before", (long long)incarnation,
+              (long long)a->ident.incarnation);
+    link_end(&a->link, LINK_FAILED, "incarnation", 0);
+    return;
+  }
+  if (incarnation > a->ident.incarnation) {
+    a->ident.incarnation = incarnation;
+    if (ident_save(&a->ident)) {
+      log_error("worker", "ident can't be written");
+      link_end(&a->link, LINK_FAILED, NULL, 0);
+      return;
+    }
+  }
+  link_up(&a->link, ping_ms);
+  log_info("worker", "connected as %s, connection %lld", a->conf->token.name, (long long)a->ident.conn);
+  agent_seen(a, true, true);
+  inventory_tell(a);
+}
+
+static void on_no(struct agent *a, struct wire_msg *m)
+{
+  int64_t retry_ms = wire_num(m, 1);
+
+  if (m->bad)
+    return;
+  log_error("worker", "the master refuses this worker (%s): %.*s", wire_str(m, 0), (int)m->blob_len, m->blob ? m->blob : "");
+  link_end(&a->link, LINK_FAILED, NULL, retry_ms);
+}
+
+static void on_busy(struct agent *a, struct wire_msg *m)
+{
+  int64_t ms = wire_num(m, 0);
+
+  if (!m->bad)
+    link_end(&a->link, LINK_TOLD, NULL, ms < TIME_MAX_MS ? ms : TIME_MAX_MS);
+}
+
+/* ---- commands ---- */
+
+/* The highest epoch seen for that build while anything of it is in the spool. */
+static struct id epoch_of(struct agent *a, int64_t build)
+{
+  struct id highest = { 0, 0 };
+
+  list_each(it, &a->commands) {
+    const struct command *c = list_of(it, struct command, node);
+    if (c->build == build && str_id_cmp(c->epoch, highest) > 0)
+      highest = c->epoch;
+  }
+  return highest;
+}
+
+static void put_state(struct agent *a, const struct command *c)
+{
+  wire_put(&a->link.out, VERB_state, "iis", &c->id, &c->epoch, command_state_name(c));
+}
+
+static void on_run(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0), epoch = wire_id(m, 2);
+  int64_t build = wire_num(m, 1), limit = wire_num(m, 3);
+  const char *why = "no records", *name = wire_str(m, 0);
+  struct command *c;
+  enum err e;
+
+  if (m->bad)
+    return;
+  c = command_find(a, id);
+  if (c) {
+    put_state(a, c);
+    return;
+  }
+  if (str_id_cmp(epoch, epoch_of(a, build)) < 0) {
+    put_error(a, "fenced", name, "a later epoch of that build was here");
+    return;
+  }
+  e = m->blob ? spec_check(m->blob, m->blob_len, &why) : ERR_BADARG;
+  if (!e) {
+    e = command_start(a, id, build, epoch, limit, m->blob, m->blob_len);
+    why = err_text(e);
+  }
+  if (e) {
+    log_warn("command", "%s is not started: %s", name, why);
+    put_error(a, tag_of(e), name, why);
+  } else {
+    wire_put(&a->link.out, VERB_state, "iis", &id, &epoch, "accepted");
+  }
+}
+
+/* The command of a message, fenced by its epoch. NULL: answered. */
+static struct command *fenced(struct agent *a, struct id id, struct id epoch)
+{
+  struct command *c = command_find(a, id);
+  char name[STR_ID_MAX];
+
+  if (!c) {
+    put_error(a, "notfound", text_of(id, name), "there is no such command here");
+    return NULL;
+  }
+  if (str_id_cmp(epoch, epoch_of(a, c->build)) < 0) {
+    put_error(a, "fenced", c->sp.cmd, "a later epoch of that build was here");
+    return NULL;
+  }
+  command_set_epoch(c, epoch);
+  return c;
+}
+
+/* So far there is stream 0 only. */
+static bool is_stream(struct agent *a, struct wire_msg *m, int i, const char *what)
+{
+  if (!m->bad && !wire_num(m, i) && !m->bad)
+    return true;
+  if (!m->bad)
+    put_error(a, "badarg", what, "there is no such stream");
+  return false;
+}
+
+static void on_resume(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0), epoch = wire_id(m, 1);
+  int64_t off = wire_num(m, 3), limit = wire_num(m, 4);
+  struct command *c;
+  enum err e;
+
+  if (!is_stream(a, m, 2, wire_str(m, 0)) || !(c = fenced(a, id, epoch)))
+    return;
+  e = command_resume(a, c, off, limit);
+  if (e)
+    put_error(a, tag_of(e), c->sp.cmd, e == ERR_NOTFOUND ? "that part of the log is not here any more" : err_text(e));
+}
+
+static void on_ack(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0);
+  int64_t off = wire_num(m, 2), limit = wire_num(m, 3);
+  struct command *c;
+
+  if (!is_stream(a, m, 1, wire_str(m, 0)))
+    return;
+  c = command_find(a, id);
+  if (!c)
+    put_error(a, "notfound", wire_str(m, 0), "there is no such command here");
+  else if (c->sending && off > c->log.off)
+    put_error(a, "badarg", c->sp.cmd, "that was not sent yet");
+  else if (c->sending)
+    command_ack(c, off, limit);
+}
+
+static void on_follow(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0);
+  int64_t on = wire_num(m, 1);
+  struct command *c;
+
+  if (m->bad)
+    return;
+  c = command_find(a, id);
+  if (c)
+    command_tell(a, c, on ? "follow 1\n" : "follow 0\n");
+}
+
+/* A word for the exit record: of those that the protocol has. */
+static const char *known_reason(const char *reason)
+{
+  static const char *const words[] = { "cancel", "idle", "total", "alone", "shutdown", "minder", "boot", "spool", "start" };
+
+  for (size_t i = 0; i < COUNT(words); i++)
+    if (!strcmp(words[i], reason))
+      return reason;
+  return "cancel";
+}
+
+static void on_kill(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0), epoch = wire_id(m, 1);
+  int64_t grace = wire_num(m, 2);
+  const char *reason = wire_str(m, 3);
+  struct command *c;
+  char line[64];
+
+  if (m->bad || !(c = fenced(a, id, epoch)))
+    return;
+  snprintf(line, sizeof line, "kill %lld %s\n", (long long)(grace < TIME_MAX_MS ? grace : TIME_MAX_MS), known_reason(reason));
+  command_tell(a, c, line);
+}
+
+static void on_forget(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0);
+  struct command *c;
+
+  if (m->bad)
+    return;
+  c = command_find(a, id);
+  if (c)
+    command_forget(a, c);
+}
+
+/* ---- the rest ---- */
+
+static void on_file(struct agent *a, struct wire_msg *m)
+{
+  int64_t req = wire_num(m, 0);
+
+  if (!m->bad)
+    files_take(&a->files, m->verb, req, m->blob ? m->blob : "", m->blob ? m->blob_len : 0, &a->link.out);
+}
+
+static void on_inventory(struct agent *a, struct wire_msg *m)
+{
+  (void)m;
+  inventory_tell(a);
+}
+
+static void on_bye(struct agent *a, struct wire_msg *m)
+{
+  log_info("worker", "the master says bye: %s", wire_str(m, 0));
+  link_end(&a->link, link_is(&a->link, LINK_UP) ? LINK_LOST : LINK_FAILED, NULL, 0);
+}
+
+static void on_error(struct agent *a, struct wire_msg *m)
+{
+  (void)a;
+  log_warn("worker", "the master reports %s about %s: %.*s", wire_str(m, 0), wire_str(m, 1), (int)m->blob_len,
+           m->blob ? m->blob : "");
+}
+
+static const struct {
+  void (*take)(struct agent *, struct wire_msg *);
+  bool greeting, later; /* when it may come */
+} verbs[VERB_COUNT] = {
+  [VERB_welcome] = { on_welcome, true, false }, [VERB_no] = { on_no, true, false },
+  [VERB_busy] = { on_busy, true, false },       [VERB_bye] = { on_bye, true, true },
+  [VERB_error] = { on_error, true, true },      [VERB_inventory] = { on_inventory, false, true },
+  [VERB_run] = { on_run, false, true },         [VERB_resume] = { on_resume, false, true },
+  [VERB_ack] = { on_ack, false, true },         [VERB_follow] = { on_follow, false, true },
+  [VERB_kill] = { on_kill, false, true },       [VERB_forget] = { on_forget, false, true },
+  [VERB_stat] = { on_file, false, true },       [VERB_mkdir] = { on_file, false, true },
+  [VERB_remove] = { on_file, false, true },
+};
+
+static void serve(struct agent *a, struct wire_msg *m)
+{
+  bool up = link_is(&a->link, LINK_UP);
+
+  if (!verbs[m->verb].take || !(up ? verbs[m->verb].later : verbs[m->verb].greeting)) {
+    log_error("link", "the master said %s at the wrong time", wire_verbs[m->verb].name);
+    link_end(&a->link, up ? LINK_LOST : LINK_FAILED, "protocol", 0);
+    return;
+  }
+  verbs[m->verb].take(a, m);
+  if (m->bad && a->link.in) {
+    log_error("link", "the master broke the protocol: %s with a wrong token", wire_verbs[m->verb].name);
+    link_end(&a->link, up ? LINK_LOST : LINK_FAILED, "protocol", 0);
+  }
+}
+
+void serve_messages(struct agent *a)
+{
+  struct wire_msg m;
+
+  while (link_next(&a->link, &m) == ERR_OK)
+    serve(a, &m);
+}

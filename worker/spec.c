@@ -1,0 +1,180 @@
+/* The records of a `run`. One table says for each key what its value must be. */
+#include "worker/spec.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "proto/records.h"
+#include "worker/beneath.h"
+
+enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_COUNT };
+enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_PLACE, KIND_NUMBER };
+
+static const struct {
+  const char *name;
+  enum kind kind;
+} keys[KEY_COUNT] = {
+  [KEY_ARG] = { "arg", KIND_TEXT },       [KEY_ENV] = { "env", KIND_ASSIGN },     [KEY_PATH] = { "path", KIND_ASSIGN_PLACE },
+  [KEY_FRESH] = { "fresh", KIND_PLACE },  [KEY_MKDIR] = { "mkdir", KIND_PLACE },  [KEY_CWD] = { "cwd", KIND_PLACE },
+  [KEY_IDLE] = { "idle", KIND_NUMBER },   [KEY_TOTAL] = { "total", KIND_NUMBER }, [KEY_GRACE] = { "grace", KIND_NUMBER },
+  [KEY_ALONE] = { "alone", KIND_NUMBER }, [KEY_STDIN] = { "stdin", KIND_TEXT },
+};
+
+static int find_key(const char *name)
+{
+  for (int i = 0; i < KEY_COUNT; i++)
+    if (!strcmp(keys[i].name, name))
+      return i;
+  return -1;
+}
+
+static const char *check_value(enum key key, const char *value)
+{
+  const char *eq = strchr(value, '=');
+  int64_t n;
+
+  switch (keys[key].kind) {
+  case KIND_TEXT:
+    return NULL;
+  case KIND_ASSIGN:
+  case KIND_ASSIGN_PLACE:
+    if (!eq || eq == value)
+      return "an environment record is not NAME=value";
+    if (str_starts(value, "DROVER_COMMAND="))
+      return "DROVER_COMMAND can't be set";
+    return keys[key].kind == KIND_ASSIGN_PLACE && !beneath_valid(eq + 1) ? "a path leaves the work folder" : NULL;
+  case KIND_PLACE:
+    if (!beneath_valid(value))
+      return "a folder leaves the work folder";
+    return key == KEY_FRESH && beneath_is_top(value) ? "the work folder itself can't be removed" : NULL;
+  case KIND_NUMBER:
+    return str_number(value, strlen(value), &n) ? "a time is not a number" : NULL;
+  }
+  return "unknown record";
+}
+
+enum err spec_check(const char *blob, size_t n, const char **why)
+{
+  char name[RECORDS_KEY_MAX + 1];
+  const char *value;
+  size_t at = 0, items = 0, args = 0;
+  enum err e;
+
+  *why = NULL;
+  while (!*why && (e = records_next(blob, n, &at, name, &value)) != ERR_NOTFOUND) {
+    int key = e ? -1 : find_key(name);
+    if (e)
+      *why = "not records";
+    else if (key < 0)
+      *why = "unknown record";
+    else if (++items > SPEC_ITEMS_MAX)
+      *why = "too many records";
+    else
+      *why = check_value((enum key)key, value);
+    args += key == KEY_ARG;
+    if (!*why && key == KEY_ARG && args == 1 && !*value)
+      *why = "an empty program name";
+  }
+  if (!*why && !args)
+    *why = "no argument";
+  return *why ? ERR_BADARG : ERR_OK;
+}
+
+static void set_env(struct spec *s, size_t *n, char *assignment)
+{
+  size_t name = (size_t)(strchr(assignment, '=') - assignment) + 1;
+
+  for (size_t i = 0; i < *n; i++)
+    if (!strncmp(s->env[i], assignment, name)) {
+      free(s->env[i]);
+      s->env[i] = assignment;
+      return;
+    }
+  s->env[(*n)++] = assignment;
+}
+
+static void load_times(struct spec *s, enum key key, const char *value)
+{
+  int64_t n;
+
+  if (str_number(value, strlen(value), &n))
+    return;
+  if (key == KEY_IDLE)
+    s->idle_ms = n;
+  else if (key == KEY_TOTAL)
+    s->total_ms = n;
+  else if (key == KEY_GRACE)
+    s->grace_ms = n;
+  else if (key == KEY_ALONE)
+    s->alone_ms = n;
+}
+
+static size_t count_items(const char *blob, size_t n)
+{
+  size_t items = 0;
+  for (size_t i = 0; i < n; i++)
+    items += !blob[i];
+  return items;
+}
+
+void spec_load(struct spec *s, const char *blob, size_t n, const char *work, const char *path, const char *cmd)
+{
+  size_t at = 0, args = 0, envs = 0, places = 0, room = count_items(blob, n) + 3;
+  char name[RECORDS_KEY_MAX + 1];
+  const char *value;
+
+  memset(s, 0, sizeof *s);
+  s->grace_ms = SPEC_GRACE_MS;
+  s->alone_ms = SPEC_ALONE_MS;
+  s->cwd = ".";
+  s->argv = xcalloc(room, sizeof *s->argv);
+  s->env = xcalloc(room, sizeof *s->env);
+  s->place = xcalloc(room, sizeof *s->place);
+  s->fresh = xcalloc(room, 1);
+  set_env(s, &envs, xasprintf("PATH=%s", path));
+  set_env(s, &envs, xasprintf("DROVER_COMMAND=%s", cmd));
+  while (records_next(blob, n, &at, name, &value) == ERR_OK) {
+    int key = find_key(name);
+    switch (key) {
+    case KEY_ARG:
+      s->argv[args++] = value;
+      break;
+    case KEY_ENV:
+      set_env(s, &envs, xstrdup(value));
+      break;
+    case KEY_PATH: {
+      int len = (int)(strchr(value, '=') - value);
+      set_env(s, &envs, xasprintf("%.*s=%s/%s", len, value, work, value + len + 1));
+      break;
+    }
+    case KEY_FRESH:
+    case KEY_MKDIR:
+      s->fresh[places] = key == KEY_FRESH;
+      s->place[places++] = value;
+      break;
+    case KEY_CWD:
+      s->cwd = value;
+      break;
+    case KEY_STDIN:
+      s->in = value;
+      s->in_len = strlen(value);
+      break;
+    default:
+      load_times(s, (enum key)key, value);
+    }
+  }
+  assert(args);
+}
+
+void spec_free(struct spec *s)
+{
+  for (size_t i = 0; s->env && s->env[i]; i++)
+    free(s->env[i]);
+  free(s->argv);
+  free(s->env);
+  free(s->place);
+  free(s->fresh);
+  memset(s, 0, sizeof *s);
+}

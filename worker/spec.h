@@ -1,0 +1,29 @@
+/* What a `run` asks for (docs/protocol.md 4): its records, checked by the agent and taken apart by the minder. */
+#ifndef WORKER_SPEC_H
+#define WORKER_SPEC_H
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/mem.h"
+
+#define SPEC_GRACE_MS 10000
+#define SPEC_ALONE_MS 1680000
+#define SPEC_ITEMS_MAX 65536 /* records in one run; the blob's own limit is 4 MiB */
+
+struct spec {
+  const char **argv; /* NULL-ended; the strings are in the blob */
+  char **env;        /* NULL-ended, each "NAME=value", owned */
+  const char **place; /* `fresh` and `mkdir` in their order, NULL-ended */
+  unsigned char *fresh; /* place[i] is to be removed first */
+  const char *cwd, *in; /* in: standard input or NULL */
+  size_t in_len;
+  int64_t idle_ms, total_ms, grace_ms, alone_ms;
+};
+
+/* ERR_OK, or ERR_BADARG and *why (static text). */
+enum err spec_check(const char *blob, size_t n, const char **why) must_check;
+/* blob was checked and outlives the spec. work: absolute path for `path` records; path: value of PATH; cmd: the command's id. */
+void spec_load(struct spec *s, const char *blob, size_t n, const char *work, const char *path, const char *cmd);
+void spec_free(struct spec *s);
+#endif

@@ -1,0 +1,76 @@
+/* Settles a command whose minder is gone without a result, or whose host was restarted: ends what is left of its processes,
+   mends its log, writes the result. Runs as a minder does (holding the lock, apart from the agent), since checking a log takes time. */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "worker/minder.h"
+#include "worker/os.h"
+#include "worker/segment.h"
+#include "worker/tree.h"
+
+enum { SWEEP_MS = 20, SWEEPS_MAX = 500, CLEAN_ROUNDS = 2 };
+
+/* What a dead minder left running carries the command's id in its environment. Two rounds without a find are the end. */
+static void end_strays(const char *cmd, const struct spool_started *started)
+{
+  char assignment[STR_ID_MAX + 20];
+  int clean = 0, killed = 0;
+
+  snprintf(assignment, sizeof assignment, "DROVER_COMMAND=%s", cmd);
+  for (int i = 0; i < SWEEPS_MAX && clean < CLEAN_ROUNDS; i++) {
+    int n = tree_kill_strays(assignment, started->at_ms);
+    clean = n ? 0 : clean + 1;
+    killed += n;
+    if (n)
+      poll(NULL, 0, SWEEP_MS);
+  }
+  if (killed)
+    log_warn("minder", "%s: ended processes that its dead minder had left", cmd);
+}
+
+/* A result counts when all of its log is there. Then it is made this boot's, so that it isn't checked again. */
+static bool result_good(struct spool *sp, struct spool_started *started, const struct segment_writer *w, bool complete)
+{
+  struct spool_exit x;
+
+  if (spool_read_exit(sp, &x) || !complete || x.len != w->off || x.crc != w->crc || x.lines != w->lines)
+    return false;
+  os_boot_id(started->boot);
+  return spool_write_started(sp, started) == ERR_OK;
+}
+
+int undertaker_main(const struct minder_args *a, struct spool *sp)
+{
+  bool boot = !strcmp(a->mode, "boot"), complete;
+  struct spool_exit x = { .how = "lost" };
+  struct spool_started started = { .pid = 0 };
+  struct segment_writer w;
+  enum err e;
+
+  if (spool_read_started(sp, &started))
+    started.at_ms = 0;
+  if (!boot)
+    end_strays(sp->cmd, &started);
+  e = segment_mend(sp, boot, &w, &complete);
+  if (!e && boot && result_good(sp, &started, &w, complete)) {
+    minder_wake(a->wake_fd, sp->cmd, "=");
+    return 0;
+  }
+  snprintf(x.reason, sizeof x.reason, e ? "spool" : boot ? "boot" : "minder");
+  x.len = w.off;
+  x.crc = w.crc;
+  x.lines = w.lines;
+  while ((e = spool_write_exit(sp, &x, true)) == ERR_NOSPACE)
+    poll(NULL, 0, 200);
+  if (!e && boot) {
+    os_boot_id(started.boot);
+    e = spool_write_started(sp, &started);
+  }
+  if (e)
+    log_error("minder", "%s: no result: %s", sp->cmd, err_text(e));
+  minder_wake(a->wake_fd, sp->cmd, "=");
+  return e ? 1 : 0;
+}
