@@ -16,7 +16,7 @@ void *xmemdup(const void *p, size_t n) must_check;
 char *xstrdup(const char *s) must_check;                     /* NULL stays NULL */
 char *xstrndup(const char *s, size_t n) must_check;          /* always ends in NUL */
 char *xasprintf(const char *fmt, ...) must_check printf_like(1, 2);
-char *xvasprintf(const char *fmt, va_list ap) must_check;
+char *xvasprintf(const char *fmt, va_list ap) must_check printf_like(1, 0);
 
 /* Overwrites memory that held a secret; the compiler can't drop it. */
 void mem_wipe(void *p, size_t n);

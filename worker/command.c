@@ -42,6 +42,7 @@ static struct command *add(struct agent *a, struct id id)
 
   c->id = id;
   c->pidfd = -1;
+  c->resume_at = -1;
   c->sp.dir = a->spool;
   str_id_text(id, c->sp.cmd);
   sm_init(&c->sm, c->sp.cmd, rows, COMMAND_STATES, COMMAND_LIVE);
@@ -121,6 +122,11 @@ static void bury(struct agent *a, struct command *c, const char *mode, int lock)
 {
   pid_t pid = spawn(a, &c->sp, mode, lock, lock);
 
+  if (!c->settling) { /* what may be cut is not read from meanwhile */
+    c->resume_at = c->sending ? c->log.off : -1;
+    segment_reader_close(&c->log);
+  }
+  c->settling = true;
   c->plain = false;
   close(lock);
   if (c->pidfd >= 0)
@@ -132,6 +138,7 @@ static void end(struct agent *a, struct command *c, const struct spool_exit *x)
 {
   c->exit = xmemdup(x, sizeof *x);
   c->woken = true;
+  c->settling = false;
   if (c->pidfd >= 0)
     close(c->pidfd);
   c->pidfd = -1;
@@ -255,11 +262,13 @@ void command_set_epoch(struct command *c, struct id epoch)
 
 enum err command_resume(struct agent *a, struct command *c, int64_t off, int64_t limit)
 {
-  enum err e;
+  enum err e = ERR_OK;
 
   (void)a;
   c->sending = false;
-  e = segment_seek(&c->sp, &c->log, off, &c->lo);
+  c->resume_at = c->settling ? off : -1;
+  if (!c->settling)
+    e = segment_seek(&c->sp, &c->log, off, &c->lo);
   if (e) {
     segment_reader_close(&c->log);
     return e;
@@ -270,6 +279,14 @@ enum err command_resume(struct agent *a, struct command *c, int64_t off, int64_t
   return ERR_OK;
 }
 
+static size_t keep_segments(void)
+{
+  const char *given = getenv("DROVER_TEST_KEEP_SEGMENTS");
+  int64_t n;
+
+  return given && !str_number(given, strlen(given), &n) ? (size_t)n : COMMAND_KEEP_SEGMENTS;
+}
+
 static void drop_acked(struct command *c)
 {
   int64_t *starts, freed, old = c->acked_ago[COMMAND_ACK_MINUTES - 1];
@@ -278,7 +295,7 @@ static void drop_acked(struct command *c)
   while (acked + 1 < n && starts[acked + 1] <= c->acked)
     acked++;
   for (size_t i = 0; i < acked; i++) {
-    if (starts[i + 1] > old && acked - i <= COMMAND_KEEP_SEGMENTS)
+    if (starts[i + 1] > old && acked - i <= keep_segments())
       break;
     if (segment_drop(&c->sp, &freed))
       break;
@@ -399,11 +416,22 @@ static void put_exit(struct agent *a, struct command *c)
 
 static void give_up(struct agent *a, struct command *c, enum err e)
 {
-  const char *text = err_text(e);
+  const char *text = err_text(e), *tag = e == ERR_NOTFOUND ? "notfound" : e == ERR_BADARG ? "badarg" : "io";
 
   log_error("command", "%s: its log can't be read: %s", c->sp.cmd, text);
-  wire_put_blob(&a->link.out, VERB_error, text, strlen(text), "ss", "io", c->sp.cmd);
+  wire_put_blob(&a->link.out, VERB_error, text, strlen(text), "ss", tag, c->sp.cmd);
   c->sending = false;
+}
+
+/* Takes up what was asked for while it was being settled. */
+static bool take_up(struct agent *a, struct command *c)
+{
+  enum err e = segment_seek(&c->sp, &c->log, c->resume_at, &c->lo);
+
+  c->resume_at = -1;
+  if (e)
+    give_up(a, c, e);
+  return !e;
 }
 
 /* One turn. True: something was copied. */
@@ -412,7 +440,7 @@ static bool send_some(struct agent *a, struct command *c)
   bool turned = false;
   enum err e = ERR_AGAIN;
 
-  if (!c->sending || !c->woken || c->stalled || c->exit_sent)
+  if (!c->sending || !c->woken || c->stalled || c->exit_sent || c->settling || (c->resume_at >= 0 && !take_up(a, c)))
     return false;
   if (!c->exit || c->log.off < c->exit->len)
     e = segment_read(&c->sp, &c->log, c->limit, TURN_BYTES, &a->link.out, &turned);
@@ -466,6 +494,7 @@ void command_detach_all(struct agent *a)
   list_each(it, &a->commands) {
     struct command *c = list_of(it, struct command, node);
     c->sending = c->stalled = false;
+    c->resume_at = -1;
     segment_reader_close(&c->log);
   }
 }

@@ -24,6 +24,8 @@ struct command {
   int64_t limit, acked, ack_written, lo;
   int64_t acked_ago[COMMAND_ACK_MINUTES]; /* `acked` so many minutes ago */
   bool sending;              /* the master said run or resume on this link */
+  bool settling;             /* an undertaker is at it: its log is not to be trusted yet */
+  int64_t resume_at;         /* where sending begins once it is settled; -1: it has begun */
   bool woken;                /* there may be something new to send */
   bool stalled;              /* the next chunk passes the limit */
   bool exit_sent, forgotten;

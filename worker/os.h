@@ -23,13 +23,20 @@ int os_open_beneath(int dir, const char *path, int flags);
 
 struct os_proc {
   pid_t pid, parent;
-  bool zombie;
+  bool zombie, stopped;
   int64_t start_ms; /* on clock_boot_ms(), in the kernel's ticks (10 ms) */
 };
-/* All processes; *list is the caller's (free). */
-size_t os_procs(struct os_proc **list);
+bool os_proc_read(pid_t pid, struct os_proc *p); /* false: there is no such process */
+/* A walk over all processes, numbers rising. Each is read when it is its turn. */
+struct os_walk;
+struct os_walk *os_walk_begin(void); /* NULL: there is no /proc */
+bool os_walk_next(struct os_walk *w, struct os_proc *p);
+void os_walk_end(struct os_walk *w);
 /* Is `assignment` ("NAME=value") in the environment that the process was started with? */
 bool os_proc_has_env(pid_t pid, const char *assignment);
+
+/* Before all others, as far as that is allowed: to catch up with a fork bomb. */
+void os_hurry(void);
 
 bool os_oom_shielded(void); /* this process is less likely to be killed when memory runs out */
 void os_oom_unshield(void);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -27,7 +28,7 @@ struct how {
 #define HOW_NO_MAGICLINKS 0x02
 #define HOW_BENEATH 0x08
 
-enum { OPEN_TRIES = 64, PATH_LONGEST = 4096, STAT_MAX = 1024, PROCS_FIRST = 256 };
+enum { OPEN_TRIES = 64, PATH_LONGEST = 4096, STAT_MAX = 1024 };
 
 static ssize_t read_file(const char *path, char *out, size_t cap)
 {
@@ -128,7 +129,7 @@ int os_open_beneath(int dir, const char *path, int flags)
   return (int)fd;
 }
 
-static bool read_proc(pid_t pid, struct os_proc *p)
+bool os_proc_read(pid_t pid, struct os_proc *p)
 {
   static long ticks;
   char path[64], text[STAT_MAX], *s;
@@ -148,32 +149,31 @@ static bool read_proc(pid_t pid, struct os_proc *p)
   p->pid = pid;
   p->parent = parent;
   p->zombie = state == 'Z' || state == 'X';
+  p->stopped = state == 'T' || state == 't';
   p->start_ms = (int64_t)(start * 1000 / (unsigned long long)ticks);
   return true;
 }
 
-size_t os_procs(struct os_proc **list)
+/* The folder's stream itself: nothing else has to be kept. */
+struct os_walk *os_walk_begin(void) { return (struct os_walk *)(void *)opendir("/proc"); }
+void os_walk_end(struct os_walk *w) { closedir((DIR *)(void *)w); }
+
+bool os_walk_next(struct os_walk *w, struct os_proc *p)
 {
-  DIR *d = opendir("/proc");
-  size_t n = 0, cap = PROCS_FIRST;
   struct dirent *e;
 
-  *list = xmalloc(cap * sizeof **list);
-  if (!d)
-    return 0;
-  while ((e = readdir(d))) {
+  while ((e = readdir((DIR *)(void *)w))) {
     pid_t pid = (pid_t)atoi(e->d_name);
-    if (pid <= 0)
-      continue;
-    if (n == cap) {
-      cap *= 2;
-      *list = xrealloc(*list, cap * sizeof **list);
-    }
-    if (read_proc(pid, *list + n))
-      n++;
+    if (pid > 0 && os_proc_read(pid, p))
+      return true;
   }
-  closedir(d);
-  return n;
+  return false;
+}
+
+void os_hurry(void)
+{
+  if (setpriority(PRIO_PROCESS, 0, -20)) /* only root may; others converge as well, but slower */
+    errno = 0;
 }
 
 bool os_proc_has_env(pid_t pid, const char *assignment)

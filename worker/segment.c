@@ -300,6 +300,10 @@ enum err segment_read(const struct spool *sp, struct segment_reader *r, int64_t 
       e = ERR_AGAIN;
       break;
     }
+    if (out->data[first + used + whole - 1] != '\n') {
+      e = ERR_CORRUPT;
+      break;
+    }
     if (h.chunk.off + h.chunk.raw > limit) {
       e = ERR_BUSY;
       break;

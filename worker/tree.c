@@ -1,4 +1,5 @@
-/* The processes of a command. /proc is read as a whole each time: parents change while we look. */
+/* The processes of a command. Descent is found by walking /proc; each process is signalled in the moment it is seen, because
+   one that forks and ends every few milliseconds is gone when a list of all is complete. */
 #include "worker/tree.h"
 
 #include <signal.h>
@@ -10,121 +11,123 @@
 #include "common/mem.h"
 #include "worker/os.h"
 
-enum { SWEEPS_MAX = 50, START_SLACK_MS = 20 };
+enum { SWEEPS_MAX = 50, START_SLACK_MS = 20, ANCESTORS_MAX = 64 };
 
 struct set {
-  struct os_proc *proc;
-  bool *in;
-  size_t n;
+  pid_t *pid; /* rising, as the walk goes */
+  size_t n, cap;
 };
 
-static int by_pid(const void *a, const void *b)
+static int by_number(const void *a, const void *b)
 {
-  pid_t x = ((const struct os_proc *)a)->pid, y = ((const struct os_proc *)b)->pid;
+  pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
   return (x > y) - (x < y);
 }
 
-static void mark_descendants(struct set *s, pid_t root)
+static bool in(const struct set *s, pid_t pid)
 {
-  bool changed = true;
+  return s->n && bsearch(&pid, s->pid, s->n, sizeof pid, by_number);
+}
 
-  qsort(s->proc, s->n, sizeof *s->proc, by_pid);
-  while (changed) { /* mostly two rounds: children have higher numbers than their parents */
-    changed = false;
-    for (size_t i = 0; i < s->n; i++) {
-      struct os_proc key = { .pid = s->proc[i].parent }, *parent;
-      if (s->in[i])
-        continue;
-      parent = bsearch(&key, s->proc, s->n, sizeof *s->proc, by_pid);
-      s->in[i] = key.pid == root || (parent && s->in[parent - s->proc]);
-      changed = changed || s->in[i];
-    }
+static void put(struct set *s, pid_t pid)
+{
+  if (s->n == s->cap) {
+    s->cap = s->cap ? s->cap * 2 : 64;
+    s->pid = xrealloc(s->pid, s->cap * sizeof *s->pid);
   }
+  s->pid[s->n++] = pid;
 }
 
-static void load(struct set *s, pid_t root)
+/* One walk over all that descends from root by way of this walk's finds or those of the one before (*found is replaced by the
+   new finds). Each gets the signal, unless it is 0. Returns how many of them run, that is, are neither stopped nor dead. */
+static int sweep(pid_t root, int signal, struct set *found)
 {
-  s->n = os_procs(&s->proc);
-  s->in = xcalloc(s->n + 1, sizeof *s->in);
-  mark_descendants(s, root);
+  struct set now = { .n = 0 };
+  struct os_walk *w = os_walk_begin();
+  struct os_proc p;
+  int running = 0;
+
+  while (w && os_walk_next(w, &p)) {
+    if (p.zombie || (p.parent != root && !in(&now, p.parent) && !in(found, p.parent)))
+      continue;
+    if (signal)
+      kill(p.pid, signal);
+    running += !p.stopped;
+    put(&now, p.pid);
+  }
+  if (w)
+    os_walk_end(w);
+  free(found->pid);
+  *found = now;
+  return running;
 }
 
-static void unload(struct set *s)
+static void send_all(const struct set *s, int signal)
 {
-  free(s->proc);
-  free(s->in);
-}
-
-/* To all members that live. */
-static int send_all(const struct set *s, int signal)
-{
-  int count = 0;
-
   for (size_t i = 0; i < s->n; i++)
-    if (s->in[i] && !s->proc[i].zombie && !kill(s->proc[i].pid, signal))
-      count++;
-  return count;
+    kill(s->pid[i], signal);
 }
 
 int tree_end(pid_t root)
 {
-  struct set s;
+  struct set s = { .n = 0 };
+  size_t before;
   int n;
 
-  load(&s, root);
-  n = send_all(&s, SIGTERM);
+  os_hurry();
+  do { /* again only where a child has a lower number than its parent */
+    before = s.n;
+    sweep(root, 0, &s);
+  } while (s.n > before && before);
+  send_all(&s, SIGTERM);
   send_all(&s, SIGCONT);
-  unload(&s);
+  n = (int)s.n;
+  free(s.pid);
   return n;
 }
 
 int tree_kill(pid_t root)
 {
-  int before = -1, n = 0;
+  struct set s = { .n = 0 };
+  int n, sweeps = 0;
 
-  for (int i = 0; i < SWEEPS_MAX && n != before; i++) {
-    struct set s;
-    before = n;
-    load(&s, root);
-    n = send_all(&s, SIGSTOP);
-    unload(&s);
-  }
-  if (n) {
-    struct set s;
-    load(&s, root);
-    n = send_all(&s, SIGKILL);
-    unload(&s);
-  }
+  os_hurry();
+  while (sweep(root, SIGSTOP, &s) && ++sweeps < SWEEPS_MAX)
+    continue;
+  sweep(root, SIGKILL, &s);
+  n = (int)s.n;
+  free(s.pid);
   return n;
 }
 
-static void unmark_ancestors(struct set *s)
+/* This process and those that it descends from. */
+static size_t ancestors(pid_t out[ANCESTORS_MAX])
 {
-  pid_t pid = getpid();
+  struct os_proc p;
+  size_t n = 0;
 
-  for (int depth = 0; pid > 1 && depth < 1000; depth++) {
-    pid_t parent = 0;
-    for (size_t i = 0; i < s->n; i++)
-      if (s->proc[i].pid == pid) {
-        s->in[i] = false;
-        parent = s->proc[i].parent;
-      }
-    pid = parent;
-  }
+  for (pid_t pid = getpid(); pid > 0 && n < ANCESTORS_MAX && os_proc_read(pid, &p); pid = p.parent)
+    out[n++] = pid;
+  return n;
 }
 
 int tree_kill_strays(const char *assignment, int64_t since_ms)
 {
-  struct set s;
-  int n;
+  pid_t mine[ANCESTORS_MAX];
+  size_t nmine = ancestors(mine);
+  struct os_walk *w = os_walk_begin();
+  struct os_proc p;
+  int n = 0;
 
-  s.n = os_procs(&s.proc);
-  s.in = xcalloc(s.n + 1, sizeof *s.in);
-  for (size_t i = 0; i < s.n; i++)
-    s.in[i] = !s.proc[i].zombie && s.proc[i].start_ms + START_SLACK_MS >= since_ms && os_proc_has_env(s.proc[i].pid, assignment);
-  unmark_ancestors(&s);
-  send_all(&s, SIGSTOP);
-  n = send_all(&s, SIGKILL);
-  unload(&s);
+  os_hurry();
+  while (w && os_walk_next(w, &p)) {
+    bool ours = p.zombie || p.start_ms + START_SLACK_MS < since_ms;
+    for (size_t i = 0; i < nmine && !ours; i++)
+      ours = mine[i] == p.pid;
+    if (!ours && os_proc_has_env(p.pid, assignment) && !kill(p.pid, SIGKILL))
+      n++;
+  }
+  if (w)
+    os_walk_end(w);
   return n;
 }

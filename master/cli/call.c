@@ -12,7 +12,6 @@
 static struct {
   enum err error;  /* of http_*; ERR_OK: status says it */
   int status;
-  bool get;
   char *message, *help;
 } last;
 
@@ -61,7 +60,6 @@ enum call_result call_try(struct cli *c, const char *method, const char *path, c
   enum err e;
 
   forget_last();
-  last.get = str_eq(method, "GET");
   *answer = NULL;
   e = http_start(c->http, method, path, NULL, json, CALL_TIMEOUT_MS);
   free(json);
@@ -95,14 +93,9 @@ static int tell_unreachable(struct cli *c)
   return c->code;
 }
 
-/* A conflict (409) when something is only asked for means that the id is not clear. */
 static int exit_of_status(void)
 {
-  if (last.status == 503)
-    return CLI_AWAY;
-  if (last.status == 409 && !last.get)
-    return CLI_FAILURE;
-  return last.status >= 500 ? CLI_EXCEPTION : CLI_USAGE;
+  return last.status == 503 ? CLI_AWAY : last.status >= 500 ? CLI_EXCEPTION : CLI_USAGE;
 }
 
 int call_report(struct cli *c)
@@ -222,25 +215,17 @@ static void search_free(struct search *s)
   cJSON_Delete(s->second);
 }
 
-/* All pages. False: a call failed, and it was told. */
+/* The API gives all of them at once. False: it failed, and it was told. */
 static bool search_builders(struct cli *c, struct search *s)
 {
-  char *path = id_path("builders?limit=1000");
+  cJSON *list = call_get(c, "/api/v1/builders");
+  const cJSON *b;
 
-  while (path) {
-    cJSON *page = get_and_free(c, path);
-    const cJSON *b;
-    struct buf next;
-    if (!page)
-      return false;
-    cJSON_ArrayForEach(b, js_get(page, "items"))
-      look_at(s, b);
-    buf_init(&next, BUF_NO_MAX);
-    js_add(page, "next", &next);
-    path = next.len ? id_path("builders?limit=1000&before=%s", buf_str(&next)) : NULL;
-    buf_free(&next);
-    cJSON_Delete(page);
-  }
+  cJSON_ArrayForEach(b, js_get(list, "items"))
+    look_at(s, b);
+  if (!list)
+    return false;
+  cJSON_Delete(list);
   return true;
 }
 

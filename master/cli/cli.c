@@ -1,6 +1,7 @@
 /* The ways out to a person's terminal: everything is made harmless here. */
 #include "master/cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@ void out_bytes(struct cli *c, const void *p, size_t n)
 {
   if (!n)
     return;
-  fwrite(p, 1, n, stdout);
+  if (fwrite(p, 1, n, stdout) != n && !c->write_errno)
+    c->write_errno = errno;
   c->at_line_start = ((const char *)p)[n - 1] == '\n';
 }
 
@@ -68,8 +70,8 @@ void out_block(struct cli *c, int indent, const char *text)
 
 void out_flush(struct cli *c)
 {
-  (void)c;
-  fflush(stdout);
+  if (fflush(stdout) && !c->write_errno)
+    c->write_errno = errno;
 }
 
 /* JSON has no raw control bytes but DEL and C1, which a terminal would obey. */

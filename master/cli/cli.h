@@ -15,8 +15,8 @@
 
 enum cli_exit {
   CLI_OK = 0,        /* success, or warnings */
-  CLI_FAILURE = 1,   /* the build failed; the master refused what was asked (409) */
-  CLI_USAGE = 2,     /* usage or configuration */
+  CLI_FAILURE = 1,   /* the build failed; nothing else ends so */
+  CLI_USAGE = 2,     /* usage or configuration; the master refused what was asked */
   CLI_EXCEPTION = 3, /* exception, or lost for good; something broke on the way */
   CLI_CANCELLED = 4, /* cancelled or skipped */
   CLI_AWAY = 5,      /* the master (or its database) was not reached */
@@ -35,6 +35,7 @@ struct cli {
   struct buf text;       /* body of the last answer, as it came */
   int code;              /* what went wrong last, as an exit code */
   bool at_line_start;
+  int write_errno;       /* of the first write to standard output that failed; 0: none */
 };
 
 /* A piece of a line for people, on standard output. A line feed or other control byte in it is shown as ^J and the like. */
@@ -46,7 +47,7 @@ void out_label(struct cli *c, enum style style, const char *label);
 void out_block(struct cli *c, int indent, const char *text);
 /* Bytes that are harmless already. */
 void out_bytes(struct cli *c, const void *p, size_t n);
-void out_flush(struct cli *c);
+void out_flush(struct cli *c); /* what was written is on its way before anything is waited for */
 /* The last answer as it came, and a line feed. On a terminal, made harmless. */
 void out_json(struct cli *c);
 

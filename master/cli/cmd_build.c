@@ -40,19 +40,17 @@ static int go_on(struct cli *c, const struct args *a, const cJSON *answer)
   return code;
 }
 
+/* A builder without its project is found by the master, which also knows those that were never built. */
 int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   cJSON *props = props_object(c, a), *body, *answer;
-  char *builder = props ? call_builder(c, arg[0]) : NULL;
   int code;
 
   (void)narg;
-  if (!builder) {
-    cJSON_Delete(props);
+  if (!props)
     return c->code;
-  }
   body = cJSON_CreateObject();
-  props_add_text(body, "builder", builder);
+  props_add_text(body, "builder", arg[0]);
   props_add_text(body, "branch", args_value(a, FLAG_BRANCH));
   props_add_text(body, "revision", args_value(a, FLAG_REVISION));
   props_add_text(body, "reason", args_value(a, FLAG_REASON));
@@ -61,7 +59,6 @@ int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int n
   code = answer ? go_on(c, a, answer) : c->code;
   cJSON_Delete(answer);
   cJSON_Delete(body);
-  free(builder);
   return code;
 }
 
@@ -119,6 +116,21 @@ static char *cancel_path(struct cli *c, const struct cli_id *id)
   return path;
 }
 
+/* state: cancelled; cancelling (its processes are being ended); done (it was over before). */
+static void show_cancelled(struct cli *c, const cJSON *answer, const char *id)
+{
+  const char *state = js_text(answer, "state"), *request = js_text(answer, "request");
+  bool over = str_eq(state, "done");
+
+  out_label(c, STYLE_NONE, over ? "done" : *state ? state : "cancelled");
+  out(c, STYLE_NONE, "%s", id);
+  if (*request && !str_eq(request, id))
+    out(c, STYLE_NONE, ", request %s", request);
+  if (over)
+    out(c, STYLE_NONE, " had ended before");
+  out_end(c);
+}
+
 int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   struct cli_id id;
@@ -136,13 +148,7 @@ int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int 
   if (answer && c->json) {
     out_json(c);
   } else if (answer) {
-    out_label(c, STYLE_NONE, "cancelled");
-    out(c, STYLE_NONE, "%s", id.text);
-    if (*js_text(answer, "request") && !str_eq(js_text(answer, "request"), id.text))
-      out(c, STYLE_NONE, ", request %s", js_text(answer, "request"));
-    if (*js_text(answer, "state"))
-      out(c, STYLE_NONE, " (now %s)", js_text(answer, "state"));
-    out_end(c);
+    show_cancelled(c, answer, id.text);
   }
   free(path);
   cJSON_Delete(body);

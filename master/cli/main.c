@@ -1,5 +1,4 @@
 /* drover: the operator's command line. Speaks only the HTTP API (docs/api.md), over the master's unix socket. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,8 +105,9 @@ int main(int argc, char **argv)
     set_up(&c, &a);
     code = cli_error(&c, CLI_USAGE, "%s", buf_str(&why));
   }
-  if ((fflush(stdout) || ferror(stdout)) && errno != EPIPE)
-    code = cli_error(&c, CLI_EXCEPTION, "can't write the output: %s", strerror(errno));
+  out_flush(&c);
+  if (c.write_errno)
+    code = cli_error(&c, CLI_EXCEPTION, "can't write the output: %s", strerror(c.write_errno));
   http_free(c.http);
   buf_free(&c.text);
   buf_free(&why);

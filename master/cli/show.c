@@ -121,7 +121,7 @@ void show_step_line(struct cli *c, const cJSON *build, const cJSON *step)
   out(c, STYLE_NONE, "%s", summary);
   pad = SUMMARY_WIDTH - fmt_width(summary) - (plain ? 0 : (int)strlen(fmt_result(result)) + (*summary != 0));
   out(c, STYLE_NONE, "%*s%9s", pad > 0 ? pad : 0, "", fmt_duration(js_duration(step, clock_wall_ms()), text));
-  if (str_eq(js_text(step, "kind"), "checkout") && *js_text(build, "got_revision"))
+  if (str_eq(js_text(step, "kind"), "git") && *js_text(build, "got_revision"))
     out(c, STYLE_NONE, "   %s", fmt_revision(js_text(build, "got_revision"), text));
   out_end(c);
   free(summary);

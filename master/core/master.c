@@ -254,7 +254,8 @@ static void db_gone(void *arg)
 
 static void close_rest(struct life *l)
 {
-  uv_timer_stop(&l->stop);
+  uv_timer_stop(&l->beat);
+  uv_timer_stop(&l->roll);
   dispatch_free(l->m.dispatch);
   worlds_free(l->m.worlds);
   events_free(l->m.events);

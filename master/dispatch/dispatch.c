@@ -258,7 +258,8 @@ static void on_turn(uv_idle_t *h)
 
 void dispatch_kick(struct dispatch *d)
 {
-  uv_idle_start(&d->turn, on_turn);
+  if (d) /* answers that come in while the master stops find none */
+    uv_idle_start(&d->turn, on_turn);
 }
 
 /* ---- workers that stayed away ---- */

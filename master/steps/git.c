@@ -42,6 +42,8 @@ static void put_git(const struct step *s, struct buf *spec, const char *const *a
   records_put(spec, "arg", "git");
   for (; *argv; argv++)
     records_put(spec, "arg", *argv);
+  for (int i = 0; i < s->def->nenv; i++) /* a proxy, say; what must hold comes behind it */
+    records_putf(spec, "env", "%s=%s", s->def->env[i].name, s->def->env[i].value);
   step_common(s->ctx, spec);
   records_put(spec, "env", "GIT_TERMINAL_PROMPT=0");
   records_putf(spec, "env", "GIT_ALLOW_PROTOCOL=https:http:ssh:git%s", s->ctx->allow_local ? ":file" : "");

@@ -54,6 +54,8 @@ enum err step_init(struct step *s, const struct pipe_step *def, struct build_ctx
   if (at < 0)
     return ERR_UNKNOWN;
   sm_init(&s->sm, s->kind->name, s->kind->rows, s->kind->count, at);
+  if (state)
+    s->result = RESULT_EXCEPTION; /* results are no variables: a stored `failed` must not read as a success */
   if (vars && *vars) {
     cJSON *json = cJSON_Parse(vars);
     s->retried = cJSON_IsTrue(cJSON_GetObjectItem(json, "retried"));
@@ -137,6 +139,10 @@ static void put_properties(const struct build_ctx *c, struct buf *spec)
 {
   cJSON *json = cJSON_Parse(c->properties ? c->properties : "{}"), *it;
 
+  if (!cJSON_IsObject(json)) { /* members of anything else have no names */
+    cJSON_Delete(json);
+    return;
+  }
   cJSON_ArrayForEach(it, json) {
     char name[96];
     if (!cJSON_IsString(it) || strspn(it->string, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != strlen(it->string))

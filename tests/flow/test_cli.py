@@ -2,7 +2,7 @@
 """The command line against a scripted API: what each command asks, prints and exits with; lost connections; hostile bytes.
 
 DROVER_CLI names the program (default build/drover). Folders are made under /tmp and removed."""
-import json, os, pty, random, re, select, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest
+import json, os, pty, random, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -12,6 +12,7 @@ from fakeapi import Cut, Fake, gzip_of
 PROGRAM = os.environ.get('DROVER_CLI') or os.path.join(TOP, 'build', 'drover')
 DEADLINE = 20
 NOW = int(time.time() * 1000)
+HOUR = 3600000
 API = '/api/v1/'
 HASH = 'a1b2c3d4e5f60718293a4b5c6d7e8f9001122334'
 
@@ -45,13 +46,37 @@ def build(n=42, result=0, state='done', steps=(), **more):
     return dict({'id': 'libfoo/linux/%d' % n, 'number': n, 'project': 'libfoo', 'builder': 'linux', 'state': state, 'result': result,
                  'result_text': 'x', 'why': None, 'attempt': 1, 'request': 'r118', 'buildset': 's77', 'worker': 'build1', 'slot': 0,
                  'branch': 'main', 'revision': HASH, 'got_revision': HASH, 'reason': 'scheduler commits saw c1',
-                 'started': NOW - 187000, 'finished': NOW - 100000 if state == 'done' else None, 'duration': 43600, 'steps': list(steps)}, **more)
+                 'started': NOW - 3.5 * HOUR, 'finished': NOW - 3.4 * HOUR if state == 'done' else None, 'duration': 43600, 'steps': list(steps)}, **more)
 
 
 def request(state='done', result=0, builds=('libfoo/linux/42',), **more):
     return dict({'id': 'r118', 'buildset': 's77', 'project': 'libfoo', 'builder': 'linux', 'state': state, 'result': result, 'why': None,
                  'priority': 50, 'attempts': 1, 'branch': 'main', 'revision': HASH, 'reason': 'anna asked', 'tags': ['debian12'],
-                 'created': NOW - 190000, 'claimed': NOW - 188000, 'finished': NOW, 'builds': list(builds)}, **more)
+                 'created': NOW - 3.5 * HOUR, 'claimed': NOW - 3.5 * HOUR, 'finished': NOW, 'builds': list(builds)}, **more)
+
+
+class Running:
+    """A program whose output is collected while it runs, in out and err."""
+
+    def __init__(self, argv, env):
+        self.out = self.err = b''
+        self.p = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.threads = [threading.Thread(target=self.read, args=(n,), daemon=True) for n in ('out', 'err')]
+        for t in self.threads:
+            t.start()
+
+    def read(self, name):
+        with getattr(self.p, 'std' + name) as f:
+            while piece := os.read(f.fileno(), 65536):
+                setattr(self, name, getattr(self, name) + piece)
+
+    def until(self, text, name='out'):
+        until(lambda: text.encode() in getattr(self, name))
+
+    def wait(self):
+        for t in self.threads:
+            t.join(60)
+        return self.p.wait(10)
 
 
 class Cli(unittest.TestCase):
@@ -78,13 +103,13 @@ class Cli(unittest.TestCase):
         return self.run_cli(*args, **kw).decode()
 
     def start_cli(self, *args):
-        return subprocess.Popen([PROGRAM, *args], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return Running([PROGRAM, *args], self.env)
 
     def finish(self, p, code=0):
-        out, err = p.communicate(timeout=60)
-        self.err = err.decode()
-        self.assertEqual(p.returncode, code, (out, err))
-        return out
+        got = p.wait()
+        self.err = p.err.decode()
+        self.assertEqual(got, code, (p.out, p.err))
+        return p.out
 
     def on_terminal(self, *args, columns=100, code=0, env=()):
         """Everything that a terminal of so many columns is sent on standard output."""
@@ -181,7 +206,7 @@ class Words(Cli):
             self.assertEqual(self.run_cli('show', 'c1', code=code), b'')
             self.assertEqual(self.err, 'drover: no ^[[31mway\n  try ^Jthis\n')
         self.fake.on('POST ' + API + 'requests/r1/cancel', lambda h, a: h.error(409, 'conflict', 'it is over'))
-        self.run_cli('cancel', 'r1', code=1)
+        self.run_cli('cancel', 'r1', code=2)
         self.fake.on('GET ' + API + 'changes/c1', lambda h, a: h.send_json(b'not json'))
         self.run_cli('show', 'c1', code=3)
         self.assertIn('is no JSON', self.err)
@@ -205,16 +230,16 @@ class Reading(Cli):
             'config': {'version': 1, 'file': '/etc/drover/master.yaml', 'projects': 1, 'workers': 1}, 'counts': {'pending': 2, 'running': 1, 'workers_connected': 1},
             'waiting': [request('pending', None, builder='clang'), request('pending', None, builder='clang', id='r119')], 'event': 7})
         self.fake.on('GET ' + API + 'builders', {'items': [
-            {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 125000), 'running': [], 'pending': 0},
+            {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 2.5 * HOUR), 'running': [], 'pending': 0},
             {'id': 'libfoo/clang', 'project': 'libfoo', 'name': 'clang', 'last': None, 'running': [build(1, None, 'running', duration=31000)], 'pending': 2}], 'next': None})
         self.fake.on('GET ' + API + 'requests/r118/why', {'state': 'pending', 'reason': {'kind': 'slots', 'text': 'build1 is full\x07', 'object': 'build1', 'since': NOW}})
         self.assertEqual(self.text('status'), '''\
 drover 0.1, up 6.0 s · PostgreSQL 15.20 private · configuration 1 (/etc/drover/master.yaml: 1 projects, 1 workers)
 listening  page 7420 · workers 7421 (TLS, key 3f9a 77c2 …)
 now       1 running · 2 waiting · 1 workers connected
-BUILDER       LAST                  NOW                 WAITING
-libfoo/linux  42 SUCCESS 2 min ago  -                   -
-libfoo/clang  -                     1 31.0 s on build1  r118: build1 is full^G (+1)
+BUILDER       LAST                NOW                 WAITING
+libfoo/linux  42 SUCCESS 2 h ago  -                   -
+libfoo/clang  -                   1 31.0 s on build1  r118: build1 is full^G (+1)
 ''')
         narrow = re.sub(rb'\x1b\[[0-9;]*m', b'', self.on_terminal('status', columns=60)).decode()
         for line in narrow.splitlines()[3:]:
@@ -231,10 +256,10 @@ libfoo/clang  -                     1 31.0 s on build1  r118: build1 is full^G (
     def test_lists(self):
         self.fake.on('GET ' + API + 'builds', {'items': [build(), build(41, 2, why='worker \x1b]0;x\x07 gone'), build(40, None, 'running')], 'next': 17})
         self.assertEqual(self.text('list', 'builds', '-n', '3', '--state', 'done', '--builder', 'libfoo/linux', '--branch', 'rel/1'), '''\
-BUILD            RESULT   BRANCH  REVISION  STARTED      TIME  WORKER  REASON
-libfoo/linux/42  SUCCESS  main    a1b2c3d   3 min ago  43.6 s  build1  scheduler commits saw c1
-libfoo/linux/41  FAILURE  main    a1b2c3d   3 min ago  43.6 s  build1  worker ^[]0;x^G gone
-libfoo/linux/40  running  main    a1b2c3d   3 min ago  43.6 s  build1  scheduler commits saw c1
+BUILD            RESULT   BRANCH  REVISION  STARTED    TIME  WORKER  REASON
+libfoo/linux/42  SUCCESS  main    a1b2c3d   3 h ago  43.6 s  build1  scheduler commits saw c1
+libfoo/linux/41  FAILURE  main    a1b2c3d   3 h ago  43.6 s  build1  worker ^[]0;x^G gone
+libfoo/linux/40  running  main    a1b2c3d   3 h ago  43.6 s  build1  scheduler commits saw c1
 older ones: drover list builds --before 17
 ''')
         self.assertEqual(self.fake.asked[-1].query, {'limit': '3', 'state': 'done', 'builder': 'libfoo/linux', 'branch': 'rel/1'})
@@ -244,23 +269,23 @@ older ones: drover list builds --before 17
         self.assertEqual(self.fake.asked[-1].query, {'before': '20'})
         self.assertEqual(self.text('list', 'requests'), 'no requests\n')
         self.fake.on('GET ' + API + 'requests', {'items': [request('pending', None, ())], 'next': None})
-        self.assertIn('r118     libfoo/linux  pending  main    3 min ago  -       anna asked', self.text('list', 'requests'))
+        self.assertIn('r118     libfoo/linux  pending  main    3 h ago  -       anna asked', self.text('list', 'requests'))
         self.fake.on('GET ' + API + 'changes', {'items': [{'id': 'c1', 'project': 'libfoo', 'branch': 'main', 'revision': HASH, 'author': 'Bob\n', 'message': 'one\ntwo',
                                                            'state': 'decided', 'created': NOW - 86400000 * 3}], 'next': None})
         self.assertRegex(self.text('list', 'changes', '--project', 'libfoo'), r'c1 +libfoo +main +a1b2c3d +Bob\^J +3 d ago +decided +one\n')
         self.fake.on('GET ' + API + 'workers', {'items': [
             {'name': 'build1', 'connected': True, 'slots': 2, 'used': 1, 'tags': ['a', 'b'], 'facts': {'host': 'h1', 'os': 'linux', 'arch': 'x86_64'}, 'peer': '[::1]:5'},
-            {'name': 'build2', 'connected': False, 'lost_at': NOW - 180000, 'slots': 1, 'used': 0, 'tags': [], 'facts': {}},
+            {'name': 'build2', 'connected': False, 'lost_at': NOW - 3.5 * HOUR, 'slots': 1, 'used': 0, 'tags': [], 'facts': {}},
             {'name': 'build3', 'connected': False, 'lost_at': None, 'slots': 1, 'used': 0, 'removed': NOW}], 'next': None})
         self.assertEqual(self.text('worker', 'list'), '''\
-WORKER  STATE            SLOTS   TAGS  HOST             ADDRESS
-build1  connected        1 of 2  a b   h1 linux x86_64  [::1]:5
-build2  away, 3 min ago  0 of 1  -     -                -
-build3  removed          0 of 1  -     -                -
+WORKER  STATE          SLOTS   TAGS  HOST             ADDRESS
+build1  connected      1 of 2  a b   h1 linux x86_64  [::1]:5
+build2  away, 3 h ago  0 of 1  -     -                -
+build3  removed        0 of 1  -     -                -
 ''')
 
     def test_show(self):
-        steps = [step('checkout', kind='checkout', commands=[{'id': '1-1', 'name': n, 'state': 'done', 'how': 'exited', 'code': 0, 'argv': ['git', n]} for n in ('clone', 'clean')]),
+        steps = [step('checkout', kind='git', commands=[{'id': '1-1', 'name': n, 'state': 'done', 'how': 'exited', 'code': 0, 'argv': ['git', n]} for n in ('clone', 'clean')]),
                  step('test', 2, b'x' * 412000, summary='211 passed, 1 failed')]
         self.serve_build(result=2, steps=steps, attempt=2)
         text = self.text('show', 'linux/42')
@@ -300,8 +325,8 @@ build3  removed          0 of 1  -     -                -
         self.assertIn('no worker and no builder "nothing"', self.err)
 
     def test_why(self):
-        self.fake.on('GET ' + API + 'requests/(r118|r119)/why', {'state': 'pending', 'reason': {'text': 'build1 is full', 'since': NOW - 120000}})
-        self.assertEqual(self.text('why', 'r118'), 'r118      pending: build1 is full  (2 min ago)\n')
+        self.fake.on('GET ' + API + 'requests/(r118|r119)/why', {'state': 'pending', 'reason': {'text': 'build1 is full', 'since': NOW - 2.5 * HOUR}})
+        self.assertEqual(self.text('why', 'r118'), 'r118      pending: build1 is full  (2 h ago)\n')
         self.serve_build()
         self.assertIn('because   scheduler commits saw c1\nr118      pending', self.text('why', 'linux/42'))
         self.fake.on('GET ' + API + 'buildsets/s77', {'requests': [request(), request(id='r119')]})
@@ -337,13 +362,20 @@ class Acting(Cli):
         asked = self.fake.requests('POST')[0]
         self.assertEqual(asked.json, {'builder': 'libfoo/linux', 'branch': 'main', 'revision': HASH, 'reason': 'a "b"\n', 'properties': {'a': '2', 'b': 'x=y'}})
         self.assertEqual(asked.headers['Content-Type'], 'application/json')
-        self.fake.on('GET ' + API + 'builders', {'items': [{'project': p, 'name': n} for p, n in (('libfoo', 'linux'), ('libfoo', 'dist'), ('bar', 'dist'))], 'next': None})
         self.assertEqual(json.loads(self.run_cli('force', 'linux', '--json')), {'buildset': 's77', 'requests': ['r118']})
-        self.assertEqual(self.fake.requests('POST')[-1].json, {'builder': 'libfoo/linux'})
-        self.run_cli('build', 'dist', code=2)
-        self.assertIn('more than one project', self.err)
-        self.run_cli('build', 'linx', code=2)
+        self.assertEqual(self.fake.asked[-1].json, {'builder': 'linux'})
+
+    def test_builders_by_name(self):
+        self.fake.on('GET ' + API + 'builders', {'items': [{'project': p, 'name': n} for p, n in (('libfoo', 'linux'), ('libfoo', 'dist'), ('bar', 'dist'))], 'next': None})
+        self.fake.on('GET ' + API + 'builds', {'items': [], 'next': None})
+        self.run_cli('list', '--builder', 'linux')
+        self.assertEqual(self.fake.asked[-1].query, {'builder': 'libfoo/linux'})
+        self.run_cli('list', '--builder', 'dist', code=2)
+        self.assertIn('more than one project has a builder "dist": libfoo/dist, bar/dist', self.err)
+        self.run_cli('why', 'linx', code=2)
         self.assertIn('did you mean linux?', self.err)
+        for asked in self.fake.requests(pattern='.*/builders'):
+            self.assertEqual(asked.query, {})  # it takes none
 
     def test_a_post_is_sent_once(self):
         def lost(h, a):
@@ -351,6 +383,10 @@ class Acting(Cli):
         self.fake.on('POST ' + API + 'builds', lost)
         self.run_cli('build', 'libfoo/linux', '--follow', code=5)
         self.assertEqual(len(self.fake.requests('POST')), 1)
+        self.serve_build()
+        self.fake.on('POST ' + API + 'builds/libfoo/linux/42/cancel', lost)
+        self.run_cli('cancel', 'linux/42', code=5)  # on a connection that a GET has used
+        self.assertEqual(len(self.fake.requests('POST')), 2)
 
     def test_rerun_cancel(self):
         self.serve_build()
@@ -359,9 +395,13 @@ class Acting(Cli):
         self.assertIn('r119', self.text('requeue', 'libfoo/linux/42', '--reason', 'again'))
         self.assertEqual(self.fake.requests('POST')[-1].json, {'reason': 'again'})
         for what, path in (('linux/last', 'builds/libfoo/linux/42/cancel'), ('r118', 'requests/r118/cancel'), ('s77', 'buildsets/s77/cancel')):
-            self.fake.on('POST ' + API + path, {'request': 'r118', 'state': 'done'})
-            self.assertIn('cancelled', self.text('cancel', what, '--reason', 'no'))
+            self.fake.on('POST ' + API + path, {'request': 'r118', 'state': 'cancelling'})
+            self.assertIn('cancelling  ' + what, self.text('cancel', what, '--reason', 'no'))
             self.assertEqual((self.fake.asked[-1].path, self.fake.asked[-1].json), (API + path, {'reason': 'no'}))
+
+    def test_cancelled_too_late(self):
+        self.fake.on('POST ' + API + 'requests/r118/cancel', {'request': 'r118', 'state': 'done'})
+        self.assertEqual(self.text('cancel', 'r118'), 'done      r118 had ended before\n')
 
     def test_worker(self):
         token = 'ci1.example.org:7421#spki-sha256:%s#build1:%s' % ('3f' * 32, 'x' * 32)
@@ -448,6 +488,19 @@ class Logs(Cli):
         self.assertGreater(len(set(tries)), 3)
         self.assertEqual(self.err.count('trying again'), 1)
 
+    def test_ends_early(self):
+        """A proper end, but short of the length that was promised."""
+        def log(h, asked, *_):
+            part = b'0123456789'[int(asked.query.get('from', 0)):][:4]
+            h.send_response_only(200)
+            h.send_header('Content-Length', str(len(part)))
+            h.send_header('X-Drover-Length', '10')
+            h.end_headers()
+            h.wfile.write(part)
+        self.fake.on('GET ' + API + 'builds/libfoo/linux/42/logs/test', log)
+        self.serve_build(steps=[step('test', log=b'0123456789')])
+        self.assertEqual(self.run_cli('log', 'linux/42:test', '--raw'), b'0123456789')
+
     def test_json(self):
         data = 'é "x"\\\n'.encode() + HOSTILE
         self.serve_log(data, gzip=False)
@@ -455,6 +508,14 @@ class Logs(Cli):
         lines = [json.loads(x) for x in self.run_cli('log', 'linux/42:test', '--json').splitlines()]
         self.assertEqual(''.join(x['log']['text'] for x in lines), data.decode(errors='replace'))
         self.assertEqual((lines[0]['log']['from'], lines[0]['log']['step']), (0, 'test'))
+
+    def test_full_disk(self):
+        data = b'x' * 3000000
+        self.serve_log(data)
+        self.serve_build(steps=[step('test', log=data)])
+        with open('/dev/full', 'wb') as full:
+            p = subprocess.run([PROGRAM, 'log', 'linux/42:test', '--raw'], env=self.env, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual((p.returncode, p.stderr), (3, b"drover: can't write the output: No space left on device\n"))
 
     def test_missing(self):
         self.serve_build(steps=[step('test')])
@@ -570,13 +631,15 @@ class Following(Cli):
     def test_from_request_to_result(self):
         play = Play(self.fake)
         p = self.start_cli('build', 'libfoo/linux', '--follow')
-        until(lambda: self.fake.requests(pattern='.*/why'))
+        p.until('build1 is full')
+        asked = len(self.fake.requests(pattern='.*/why'))
+        play.tell()
+        until(lambda: len(self.fake.requests(pattern='.*/why')) > asked)
         play.why = 'no worker has tag x'
         play.tell()
-        until(lambda: len(self.fake.requests(pattern='.*/why')) > 1)
-        time.sleep(0.1)
+        p.until('no worker has tag x')
         play.begin()
-        play.begin_step('checkout', kind='checkout')
+        play.begin_step('checkout', kind='git')
         play.end_step()
         play.begin_step('build')
         until(lambda: ('build', 0) in play.froms)
@@ -632,7 +695,7 @@ SUCCESS   libfoo/linux/42 in T, log 19 B (4 B stored)
         until(lambda: ('build', 0) in play.froms)
         play.write(b'first attempt\n')
         play.end(5, 'worker build1 was lost', last=False)
-        time.sleep(0.2)
+        p.until('was lost')
         play.begin(43)
         play.begin_step('build')
         play.write(b'second attempt\n')
@@ -651,10 +714,7 @@ SUCCESS   libfoo/linux/42 in T, log 19 B (4 B stored)
         play.begin()
         play.begin_step('build')
         p = self.start_cli('log', 'libfoo/linux/42:build', '--follow', '--raw')
-        data, out, err = b'', [], []
-        readers = [threading.Thread(target=lambda f=f, to=to: to.append(f.read())) for f, to in ((p.stdout, out), (p.stderr, err))]
-        for r in readers:
-            r.start()
+        data = b''
         until(lambda: play.froms)
         for i in range(60):
             piece = bytes(rnd.randrange(256) for _ in range(rnd.randrange(1, 5000)))
@@ -679,14 +739,10 @@ SUCCESS   libfoo/linux/42 in T, log 19 B (4 B stored)
             time.sleep(0.005)
         play.end_step()
         play.end()
-        for r in readers:
-            r.join(60)
-        self.assertEqual(p.wait(10), 0, err)
-        p.stdout.close()
-        p.stderr.close()
-        self.assertEqual(len(out[0]), len(data))
-        self.assertEqual(out[0], data)
-        self.assertEqual(err[0].decode().count('trying again'), 1, err)
+        out = self.finish(p)
+        self.assertEqual(len(out), len(data))
+        self.assertEqual(out, data)
+        self.assertEqual(self.err.count('trying again'), 1, self.err)
         self.assertGreater(len(play.froms), 10)
 
     def test_master_restarts_while_a_build_is_followed(self):
@@ -697,11 +753,9 @@ SUCCESS   libfoo/linux/42 in T, log 19 B (4 B stored)
         play.begin()
         play.begin_step('build')
         play.write(b'one\n')
-        time.sleep(0.3)
+        p.until('trying again', 'err')
         self.fake.start()
-        until(lambda: ('build', 0) in play.froms)
-        until(lambda: len(self.fake.requests(pattern='.*/logs/build')) == 1)
-        time.sleep(0.1)
+        p.until('one\n')
         self.fake.stop()
         play.write(b'two\n')
         play.end_step(1)
@@ -720,8 +774,9 @@ SUCCESS   libfoo/linux/42 in T, log 19 B (4 B stored)
         p = self.start_cli('watch', 'r118')
         until(lambda: self.fake.requests(pattern='.*/events'))
         self.assertEqual(self.fake.requests(pattern='.*/events')[0].headers['Last-Event-ID'], '5')
+        looks = len(self.fake.requests(pattern='.*/r118'))
         play.tell()
-        time.sleep(0.3)
+        until(lambda: len(self.fake.requests(pattern='.*/r118')) > looks + 1)
         self.fake.stop()
         self.fake.start()
         until(lambda: len(self.fake.requests(pattern='.*/events')) > 1)
@@ -731,15 +786,18 @@ SUCCESS   libfoo/linux/42 in T, log 19 B (4 B stored)
         self.finish(p)
 
     def test_an_event_is_acted_upon_at_once(self):
-        play = Play(self.fake)
-        p = self.start_cli('watch', 'r118')
-        until(lambda: self.fake.requests(pattern='.*/why'))
-        time.sleep(0.2)
-        begun = time.monotonic()
-        play.begin()
-        play.end()
-        self.finish(p)
-        self.assertLess(time.monotonic() - begun, 2)
+        """Without the event it would look after 5 s, for an event about something else after 1 s. A busy machine gets several tries."""
+        took = []
+        while len(took) < 5 and (not took or took[-1] > 0.7):
+            play = Play(self.fake)
+            p = self.start_cli('watch', 'r118')
+            p.until('waiting')
+            begun = time.monotonic()
+            play.begin()
+            play.end()
+            self.finish(p)
+            took.append(time.monotonic() - begun)
+        self.assertLess(min(took), 0.7, took)
 
     def test_gives_up(self):
         play = Play(self.fake)
@@ -769,9 +827,8 @@ SUCCESS   libfoo/linux/42 in T, log 19 B (4 B stored)
         p = self.start_cli('watch', 'libfoo/linux/42')
         until(lambda: ('build', 0) in play.froms)
         play.write(b'half a line')
-        until(lambda: select.select([p.stdout], [], [], 0)[0])
-        time.sleep(0.1)
-        p.send_signal(signal.SIGINT)
+        p.until('half a line')
+        p.p.send_signal(signal.SIGINT)
         out = self.finish(p, 130).decode()
         self.assertIn('half a line', out)
         self.assertIn('libfoo/linux/42 goes on; to stop it: drover cancel libfoo/linux/42', self.err)

@@ -115,11 +115,11 @@ class Commands(Case):
         got = dict(line.split(b"=", 1) for line in log.text.split(b"\0")[:-1])
         self.assertEqual(got, {b"PATH": PATH.encode(), b"DROVER_COMMAND": b"1-1", b"A": b"2", b"B": b"x y\nz", b"E": b"",
                                b"OUT": f"{work}/a/b".encode()})
-        script = "ls -l /proc/self/fd | grep -c -v -e total -e /proc/; grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status; umask; ulimit -n"
+        script = "ls -l /proc/self/fd | grep -c -v -e total -e /proc/; grep -E 'Sig(Blk|Ign)' /proc/self/status; umask; ulimit -n"
         lines = s.sh("1-2", script).text.decode().split("\n")
         self.assertEqual(lines[0], "3")
-        self.assertEqual([x.split()[1] for x in lines[1:4]], ["0" * 16] * 3)
-        self.assertEqual(lines[4], "0022")
+        self.assertEqual([x.split()[1] for x in lines[1:3]], ["0" * 16] * 2)
+        self.assertEqual(lines[3], "0022")
 
     def test_worker_conf(self):
         self.bench()
@@ -239,7 +239,7 @@ class Commands(Case):
         s.run("1-1", ["sh", "-c", "seq 1 100000"], limit=0)
         s.expect("state")
         with self.assertRaises(TimeoutError):
-            s.recv(0.3)
+            s.recv(1.5)
         log, limit = Log(), 0
         while log.exit is None:  # one step over each border, by the smallest steps that let a chunk through
             limit += 40000
@@ -278,27 +278,24 @@ class Commands(Case):
         s.expect("error", tag="badarg", what="1-1")
 
     def test_segments_are_dropped_when_acked(self):
-        s = self.connect()
-        log = Log()
-        s.run("1-1", ["sh", "-c", "head -c 320000000 /dev/urandom; sleep 100"])
+        s = self.connect(env={"DROVER_TEST_KEEP_SEGMENTS": "2"})
+        log, size = Log(), 40 << 20
         log.keep = False
-        wait_for(lambda: s.take_out(m, log, 4 << 20) if (m := s.recv()).verb == "out" else None or log.length > 310000000, 60)
-        wait_for(lambda: not os.path.exists(self.b.worker.spool("1-1", "log.0")))
+        s.run("1-1", ["sh", "-c", f"head -c {size} /dev/urandom; sleep 100"], limit=4 << 20)
+        s.expect("state")
+        while log.length < size:
+            s.take_out(s.expect("out"), log, 4 << 20)
+        self.assertFalse(os.path.exists(self.b.worker.spool("1-1", "log.0")))
         s.send("inventory")
-        have = None
-        while have is None:
-            m = s.recv()
-            have = m if m.verb == "have" else None
-            if m.verb == "out":
-                s.take_out(m, log, 4 << 20)
-        self.assertGreater(have["lo"], 0)
-        s.expect("listed")
+        have = s.take_inventory()[0]
+        self.assertTrue(0 < have["lo"] < have["hi"] == size)
         s.resume("1-1", 0)
         s.expect("error", tag="notfound", what="1-1")
-        s.send("kill", "1-1", "1-1", 0, "cancel")
-        s.resume("1-1", log.length, limit=1 << 40)
+        # Lost: the sums still are those of the whole log.
+        os.kill(minder_of(self.b.worker, "1-1"), signal.SIGKILL)
+        s.resume("1-1", log.length)
         s.collect({"1-1": log})
-
+        self.assertEqual(log.exit["how"], "lost")
 
 class Killing(Case):
     def ends(self, script, grace=300, seconds=2.0, mark="tree-" + str(os.getpid()), ready="ready"):
@@ -335,22 +332,22 @@ class Killing(Case):
         self.ends("sh -c 'kill -STOP $$; sleep 1000' & sleep 0.2; echo ready; kill -STOP $$", grace=3000, seconds=0.0)
 
     def test_fork_bomb(self):
-        self.ends("""exec python3 -c "
-import os, signal, time
+        # 200 at a time, deaf to SIGTERM, each in a session of its own and living on by forking itself anew; bounded in
+        # time, rate and priority, so that a worker that fails here does no harm to the machine.
+        self.ends("""exec nice -n 10 python3 -c "
+import os, random, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-n = 0
-while n < 200:   # each child lives on by forking itself anew, in a session of its own
+end = time.time() + 8
+for n in range(200):
     if os.fork() == 0:
         os.setsid()
-        end = time.time() + 60
         while time.time() < end:
-            time.sleep(0.02)
+            time.sleep(0.2 + 0.2 * random.random())
             if os.fork():
                 os._exit(0)
         os._exit(0)
-    n += 1
 print('ready', flush=True)
-time.sleep(1000)
+time.sleep(8)
 " """, grace=200)
 
     def test_a_shorter_grace_shortens(self):
@@ -760,11 +757,10 @@ class Spool(Case):
         try:
             s = self.b.connect()
             filler = os.path.join(self.b.worker.dir, "filler")
-            s.run("1-1", ["sh", "-c", "head -c 9000000 /dev/urandom | tee >(sha256sum >&2) 2>/dev/null || true".replace(
-                "| tee >(sha256sum >&2) 2>/dev/null || true", ""), "sh"], ("idle", 700), limit=1 << 30)
-            s.limits["1-1"] = 1 << 30
             with open(filler, "wb") as f:
                 f.write(b"x" * (1 << 20))
+            s.run("1-1", ["head", "-c", "9000000", "/dev/urandom"], ("idle", 700), limit=1 << 30)
+            s.expect("state")
             log = Log()
             log.keep = False
             while log.length < 3 << 20:
@@ -815,7 +811,7 @@ class Files(Case):
         os.symlink(outside, os.path.join(work, "out"))
         os.symlink("../../outside", os.path.join(work, "up"))
         os.symlink("/proc/self/root", os.path.join(work, "magic"))
-        for path in ("..", "../outside", "/etc", "a/../../outside", "", "x\0y", "a/..", "x" * 300, "y/" * 2500):
+        for path in ("..", "../outside", "/etc", "a/../../outside", "", "x\0y", "a/..", "x" * 300, "y" * 4000):
             for verb in ("stat", "mkdir", "remove"):
                 self.assertIn(s.file_op(verb, path)[0], ("badarg", "toolong", "notfound" if verb == "stat" else "badarg"), (verb, path))
         for path in ("out/keep", "up/keep", "magic/tmp", "out/new"):
@@ -856,7 +852,7 @@ class Files(Case):
         finally:
             stop.set()
             thread.join()
-        self.assertEqual(len(os.listdir(outside)), 50)
+        self.assertEqual(len([n for n in os.listdir(outside) if n.startswith("keep")]), 50)
 
     def test_large_trees(self):
         s = self.connect()
@@ -868,9 +864,9 @@ class Files(Case):
             os.close(at)
             at = down
         os.close(at)
-        for i in range(100):
+        for i in range(50):
             os.makedirs(f"{work}/wide/{i}")
-            for k in range(200):
+            for k in range(100):
                 os.mknod(f"{work}/wide/{i}/{k}")
         os.chmod(f"{work}/wide/7", 0)
         s.send("remove", 1, blob=b"d")
@@ -976,7 +972,7 @@ class Links(Case):
         hostile = [b"\n", b"RUN\n", b"run 1-1\n", b"x" * 5000, b"ack 1-1 0 99999999999999999999 1\n", b"run a b c d +5\nhello\n",
                    b"run 1-1 1 1-1 100 +5000000\n", b"stat 1 +3\nabcX", b"forget 1-01\n", b"welcome 1 1-1 c 1 100 1000 -\n",
                    b"ack 1-1 0 0 -\n", b"stat 1 +9\n\0\0\0\0\0\0\0\0\0\nkill 1-1 1-1 -5 cancel\n", b"exit\n\xff\n"]
-        s = self.connect()
+        s = self.connect(env={"DROVER_TEST_RETRY_MAX_MS": "0"})
         s.run("1-1", ["sleep", "1000"])
         s.expect("state")
         for data in hostile:
@@ -1008,7 +1004,7 @@ class Links(Case):
         for _ in range(3):  # connections that don't come to a welcome
             self.b.master.accept_raw().close()
             times.append(time.monotonic())
-        self.assertTrue(0.9 < times[2] - times[1] < 1.7, times)
+        self.assertTrue(0.9 < times[1] - times[0] < 1.8 and 1.9 < times[2] - times[1] < 2.9, times)
 
 
 class Program(Case):

@@ -493,20 +493,42 @@ class Bench:
     def __enter__(self):
         return self
 
+    def _end_commands(self):
+        """Asks each minder to end its tree at once, since only the minder knows all of it."""
+        spool = os.path.join(self.worker.dir, "spool")
+        for cmd in os.listdir(spool) if os.path.isdir(spool) else []:
+            try:
+                fd = os.open(os.path.join(spool, cmd, "ctl"), os.O_WRONLY | os.O_NONBLOCK)
+                os.write(fd, b"kill 0 cancel\n")
+                os.close(fd)
+            except OSError:
+                pass
+
     def __exit__(self, *_):
         self.worker.kill()
-        for _ in range(50):
-            pids = processes_with(self.worker.dir)
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    pass
-            if not pids:
-                break
-            time.sleep(0.02)
+        self._end_commands()
+        try:
+            wait_for(lambda: not self._left(), 5)
+        except TimeoutError:
+            for pid in self._left():
+                os.kill(pid, signal.SIGKILL)
         self.master.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _left(self):
+        """Minders, and whatever works below our folder."""
+        left = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    words = f.read().split(b"\0")
+                if words[0] == b"drover-worker" and any(w.startswith(self.folder.encode()) for w in words):
+                    left.append(int(pid))
+                elif os.readlink(f"/proc/{pid}/cwd").startswith(self.worker.work) and int(pid) != os.getpid():
+                    left.append(int(pid))
+            except OSError:
+                pass
+        return left
 
     def connect(self, **args):
         if not self.worker.process:

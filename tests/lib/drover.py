@@ -1,0 +1,466 @@
+"""A whole drover in a folder of its own: master with its private PostgreSQL, workers, API; started, killed and swept up by pid.
+
+DROVER_BUILD names the folder of the programs (default build). The folder lies under /var/tmp, because root's database runs as
+user postgres, who must get there. Nothing here waits for a time: wait_for() polls a condition until its deadline.
+"""
+import gzip
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(TOP, "build"))
+DEADLINE_S = 60
+LOG_TAIL = 60
+NOISE = ("debug sm: call:", "debug api:")
+CHANNELS = ("out", "err")
+
+
+class Failed(AssertionError):
+    pass
+
+
+def wait_for(condition, what, seconds=DEADLINE_S, every=0.02):
+    """The condition's first true value."""
+    end = time.monotonic() + seconds
+    while True:
+        got = condition()
+        if got:
+            return got
+        if time.monotonic() > end:
+            raise Failed(f"waited {seconds} s in vain for {what}")
+        time.sleep(every)
+
+
+def read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class UnixHttp(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("drover", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Drover:
+    """projects: as in the configuration. workers: {name: settings}; tcp: workers dial over TLS, else over the unix socket."""
+
+    def __init__(self, projects, workers=None, tcp=False, **site):
+        self.root = tempfile.mkdtemp(prefix="drover-t.", dir="/var/tmp")
+        os.chmod(self.root, 0o755)
+        self.tcp, self.port = tcp, free_port()
+        self.workers = workers or {"here": {"slots": 4}}
+        self.conf = {"state": self.path("state"), "database": {"folder": self.path("pg")}, "allow_local": True, "same_user": True,
+                     "listen": {"socket": self.path("api.sock"), "api": "none", "workers": f"127.0.0.1:{self.port}",
+                                "workers_socket": self.path("w.sock")},
+                     "site": {"address": f"127.0.0.1:{self.port}"}, "workers": self.workers, "projects": projects, **site}
+        self.master = None
+        self.agents = {}    # name -> Popen
+        self.started = 0    # how often the master was
+        self.failed = False
+        self.env = {**os.environ, "DROVER_TEST_ROOT": self.root}
+        self.configure()
+
+    def path(self, *names):
+        return os.path.join(self.root, *names)
+
+    # ---- master ----
+
+    def configure(self, **change):
+        self.conf.update(change)
+        with open(self.path("master.yaml"), "w") as f:
+            json.dump(self.conf, f, indent=1)  # JSON is YAML
+
+    def spawn(self, log, *argv, env=None):
+        with open(self.path(log), "ab") as f:
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, cwd="/", env=env or self.env)
+
+    def start_master(self, wait=True):
+        self.master = self.spawn("master.log", f"{BUILD}/drover-master", "--config", self.path("master.yaml"), "--log-level", "debug")
+        self.started += 1
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, seconds=DEADLINE_S):
+        def ready():
+            if self.master.poll() is not None:
+                raise Failed(f"the master ended with {self.master.returncode}")
+            a = self.try_api("GET", "/status")
+            return a and a.status == 200 and a.json["database"]["up"] and a.json["listen"].get("workers")
+        wait_for(ready, "the master", seconds)
+
+    def kill_master(self, sig=signal.SIGKILL):
+        self.master.send_signal(sig)
+        return self.master.wait(DEADLINE_S)
+
+    def stop_master(self):
+        return self.kill_master(signal.SIGTERM)
+
+    # ---- workers ----
+
+    def token(self, name="here"):
+        """A token of the worker's own, made once and kept in a file."""
+        path = self.path(f"token-{name}")
+        if not os.path.exists(path):
+            body = {"name": name, **{k: v for k, v in self.workers.get(name, {}).items() if k in ("slots", "tags")}}
+            self.write_token(path, self.post("/workers", body, 201)["token"])
+        return path
+
+    def write_token(self, path, text):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.write(fd, text.encode())
+        os.close(fd)
+        return path
+
+    def start_worker(self, name="here", wait=True, env=None, token=None, folder=None):
+        connect = [] if self.tcp or token else ["--connect", "unix:" + self.path("w.sock")]
+        argv = [f"{BUILD}/drover-worker", "--join-file", token or self.token(name), "--dir", folder or self.path("work-" + name), "--log-level", "debug"]
+        self.agents[name] = self.spawn(f"worker-{name}.log", *argv, *connect, env={**self.env, **(env or {})})
+        if wait:
+            self.wait_worker(name)
+        return self.agents[name]
+
+    def wait_worker(self, name="here", connected=True, seconds=DEADLINE_S):
+        wait_for(lambda: (a := self.try_api("GET", f"/workers/{name}")) and a.status == 200 and a.json["connected"] == connected, f"worker {name}", seconds)
+
+    def kill_worker(self, name="here", sig=signal.SIGKILL):
+        self.agents[name].send_signal(sig)
+        return self.agents[name].wait(DEADLINE_S)
+
+    def minders(self, name="here"):
+        return [p for p in self.ours() if b"--minder" in read(f"/proc/{p}/cmdline").split(b"\0")]
+
+    def up(self):
+        self.start_master()
+        for name in self.workers:
+            self.start_worker(name)
+        return self
+
+    # ---- PostgreSQL ----
+
+    def lock_file(self):
+        return read(self.path("pg/data/postmaster.pid")).decode().split("\n")
+
+    def postmaster(self):
+        lines = self.lock_file()
+        return int(lines[0]) if lines[0].isdigit() else 0
+
+    def postgres(self):
+        """Every process of the private PostgreSQL."""
+        data = os.path.realpath(self.path("pg/data"))
+        return [p for p in pids() if link_of(p, "cwd") == data]
+
+    def backends(self):
+        """Processes that serve a connection."""
+        return [p for p in self.postgres() if re.match(rb"postgres: \S+ drover \[local\]", read(f"/proc/{p}/cmdline"))]
+
+    def psql_argv(self, *more):
+        return ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.lock_file()[4], "-U", "drover", "-d", "drover", *more]
+
+    def sql(self, text):
+        """The answer's rows, as lists of strings."""
+        p = subprocess.run(self.psql_argv("-F", "\x1f", "-c", text), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", timeout=DEADLINE_S)
+        if p.returncode:
+            raise Failed(p.stderr.decode())
+        return [line.split("\x1f") for line in p.stdout.decode().splitlines()]
+
+    # ---- API ----
+
+    def api(self, method, path, body=None, headers=None, timeout=DEADLINE_S):
+        c = UnixHttp(self.path("api.sock"), timeout)
+        try:
+            c.request(method, "/api/v1" + path, json.dumps(body) if body is not None else None,
+                      {**({"Content-Type": "application/json"} if body is not None else {}), **(headers or {})})
+            r = c.getresponse()
+            return Answer(r.status, r.headers, r.read())
+        finally:
+            c.close()
+
+    def try_api(self, *a, **kw):
+        """None where the master is away in the middle of it."""
+        try:
+            return self.api(*a, **kw)
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def get(self, path, status=200):
+        a = self.api("GET", path)
+        if a.status != status:
+            raise Failed(f"GET {path}: {a.status} {a.body[:300]!r}")
+        return a.json
+
+    def post(self, path, body=None, status=200, method="POST"):
+        a = self.api(method, path, {} if body is None else body)
+        if a.status != status:
+            raise Failed(f"{method} {path}: {a.status} {a.body[:300]!r}")
+        return a.json if a.body else None
+
+    # ---- builds ----
+
+    def ask(self, builder, **more):
+        """Asks for a build; its request's id."""
+        return self.post("/builds", {"builder": builder, **more}, 201)["requests"][0]
+
+    def request(self, rid):
+        a = self.try_api("GET", f"/requests/{rid}")
+        return a.json if a and a.status == 200 else None
+
+    def wait_request(self, rid, seconds=DEADLINE_S):
+        """The request when it and its builds are over."""
+        def over():
+            r = self.request(rid)
+            return r and r["state"] == "done" and all((b := self.try_build(x)) and b["state"] == "done" for x in r["builds"]) and r
+        return wait_for(over, f"the end of {rid} ({self.request(rid)})", seconds)
+
+    def try_build(self, bid):
+        a = self.try_api("GET", f"/builds/{bid}")
+        return a.json if a and a.status == 200 else None
+
+    def run(self, builder, seconds=DEADLINE_S, **more):
+        """Builds to the end; the build."""
+        r = self.wait_request(self.ask(builder, **more), seconds)
+        if len(r["builds"]) != 1:
+            raise Failed(f"not one build: {r}")
+        return self.get("/builds/" + r["builds"][0])
+
+    def wait_build(self, rid, condition=lambda b: True, what="the build", seconds=DEADLINE_S):
+        def there():
+            r = self.request(rid)
+            b = r and r["builds"] and self.try_build(r["builds"][-1])
+            return b and condition(b) and b
+        return wait_for(there, what, seconds)
+
+    def log(self, build, step, zipped=True):
+        """A step's log, as gzip by the way or plain."""
+        a = self.api("GET", f"/builds/{build}/logs/{step}", headers={"Accept-Encoding": "gzip"} if zipped else {})
+        if a.status != 200:
+            raise Failed(f"log of {build}:{step}: {a.status} {a.body[:300]!r}")
+        if zipped and a.headers["Content-Encoding"] != "gzip":
+            raise Failed("the log did not come as gzip")
+        return gzip.decompress(a.body) if zipped else a.body
+
+    def channels(self, log, data):
+        """What each channel wrote: the merged bytes, split by the spans that are stored with them."""
+        parts, at = ([], []), 0
+        for spans, in self.sql(f"select encode(spans, 'hex') from log_chunk where log = {int(log)} order by off"):
+            for channel, n in spans_of(bytes.fromhex(spans)):
+                parts[channel].append(memoryview(data)[at:at + n])
+                at += n
+        if at != len(data):
+            raise Failed(f"the spans cover {at} bytes of {len(data)}")
+        return [b"".join(p) for p in parts]
+
+    # ---- the end ----
+
+    def ours(self):
+        """Every process that has to do with the folder: by working folder, root, program, command line or environment."""
+        mark, me = self.root.encode(), os.getpid()
+        found = []
+        for p in pids():
+            if p != me and (any(inside(link_of(p, x), self.root) for x in ("cwd", "root", "exe")) or
+                            mark in read(f"/proc/{p}/cmdline") or mark in read(f"/proc/{p}/environ")):
+                found.append(p)
+        return found
+
+    def named(self, found):
+        return [(p, read(f"/proc/{p}/cmdline").replace(b"\0", b" ").decode(errors="replace")[:120]) for p in found]
+
+    def tails(self):
+        out = []
+        for name in sorted(os.listdir(self.root)):
+            if name.endswith(".log"):
+                lines = [x for x in read(self.path(name)).decode(errors="replace").splitlines() if not x.startswith(NOISE)]
+                out.append(f"--- {name} ({len(lines)} lines), the last:\n" + "\n".join(lines[-LOG_TAIL:]))
+        return "\n".join(out)
+
+    def close(self, polite=True):
+        """Stops everything, removes the folder. What is left of builds that are over, after a polite stop, is a failure."""
+        left = []
+        try:
+            for p in self.agents.values():
+                if p.poll() is None:
+                    p.terminate()
+            for p in self.agents.values():
+                p.wait(DEADLINE_S)
+            if self.master and self.master.poll() is None:
+                self.master.terminate()
+                self.master.wait(DEADLINE_S)
+            if polite:
+                try:
+                    wait_for(lambda: not self.ours(), "the end of all processes", 5)
+                except Failed:
+                    left = self.named(self.ours())
+        finally:
+            for _ in range(100):
+                found = self.ours()
+                for p in found:
+                    try:
+                        os.kill(p, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+                if not found:
+                    break
+                time.sleep(0.05)
+            if self.failed or left:
+                print(self.tails(), file=sys.stderr)
+            if not (self.failed and os.environ.get("DROVER_KEEP")):
+                shutil.rmtree(self.root, ignore_errors=True)
+        if left:
+            raise Failed(f"left running: {left}")
+
+
+class Case(unittest.TestCase):
+    """One Drover for the class, where it gives PROJECTS; logs are shown when a test failed; no process may be left."""
+    PROJECTS = None
+    WORKERS = None
+    SITE = {}
+    d = None
+
+    @classmethod
+    def setUpClass(cls):
+        if cls.PROJECTS is None:
+            return
+        cls.d = Drover(cls.PROJECTS, cls.WORKERS, **cls.SITE)
+        try:
+            cls.prepare()
+            cls.d.up()
+        except BaseException:
+            cls.d.failed = True
+            cls.d.close(polite=False)
+            raise
+
+    @classmethod
+    def prepare(cls):
+        """Before the start: files that the configuration names."""
+
+    @classmethod
+    def tearDownClass(cls):
+        if cls.d:
+            cls.d.close()
+
+    def run(self, result=None):
+        self.owned, bad = [], lambda: len(result.failures) + len(result.errors)
+        before = bad()
+        super().run(result)
+        failed = bad() > before
+        if self.d:
+            self.d.failed |= failed
+        for d in self.owned:
+            d.failed |= failed
+            try:
+                d.close(polite=not failed)
+            except Failed:
+                result.addFailure(self, sys.exc_info())
+
+    def own(self, *a, **kw):
+        """A Drover of this test alone."""
+        self.owned.append(Drover(*a, **kw))
+        return self.owned[-1]
+
+    def lines(self, path):
+        return read(path).decode().split()
+
+
+def pids():
+    return [int(p) for p in os.listdir("/proc") if p.isdigit()]
+
+
+def link_of(pid, name):
+    try:
+        return os.readlink(f"/proc/{pid}/{name}")
+    except OSError:
+        return ""
+
+
+def inside(path, folder):
+    return path == folder or path.startswith(folder + "/")
+
+
+def alive(pid):
+    """Whether it runs; a zombie does not."""
+    s = read(f"/proc/{pid}/stat")
+    return bool(s) and s.rsplit(b")", 1)[1].split()[0] not in (b"Z", b"X")
+
+
+def spans_of(data):
+    """(channel, length) of each: three LEB128 numbers, the third is the time."""
+    numbers, value, shift = [], 0, 0
+    for b in data:
+        value |= (b & 127) << shift
+        shift += 7
+        if not b & 128:
+            numbers.append(value)
+            value = shift = 0
+    return [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), 3)]
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def compile_c(source, to):
+    subprocess.run(["cc", "-O2", "-o", to, source], check=True)
+    os.chmod(to, os.stat(to).st_mode | stat.S_IXOTH)
+    return to
+
+
+def git(repo, *argv, env=None, ok=True):
+    who = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.org", "GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.org",
+           "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    p = subprocess.run(["git", "-C", repo, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **who, **(env or {})})
+    if ok and p.returncode:
+        raise Failed(f"git {argv}: {p.stderr.decode()}")
+    return p.stdout.decode().strip()
+
+
+def make_repo(path, files):
+    os.makedirs(path)
+    git(path, "init", "-q", "-b", "main")
+    return commit(path, files, "first")
+
+
+def commit(path, files, message):
+    for name, text in files.items():
+        full = os.path.join(path, name)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w") as f:
+            f.write(text)
+    git(path, "add", "-A")
+    git(path, "commit", "-q", "--allow-empty", "-m", message)
+    return git(path, "rev-parse", "HEAD")
