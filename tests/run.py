@@ -15,7 +15,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIMIT_S = 420          # no suite takes longer
 FUZZ_S = 10
-ALONE = ("tests/fault/test_kill.py",)  # measures nothing, but wants the machine's attention
+AS_SHIPPED = ("test_worker.py", "test_transcripts.py")  # the static program itself; the sanitized one runs in the system's tests
 
 
 def suites(build, san, patterns):
@@ -31,7 +31,7 @@ def suites(build, san, patterns):
         cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", corpus]
         found.append((rel(path), cmd, san, "fuzz"))
     for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
-        where = build if "/fault/" in path else san
+        where = build if "/fault/" in path or os.path.basename(path) in AS_SHIPPED else san
         found.append((rel(path), [sys.executable, path], where, "unittest"))
     # The long ones first, so that nothing is waited for at the end.
     found.sort(key=lambda s: (s[3] != "unittest", s[3] == "lint"))
@@ -61,7 +61,7 @@ def counts(kind, text, code):
 
 def run(suite):
     name, command, where, kind = suite
-    env = dict(os.environ, DROVER_BUILD=where, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
+    env = dict(os.environ, DROVER_BUILD=where, DROVER_CLI=f"{where}/drover", DROVER_API=f"{where}/tests/api_main", ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
                PYTHONDONTWRITEBYTECODE="1")
     begin = time.monotonic()
     try:

@@ -30,6 +30,8 @@ enum {
   SEEN_MS = 1000,        /* master-seen is written at most so often */
   CHECK_MS = 1000,       /* of minders that have no descriptor to poll */
   RETENTION_MS = 60000,
+  LOCK_TRIES = 50,
+  LOCK_RETRY_MS = 20,
   FDS_OWN = 64,          /* descriptors kept for other things than commands */
   FDS_A_COMMAND = 2,
   WAKE_MANY = 32768      /* so many bytes of wake-ups at once: some may not have fitted in */
@@ -67,6 +69,17 @@ static bool open_wake(struct agent *a)
   return (a->wake_out >= 0 && a->seen_fd >= 0) || fail("can't open", "wake or master-seen");
 }
 
+/* An agent that was just killed may have left a child on its way to an exec, which holds the lock for a moment more. */
+static bool take_lock(int fd)
+{
+  for (int i = 0; i < LOCK_TRIES; i++) {
+    if (!flock(fd, LOCK_EX | LOCK_NB))
+      return true;
+    poll(NULL, 0, LOCK_RETRY_MS);
+  }
+  return false;
+}
+
 /* False with *code set. */
 static bool open_state(struct agent *a, int *code)
 {
@@ -80,7 +93,7 @@ static bool open_state(struct agent *a, int *code)
   a->lock = openat(a->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (a->lock < 0)
     return fail("can't open", "lock");
-  if (flock(a->lock, LOCK_EX | LOCK_NB)) {
+  if (!take_lock(a->lock)) {
     log_error("worker", "another drover-worker is running on the folder %s", a->dir_path);
     *code = EXIT_IN_USE;
     return false;

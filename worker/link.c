@@ -366,28 +366,42 @@ int64_t link_due(const struct link *l, int64_t now)
   return due > now ? due : now;
 }
 
+void link_broken(struct link *l, const char *what)
+{
+  log_error("link", "the master broke the protocol: %s", what);
+  link_end(l, link_is(l, LINK_UP) ? LINK_LOST : LINK_FAILED, "protocol", 0);
+}
+
+/* True: it was a ping or pong. */
+static bool answer_ping(struct link *l, struct wire_msg *m)
+{
+  int64_t n;
+
+  if (m->verb != VERB_ping && m->verb != VERB_pong)
+    return false;
+  n = wire_num(m, 0);
+  if (m->bad)
+    link_broken(l, "a ping without a number");
+  else if (m->verb == VERB_ping)
+    wire_put(&l->out, VERB_pong, "n", n);
+  return true;
+}
+
 enum err link_next(struct link *l, struct wire_msg *m)
 {
-  enum err e;
-
-  while (l->in) {
-    e = wire_next(l->in, m);
+  while (l->in && link_queued(l) < LINK_OUT_DEAF) {
+    enum err e = wire_next(l->in, m);
     if (e == ERR_UNKNOWN) {
       const char *word = wire_reader_word(l->in);
       wire_put_blob(&l->out, VERB_error, word, strlen(word), "ss", "unknown", "-");
-    } else if (e == ERR_OK && m->verb == VERB_ping) {
-      int64_t n = wire_num(m, 0);
-      if (!m->bad)
-        wire_put(&l->out, VERB_pong, "n", n);
-    } else if (e != ERR_OK || m->verb != VERB_pong) {
-      if (e && e != ERR_AGAIN) {
-        log_error("link", "the master broke the protocol: %s", wire_reader_word(l->in));
-        link_end(l, link_is(l, LINK_UP) ? LINK_LOST : LINK_FAILED, "protocol", 0);
-      }
+    } else if (e == ERR_AGAIN) {
       return e;
+    } else if (e) {
+      link_broken(l, wire_reader_word(l->in));
+      return e;
+    } else if (!answer_ping(l, m)) {
+      return ERR_OK;
     }
-    if (link_queued(l) >= LINK_OUT_DEAF)
-      return ERR_AGAIN;
   }
   return ERR_AGAIN;
 }

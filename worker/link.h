@@ -60,5 +60,7 @@ size_t link_queued(const struct link *l);
 void link_up(struct link *l, int64_t ping_ms);
 /* Says bye (where `bye` is not NULL and it can be sent) and closes. after_ms: for LINK_TOLD and, as the least, LINK_FAILED. */
 void link_end(struct link *l, enum link_end how, const char *bye, int64_t after_ms);
+/* The master said something that it must not: one line in the log, bye protocol. */
+void link_broken(struct link *l, const char *what);
 bool link_is(const struct link *l, enum link_state s);
 #endif

@@ -34,6 +34,8 @@ bool os_walk_next(struct os_walk *w, struct os_proc *p);
 void os_walk_end(struct os_walk *w);
 /* Is `assignment` ("NAME=value") in the environment that the process was started with? */
 bool os_proc_has_env(pid_t pid, const char *assignment);
+/* Is `word` the n-th word of its command line? */
+bool os_proc_has_word(pid_t pid, int n, const char *word);
 
 /* Before all others, as far as that is allowed: to catch up with a fork bomb. */
 void os_hurry(void);

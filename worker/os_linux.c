@@ -204,6 +204,19 @@ bool os_proc_has_env(pid_t pid, const char *assignment)
   return found;
 }
 
+bool os_proc_has_word(pid_t pid, int n, const char *word)
+{
+  char path[64], text[PATH_LONGEST + STAT_MAX]; /* the spool's path is one of the words */
+  const char *at = text;
+  ssize_t len;
+
+  snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+  len = read_file(path, text, sizeof text);
+  while (n-- > 0 && at - text < len)
+    at += strlen(at) + 1;
+  return at - text < len && !strcmp(at, word);
+}
+
 bool os_oom_shielded(void)
 {
   char text[32];

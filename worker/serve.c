@@ -320,17 +320,17 @@ static const struct {
 static void serve(struct agent *a, struct wire_msg *m)
 {
   bool up = link_is(&a->link, LINK_UP);
+  char what[WIRE_VERB_MAX + 32];
 
-  if (!verbs[m->verb].take || !(up ? verbs[m->verb].later : verbs[m->verb].greeting)) {
-    log_error("link", "the master said %s at the wrong time", wire_verbs[m->verb].name);
-    link_end(&a->link, up ? LINK_LOST : LINK_FAILED, "protocol", 0);
-    return;
+  if (verbs[m->verb].take && (up ? verbs[m->verb].later : verbs[m->verb].greeting)) {
+    verbs[m->verb].take(a, m);
+    if (!m->bad || !a->link.in)
+      return;
+    snprintf(what, sizeof what, "%s with a wrong token", wire_verbs[m->verb].name);
+  } else {
+    snprintf(what, sizeof what, "%s at the wrong time", wire_verbs[m->verb].name);
   }
-  verbs[m->verb].take(a, m);
-  if (m->bad && a->link.in) {
-    log_error("link", "the master broke the protocol: %s with a wrong token", wire_verbs[m->verb].name);
-    link_end(&a->link, up ? LINK_LOST : LINK_FAILED, "protocol", 0);
-  }
+  link_broken(&a->link, what);
 }
 
 void serve_messages(struct agent *a)

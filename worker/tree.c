@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,33 +101,32 @@ int tree_kill(pid_t root)
   return n;
 }
 
-/* This process and those that it descends from. */
-static size_t ancestors(pid_t out[ANCESTORS_MAX])
+/* Is `from`, or one of those that it descends from, the process `pid` or (cmd not NULL) a minder of that command? */
+static bool descends(pid_t from, pid_t pid, const char *cmd)
 {
   struct os_proc p;
-  size_t n = 0;
 
-  for (pid_t pid = getpid(); pid > 0 && n < ANCESTORS_MAX && os_proc_read(pid, &p); pid = p.parent)
-    out[n++] = pid;
-  return n;
+  for (int i = 0; from > 0 && i < ANCESTORS_MAX && os_proc_read(from, &p); i++) {
+    if (from == pid || (cmd && os_proc_has_word(from, 1, "--minder") && os_proc_has_word(from, 4, cmd)))
+      return true;
+    from = p.parent;
+  }
+  return false;
 }
 
-int tree_kill_strays(const char *assignment, int64_t since_ms)
+int tree_kill_strays(const char *cmd, int64_t since_ms)
 {
-  pid_t mine[ANCESTORS_MAX];
-  size_t nmine = ancestors(mine);
+  char assignment[64];
   struct os_walk *w = os_walk_begin();
   struct os_proc p;
   int n = 0;
 
+  snprintf(assignment, sizeof assignment, "DROVER_COMMAND=%s", cmd);
   os_hurry();
-  while (w && os_walk_next(w, &p)) {
-    bool ours = p.zombie || p.start_ms + START_SLACK_MS < since_ms;
-    for (size_t i = 0; i < nmine && !ours; i++)
-      ours = mine[i] == p.pid;
-    if (!ours && os_proc_has_env(p.pid, assignment) && !kill(p.pid, SIGKILL))
+  while (w && os_walk_next(w, &p))
+    if (!p.zombie && p.start_ms + START_SLACK_MS >= since_ms && os_proc_has_env(p.pid, assignment) &&
+        !descends(getpid(), p.pid, NULL) && !descends(p.pid, -1, cmd) && !kill(p.pid, SIGKILL))
       n++;
-  }
   if (w)
     os_walk_end(w);
   return n;

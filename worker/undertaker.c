@@ -16,12 +16,10 @@ enum { SWEEP_MS = 20, SWEEPS_MAX = 500, CLEAN_ROUNDS = 2 };
 /* What a dead minder left running carries the command's id in its environment. Two rounds without a find are the end. */
 static void end_strays(const char *cmd, const struct spool_started *started)
 {
-  char assignment[STR_ID_MAX + 20];
   int clean = 0, killed = 0;
 
-  snprintf(assignment, sizeof assignment, "DROVER_COMMAND=%s", cmd);
   for (int i = 0; i < SWEEPS_MAX && clean < CLEAN_ROUNDS; i++) {
-    int n = tree_kill_strays(assignment, started->at_ms);
+    int n = tree_kill_strays(cmd, started->at_ms);
     clean = n ? 0 : clean + 1;
     killed += n;
     if (n)

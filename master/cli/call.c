@@ -1,4 +1,5 @@
-/* One request to the API. Failure modes: the master is not there (exit 5), it says no in its own words (the table below), or what answers is no drover (exit 3). */
+/* One request to the API. Failure modes: the master is not there (exit 5), it says no in its own words (the table below), or what
+   answers is no drover (exit 3). */
 #include "master/cli/call.h"
 
 #include <stdlib.h>

@@ -114,7 +114,7 @@ void out_fresh_line(struct cli *c)
     out_end(c);
 }
 
-static void err_line(const char *head, const char *fmt, va_list ap)
+printf_like(2, 0) static void err_line(const char *head, const char *fmt, va_list ap)
 {
   char *raw = xvasprintf(fmt, ap), *text = safe_line(raw);
 

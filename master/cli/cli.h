@@ -1,6 +1,7 @@
 /* The command line `drover`: what every command is handed, exit codes, and the ways out to a person's terminal.
 
-   Nothing that came from the server reaches a terminal but through out(), the table and the log's sink, which make it harmless. */
+   Nothing that came from the server reaches a terminal but through out(), the table and the log's sink, which make it harmless.
+   */
 #ifndef MASTER_CLI_CLI_H
 #define MASTER_CLI_CLI_H
 #include <cjson/cJSON.h>

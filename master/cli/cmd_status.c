@@ -66,7 +66,7 @@ static char *last_text(const cJSON *last)
 {
   char time[FMT_MAX];
 
-  if (!js_has(last, "number"))
+  if (js_result(last) == FMT_NO_RESULT) /* none, or one that is shown as running */
     return xstrdup("-");
   return xasprintf("%lld %s %s", (long long)js_num(last, "number"), fmt_result(js_result(last)),
                    fmt_ago(js_num(last, "finished"), clock_wall_ms(), time));
@@ -119,7 +119,7 @@ static void add_row(struct cli *c, struct table *t, const cJSON *builder, const 
   char *name = xasprintf("%s/%s", js_text(builder, "project"), js_text(builder, "name")), *text = last_text(last);
 
   table_cell(t, STYLE_BOLD, name);
-  table_cell(t, js_has(last, "number") ? fmt_result_style(js_result(last)) : STYLE_NONE, text);
+  table_cell(t, js_result(last) != FMT_NO_RESULT ? fmt_result_style(js_result(last)) : STYLE_NONE, text);
   free(text);
   table_cell(t, STYLE_BUSY, text = now_text(js_get(builder, "running")));
   free(text);

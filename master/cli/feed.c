@@ -1,8 +1,9 @@
 /* The event stream, as a hint when to look again.
 
-   Happy path: one connection held for as long as something is followed; an event about one of the wanted ids ends feed_wait() at once, any other within a second
-   (a worker that came may be why a request no longer waits). Failure: the connection breaks, or nothing (not even the heartbeat each 15 s) is heard for FEED_SILENCE_MS: connect again, after the
-   last event seen. Without any event feed_wait() still ends. */
+   Happy path: one connection held for as long as something is followed; an event about one of the wanted ids ends feed_wait() at
+   once, any other within a second (a worker that came may be why a request no longer waits). Failure: the connection breaks, or
+   nothing (not even the heartbeat each 15 s) is heard for FEED_SILENCE_MS: connect again, after the last event seen. Without any
+   event feed_wait() still ends. */
 #include "master/cli/feed.h"
 
 #include <inttypes.h>

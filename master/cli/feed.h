@@ -1,4 +1,5 @@
-/* The event stream (GET /api/v1/events), as a hint when to look again. It survives lost connections by Last-Event-ID; events are never acted upon, only the objects read after them. */
+/* The event stream (GET /api/v1/events), as a hint when to look again. It survives lost connections by Last-Event-ID; events are
+   never acted upon, only the objects read after them. */
 #ifndef MASTER_CLI_FEED_H
 #define MASTER_CLI_FEED_H
 #include <stdbool.h>
@@ -19,6 +20,7 @@ void feed_want(struct feed *f, const char *id);
 /* Reads what is there without waiting; a lost connection is noted, no more. */
 void feed_drain(struct feed *f);
 int feed_fd(const struct feed *f); /* -1: not connected */
-/* Waits until something may have changed that matters: an event, or most_ms. Connects again where needed. False: given up (told, c->code is set). */
+/* Waits until something may have changed that matters: an event, or most_ms. Connects again where needed. False: given up (told,
+   c->code is set). */
 bool feed_wait(struct feed *f, int64_t most_ms) must_check;
 #endif

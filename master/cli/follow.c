@@ -1,8 +1,10 @@
 /* Following builds to their end.
 
-   Happy path: look at each request; say why it waits; when it has a build, show that build's steps one after the other, each log live; say the results; look again until
-   all requests are done. Between looks, wait for an event (feed.h). Nothing is concluded from an event or a log's end alone: what counts is what the API says of the object then.
-   Failure: every request to the master is tried again for --retry; logs go on at the next raw byte. A lost attempt is followed by the request's next build. */
+   Happy path: look at each request; say why it waits; when it has a build, show that build's steps one after the other, each log
+   live; say the results; look again until all requests are done. Between looks, wait for an event (feed.h). Nothing is concluded
+   from an event or a log's end alone: what counts is what the API says of the object then.
+   Failure: every request to the master is tried again for --retry; logs go on at the next raw byte. A lost attempt is followed by
+   the request's next build. */
 #include "master/cli/follow.h"
 
 #include <signal.h>
@@ -166,7 +168,8 @@ static bool follow_step(struct follow *f, cJSON **build, int index)
   return ok;
 }
 
-/* A cancelled request has its result at once, its build only when the worker has told that all processes are gone: nobody needs to wait for that. */
+/* A cancelled request has its result at once, its build only when the worker has told that all processes are gone: nobody needs
+   to wait for that. */
 static bool is_over(struct follow *f, const cJSON *build, int *result)
 {
   cJSON *request;

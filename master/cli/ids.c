@@ -81,15 +81,6 @@ bool id_parse(const char *s, struct cli_id *id)
   return true;
 }
 
-const char *id_kind_text(enum id_kind k)
-{
-  static const char *const texts[] = {
-    [ID_BUILD] = "build", [ID_STEP] = "step", [ID_BUILDER] = "builder", [ID_REQUEST] = "request",
-    [ID_BUILDSET] = "buildset", [ID_CHANGE] = "change", [ID_NAME] = "name" };
-
-  return texts[k];
-}
-
 static void encode(struct buf *out, const char *s, const char *keep)
 {
   for (; *s; s++) {

@@ -1,4 +1,5 @@
-/* Ids that say their kind (docs/api.md): libfoo/linux/42, linux/last, linux/42:test, r118, s77, c991; and paths of the API made of them. Pure. */
+/* Ids that say their kind (docs/api.md): libfoo/linux/42, linux/last, linux/42:test, r118, s77, c991; and paths of the API made
+   of them. Pure. */
 #ifndef MASTER_CLI_IDS_H
 #define MASTER_CLI_IDS_H
 #include <stdbool.h>
@@ -22,10 +23,10 @@ struct cli_id {
 
 /* False: it can't be an id of any kind. */
 bool id_parse(const char *s, struct cli_id *id) must_check;
-const char *id_kind_text(enum id_kind k); /* "build", … */
 
 /* One segment of a URL's path or a query value, percent-encoded; slashes too. */
 void id_encode(struct buf *out, const char *s);
-/* "/api/v1/" and the format's literal text, where each %s is encoded as a segment and each %p (an id like libfoo/linux/42) keeps its slashes. The caller frees it. */
+/* "/api/v1/" and the format's literal text, where each %s is encoded as a segment and each %p (an id like libfoo/linux/42) keeps
+   its slashes. The caller frees it. */
 char *id_path(const char *format, ...) must_check;
 #endif

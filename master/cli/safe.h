@@ -1,8 +1,8 @@
 /* Bytes from builds and servers made harmless for a terminal: a filter that may be fed in pieces.
 
-   C0 but \n and \t, and DEL, become ^X; C1, as a byte or in UTF-8, becomes M-^X; bytes that are not UTF-8 become M-x and the like (as `cat -v`
-   shows them); the characters that turn the direction of writing become <U+202E>. With sgr, escape sequences that only set colour or
-   weight from an allow-list pass; every other ESC is ^[. */
+   C0 but \n and \t, and DEL, become ^X; C1, as a byte or in UTF-8, becomes M-^X; bytes that are not UTF-8 become M-x and the like
+   (as `cat -v` shows them); the characters that turn the direction of writing become <U+202E>. With sgr, escape sequences that
+   only set colour or weight from an allow-list pass; every other ESC is ^[. */
 #ifndef MASTER_CLI_SAFE_H
 #define MASTER_CLI_SAFE_H
 #include <stdbool.h>

@@ -10,6 +10,7 @@
 
 #define SUMMARY_WIDTH 60
 #define WHAT_WIDTH 60
+#define NAME_WIDTH 8 /* longer names push the rest to the right */
 
 struct show_bytes show_step_bytes(const cJSON *step)
 {
@@ -62,7 +63,13 @@ static bool is_shell(const char *program)
   return str_eq(slash ? slash + 1 : program, "sh");
 }
 
-char *show_step_what(const cJSON *step)
+static bool is_checkout(const cJSON *step)
+{
+  return str_eq(js_text(step, "kind"), "git");
+}
+
+/* What a step is about, in a few words: its script's first line, its argv; "" where nothing is known. */
+static char *step_what(const cJSON *step)
 {
   const cJSON *command = cJSON_GetArrayItem(js_get(step, "commands"), 0), *argv = js_get(command, "argv");
   const cJSON *script = cJSON_GetArrayItem(argv, cJSON_GetArraySize(argv) - 1);
@@ -70,8 +77,8 @@ char *show_step_what(const cJSON *step)
   struct buf words;
   char *what;
 
-  if (!program)
-    return xstrdup("");
+  if (!program || cJSON_GetArraySize(js_get(step, "commands")) > 1 || is_checkout(step))
+    return xstrdup(""); /* its first command says little about it */
   if (is_shell(program) && cJSON_GetArraySize(argv) > 1 && cJSON_IsString(script))
     return first_line(script->valuestring, WHAT_WIDTH);
   buf_init(&words, BUF_NO_MAX);
@@ -97,7 +104,7 @@ char *show_step_summary(const cJSON *step)
 
 void show_log_header(struct cli *c, const cJSON *step)
 {
-  char *what = show_step_what(step);
+  char *what = step_what(step);
 
   out_fresh_line(c);
   out(c, STYLE_DIM, "── ");
@@ -109,9 +116,10 @@ void show_log_header(struct cli *c, const cJSON *step)
 
 void show_step_line(struct cli *c, const cJSON *build, const cJSON *step)
 {
-  int result = js_result(step), pad;
-  char *summary = show_step_summary(step), text[FMT_MAX];
+  int result = js_result(step), used = fmt_width(js_text(step, "name"));
   bool plain = result == RESULT_SUCCESS || result == FMT_NO_RESULT;
+  char *summary = show_step_summary(step), text[FMT_MAX];
+  const char *got = js_text(build, "got_revision");
 
   out_fresh_line(c);
   out(c, STYLE_NONE, "  ");
@@ -119,10 +127,11 @@ void show_step_line(struct cli *c, const cJSON *build, const cJSON *step)
   if (!plain)
     out(c, fmt_result_style(result), "%s%s", fmt_result(result), *summary ? " " : "");
   out(c, STYLE_NONE, "%s", summary);
-  pad = SUMMARY_WIDTH - fmt_width(summary) - (plain ? 0 : (int)strlen(fmt_result(result)) + (*summary != 0));
-  out(c, STYLE_NONE, "%*s%9s", pad > 0 ? pad : 0, "", fmt_duration(js_duration(step, clock_wall_ms()), text));
-  if (str_eq(js_text(step, "kind"), "git") && *js_text(build, "got_revision"))
-    out(c, STYLE_NONE, "   %s", fmt_revision(js_text(build, "got_revision"), text));
+  used = fmt_width(summary) + (plain ? 0 : (int)strlen(fmt_result(result)) + (*summary != 0)) + (used > NAME_WIDTH ? used - NAME_WIDTH : 0);
+  out(c, STYLE_NONE, "%*s%9s", used < SUMMARY_WIDTH ? SUMMARY_WIDTH - used : 0, "", fmt_duration(js_duration(step, clock_wall_ms()), text));
+  fmt_revision(got, text);
+  if (is_checkout(step) && *got && !str_starts(summary, text))
+    out(c, STYLE_NONE, "   %s", text);
   out_end(c);
   free(summary);
 }

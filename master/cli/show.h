@@ -13,8 +13,6 @@ struct show_bytes {
 struct show_bytes show_step_bytes(const cJSON *step);
 struct show_bytes show_build_bytes(const cJSON *build);
 
-/* What a step is about, in a few words: its script's first line, its argv; "" where nothing is known. The caller frees it. */
-char *show_step_what(const cJSON *step) must_check;
 /* What came of it: summary, or its commands' names, or nothing. The caller frees it. */
 char *show_step_summary(const cJSON *step) must_check;
 

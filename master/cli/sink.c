@@ -35,7 +35,8 @@ static int utf8_length(const unsigned char *p, size_t n)
   return want;
 }
 
-/* Adds p as the inside of a JSON string, all control characters escaped; what is not UTF-8 becomes U+FFFD. Returns how much was used; final: all of it. */
+/* Adds p as the inside of a JSON string, all control characters escaped; what is not UTF-8 becomes U+FFFD. Returns how much was
+   used; final: all of it. */
 static size_t add_json(struct buf *out, const unsigned char *p, size_t n, bool final)
 {
   size_t i = 0;

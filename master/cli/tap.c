@@ -1,7 +1,7 @@
 /* One step's log from the API into a sink.
 
-   Happy path: GET …/logs/STEP, as gzip (not when followed), to its end. Failure: the connection breaks, or the answer ends short of X-Drover-Length, or the database is away: ask again from the
-   raw byte that comes next (identity). */
+   Happy path: GET …/logs/STEP, as gzip (not when followed), to its end. Failure: the connection breaks, or the answer ends short
+   of X-Drover-Length, or the database is away: ask again from the raw byte that comes next (identity). */
 #include "master/cli/tap.h"
 
 #include <inttypes.h>

@@ -28,6 +28,7 @@ struct tap {
 /* build: "project/builder/number". */
 void tap_open(struct tap *t, struct cli *c, struct feed *feed, struct sink *sink, const char *build, const char *step);
 void tap_close(struct tap *t);
-/* From where it stands. Without follow and before the first byte a lost connection is an error at once; else it is tried again for c->retry_ms. */
+/* From where it stands. Without follow and before the first byte a lost connection is an error at once; else it is tried again
+   for c->retry_ms. */
 enum tap_end tap_copy(struct tap *t, bool follow) must_check;
 #endif

@@ -79,8 +79,9 @@ struct ppg {
 };
 
 /* pg_proc.c */
-/* Starts argv as the user in a session of its own, with no descriptor of ours; its output goes to the end of log. remove (or NULL): a file removed before. -1: errno. */
-pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log, const char *remove);
+/* Starts argv as the user in a session of its own, with no descriptor of ours; its output goes to the end of log. remove: files removed before, NULL-ended. -1: errno. */
+pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log,
+               const char *const *remove);
 /* Blocking; out (may be NULL) gets its output. ERR_FAILED: exit code other than 0; ERR_TIMEOUT: killed. */
 enum err pg_run(const struct pg_user *u, const char *const *argv, int64_t ms, struct buf *out) must_check;
 /* fn in a child as the user; returns what fn returned (0 to 200), 255 where the child failed. */

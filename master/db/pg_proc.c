@@ -75,7 +75,7 @@ static void exec(const char *const *argv, int out)
 }
 
 pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log,
-               const char *remove)
+               const char *const *remove)
 {
   pid_t pid = fork_quiet();
   int out;
@@ -86,8 +86,8 @@ pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log
   out = open(log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
   if (out < 0)
     out = open("/dev/null", O_WRONLY); /* a full disk is no reason not to start */
-  if (remove)
-    unlink(remove);
+  for (; *remove; remove++)
+    unlink(*remove);
   exec(argv, out);
   return -1;
 }

@@ -128,11 +128,14 @@ static void spawn(struct ppg *p)
 {
   char *program = xasprintf("%s/postgres", p->bindir), *port = xasprintf("%d", PG_PORT);
   char *dirs = xasprintf("unix_socket_directories=%s", p->sock);
-  char *lock = xasprintf("%s/postmaster.pid", p->data); /* stale, where there is one: nothing runs */
+  /* stale, where they are there: nothing runs, but its pid may still be a zombie's or another's */
+  char *lock = xasprintf("%s/postmaster.pid", p->data);
+  char *sock_lock = xasprintf("%s/.s.PGSQL.%d.lock", p->sock, PG_PORT);
+  const char *stale[] = { lock, sock_lock, NULL };
   const char *argv[] = { program, "-D", p->data, "-p", port, "-c", "listen_addresses=", "-c", dirs,
     "-c", "unix_socket_permissions=0700", "-c", "logging_collector=off", "-c", "log_destination=stderr",
     NULL };
-  pid_t pid = pg_spawn(&p->user, argv, p->tail.path, lock);
+  pid_t pid = pg_spawn(&p->user, argv, p->tail.path, stale);
 
   if (pid > 0) {
     p->pid = pid;
@@ -145,6 +148,7 @@ static void spawn(struct ppg *p)
   free(port);
   free(dirs);
   free(lock);
+  free(sock_lock);
 }
 
 static int64_t step_down(struct ppg *p)

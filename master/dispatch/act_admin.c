@@ -50,7 +50,9 @@ void act_change(struct acting *a, const cJSON *args)
   char *files_text, *props_text;
   struct db_tx *tx;
 
-  if (!p || !p->id) {
+  if (acting_too_early(a, p))
+    return;
+  if (!p) {
     acting_fail(a, project ? 404 : 400, project ? "not_found" : "bad_request", "projects are named in the site's configuration", "there is no project %.100s", project ? project : "(none given)");
     return;
   }

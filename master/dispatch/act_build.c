@@ -72,7 +72,9 @@ static void read_pipeline(struct acting *a)
 {
   struct world *p = worlds_find(a->m->worlds, a->project);
 
-  if (!p || !p->id) {
+  if (acting_too_early(a, p))
+    return;
+  if (!p) {
     acting_fail(a, 404, "not_found", NULL, "there is no project %s in this configuration", a->project);
     return;
   }

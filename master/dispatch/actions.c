@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "master/core/master.h"
+#include "master/schedulers/worlds.h"
 
 struct acting *acting_new(struct master *m, const char *id, const char *who, act_cb *cb, void *arg)
 {
@@ -71,6 +72,14 @@ bool acting_db_failed(struct acting *a, struct db_res *res)
     log_error("api", "%s", db_errtext(res));
     acting_fail(a, 500, "internal", "the master's log has the details", "the database refused this");
   }
+  return true;
+}
+
+bool acting_too_early(struct acting *a, const struct world *p)
+{
+  if (!p || p->id)
+    return false;
+  acting_fail(a, 503, "database_away", "try again in a moment; drover status tells more", "the master is only just starting");
   return true;
 }
 

@@ -22,6 +22,9 @@ void acting_done(struct acting *a, int status, cJSON *json);
 void acting_fail(struct acting *a, int status, const char *code, const char *help, const char *fmt, ...) printf_like(5, 6);
 /* true: there was an error and it was answered */
 bool acting_db_failed(struct acting *a, struct db_res *res);
+struct world;
+/* true: the project is in the configuration, but has no row yet (the master has just come up); it was answered */
+bool acting_too_early(struct acting *a, const struct world *p);
 
 void act_build(struct acting *a, const cJSON *args);
 void act_rerun(struct acting *a);

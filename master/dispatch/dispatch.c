@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/buf.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "master/core/conf.h"
@@ -96,14 +96,31 @@ void why_pending(struct master *m, const char *const *tags, int ntags, struct wh
 
 /* ---- claiming ---- */
 
-static int free_slots(struct master *m)
+/* [["debian12","big"],[]]: the different sets of tags of workers with a free slot. Names need no quoting in JSON. */
+static void put_tags(const struct session *s, struct buf *sets)
+{
+  struct buf one;
+
+  buf_init(&one, BUF_NO_MAX);
+  for (int i = 0; i < s->ntags; i++)
+    buf_addf(&one, "%s\"%s\"", i ? "," : "[", s->tags[i]);
+  buf_adds(&one, s->ntags ? "]" : "[]");
+  if (!strstr(buf_str(sets), buf_str(&one)))
+    buf_addf(sets, "%s%s", sets->len ? "," : "", buf_str(&one));
+  buf_free(&one);
+}
+
+static int free_slots(struct master *m, struct buf *tags)
 {
   int n = 0;
 
   list_each(it, sessions_list(m->sessions)) {
     struct session *s = list_of(it, struct session, node);
-    if (session_ready(s) && session_runs(s) < s->slots)
-      n += s->slots - session_runs(s);
+    int runs = session_ready(s) ? session_runs(s) : s->slots;
+    if (runs >= s->slots)
+      continue;
+    n += s->slots - runs;
+    put_tags(s, tags);
   }
   return n;
 }
@@ -234,19 +251,28 @@ static void looked(struct db_res *res, void *arg)
 
 static void look(struct dispatch *d)
 {
-  int slots = free_slots(d->m), limit;
   struct db_tx *tx;
+  struct buf tags;
+  char *sets;
+  int slots, limit;
 
-  if (!slots || !db_is_up(d->m->db) || d->m->stopping)
-    return;
   if (d->looking || map_count(d->claimed)) { /* claims in flight: numbers and rows are about to change; their answers kick */
     d->again = d->looking;
+    return;
+  }
+  buf_init(&tags, BUF_NO_MAX);
+  slots = free_slots(d->m, &tags);
+  sets = xasprintf("[%s]", buf_str(&tags));
+  buf_free(&tags);
+  if (!slots || !db_is_up(d->m->db) || d->m->stopping) {
+    free(sets);
     return;
   }
   limit = slots * 2 < DISPATCH_LOOK_MIN ? DISPATCH_LOOK_MIN : slots * 2 > DISPATCH_LOOK_MAX ? DISPATCH_LOOK_MAX : slots * 2;
   d->looking = true;
   tx = db_tx(d->m->db, DB_ANY);
-  db_q(tx, SQL_pending, "n", (int64_t)limit);
+  db_q(tx, SQL_pending, "ns", (int64_t)limit, sets);
+  free(sets);
   db_send(tx, looked, d);
 }
 

@@ -108,7 +108,7 @@ class Drover:
 
     def spawn(self, log, *argv, env=None):
         with open(self.path(log), "ab") as f:
-            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, cwd="/", env=env or self.env)
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, cwd=self.root, env=env or self.env)
 
     def start_master(self, wait=True):
         self.master = self.spawn("master.log", f"{BUILD}/drover-master", "--config", self.path("master.yaml"), "--log-level", "debug")
@@ -188,16 +188,21 @@ class Drover:
 
     def backends(self):
         """Processes that serve a connection."""
-        return [p for p in self.postgres() if re.match(rb"postgres: \S+ drover \[local\]", read(f"/proc/{p}/cmdline"))]
+        return [p for p in self.postgres() if re.match(rb"postgres: (\S+: )?\S+ drover \[local\]", read(f"/proc/{p}/cmdline"))]
 
     def psql_argv(self, *more):
         return ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.lock_file()[4], "-U", "drover", "-d", "drover", *more]
 
     def sql(self, text):
-        """The answer's rows, as lists of strings."""
-        p = subprocess.run(self.psql_argv("-F", "\x1f", "-c", text), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", timeout=DEADLINE_S)
-        if p.returncode:
-            raise Failed(p.stderr.decode())
+        """The answer's rows, as lists of strings. Patient where PostgreSQL does not take connections."""
+        def asked():
+            if len(self.lock_file()) < 5:
+                return None
+            p = subprocess.run(self.psql_argv("-F", "\x1f", "-c", text), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", timeout=DEADLINE_S)
+            if p.returncode == 1:
+                raise Failed(p.stderr.decode())
+            return p if p.returncode == 0 else None  # 2: no connection
+        p = wait_for(asked, "psql")
         return [line.split("\x1f") for line in p.stdout.decode().splitlines()]
 
     # ---- API ----
@@ -234,8 +239,13 @@ class Drover:
     # ---- builds ----
 
     def ask(self, builder, **more):
-        """Asks for a build; its request's id."""
-        return self.post("/builds", {"builder": builder, **more}, 201)["requests"][0]
+        """Asks for a build, again while the database is away; its request's id."""
+        def asked():
+            a = self.try_api("POST", "/builds", {"builder": builder, **more})
+            if a and a.status not in (201, 503):
+                raise Failed(f"{builder}: {a.status} {a.body[:300]!r}")
+            return a and a.status == 201 and a.json["requests"][0]
+        return wait_for(asked, "a build of " + builder)
 
     def request(self, rid):
         a = self.try_api("GET", f"/requests/{rid}")
@@ -320,12 +330,13 @@ class Drover:
                 p.wait(DEADLINE_S)
             if self.master and self.master.poll() is None:
                 self.master.terminate()
-                self.master.wait(DEADLINE_S)
+                if self.master.wait(DEADLINE_S):
+                    left.append(("master", f"exit code {self.master.returncode}"))
             if polite:
                 try:
                     wait_for(lambda: not self.ours(), "the end of all processes", 5)
                 except Failed:
-                    left = self.named(self.ours())
+                    left += self.named(self.ours())
         finally:
             for _ in range(100):
                 found = self.ours()
@@ -342,7 +353,7 @@ class Drover:
             if not (self.failed and os.environ.get("DROVER_KEEP")):
                 shutil.rmtree(self.root, ignore_errors=True)
         if left:
-            raise Failed(f"left running: {left}")
+            raise Failed(f"left running, or ended badly: {left}")
 
 
 class Case(unittest.TestCase):

@@ -508,7 +508,7 @@ class Bench:
         self.worker.kill()
         self._end_commands()
         try:
-            wait_for(lambda: not self._left(), 5)
+            wait_for(lambda: not self._left(), 2)
         except TimeoutError:
             for pid in self._left():
                 os.kill(pid, signal.SIGKILL)
