@@ -1,4 +1,4 @@
-/* Memory that is there or the process ends: running out is fatal (docs/style.md), limits on sizes are checked before these are called. */
+/* Memory that is there or the process ends: running out is fatal (docs/design.md), limits on sizes are checked before these are called. */
 #ifndef COMMON_MEM_H
 #define COMMON_MEM_H
 #include <stdarg.h>

@@ -71,7 +71,7 @@ static void stored(struct db_res *res, void *arg)
 
 static void put_commit(struct db_tx *tx, struct poll_state *ps, const struct gith_commit *c)
 {
-  cJSON *files = cJSON_CreateStringArray((const char *const *)c->files, c->nfiles);
+  cJSON *files = c->nfiles ? cJSON_CreateStringArray((const char *const *)c->files, c->nfiles) : cJSON_CreateArray(); /* cJSON makes nothing of an empty list */
   char *json = cJSON_PrintUnformatted(files);
 
   db_q(tx, SQL_change_add, "nsssssNssss", ps->p->id, ps->p->conf->git, c->branch, c->revision, c->previous, c->author, c->author_ms, c->message, json,

@@ -210,6 +210,7 @@ static void on_beat(uv_timer_t *t)
     return;
   tx = db_tx(l->m.db, DB_ANY);
   db_q(tx, SQL_master_beat, "n", l->m.id);
+  db_q(tx, SQL_sessions_orphaned, "n", l->m.id); /* of a master whose heart stopped, perhaps this one's last life: only now is it certain */
   db_send(tx, NULL, NULL);
 }
 

@@ -28,7 +28,7 @@ void decide_builders(const struct pipeline *p, char *const *names, int n, struct
       continue;
     it = cJSON_CreateObject();
     cJSON_AddStringToObject(it, "name", b->name);
-    cJSON_AddItemToObject(it, "tags", cJSON_CreateStringArray((const char *const *)b->tags, b->ntags));
+    cJSON_AddItemToObject(it, "tags", b->ntags ? cJSON_CreateStringArray((const char *const *)b->tags, b->ntags) : cJSON_CreateArray());
     cJSON_AddItemToArray(list, it);
   }
   text = cJSON_PrintUnformatted(list);

@@ -659,10 +659,48 @@ class Crashes(Case):
         self.assertEqual(log.text, b"done\n")
 
 
+@unittest.skipUnless(shutil.which("strace"), "needs strace")
+class Syncs(Case):
+    def count(self, script, stop_agent=False):
+        """fsync and fdatasync calls of a command's minder."""
+        s = self.connect()
+        out = os.path.join(self.b.folder, "trace")
+        tracer = subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", out, "-p", str(self.b.worker.process.pid)],
+                                  stderr=subprocess.DEVNULL)
+        with open(f"/proc/{self.b.worker.process.pid}/status") as f:
+            wait_for(lambda: f.seek(0) == 0 and "TracerPid:\t0\n" not in f.read())
+        s.run("1-1", ["sh", "-c", script])
+        s.expect("state")
+        if stop_agent:
+            self.b.worker.kill()
+            wait_for(lambda: os.path.exists(self.b.worker.spool("1-1", "result")))
+            wait_for(lambda: not processes_with(self.b.worker.dir + "/spool"))
+        else:
+            s.collect({"1-1": Log()})
+            wait_for(lambda: not processes_with(self.b.worker.dir + "/spool"))
+        tracer.terminate()
+        tracer.wait()
+        with open(out) as f:
+            calls = [line.split()[1].split("(")[0] for line in f if "sync(" in line]
+        return calls.count("fdatasync"), calls.count("fsync")
+
+    def test_a_short_command_syncs_nothing(self):
+        self.assertEqual(self.count("echo hi"), (0, 0))
+
+    def test_a_longer_one_syncs_log_result_and_folder(self):
+        log, others = self.count("echo hi; sleep 2.4; echo ho")
+        self.assertTrue(1 <= log <= 4, log)
+        self.assertEqual(others, 2)
+
+    def test_one_that_ends_alone_syncs(self):
+        self.assertEqual(self.count("sleep 0.3; echo hi", stop_agent=True), (1, 2))
+
+
 class CutLink(Case):
     def test_cut_after_every_byte(self):
         """A session of three commands, cut after its k-th byte to the worker or from it, for every k: the end is always the same."""
-        self.bench(env={"DROVER_TEST_RETRY_MAX_MS": "0"})
+        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # thousands of greetings, each with its fsync
+        self.bench(base=base, env={"DROVER_TEST_RETRY_MAX_MS": "0"})
         self.b.worker.start("--log-level", "warn")
         scripts = {"echo one": (b"one\n", 0), "echo two >&2; exit 2": (b"two\n", 2), "exit 3": (b"", 3)}
         notes = os.path.join(self.b.folder, "notes")

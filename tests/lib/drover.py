@@ -387,8 +387,10 @@ class Case(unittest.TestCase):
 
     def run(self, result=None):
         self.owned, bad = [], lambda: len(result.failures) + len(result.errors)
-        before = bad()
+        before, begin = bad(), time.monotonic()
         super().run(result)
+        if getattr(result, "showAll", False):
+            result.stream.writeln(f"    {time.monotonic() - begin:.1f} s")
         failed = bad() > before
         if self.d:
             self.d.failed |= failed
