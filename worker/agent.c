@@ -330,8 +330,7 @@ int agent_main(struct conf *c)
   a.retention_at = clock_mono_ms() + RETENTION_MS;
   log_info("worker", "drover-worker %s in %s", DROVER_VERSION, a.dir_path);
   loop(&a, &mask);
-  if (!link_is(&a.link, LINK_WAIT))
-    link_end(&a.link, LINK_LOST, link_is(&a.link, LINK_UP) ? "stop" : NULL, 0);
+  link_free(&a.link, "stop");
   agent_seen(&a, false, false);
   log_info("worker", "stopped by signal %d; %d commands go on", (int)got_stop, a.nlive);
   return EXIT_STOPPED;

@@ -10,6 +10,7 @@
 #include "worker/files.h"
 #include "worker/ident.h"
 #include "worker/link.h"
+#include "worker/notice.h"
 #include "worker/spool.h"
 
 #define AGENT_WAKE_MAX 4096
@@ -30,7 +31,7 @@ struct agent {
   char wake_part[AGENT_WAKE_MAX];
   size_t wake_len;
   int64_t seen_written, retention_at, check_at; /* on clock_mono_ms() */
-  struct spool_seen seen;
+  struct notice_seen seen;
   bool listed; /* the inventory was told on this link */
   bool unshield;
 };

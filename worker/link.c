@@ -60,10 +60,10 @@ void link_init(struct link *l, const struct token *t)
   sm_init(&l->sm, "link", rows, LINK_STATES, LINK_WAIT);
 }
 
-void link_free(struct link *l)
+void link_free(struct link *l, const char *bye)
 {
   if (!link_is(l, LINK_WAIT))
-    link_end(l, LINK_LOST, NULL, 0);
+    link_end(l, LINK_LOST, link_is(l, LINK_UP) ? bye : NULL, 0);
   buf_free(&l->out);
 }
 

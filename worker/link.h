@@ -47,7 +47,7 @@ struct link {
 #define LINK_OUT_DEAF (1u << 20)  /* with so much unsent nothing more is read */
 
 void link_init(struct link *l, const struct token *t);
-void link_free(struct link *l);
+void link_free(struct link *l, const char *bye); /* says bye where it is up */
 struct pollfd link_poll(const struct link *l);
 /* What poll said, and time: connects, reads. True: it has come to `greet` and wants a hello. */
 bool link_turn(struct link *l, short revents, int64_t now);

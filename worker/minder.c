@@ -12,7 +12,6 @@
       └────────────────────────────┴───────┘         sleeps in all but end */
 #include "worker/minder.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -28,6 +27,7 @@
 #include "common/log.h"
 #include "common/sm.h"
 #include "worker/child.h"
+#include "worker/notice.h"
 #include "worker/os.h"
 #include "worker/segment.h"
 #include "worker/tree.h"
@@ -95,15 +95,6 @@ static void on_signal(int sig)
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t after(int64_t from, int64_t ms) { return ms <= 0 || ms > NEVER - from ? NEVER : from + ms; }
-
-void minder_wake(int wake_fd, const char *cmd, const char *suffix)
-{
-  char line[STR_ID_MAX + 4];
-  int n = snprintf(line, sizeof line, "%s%s\n", cmd, suffix);
-
-  if (write(wake_fd, line, (size_t)n) < 0) /* nobody there, or a full pipe: then the agent looks at everything anyway */
-    errno = 0;
-}
 
 /* ---- the ladder ---- */
 
@@ -214,7 +205,7 @@ static bool close_chunk(struct minder *m, bool tell)
   if (m->sync_at == NEVER && m->log.dirty)
     m->sync_at = clock_mono_ms() + SYNC_MS;
   if (tell)
-    minder_wake(m->args->wake_fd, m->sp.cmd, "");
+    notice_wake(m->args->wake_fd, m->sp.cmd, false);
   return true;
 }
 
@@ -356,9 +347,9 @@ static void feed_input(struct minder *m)
 static void look_alone(struct minder *m, int64_t now)
 {
   int64_t boot = clock_boot_ms();
-  struct spool_seen seen;
+  struct notice_seen seen;
 
-  if (pread(m->args->seen_fd, &seen, sizeof seen, 0) == sizeof seen && seen.at_ms <= boot)
+  if (notice_read(m->args->seen_fd, &seen) && seen.at_ms <= boot)
     m->seen = max64(m->seen, seen.at_ms);
   if (boot - m->seen >= m->spec.alone_ms) {
     m->alone_at = NEVER;
@@ -405,7 +396,6 @@ static void tick(struct minder *m, int64_t now)
 static int64_t next_due(const struct minder *m)
 {
   int64_t at = min64(m->close_at, m->sync_at);
-
   if (m->sm.state == M_RUN)
     at = min64(at, m->alone_at);
   else if (climbing(m))
@@ -452,15 +442,6 @@ static void turn(struct minder *m)
 
 /* ---- start and end ---- */
 
-static bool master_there(const struct minder *m)
-{
-  struct pollfd p = { m->args->wake_fd, POLLOUT, 0 };
-  struct spool_seen seen;
-
-  return poll(&p, 1, 0) >= 0 && !(p.revents & POLLERR) &&
-         pread(m->args->seen_fd, &seen, sizeof seen, 0) == sizeof seen && seen.connected;
-}
-
 static void wait_for_room(void)
 {
   poll(NULL, 0, BLOCKED_RETRY_MS);
@@ -484,17 +465,15 @@ static void drain(struct minder *m)
 
 static int finish(struct minder *m)
 {
-  bool sync = clock_mono_ms() - m->start >= SYNC_MS || !master_there(m);
+  bool sync = clock_mono_ms() - m->start >= SYNC_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
   enum err e;
 
   if (sync && !m->broken && segment_sync(&m->log))
     m->broken = true;
   if (m->broken)
     snprintf(m->exit.reason, sizeof m->exit.reason, "spool");
-  if (m->broken || !strcmp(m->exit.reason, "shutdown")) {
+  if (m->broken || !strcmp(m->exit.reason, "shutdown"))
     snprintf(m->exit.how, sizeof m->exit.how, "lost");
-    m->exit.code = 0;
-  }
   m->exit.len = m->log.off;
   m->exit.crc = m->log.crc;
   m->exit.lines = m->log.lines;
@@ -506,7 +485,7 @@ static int finish(struct minder *m)
   }
   close(m->args->ctl_fd); /* once we told, the folder may serve another command: no lock and no order may be left */
   close(m->args->cmd_fd);
-  minder_wake(m->args->wake_fd, m->sp.cmd, "=");
+  notice_wake(m->args->wake_fd, m->sp.cmd, true);
   return 0;
 }
 

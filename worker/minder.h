@@ -19,6 +19,4 @@ int minder_main(const struct minder_args *a);
 
 /* undertaker.c: settles a command whose minder is gone, by writing its result. */
 int undertaker_main(const struct minder_args *a, struct spool *sp);
-/* Tells the agent; nobody there is fine. suffix "=": a result was written. */
-void minder_wake(int wake_fd, const char *cmd, const char *suffix);
 #endif

@@ -29,14 +29,6 @@ void segment_writer_init(struct segment_writer *w, struct spool *sp)
   buf_init(&w->record, SEGMENT_RECORD_MAX);
 }
 
-void segment_writer_free(struct segment_writer *w)
-{
-  if (w->fd >= 0)
-    close(w->fd);
-  free(w->marks);
-  buf_free(&w->record);
-}
-
 static enum err next_segment(struct segment_writer *w)
 {
   int fd = open_segment(w->sp, w->off, O_WRONLY | O_CREAT | O_APPEND);

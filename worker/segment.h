@@ -31,8 +31,8 @@ struct segment_writer {
   bool dirty;        /* something was written since the last sync */
   struct buf record;
 };
+/* Lives as long as its process: nothing frees it. */
 void segment_writer_init(struct segment_writer *w, struct spool *sp);
-void segment_writer_free(struct segment_writer *w);
 /* Appends a chunk at w->off (sets c->off). Nothing is written where it fails. ERR_NOSPACE: again later; ERR_IO: never. */
 enum err segment_append(struct segment_writer *w, struct chunk *c) must_check;
 enum err segment_sync(struct segment_writer *w) must_check;

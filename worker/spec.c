@@ -167,14 +167,3 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
   }
   assert(args);
 }
-
-void spec_free(struct spec *s)
-{
-  for (size_t i = 0; s->env && s->env[i]; i++)
-    free(s->env[i]);
-  free(s->argv);
-  free(s->env);
-  free(s->place);
-  free(s->fresh);
-  memset(s, 0, sizeof *s);
-}

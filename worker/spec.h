@@ -23,7 +23,6 @@ struct spec {
 
 /* ERR_OK, or ERR_BADARG and *why (static text). */
 enum err spec_check(const char *blob, size_t n, const char **why) must_check;
-/* blob was checked and outlives the spec. work: absolute path for `path` records; path: value of PATH; cmd: the command's id. */
+/* blob was checked and outlives the spec, which lives as long as its process. work: absolute path for `path` records; path: value of PATH; cmd: the command's id. */
 void spec_load(struct spec *s, const char *blob, size_t n, const char *work, const char *path, const char *cmd);
-void spec_free(struct spec *s);
 #endif

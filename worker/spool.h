@@ -14,7 +14,7 @@
    becomes .free.<n>, its long files emptied; the next command takes it by a rename. So each small file names its command, and
    one with another's id counts as not there.
 
-   Beside them, in DIR: `wake`, a FIFO that minders write "<cmd>" or "<cmd>=" (there is a result) to, and `master-seen`.
+   What else agent and minders tell each other is in notice.h.
    All names are relative to a descriptor of DIR/spool. Everything read back is checked: another version may have written it. */
 #ifndef WORKER_SPOOL_H
 #define WORKER_SPOOL_H
@@ -61,8 +61,8 @@ enum err spool_err(int number);
 
 #define SPOOL_FREE_MAX 16 /* folders kept for being used again */
 
-/* Makes folder (out of .free.<from> where from is not -1), cmd (its flock taken) and ctl. On success the two descriptors, which an exec keeps, are the caller's;
-   on failure nothing is left. ERR_NOSPACE, ERR_IO, ERR_EXISTS. */
+/* Makes folder (out of .free.<from> where from is not -1), cmd (its flock taken) and ctl. On success the two descriptors, which
+   an exec keeps, are the caller's; on failure nothing is left. ERR_NOSPACE, ERR_IO, ERR_EXISTS. */
 enum err spool_create(const struct spool *s, int from, int64_t build, struct id epoch, const char *blob, size_t n, int *cmd_fd,
                       int *ctl_fd) must_check;
 /* ERR_CORRUPT, ERR_IO; ERR_NOTFOUND: it is another command's. */
@@ -95,9 +95,4 @@ void spool_remove(const struct spool *s);
 bool spool_retire(const struct spool *s, int to, bool has_log) must_check;
 /* Removes what an earlier agent kept. */
 void spool_remove_free(int dir);
-
-/* DIR/master-seen: when the master was last heard of (clock_boot_ms(), 0: never), and whether the agent is connected to it. */
-struct spool_seen {
-  int64_t at_ms, connected;
-};
 #endif

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "worker/minder.h"
+#include "worker/notice.h"
 #include "worker/os.h"
 #include "worker/segment.h"
 #include "worker/tree.h"
@@ -54,7 +55,7 @@ int undertaker_main(const struct minder_args *a, struct spool *sp)
     end_strays(sp->cmd, &started);
   e = segment_mend(sp, boot, &w, &complete);
   if (!e && boot && result_good(sp, &started, &w, complete)) {
-    minder_wake(a->wake_fd, sp->cmd, "=");
+    notice_wake(a->wake_fd, sp->cmd, true);
     return 0;
   }
   snprintf(x.reason, sizeof x.reason, e ? "spool" : boot ? "boot" : "minder");
@@ -69,6 +70,6 @@ int undertaker_main(const struct minder_args *a, struct spool *sp)
   }
   if (e)
     log_error("minder", "%s: no result: %s", sp->cmd, err_text(e));
-  minder_wake(a->wake_fd, sp->cmd, "=");
+  notice_wake(a->wake_fd, sp->cmd, true);
   return e ? 1 : 0;
 }
