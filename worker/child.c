@@ -2,6 +2,7 @@
    memory, and a minder of a few hundred KB costs as little to leave as one can. */
 #include "worker/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,16 +10,40 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "worker/beneath.h"
 #include "worker/os.h"
+
+/* A folder as mkdir would make it, with nothing in it. Most builds leave theirs like that, and to remove and make it anew is dear:
+   some file systems look at every inode that was freed in the last seconds before they give out one. */
+static bool is_fresh(int work, const char *place)
+{
+  int fd = beneath_open(work, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), entries = 0;
+  struct stat st;
+  DIR *d;
+
+  if (fd < 0)
+    return false;
+  if (fstat(fd, &st) || st.st_uid != geteuid() || st.st_gid != getegid() || (st.st_mode & 07777) != 0755 ||
+      flistxattr(fd, NULL, 0) > 0 || !(d = fdopendir(fd))) {
+    close(fd);
+    return false;
+  }
+  while (entries < 3 && readdir(d))
+    entries++;
+  closedir(d);
+  return entries == 2; /* . and .. */
+}
 
 int child_prepare(const struct spec *s, int work, int *cwd, const char **what)
 {
   umask(022);
   for (size_t i = 0; s->place[i]; i++) {
     *what = s->place[i];
+    if (s->fresh[i] && is_fresh(work, s->place[i]))
+      continue;
     if (s->fresh[i] && beneath_remove(work, s->place[i]))
       return errno;
     if (beneath_mkdirs(work, s->place[i]))

@@ -245,7 +245,12 @@ static void db_gone(void *arg)
 {
   struct life *l = arg;
 
-  l->m.db = NULL;
+  l->m.db = NULL; /* every transaction was answered: nobody comes back to these */
+  dispatch_free(l->m.dispatch);
+  worlds_free(l->m.worlds);
+  events_free(l->m.events);
+  watches_free(l->m.watches);
+  sessions_free(l->m.sessions);
   pipes_close();
   if (l->m.ppg)
     ppg_close(l->m.ppg, true, ppg_gone, l);
@@ -257,11 +262,6 @@ static void close_rest(struct life *l)
 {
   uv_timer_stop(&l->beat);
   uv_timer_stop(&l->roll);
-  dispatch_free(l->m.dispatch);
-  worlds_free(l->m.worlds);
-  events_free(l->m.events);
-  watches_free(l->m.watches);
-  sessions_free(l->m.sessions);
   db_close(l->m.db, db_gone, l);
 }
 

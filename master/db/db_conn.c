@@ -111,10 +111,10 @@ static char *session_options(const struct conn *c)
     if (!strcmp(o->keyword, "options"))
       theirs = o->val;
   text = xasprintf("%s -c statement_timeout=%d -c lock_timeout=%d -c synchronous_commit=on"
-                   " -c TimeZone=UTC -c DateStyle=ISO -c bytea_output=hex -c plan_cache_mode=auto"
+                   " -c TimeZone=UTC -c DateStyle=ISO -c bytea_output=hex -c plan_cache_mode=%s"
                    " -c default_transaction_isolation=read\\ committed",
                    theirs ? theirs : "", c->read ? DB_READ_STATEMENT_MS : DB_WORK_STATEMENT_MS,
-                   DB_LOCK_MS);
+                   DB_LOCK_MS, c->read ? "auto" : "force_generic_plan"); /* the work's statements go by keys: planning each anew costs more than running it */
   PQconninfoFree(all);
   return text;
 }

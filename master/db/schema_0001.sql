@@ -149,7 +149,6 @@ create table command (
   state text not null default 'open',  -- open, done, lost
   how text, code int, reason text, detail text, wall_ms bigint, user_ms bigint, sys_ms bigint, maxrss_kib bigint,
   started timestamptz not null default now(), finished timestamptz);
-create index command_open on command (build) where state = 'open';
 create index command_of_step on command (step);
 
 create table log (

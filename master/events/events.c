@@ -9,12 +9,17 @@
 #include "master/core/master.h"
 #include "master/db/db.h"
 
-enum { EVENTS_SWEEP_MS = 1000 }; /* outbox rows of other masters that died before numbering them */
+enum {
+  EVENTS_SWEEP_MS = 1000, /* outbox rows of other masters that died before numbering them */
+  EVENTS_PAUSE_MS = 5,    /* under load one statement numbers the events of many commits */
+};
 
 struct events {
   struct master *m;
   struct list listeners;
-  uv_timer_t sweep;
+  uv_timer_t sweep, pause;
+  int handles;
+  uint64_t begun; /* loop time of the last statement */
   bool in_flight, again;
   int64_t last;
 };
@@ -43,7 +48,7 @@ static void numbered(struct db_res *res, void *arg)
   }
   if (ev->again || rows > 0) { /* more may have come while it ran */
     ev->again = false;
-    number(ev);
+    events_kick(ev);
   }
 }
 
@@ -58,6 +63,7 @@ static void number(struct events *ev)
   if (!db_is_up(ev->m->db) || ev->m->stopping)
     return;
   ev->in_flight = true;
+  ev->begun = uv_now(ev->m->loop);
   tx = db_tx(ev->m->db, DB_ANY);
   db_q(tx, SQL_events_number, "");
   db_send(tx, numbered, ev);
@@ -75,24 +81,40 @@ struct events *events_new(struct master *m)
   ev->m = m;
   list_init(&ev->listeners);
   uv_timer_init(m->loop, &ev->sweep);
-  ev->sweep.data = ev;
+  uv_timer_init(m->loop, &ev->pause);
+  ev->sweep.data = ev->pause.data = ev;
+  ev->handles = 2;
   uv_timer_start(&ev->sweep, on_sweep, EVENTS_SWEEP_MS, EVENTS_SWEEP_MS);
   return ev;
 }
 
 static void closed(uv_handle_t *h)
 {
-  free(h->data);
+  struct events *ev = h->data;
+
+  if (--ev->handles == 0)
+    free(ev);
 }
 
 void events_free(struct events *ev)
 {
   uv_close((uv_handle_t *)&ev->sweep, closed);
+  uv_close((uv_handle_t *)&ev->pause, closed);
+}
+
+static void on_pause(uv_timer_t *t)
+{
+  number(t->data);
 }
 
 void events_kick(struct events *ev)
 {
-  number(ev);
+  uint64_t since = uv_now(ev->m->loop) - ev->begun;
+
+  if (ev->in_flight || since >= EVENTS_PAUSE_MS)
+    number(ev);
+  else if (!uv_is_active((uv_handle_t *)&ev->pause))
+    uv_timer_start(&ev->pause, on_pause, EVENTS_PAUSE_MS - since, 0);
 }
 
 static void got_last(struct db_res *res, void *arg)
