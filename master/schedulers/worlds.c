@@ -37,9 +37,12 @@ static void rows_made(struct db_res *res, void *arg)
     return;
   }
   for (int i = 0; i < w->n; i++) {
+    const struct pipeline *p = w->v[i].conf->pipeline;
     w->v[i].id = db_num(res, stmt++, 0, 0);
-    if (w->v[i].conf->pipeline)
+    if (p) {
       w->v[i].pipe_id = db_num(res, stmt++, 0, 0);
+      stmt += p->nbuilders;
+    }
   }
   poller_start(w);
   worlds_kick(w);
@@ -55,8 +58,11 @@ void worlds_db_up(struct worlds *w)
   for (int i = 0; i < w->n; i++) {
     const struct conf_project *c = w->v[i].conf;
     db_q(tx, SQL_project_add, "s", c->name);
-    if (c->pipeline)
-      db_q(tx, SQL_pipeline_add, "b", c->pipeline_text, strlen(c->pipeline_text));
+    if (!c->pipeline)
+      continue;
+    db_q(tx, SQL_pipeline_add, "b", c->pipeline_text, strlen(c->pipeline_text));
+    for (int k = 0; k < c->pipeline->nbuilders; k++) /* so that lists show what was never built */
+      db_q(tx, SQL_builder_add, "ss", c->name, c->pipeline->builders[k].name);
   }
   db_send(tx, rows_made, w);
 }

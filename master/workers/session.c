@@ -1,4 +1,4 @@
-/* A worker's session: from hello to ready, and again after each outage of the database. The messages of its runs are in session_msg.c. */
+/* A worker's session: who it is, and its end. Taking over its builds is in session_adopt.c, the messages of its runs in session_msg.c. */
 #include "master/workers/session.h"
 
 #include <cjson/cJSON.h>
@@ -94,7 +94,7 @@ void session_forget(struct session *s, struct id cmd)
   wire_put(link_out(s->link), VERB_forget, "i", &cmd);
 }
 
-static void have_clear(struct session *s)
+void session_have_clear(struct session *s)
 {
   size_t at = 0;
   struct have *h;
@@ -108,7 +108,7 @@ static void have_clear(struct session *s)
 
 static void session_free(struct session *s)
 {
-  have_clear(s);
+  session_have_clear(s);
   map_free(s->have);
   session_specs_clear(s);
   map_free(s->specs);
@@ -129,7 +129,7 @@ static void session_free(struct session *s)
 }
 
 /* A closed session is freed when the answer of its transaction, and what it loads, came in. */
-static void maybe_free(struct session *s)
+void session_maybe_free(struct session *s)
 {
   if (s->sm.state == SESSION_CLOSED && !s->link && !s->in_tx && !s->loading)
     session_free(s);
@@ -189,13 +189,12 @@ static void on_close(struct link *l, const char *why)
     log_info("worker", "%s away: %s", s->name, why);
   s->link = NULL;
   leave(s);
-  maybe_free(s);
+  session_maybe_free(s);
 }
 
 /* ---- hello and who it is ---- */
 
-static void refuse(struct session *s, const char *reason, const char *fmt, ...) printf_like(3, 4);
-static void refuse(struct session *s, const char *reason, const char *fmt, ...)
+void session_refuse(struct session *s, const char *reason, const char *fmt, ...)
 {
   va_list ap;
   char *text;
@@ -210,7 +209,7 @@ static void refuse(struct session *s, const char *reason, const char *fmt, ...)
   session_close(s, "stop");
 }
 
-static void busy(struct session *s)
+void session_busy(struct session *s)
 {
   if (s->link)
     wire_put(link_out(s->link), VERB_busy, "n", (int64_t)SESSION_BUSY_MS);
@@ -244,7 +243,7 @@ void session_hello(struct session *s, struct wire_msg *m)
 
   if (wire_num(m, 0) != WIRE_VERSION && !m->bad) {
     s->name = xstrdup(name);
-    refuse(s, "version", "this master speaks version %d of the worker protocol, the worker %" PRId64, WIRE_VERSION, wire_num(m, 0));
+    session_refuse(s, "version", "this master speaks version %d of the worker protocol, the worker %" PRId64, WIRE_VERSION, wire_num(m, 0));
     return;
   }
   s->instance = xstrdup(wire_str(m, 2));
@@ -261,7 +260,7 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->uid = user ? atoi(user) : -1;
   s->facts = facts_of(m->blob, m->blob_len);
   if (!db_is_up(s->m->db)) {
-    busy(s);
+    session_busy(s);
     return;
   }
   sm_move(&s->sm, SESSION_AUTH);
@@ -306,8 +305,6 @@ static bool incumbent_gives_way(struct session *s)
   return true;
 }
 
-static void adopt(struct session *s);
-
 static void authenticated(struct db_res *res, void *arg)
 {
   struct session *s = arg;
@@ -316,25 +313,25 @@ static void authenticated(struct db_res *res, void *arg)
 
   s->in_tx = false;
   if (s->sm.state == SESSION_CLOSED) {
-    maybe_free(s);
+    session_maybe_free(s);
     return;
   }
   if (db_err(res)) {
-    busy(s);
+    session_busy(s);
     return;
   }
   hash = db_rows(res, 0) ? db_bytes(res, 0, 0, 1, &n) : NULL;
   if (!db_rows(res, 0) || db_num(res, 0, 0, 4)) {
     secret_matches(s, NULL, 0);
-    refuse(s, "name", "there is no worker %s here (drover worker add %s makes a token)", s->name, s->name);
+    session_refuse(s, "name", "there is no worker %s here (drover worker add %s makes a token)", s->name, s->name);
     return;
   }
   if (!secret_matches(s, hash, hash ? n : 0)) {
-    refuse(s, "secret", "the secret of worker %s is not the one in its token (drover worker add %s makes a new one)", s->name, s->name);
+    session_refuse(s, "secret", "the secret of worker %s is not the one in its token (drover worker add %s makes a new one)", s->name, s->name);
     return;
   }
   if (same_user(s)) {
-    refuse(s, "user", "worker %s runs under the master's own user, so its builds could command the master (same_user: true allows it)", s->name);
+    session_refuse(s, "user", "worker %s runs under the master's own user, so its builds could command the master (same_user: true allows it)", s->name);
     return;
   }
   s->worker = db_num(res, 0, 0, 0);
@@ -342,224 +339,11 @@ static void authenticated(struct db_res *res, void *arg)
   s->tags = db_texts(res, 0, 0, 3, &s->ntags);
   if (!incumbent_gives_way(s)) {
     s->worker = 0;
-    refuse(s, "duplicate", "another instance is connected as %s and answers", s->name);
+    session_refuse(s, "duplicate", "another instance is connected as %s and answers", s->name);
     return;
   }
   sm_move(&s->sm, SESSION_ADOPT);
-  adopt(s);
-}
-
-/* ---- taking over ---- */
-
-enum { ADOPT_TAKE, ADOPT_BUILDS, ADOPT_LOGS, ADOPT_READ }; /* statements of adopt(), from s->first */
-
-static void adopted(struct db_res *res, void *arg);
-
-static void adopt(struct session *s)
-{
-  struct db_tx *tx = db_tx(s->m->db, (uint64_t)s->worker);
-
-  s->in_tx = true;
-  if (!s->number) /* voids the rest where this connection of this instance was seen already */
-    db_q(tx, SQL_session_guard, "nsn", s->worker, s->instance, s->conn);
-  s->first = db_count(tx);
-  db_q(tx, SQL_session_take, "nssnns", s->worker, s->instance, s->boot, s->conn, s->m->id, s->peer);
-  db_q(tx, SQL_session_builds, "nnn", s->worker, s->m->id, s->m->incarnation);
-  db_q(tx, SQL_session_logs, "n", s->worker);
-  db_q(tx, SQL_session_read, "n", s->worker);
-  db_q(tx, SQL_session_facts, "ns", s->worker, s->facts);
-  db_send(tx, adopted, s);
-}
-
-static void ask_inventory(struct session *s)
-{
-  struct master *m = s->m;
-
-  sm_move(&s->sm, SESSION_INVENTORY);
-  have_clear(s);
-  if (s->welcomed) {
-    wire_put(link_out(s->link), VERB_inventory, "");
-    return;
-  }
-  s->welcomed = true;
-  wire_put(link_out(s->link), VERB_welcome, "nnsnnns", (int64_t)WIRE_VERSION, s->number, m->cluster, m->incarnation, (int64_t)LINK_PING_MS, m->conf->window_ms, "-");
-  link_trust(s->link);
-}
-
-static void loaded_one(struct session *s)
-{
-  if (--s->loading == 0 && s->sm.state == SESSION_ADOPT)
-    ask_inventory(s);
-  maybe_free(s);
-}
-
-/* Rows are read a second time once all pipelines are here: simpler than keeping copies, and adoptions are rare. */
-static void pipeline_here(bool ok, void *arg)
-{
-  struct session *s = arg;
-
-  if (--s->loading == 0 && s->sm.state == SESSION_ADOPT) {
-    if (ok && db_is_up(s->m->db))
-      adopt(s);
-    else
-      session_db_down(s);
-  }
-  maybe_free(s);
-}
-
-static void spec_here(struct db_res *res, void *arg)
-{
-  struct spec_wait *w = arg;
-  struct session *s = w->s;
-
-  if (!db_err(res) && s->sm.state == SESSION_ADOPT) {
-    list_each(it, &s->runs) {
-      struct run *r = list_of(it, struct run, node);
-      size_t nspec, nspans, nz;
-      const void *spec, *spans, *z;
-      struct have *h;
-      if (r->cmd.n != w->cmd || !db_rows(res, 0))
-        continue;
-      spec = db_bytes(res, 0, 0, 0, &nspec);
-      spans = db_bytes(res, 0, 0, 1, &nspans);
-      z = db_bytes(res, 0, 0, 2, &nz);
-      run_adopted_output(r, spans, nspans, z, nz, db_num(res, 0, 0, 3));
-      h = xcalloc(1, sizeof *h + nspec);
-      h->same = w->same;
-      h->nspec = nspec;
-      if (nspec)
-        memcpy(h->spec, spec, nspec);
-      free(map_set_n(s->specs, (uint64_t)r->cmd.n, h));
-    }
-  }
-  free(w);
-  loaded_one(s);
-}
-
-static void make_runs(struct session *s, struct db_res *res)
-{
-  int st = s->first + ADOPT_READ;
-
-  for (int i = 0; i < db_rows(res, st); i++) {
-    struct pipe_ref *pipe = pipes_ref(s->m, db_num(res, st, i, 15), db_str(res, st, i, 3));
-    struct run *r = run_adopt(s, res, st, i, pipe);
-    struct spec_wait *w;
-    struct db_tx *tx;
-    if (!r || !r->cmd.n)
-      continue;
-    w = xcalloc(1, sizeof *w);
-    *w = (struct spec_wait){ s, r->cmd.n, !strcmp(db_str(res, st, i, 28), s->instance) && !strcmp(db_str(res, st, i, 29), s->boot) };
-    s->loading++;
-    tx = db_tx(s->m->db, DB_ANY);
-    db_q(tx, SQL_command_spec, "n", r->cmd.n);
-    db_send(tx, spec_here, w);
-  }
-}
-
-/* true: all pipelines of the rows are here */
-static bool pipelines_here(struct session *s, struct db_res *res)
-{
-  int st = s->first + ADOPT_READ;
-  bool all = true;
-
-  for (int i = 0; i < db_rows(res, st); i++) {
-    struct pipe_ref *pipe = pipes_ref(s->m, db_num(res, st, i, 15), db_str(res, st, i, 3));
-    if (pipe) {
-      pipes_unref(pipe);
-      continue;
-    }
-    all = false;
-    s->loading++;
-    pipes_load(s->m, db_num(res, st, i, 15), db_str(res, st, i, 3), pipeline_here, s);
-  }
-  return all;
-}
-
-static void adopted(struct db_res *res, void *arg)
-{
-  struct session *s = arg;
-
-  s->in_tx = false;
-  if (s->sm.state == SESSION_CLOSED) {
-    maybe_free(s);
-    return;
-  }
-  if (db_err(res) == ERR_FAILED && !s->number && !strcmp(db_sqlstate(res), "22012")) {
-    refuse(s, "clone", "connection %" PRId64 " of this instance was seen already: the state folder was copied or restored; remove it on one of the hosts", s->conn);
-    return;
-  }
-  if (db_err(res)) {
-    if (db_err(res) == ERR_FAILED)
-      log_error("worker", "%s: %s", s->name, db_errtext(res));
-    if (s->welcomed)
-      session_db_down(s);
-    else
-      busy(s);
-    return;
-  }
-  s->number = db_num(res, s->first, 0, 0);
-  events_kick(s->m->events);
-  if (!pipelines_here(s, res))
-    return;
-  make_runs(s, res);
-  if (!s->loading)
-    ask_inventory(s);
-}
-
-/* ---- inventory ---- */
-
-void session_have(struct session *s, struct wire_msg *m)
-{
-  struct id cmd = wire_id(m, 0);
-  const char *state = wire_str(m, 2);
-  struct have *h;
-
-  s->told++;
-  if (m->bad || s->sm.state != SESSION_INVENTORY || strcmp(wire_str(m, 3), "0"))
-    return;
-  h = xcalloc(1, sizeof *h);
-  h->cmd = cmd;
-  snprintf(h->state, sizeof h->state, "%s", state);
-  free(map_set_n(s->have, (uint64_t)cmd.n, h));
-}
-
-static bool is_ours(struct session *s, const struct have *h)
-{
-  list_each(it, &s->runs)
-    if (!str_id_cmp(list_of(it, struct run, node)->cmd, h->cmd))
-      return true;
-  return false;
-}
-
-void session_listed(struct session *s, struct wire_msg *m)
-{
-  struct have *h;
-  size_t at = 0;
-  int runs = 0;
-
-  if (s->sm.state != SESSION_INVENTORY || m->bad)
-    return;
-  if (wire_num(m, 0) != s->told) {
-    session_close(s, "protocol");
-    return;
-  }
-  while ((h = map_next(s->have, &at)))
-    if (!is_ours(s, h))
-      session_forget(s, h->cmd);
-  sm_move(&s->sm, SESSION_READY);
-  list_each(it, &s->runs) {
-    struct run *r = list_of(it, struct run, node);
-    struct have *spec = r->cmd.n ? map_get_n(s->specs, (uint64_t)r->cmd.n) : NULL;
-    h = r->cmd.n ? map_get_n(s->have, (uint64_t)r->cmd.n) : NULL;
-    if (h && str_id_cmp(h->cmd, r->cmd))
-      h = NULL;
-    runs++;
-    run_reconcile(r, h ? h->state : NULL, spec && spec->same, spec ? spec->spec : NULL, spec ? spec->nspec : 0);
-  }
-  session_specs_clear(s);
-  have_clear(s);
-  log_info("worker", "%s ready from=%s slots=%d builds=%d", s->name, s->peer, s->slots, runs);
-  dispatch_kick(s->m->dispatch);
+  session_adopt(s);
 }
 
 /* ---- the database ---- */
@@ -593,7 +377,7 @@ void sessions_db_up(struct sessions *ss)
     buf_addf(&mine, "%s%" PRId64, mine.len > 1 ? "," : "", s->worker);
     if (s->sm.state == SESSION_AWAY && !s->in_tx && !s->loading) {
       sm_move(&s->sm, SESSION_ADOPT);
-      adopt(s);
+      session_adopt(s);
     }
   }
   buf_addc(&mine, '}');

@@ -21,7 +21,12 @@ struct session *session_new(struct master *m, struct link *l);
 void session_hello(struct session *s, struct wire_msg *m);
 void session_have(struct session *s, struct wire_msg *m);
 void session_listed(struct session *s, struct wire_msg *m);
+void session_adopt(struct session *s);
 void session_db_down(struct session *s);
+void session_have_clear(struct session *s);
+void session_maybe_free(struct session *s);
+void session_busy(struct session *s);
+void session_refuse(struct session *s, const char *reason, const char *fmt, ...) printf_like(3, 4);
 void session_specs_clear(struct session *s);
 void session_msg(struct link *l, struct wire_msg *m);
 #endif
