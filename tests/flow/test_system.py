@@ -285,6 +285,7 @@ class Builds(Case):
         self.d.wait_build(rid, lambda b: b["steps"][0]["commands"], "the command")
         postmaster = self.d.postmaster()
         os.rename(data, gone)  # so that it can't come back at once
+        self.addCleanup(lambda: os.path.exists(gone) and os.rename(gone, data))
         os.kill(postmaster, 9)
         status = wait_for(lambda: not (s := self.d.get("/status"))["database"]["up"] and s, "the status")
         self.assertTrue(status["database"]["why"])

@@ -21,7 +21,7 @@ import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(TOP, "build"))
-DEADLINE_S = 60
+DEADLINE_S = 30
 LOG_TAIL = 60
 NOISE = ("debug sm: call:", "debug api:")
 CHANNELS = ("out", "err")
