@@ -108,6 +108,7 @@ static void become(const struct spec *s, int cwd, const int io[3], bool unshield
   os_close_from(3);
   for (int sig = 1; sig < NSIG; sig++) /* ignored ones would stay so, and handlers must not run here */
     sigaction(sig, &plain, NULL);
+  os_reset_library_signals();
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   *failed = exec_on_path(s);

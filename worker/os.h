@@ -40,6 +40,9 @@ bool os_proc_has_word(pid_t pid, int n, const char *word);
 /* Before all others, as far as that is allowed: to catch up with a fork bomb. */
 void os_hurry(void);
 
+/* Default action for the signals that the C library keeps for itself and so won't let sigaction() touch: whoever started the agent may have left them ignored. Async-signal-safe. */
+void os_reset_library_signals(void);
+
 bool os_oom_shielded(void); /* this process is less likely to be killed when memory runs out */
 void os_oom_unshield(void);
 

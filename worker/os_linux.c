@@ -257,3 +257,17 @@ void os_facts(struct buf *out, const char *work)
   records_put(out, "isolation", "plain");
   records_putf(out, "boot_ms", "%lld", (long long)clock_boot_ms());
 }
+
+void os_reset_library_signals(void)
+{
+  enum { FIRST = 32, LAST = 34, KERNEL_MASK_BYTES = 8 };
+  struct { /* the kernel's struct sigaction; all zero is SIG_DFL on every architecture */
+    void *handler;
+    unsigned long flags;
+    void *restorer;
+    unsigned long mask[2];
+  } plain = { 0 };
+
+  for (int sig = FIRST; sig <= LAST; sig++)
+    syscall(SYS_rt_sigaction, sig, &plain, NULL, KERNEL_MASK_BYTES);
+}

@@ -246,14 +246,26 @@ static bool pull(struct tls *t)
   return false;
 }
 
+/* The key is not the master's: BearSSL just closes, so the alert (fatal, bad_certificate) is ours. In TLS 1.2 the client's side is still in the clear then. */
+static void tell_untrusted(const struct tls *t)
+{
+  static const unsigned char alert[] = { 21, 3, 3, 0, 2, 2, 42 };
+
+  if (br_ssl_engine_last_error(&t->client.eng) == BR_ERR_X509_NOT_TRUSTED &&
+      send(t->fd, alert, sizeof alert, MSG_NOSIGNAL) < 0)
+    errno = 0; /* it learns of it by the close */
+}
+
 /* 0, or -1 with errno: the engine or the socket has failed. */
 static int check(struct tls *t)
 {
   if (br_ssl_engine_current_state(&t->client.eng) == BR_SSL_CLOSED && !t->number) {
-    if (br_ssl_engine_last_error(&t->client.eng))
+    if (br_ssl_engine_last_error(&t->client.eng)) {
       t->number = EPROTO;
-    else
+      tell_untrusted(t);
+    } else {
       t->closed = true;
+    }
   }
   errno = t->number;
   return t->number ? -1 : 0;

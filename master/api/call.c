@@ -168,6 +168,8 @@ void call_wake(struct call *c)
 static void ready(struct call *c, int status, const char *type)
 {
   c->status = status;
+  if (status == 503)
+    call_header_set(c, "Retry-After", "1");
   c->type = type;
   sm_move(&c->sm, CALL_READY);
   resume(c);
@@ -284,7 +286,6 @@ void call_away(struct call *c)
 {
   const char *why = c->h->m->db_why;
 
-  call_header_set(c, "Retry-After", "1");
   call_error(c, 503, "database_away", "try again; `drover status` tells more", "the database is away%s%s", why ? ": " : "", why ? why : "");
 }
 

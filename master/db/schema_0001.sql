@@ -99,6 +99,7 @@ create table buildset (
   scheduler text, reason text not null, changes bigint[] not null default '{}',
   properties jsonb not null default '{}', who text, rerun_of bigint,
   state text not null default 'open',  -- open, done
+  open int not null default 0, worst smallint, -- of its requests: how many are open, the worst result so far
   result smallint, created timestamptz not null default now(), finished timestamptz);
 
 create index buildset_of_change on buildset using gin (changes);
@@ -212,52 +213,39 @@ begin
 end $$;
 select log_roll('1 day', 10::bigint << 30);
 
--- Who may write about a build: its owner at its epoch. Locks the row to the end of the transaction; whoever takes the build over must wait for that, and then this one's next fence fails.
-create function fence(b bigint, i bigint, e bigint) returns void language plpgsql as $$
-begin
-  perform 1 from build where id = b and epoch_inc = i and epoch = e and state <> 'done' for no key update;
-  if not found then raise exception 'build % is not mine at %-%', b, i, e using errcode = 'DR001'; end if;
-end $$;
-
--- Compare-and-append: a chunk goes in just where the log ends, or nowhere.
-create function log_append(l bigint, i bigint, e bigint, at bigint, n int, nl int, c bigint, c_all bigint, sp bytea, data bytea) returns void language plpgsql as $$
-declare before bigint;
-begin
-  update log set length = at + n, stored = stored + octet_length(data), lines = lines + nl, crc = c_all
-    where id = l and epoch_inc = i and epoch = e and length = at and not complete returning lines - nl into before;
-  if not found then raise exception 'log % does not end at % for %-%', l, at, i, e using errcode = 'DR002'; end if;
-  insert into log_chunk (log, off, raw, lines, line_no, crc, spans, z) values (l, at, n, nl, before, c, sp, data);
-end $$;
-
 -- Results from mild to worst; their numbers are not in that order.
 create function severity(r smallint) returns int language sql immutable as $$
   select array_position(array[3, 0, 1, 2, 4, 5, 6]::smallint[], r) $$;
 
--- Ends a request (once) and, with its last one, the buildset.
+-- Ends a request (once) and, with its last one, the buildset. Nothing to do where it has ended already.
 create function request_finish(r bigint, res smallint, reason text) returns void language plpgsql as $$
-declare s bigint;
+declare s bigint; st text; w smallint;
 begin
   update build_request set state = 'done', result = res, why = reason, finished = now() where id = r and state <> 'done' returning buildset into s;
   if not found then return; end if;
-  perform 1 from buildset where id = s for update;
-  insert into outbox (type, object, body) values ('request.done', 'r' || r, jsonb_build_object('result', res, 'buildset', 's' || s));
-  update buildset set state = 'done', finished = now(),
-      result = (select q.result from build_request q where q.buildset = s order by severity(q.result) desc limit 1)
-    where id = s and state = 'open' and not exists (select 1 from build_request q where q.buildset = s and q.state <> 'done');
-  if found then
-    insert into outbox (type, object, body) select 'buildset.done', 's' || s, jsonb_build_object('result', result) from buildset where id = s;
+  update buildset set open = open - 1, worst = case when worst is null or severity(res) > severity(worst) then res else worst end,
+      state = case when open = 1 then 'done' else state end, finished = case when open = 1 then now() end
+    where id = s returning state, worst into st, w;
+  if st = 'done' then
+    update buildset set result = worst where id = s;
+    insert into outbox (type, object, body) values
+      ('request.done', 'r' || r, jsonb_build_object('result', res, 'buildset', 's' || s)),
+      ('buildset.done', 's' || s, jsonb_build_object('result', w));
+  else
+    insert into outbox (type, object, body) values ('request.done', 'r' || r, jsonb_build_object('result', res, 'buildset', 's' || s));
   end if;
 end $$;
 
--- Ends a build. again: its request waits for another attempt instead of ending (the master decides which).
-create function build_finish(b bigint, res smallint, reason text, again boolean, request_res smallint) returns void language plpgsql as $$
-declare r bigint; n text;
+-- Ends a build. again: its request waits for another attempt instead of ending (the master decides which). name: project/builder/number, looked up where it is null.
+create function build_finish(b bigint, res smallint, reason text, again boolean, request_res smallint, name text) returns void language plpgsql as $$
+declare r bigint; a int;
 begin
-  update build set state = 'done', result = res, why = reason, finished = now() where id = b and state <> 'done' returning request into r;
+  update build set state = 'done', result = res, why = reason, finished = now() where id = b and state <> 'done' returning request, attempt into r, a;
   if not found then return; end if;
-  insert into outbox (type, object, body)
-    select 'build.done', p.name || '/' || u.name || '/' || x.number, jsonb_build_object('result', res, 'request', 'r' || r, 'attempt', x.attempt, 'build', b)
-    from build x join builder u on u.id = x.builder join project p on p.id = u.project where x.id = b;
+  if name is null then
+    select p.name || '/' || u.name || '/' || x.number into build_finish.name from build x join builder u on u.id = x.builder join project p on p.id = u.project where x.id = b;
+  end if;
+  insert into outbox (type, object, body) values ('build.done', name, jsonb_build_object('result', res, 'request', 'r' || r, 'attempt', a, 'build', b));
   if again then
     update build_request set state = 'pending', why = reason where id = r and state = 'claimed';
   else
@@ -294,8 +282,8 @@ begin
   h := encode(sha256(convert_to(jsonb_build_array(p, '', repo, br, rev)::text, 'UTF8')), 'hex');
   insert into sourcestamp (hash, project, repository, branch, revision) values (h, p, repo, br, rev) on conflict (hash) do nothing;
   select s.id into stamp from sourcestamp s where s.hash = h;
-  insert into buildset (sourcestamp, config, pipeline, scheduler, reason, changes, properties, who, rerun_of)
-    values (stamp, conf, pipe, sched, why, chg, props, by_whom, rerun) returning buildset.id into id;
+  insert into buildset (sourcestamp, config, pipeline, scheduler, reason, changes, properties, who, rerun_of, open)
+    values (stamp, conf, pipe, sched, why, chg, props, by_whom, rerun, jsonb_array_length(builders)) returning buildset.id into id;
   for u in select * from jsonb_array_elements(builders) loop
     select x.id into ub from builder x where x.project = p and x.name = u->>'name';
     if ub is null then

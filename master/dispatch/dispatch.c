@@ -20,20 +20,22 @@
 #include "master/events/events.h"
 #include "master/workers/session.h"
 
-enum { DISPATCH_LOOK_MIN = 16, DISPATCH_LOOK_MAX = 256, DISPATCH_OVERDUE_MS = 5000, DISPATCH_WORKERS_MAX = 4096 };
+enum { DISPATCH_LOOK_MIN = 16, DISPATCH_LOOK_MAX = RUN_CLAIMS_MAX, DISPATCH_OVERDUE_MS = 5000, DISPATCH_FAILED_MS = 100, DISPATCH_WORKERS_MAX = 4096 };
 
 struct dispatch {
   struct master *m;
   uv_idle_t turn;
   uv_timer_t safety, overdue;
   int handles;
-  bool looking, again;
+  bool looking, claiming, again;
+  int limit;           /* of the look under way */
   int loading;         /* pipelines on their way */
   struct map *claimed; /* requests with a run whose claim is not answered yet */
   struct map *numbers; /* builder → next number, while claims of it are in flight; values are numbers */
 };
 
 static void look(struct dispatch *d);
+static void on_safety(uv_timer_t *t);
 
 /* ---- workers as choose.c sees them ---- */
 
@@ -140,7 +142,7 @@ static void pipeline_loaded(bool ok, void *arg)
     dispatch_kick(d);
 }
 
-static void claim(struct dispatch *d, struct session *s, struct db_res *res, int row, struct pipe_ref *pipe, int64_t number)
+static void claim(struct dispatch *d, struct run_claims *claims, struct session *s, struct db_res *res, int row, struct pipe_ref *pipe, int64_t number)
 {
   struct master *m = d->m;
   struct run *r = xcalloc(1, sizeof *r);
@@ -158,7 +160,7 @@ static void claim(struct dispatch *d, struct session *s, struct db_res *res, int
                                .branch = xstrdup(STR(9)), .revision = xstrdup(STR(10)), .properties = xstrdup(STR(11)), .changes = xstrdup(STR(12)),
                                .allow_local = m->conf->allow_local, .alone_ms = dispatch_alone_ms(m) };
   map_set_n(d->claimed, (uint64_t)r->request, r);
-  run_claim(s, r, number);
+  run_claim(claims, s, r, number);
 #undef NUM
 #undef STR
 }
@@ -193,7 +195,7 @@ static int64_t next_number(struct dispatch *d, int64_t builder, int64_t in_datab
 }
 
 /* true: it was dealt with (or waits for its pipeline); false: no worker for it now */
-static void one(struct dispatch *d, struct db_res *res, int row, struct choose_worker *w, struct session **of, int n)
+static void one(struct dispatch *d, struct run_claims *claims, struct db_res *res, int row, struct choose_worker *w, struct session **of, int n)
 {
   int64_t request = db_num(res, 0, row, 0);
   struct pipe_ref *pipe;
@@ -221,7 +223,7 @@ static void one(struct dispatch *d, struct db_res *res, int row, struct choose_w
     refuse(d, request, "its pipeline has no such builder, or is not valid for this version of the master");
     return;
   }
-  claim(d, of[at], res, row, pipe, next_number(d, db_num(res, 0, row, 1), db_num(res, 0, row, 4)));
+  claim(d, claims, of[at], res, row, pipe, next_number(d, db_num(res, 0, row, 1), db_num(res, 0, row, 4)));
   w[at].used++;
 }
 
@@ -230,6 +232,7 @@ static void looked(struct db_res *res, void *arg)
   static struct choose_worker w[DISPATCH_WORKERS_MAX];
   static struct session *of[DISPATCH_WORKERS_MAX];
   struct dispatch *d = arg;
+  struct run_claims *claims;
   int n;
 
   d->looking = false;
@@ -241,9 +244,27 @@ static void looked(struct db_res *res, void *arg)
   map_free(d->numbers);
   d->numbers = map_new();
   n = gather(d->m, w, of, DISPATCH_WORKERS_MAX);
+  claims = run_claims_new(d->m);
   for (int i = 0; i < db_rows(res, 0); i++)
-    one(d, res, i, w, of, n);
-  if (d->again) {
+    one(d, claims, res, i, w, of, n);
+  d->claiming = run_claims_send(claims) > 0;
+  if (db_rows(res, 0) >= d->limit) /* there may be more */
+    d->again = true;
+  if (!d->claiming)
+    dispatch_claimed(d, false);
+}
+
+void dispatch_claimed(struct dispatch *d, bool failed)
+{
+  if (!d)
+    return;
+  d->claiming = false;
+  if (failed) {
+    d->again = false;
+    uv_timer_start(&d->safety, on_safety, DISPATCH_FAILED_MS, DISPATCH_SAFETY_MS);
+    return;
+  }
+  if (d->again && !d->loading) {
     d->again = false;
     dispatch_kick(d);
   }
@@ -254,10 +275,10 @@ static void look(struct dispatch *d)
   struct db_tx *tx;
   struct buf tags;
   char *sets;
-  int slots, limit;
+  int slots;
 
-  if (d->looking || map_count(d->claimed)) { /* claims in flight: numbers and rows are about to change; their answers kick */
-    d->again = d->looking;
+  if (d->looking || d->claiming) { /* numbers and rows are about to change; look when that is done */
+    d->again = true;
     return;
   }
   buf_init(&tags, BUF_NO_MAX);
@@ -268,10 +289,10 @@ static void look(struct dispatch *d)
     free(sets);
     return;
   }
-  limit = slots * 2 < DISPATCH_LOOK_MIN ? DISPATCH_LOOK_MIN : slots * 2 > DISPATCH_LOOK_MAX ? DISPATCH_LOOK_MAX : slots * 2;
+  d->limit = slots * 2 < DISPATCH_LOOK_MIN ? DISPATCH_LOOK_MIN : slots * 2 > DISPATCH_LOOK_MAX ? DISPATCH_LOOK_MAX : slots * 2;
   d->looking = true;
   tx = db_tx(d->m->db, DB_ANY);
-  db_q(tx, SQL_pending, "ns", (int64_t)limit, sets);
+  db_q(tx, SQL_pending, "ns", (int64_t)d->limit, sets);
   free(sets);
   db_send(tx, looked, d);
 }
@@ -301,7 +322,7 @@ void dispatch_give_up(struct master *m, int64_t build, struct id epoch, const ch
   struct db_tx *tx = db_tx(m->db, (uint64_t)build);
 
   db_q(tx, SQL_fence, "nnn", build, epoch.inc, epoch.n);
-  db_q(tx, SQL_build_finish, "nnsln", build, (int64_t)RESULT_EXCEPTION, why, 0, (int64_t)RESULT_EXCEPTION);
+  db_q(tx, SQL_build_finish, "nnslns", build, (int64_t)RESULT_EXCEPTION, why, 0, (int64_t)RESULT_EXCEPTION, NULL);
   db_send(tx, given_up, m);
 }
 
@@ -319,8 +340,8 @@ static void overdue_found(struct db_res *res, void *arg)
     log_warn("dispatch", "build %" PRId64 " is lost: its worker stayed away longer than %" PRId64 " s", build, d->m->conf->window_ms / 1000);
     db_q(tx, SQL_fence, "nnn", build, db_num(res, 0, i, 1), db_num(res, 0, i, 2));
     db_q(tx, SQL_steps_lost, "n", build);
-    db_q(tx, SQL_build_finish, "nnsln", build, (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_RETRY), "the worker stayed away too long", (int)again,
-         (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_EXCEPTION));
+    db_q(tx, SQL_build_finish, "nnslns", build, (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_RETRY), "the worker stayed away too long", (int)again,
+         (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_EXCEPTION), NULL);
     db_send(tx, given_up, d->m);
   }
 }

@@ -1,6 +1,7 @@
 /* From pending requests to builds: looks whenever something changed that could let one start. */
 #ifndef MASTER_DISPATCH_DISPATCH_H
 #define MASTER_DISPATCH_DISPATCH_H
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/mem.h"
@@ -15,6 +16,8 @@ struct dispatch *dispatch_new(struct master *m) must_check;
 void dispatch_free(struct dispatch *d);
 /* A request came, a slot became free, a worker is ready … Looks soon, from the loop, once for many calls. */
 void dispatch_kick(struct dispatch *d);
+/* The claims of the last look are answered. failed: none of them holds; looks again a moment later, so that what keeps failing costs little. */
+void dispatch_claimed(struct dispatch *d, bool failed);
 /* A run for this request exists (or not any more): don't claim it twice. */
 void dispatch_forget_claim(struct dispatch *d, int64_t request);
 int64_t dispatch_alone_ms(const struct master *m);

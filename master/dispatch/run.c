@@ -32,7 +32,7 @@ static const struct sm_row run_rows[RUN_STATES] = {
 /* What a transaction's answer must find its run by: the run may be gone by then. */
 struct pending {
   struct run *run;      /* NULL: gone */
-  bool append;
+  bool append, claim;
   int64_t length;       /* append: the log's length with it */
   int command_stmt;
   bool ends;
@@ -159,7 +159,7 @@ static void end_build(struct run *r, struct db_tx *tx)
     why = xasprintf("lost %d times, last: %s", r->attempts, r->step.summary);
   else if (r->so_far != RESULT_SUCCESS && *r->step.summary)
     why = xasprintf("%s: %s", r->step.def ? r->step.def->name : "build", r->step.summary);
-  db_q(tx, SQL_build_finish, "nnsln", r->id, (int64_t)r->so_far, why, (int)again, (int64_t)request);
+  db_q(tx, SQL_build_finish, "nnslns", r->id, (int64_t)r->so_far, why, (int)again, (int64_t)request, r->name);
   free(why);
 }
 
@@ -273,7 +273,7 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
 /* A fence that did not hold is no error: somebody else has the build now, or took the request first. */
 static void told_failure(const struct run *r, struct db_res *res)
 {
-  if (db_err(res) == ERR_FAILED && strncmp(db_sqlstate(res), "DR", 2))
+  if (db_err(res) == ERR_FAILED && strcmp(db_sqlstate(res), "22012"))
     log_error("build", "%s: %s", r->name, db_errtext(res));
   else
     log_debug("build", "%s: dropped: %s", r->name, db_errtext(res));
@@ -285,6 +285,7 @@ static void answered(struct db_res *res, void *arg)
   struct run *r = p->run;
   struct master *m = r->m;
   enum err err = db_err(res);
+  bool ended = p->ends;
 
   r->in_tx = false;
   if (r->sm.state == RUN_GONE) {
@@ -295,16 +296,60 @@ static void answered(struct db_res *res, void *arg)
   } else {
     committed(r, res, p);
   }
+  if (ended || (err && !p->claim))
+    dispatch_kick(m->dispatch);
   free(p);
-  dispatch_kick(m->dispatch);
 }
 
 /* ---- the beginning ---- */
 
-void run_claim(struct session *s, struct run *r, int64_t next_number)
+struct run_claims {
+  struct master *m;
+  struct db_tx *tx;
+  struct pending *v[RUN_CLAIMS_MAX];
+  int n;
+};
+
+struct run_claims *run_claims_new(struct master *m)
 {
-  struct db_tx *tx = db_tx(r->m->db, (uint64_t)r->builder_id);
+  struct run_claims *c = xcalloc(1, sizeof *c);
+
+  c->m = m;
+  c->tx = db_tx(m->db, DB_ANY);
+  return c;
+}
+
+static void claims_answered(struct db_res *res, void *arg)
+{
+  struct run_claims *c = arg;
+
+  for (int i = 0; i < c->n; i++)
+    answered(res, c->v[i]);
+  dispatch_claimed(c->m->dispatch, db_err(res) != ERR_OK);
+  free(c);
+}
+
+int run_claims_send(struct run_claims *c)
+{
+  int n = c->n;
+
+  if (n) {
+    db_send(c->tx, claims_answered, c);
+  } else {
+    db_drop(c->tx);
+    free(c);
+  }
+  return n;
+}
+
+void run_claim(struct run_claims *c, struct session *s, struct run *r, int64_t next_number)
+{
+  struct db_tx *tx = c->tx;
   struct pending *p = pending_new(r);
+
+  assert(c->n < RUN_CLAIMS_MAX);
+  c->v[c->n++] = p;
+  p->claim = true;
 
   r->session = s;
   r->ctx.fresh = true;
@@ -315,11 +360,10 @@ void run_claim(struct session *s, struct run *r, int64_t next_number)
   log_end_init(&r->log, 0, r->epoch, 0, 0, 0);
   list_push(&s->runs, &r->node);
   db_q(tx, SQL_claim, "nnnnnnnsn", s->worker, s->number, r->request, next_number, r->m->incarnation, (int64_t)r->ctx.slot, r->m->id, r->name, r->id);
-  db_q(tx, SQL_fence, "nnn", r->id, r->epoch.inc, r->epoch.n); /* voids all of it where the claim hit nothing */
   r->number = 1;
   begin_step(r, tx);
   walk(r, tx, p, false);
-  send_tx(r, tx, p);
+  r->in_tx = true;
 }
 
 static void results_so_far(struct run *r, const char *list)

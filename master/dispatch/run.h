@@ -16,6 +16,7 @@ struct session;
 struct pipe_ref;
 struct db_res;
 
+#define RUN_CLAIMS_MAX 64        /* in one transaction */
 #define RUN_ATTEMPTS_MAX 3       /* of a request whose builds were lost */
 
 /* What it waits for.
@@ -47,8 +48,12 @@ struct run {
   size_t output_len;
 };
 
-/* For a request that is pending, on a session with a free slot: sends the claim. The strings of ctx are taken over. */
-void run_claim(struct session *s, struct run *r, int64_t next_number);
+/* The claims of one look are one transaction: each takes request, number and slot, or all of them nothing (then somebody was faster with one of them, and the next look sees it).
+   run_claim: for a request that is pending, on a session with a free slot. The strings of ctx are taken over. send: how many there were; dispatch_claimed() is called when they are answered. */
+struct run_claims;
+struct run_claims *run_claims_new(struct master *m) must_check;
+void run_claim(struct run_claims *c, struct session *s, struct run *r, int64_t next_number);
+int run_claims_send(struct run_claims *c);
 /* From a row of session_read. Returns NULL (and ends the build in the database) where it can't go on. */
 struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, struct pipe_ref *pipe);
 /* The rows say that a command is open; spec and the first chunk of its log, if needed. */

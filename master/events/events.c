@@ -11,6 +11,7 @@
 
 enum {
   EVENTS_SWEEP_MS = 1000, /* outbox rows of other masters that died before numbering them */
+  EVENTS_BATCH = 1000,    /* of the statement */
   EVENTS_PAUSE_MS = 5,    /* under load one statement numbers the events of many commits */
 };
 
@@ -46,7 +47,7 @@ static void numbered(struct db_res *res, void *arg)
       l->hear(&e, l->arg);
     }
   }
-  if (ev->again || rows > 0) { /* more may have come while it ran */
+  if (ev->again || rows >= EVENTS_BATCH) { /* more may have come while it ran */
     ev->again = false;
     events_kick(ev);
   }

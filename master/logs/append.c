@@ -9,7 +9,7 @@
 struct queued {
   struct list node;
   struct chunk c;
-  uint32_t crc_all; /* of the log up to this chunk's end */
+  int64_t line_no;  /* lines before it */
   char blob[];
 };
 
@@ -18,7 +18,7 @@ void log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t lengt
   memset(e, 0, sizeof *e);
   e->log = log;
   e->epoch = epoch;
-  e->length = e->committed = length;
+  e->length = e->given = e->committed = length;
   e->crc = crc;
   e->lines = lines;
   e->window = LOG_WINDOW_FIRST;
@@ -51,7 +51,8 @@ enum err log_end_take(struct log_end *e, const struct chunk *c, void *raw)
   q->c = *c;
   memcpy(q->blob, c->blob, c->blob_len);
   q->c.blob = q->blob;
-  e->crc = q->crc_all = chunk_crc_join(e->crc, c->crc, c->raw);
+  q->line_no = e->lines;
+  e->crc = chunk_crc_join(e->crc, c->crc, c->raw);
   e->length += c->raw;
   e->lines += c->lines;
   e->queued++;
@@ -61,16 +62,24 @@ enum err log_end_take(struct log_end *e, const struct chunk *c, void *raw)
 
 int64_t log_end_put(struct log_end *e, struct db_tx *tx)
 {
+  int64_t stored = 0;
+
+  if (!e->queued)
+    return e->length;
+  list_each(it, &e->queue) {
+    const struct queued *q = list_of(it, struct queued, node);
+    stored += (int64_t)(q->c.blob_len - q->c.spans);
+  }
+  db_q(tx, SQL_log_grow, "nnnnnnnn", e->log, e->epoch.inc, e->epoch.n, e->given, e->length, stored, e->lines, (int64_t)e->crc);
   list_each(it, &e->queue) {
     struct queued *q = list_of(it, struct queued, node);
-    db_q(tx, SQL_log_append, "nnnnnnnnbb", e->log, e->epoch.inc, e->epoch.n, q->c.off, (int64_t)q->c.raw,
-         (int64_t)q->c.lines, (int64_t)q->c.crc, (int64_t)q->crc_all, q->blob, (size_t)q->c.spans,
-         q->blob + q->c.spans, q->c.blob_len - q->c.spans);
+    db_q(tx, SQL_log_chunk, "nnnnnnbb", e->log, q->c.off, (int64_t)q->c.raw, (int64_t)q->c.lines, q->line_no, (int64_t)q->c.crc,
+         q->blob, (size_t)q->c.spans, q->blob + q->c.spans, q->c.blob_len - q->c.spans);
     list_remove(it);
     free(q);
   }
   e->queued = 0;
-  return e->length;
+  return e->given = e->length;
 }
 
 int64_t log_end_limit(const struct log_end *e, int active)

@@ -20,6 +20,7 @@ struct log_end {
   struct id epoch;
   int64_t length, lines;  /* received, checked */
   uint32_t crc;
+  int64_t given;          /* to the database: the length the log has when all in flight is committed */
   int64_t committed;      /* known to be in the database */
   int64_t window;
   int in_flight;

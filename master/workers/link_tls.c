@@ -241,7 +241,11 @@ static enum err fail(struct link_tls *t, const char *why)
 static enum err fail_openssl(struct link_tls *t)
 {
   const char *reason = ERR_reason_error_string(ERR_peek_error());
-  enum err e = fail(t, reason ? reason : "failed");
+  enum err e;
+
+  if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_SSLV3_ALERT_BAD_CERTIFICATE)
+    reason = "the worker does not trust this master's key: its join token has another one";
+  e = fail(t, reason ? reason : "failed");
 
   ERR_clear_error();
   return e;

@@ -383,7 +383,7 @@ class Case(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         if cls.d:
-            cls.d.close()
+            cls.d.close(polite=not cls.d.failed)
 
     def run(self, result=None):
         self.owned, bad = [], lambda: len(result.failures) + len(result.errors)
