@@ -48,7 +48,9 @@ static void put_git(const struct step *s, struct buf *spec, const char *const *a
   records_put(spec, "env", "GIT_TERMINAL_PROMPT=0");
   records_putf(spec, "env", "GIT_ALLOW_PROTOCOL=https:http:ssh:git%s", s->ctx->allow_local ? ":file" : "");
   records_put(spec, "env", "GIT_CONFIG_NOSYSTEM=1");
-  step_path(s->ctx, "tree", path);
+  /* a damaged tree is no reason to take a repository above it for ours */
+  records_putf(spec, "path", "GIT_CEILING_DIRECTORIES=%s/%s/%d", s->ctx->project, s->ctx->builder, s->ctx->slot);
+  step_path(s->ctx, s->sm.state == GIT_TRUST ? "home" : "tree", path); /* trust must not read a damaged tree's settings */
   records_put(spec, "cwd", path);
   records_putf(spec, "idle", "%d", STEP_GIT_IDLE_MS);
 }
