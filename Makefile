@@ -47,12 +47,12 @@ all: $(PROGRAMS)
 $(B)/m/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc) $(CC) $(MASTER_CFLAGS) -c $< -o $@
-$(B)/w/%.o: %.c | $(B)/musl-include/zlib.h
+$(B)/w/%.o: %.c | $(B)/musl-include/.made
 	@mkdir -p $(@D)
 	$(call say,musl) $(MUSL_CC) $(WORKER_CFLAGS) -c $< -o $@
 
 # musl-gcc doesn't see /usr/include: links to just the headers and archives the worker needs.
-$(B)/musl-include/zlib.h:
+$(B)/musl-include/.made:
 	@mkdir -p $(B)/musl-include $(B)/musl-lib
 	@ln -sf /usr/include/zlib.h /usr/include/zconf.h /usr/include/bearssl.h $(B)/musl-include/
 	@ln -sfn /usr/include/bearssl $(B)/musl-include/bearssl

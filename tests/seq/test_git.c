@@ -144,7 +144,9 @@ static void check_intent(const struct world *w, const char *state, const struct 
     check_argv(w, state, in);
     assert_false(in->spec.failed);
     assert_int_equal(stepfix_all(&in->spec, "cwd", values), 1);
-    assert_string_equal(values[0], "libfoo/linux/3/tree");
+    assert_string_equal(values[0], strcmp(state, "trust") ? "libfoo/linux/3/tree" : "libfoo/linux/3/home");
+    assert_int_equal(stepfix_all(&in->spec, "path", values), 4);
+    assert_string_equal(values[3], "GIT_CEILING_DIRECTORIES=libfoo/linux/3");
   } else if (in->want == WANT_OP && in->op == VERB_remove) {
     assert_string_equal(state, "remove");
     assert_string_equal(in->path, "libfoo/linux/3/tree");
