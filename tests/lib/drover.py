@@ -3,6 +3,7 @@
 DROVER_BUILD names the folder of the programs (default build). The folder lies under /var/tmp, because root's database runs as
 user postgres, who must get there. Nothing here waits for a time: wait_for() polls a condition until its deadline.
 """
+import atexit
 import gzip
 import hashlib
 import http.client
@@ -25,6 +26,9 @@ DEADLINE_S = 30
 LOG_TAIL = 60
 NOISE = ("debug sm: call:", "debug api:")
 CHANNELS = ("out", "err")
+
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class Failed(AssertionError):
@@ -94,6 +98,7 @@ class Drover:
         self.started = 0    # how often the master was
         self.failed = False
         self.env = {**os.environ, "DROVER_TEST_ROOT": self.root}
+        atexit.register(self.sweep)
         self.configure()
 
     def path(self, *names):
@@ -319,6 +324,21 @@ class Drover:
                 out.append(f"--- {name} ({len(lines)} lines), the last:\n" + "\n".join(lines[-LOG_TAIL:]))
         return "\n".join(out)
 
+    def sweep(self, remove=True):
+        """Ends whatever is left, by pid; also where the tests were ended from outside."""
+        for _ in range(100):
+            found = self.ours()
+            for p in found:
+                try:
+                    os.kill(p, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            if not found:
+                break
+            time.sleep(0.05)
+        if remove:
+            shutil.rmtree(self.root, ignore_errors=True)
+
     def close(self, polite=True):
         """Stops everything, removes the folder. What is left of builds that are over, after a polite stop, is a failure."""
         left = []
@@ -338,18 +358,10 @@ class Drover:
                 except Failed:
                     left += self.named(self.ours())
         finally:
-            for _ in range(100):
-                found = self.ours()
-                for p in found:
-                    try:
-                        os.kill(p, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
-                if not found:
-                    break
-                time.sleep(0.05)
+            self.sweep(remove=False)
             if self.failed or left:
                 print(self.tails(), file=sys.stderr)
+            atexit.unregister(self.sweep)
             if not (self.failed and os.environ.get("DROVER_KEEP")):
                 shutil.rmtree(self.root, ignore_errors=True)
         if left:
