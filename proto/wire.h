@@ -64,6 +64,8 @@ void wire_feed(struct wire_reader *r, const void *p, size_t n);
    ERR_SYNTAX, ERR_TOOBIG: close the link; wire_reader_word() says what was wrong. */
 enum err wire_next(struct wire_reader *r, struct wire_msg *m) must_check;
 const char *wire_reader_word(const struct wire_reader *r);
+/* Nothing came for a while: gives back the memory of an empty reader. */
+void wire_reader_rest(struct wire_reader *r);
 size_t wire_reader_held(const struct wire_reader *r); /* bytes of memory it holds, for the limits */
 
 /* Appends one message. kinds: one letter a token: 's' const char*, 'n' int64_t, 'i' const struct id*, 'c' uint32_t CRC. A token with a byte

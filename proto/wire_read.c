@@ -86,6 +86,12 @@ static enum err fail(struct wire_reader *r, enum err e, const char *fmt, ...)
   return e;
 }
 
+void wire_reader_rest(struct wire_reader *r)
+{
+  if (r->off == r->len)
+    drop_memory(r);
+}
+
 /* Room for n more bytes behind len. */
 static void make_room(struct wire_reader *r, size_t n)
 {

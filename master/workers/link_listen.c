@@ -24,6 +24,7 @@ enum {
   GATE_MS = 10,         /* how long the gate stays shut at least */
   BUSY_MS = 1000,       /* what a worker on the unix socket is told to wait */
   LINES_PER_S = 10,     /* log lines about strangers */
+  REST_MS = 1000,       /* quiet so long: the reader gives its memory back */
   LATE_MS = 1000,       /* a tick later than this: it was us who slept */
   HOST_MAX = 256
 };
@@ -98,6 +99,8 @@ static void tick_up(struct link_server *s, int64_t now)
 {
   list_each(it, &s->lists[LINK_UP]) {
     struct link *l = list_of(it, struct link, in_state);
+    if (now - l->heard_ms >= REST_MS)
+      wire_reader_rest(l->reader);
     if (!l->paused && now - l->heard_ms >= 3 * l->ping_ms) {
       link_part(l, "silence", "silence");
     } else if (now - l->sent_ms >= l->ping_ms) {

@@ -25,7 +25,7 @@ BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(TOP, "bui
 DEADLINE_S = 30
 LOG_TAIL = 60
 NOISE = ("debug sm: call:", "debug api:")
-CHANNELS = ("out", "err")
+BAD = re.compile(rb".*(?:Assertion|AddressSanitizer|LeakSanitizer|runtime error).*")  # in a program's log
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -346,8 +346,10 @@ class Drover:
             for p in self.agents.values():
                 if p.poll() is None:
                     p.terminate()
-            for p in self.agents.values():
-                p.wait(DEADLINE_S)
+            for name, p in self.agents.items():
+                was = p.returncode
+                if p.wait(DEADLINE_S) and was is None:
+                    left.append((name, f"exit code {p.returncode}"))
             if self.master and self.master.poll() is None:
                 self.master.terminate()
                 if self.master.wait(DEADLINE_S):
@@ -357,6 +359,9 @@ class Drover:
                     wait_for(lambda: not self.ours(), "the end of all processes", 5)
                 except Failed:
                     left += self.named(self.ours())
+            for name in os.listdir(self.root):
+                if name.endswith(".log") and (found := BAD.search(read(self.path(name)))):
+                    left.append((name, found.group().decode(errors="replace")))
         finally:
             self.sweep(remove=False)
             if self.failed or left:
