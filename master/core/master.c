@@ -8,6 +8,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <openssl/sha.h>
 #include <signal.h>
 #include <stdio.h>
@@ -206,6 +209,9 @@ static void on_beat(uv_timer_t *t)
   struct life *l = t->data;
   struct db_tx *tx;
 
+#ifdef __GLIBC__
+  malloc_trim(0); /* what a crowd of workers or a large log took goes back; a fraction of a millisecond */
+#endif
   if (!l->identified || !db_is_up(l->m.db))
     return;
   tx = db_tx(l->m.db, DB_ANY);
