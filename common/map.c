@@ -15,7 +15,7 @@ struct slot {
 
 struct map {
   struct slot *slots;
-  size_t cap, used, live;
+  size_t cap, used, live; /* cap 0: nothing was ever set, many maps stay so */
   uint64_t seed; /* random, so that nobody outside can choose keys that collide */
 };
 
@@ -24,8 +24,6 @@ enum { MAP_FIRST = 16 };
 struct map *map_new(void)
 {
   struct map *m = xcalloc(1, sizeof *m);
-  m->cap = MAP_FIRST;
-  m->slots = xcalloc(m->cap, sizeof *m->slots);
   str_random(&m->seed, sizeof m->seed);
   return m;
 }
@@ -84,8 +82,17 @@ static void rehash(struct map *m)
 static void *set(struct map *m, const void *key, size_t n, void *v)
 {
   uint32_t hash = hash_of(m, key, n);
-  struct slot *s = find(m, key, n, hash);
-  void *was = s->value;
+  struct slot *s;
+  void *was;
+
+  if (!m->cap) {
+    if (!v)
+      return NULL;
+    m->cap = MAP_FIRST;
+    m->slots = xcalloc(m->cap, sizeof *m->slots);
+  }
+  s = find(m, key, n, hash);
+  was = s->value;
 
   if (!s->key) {
     if (!v)
@@ -108,14 +115,14 @@ static void *set(struct map *m, const void *key, size_t n, void *v)
 void *map_get(const struct map *m, const char *key)
 {
   size_t n = strlen(key);
-  return find(m, key, n, hash_of(m, key, n))->value;
+  return !m->cap ? NULL : find(m, key, n, hash_of(m, key, n))->value;
 }
 
 void *map_set(struct map *m, const char *key, void *v) { return set(m, key, strlen(key), v); }
 
 void *map_get_n(const struct map *m, uint64_t key)
 {
-  return find(m, &key, sizeof key, hash_of(m, &key, sizeof key))->value;
+  return !m->cap ? NULL : find(m, &key, sizeof key, hash_of(m, &key, sizeof key))->value;
 }
 
 void *map_set_n(struct map *m, uint64_t key, void *v) { return set(m, &key, sizeof key, v); }
