@@ -5,41 +5,27 @@
    its checksum: the same. */
 #include "master/dispatch/run.h"
 
-#include <cjson/cJSON.h>
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
-#include "master/core/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pipes.h"
+#include "master/dispatch/run_int.h"
 #include "master/events/events.h"
 #include "master/logs/watch.h"
 #include "master/workers/session.h"
 
-static const struct sm_row run_rows[RUN_STATES] = {
+const struct sm_row run_rows[RUN_STATES] = {
   [RUN_TX] = { "tx", SM_TO(RUN_COMMAND) | SM_TO(RUN_OP) | SM_TO(RUN_TX) | SM_TO(RUN_GONE) },
   [RUN_COMMAND] = { "command", SM_TO(RUN_TX) | SM_TO(RUN_GONE) },
   [RUN_OP] = { "op", SM_TO(RUN_TX) | SM_TO(RUN_GONE) },
   [RUN_GONE] = { "gone", 0 },
 };
-
-/* What a transaction's answer must find its run by: the run may be gone by then. */
-struct pending {
-  struct run *run;      /* NULL: gone */
-  bool append, claim;
-  int64_t length;       /* append: the log's length with it */
-  int command_stmt;
-  bool ends;
-  struct id done_cmd;   /* to be forgotten by the worker */
-};
-
-static char raw[CHUNK_RAW_MAX]; /* contents of the chunk at hand: one thread */
 
 static void run_free(struct run *r)
 {
@@ -60,7 +46,7 @@ static void run_free(struct run *r)
 }
 
 /* Answers of transactions in flight hold the run by a pending record; a gone run is freed when the last one came in. */
-static void maybe_free(struct run *r)
+void run_maybe_free(struct run *r)
 {
   if (r->sm.state == RUN_GONE && !r->log.in_flight && !r->in_tx)
     run_free(r);
@@ -78,22 +64,17 @@ void run_drop(struct run *r)
   list_remove(&r->node);
   r->session = NULL;
   sm_move(&r->sm, RUN_GONE);
-  maybe_free(r);
+  run_maybe_free(r);
 }
 
 /* ---- sending ---- */
 
-static void send_limit(struct run *r, int64_t ack)
-{
-  wire_put(link_out(r->session->link), VERB_ack, "isnn", &r->cmd, "0", ack, log_end_limit(&r->log, session_runs(r->session)));
-}
-
-static void send_kill(struct run *r)
+void run_send_kill(struct run *r)
 {
   wire_put(link_out(r->session->link), VERB_kill, "iins", &r->cmd, &r->epoch, (int64_t)STEP_GRACE_MS, "cancel");
 }
 
-static void send_command(struct run *r, const void *spec, size_t n)
+void run_send_command(struct run *r, const void *spec, size_t n)
 {
   struct session *s = r->session;
 
@@ -105,7 +86,7 @@ static void send_command(struct run *r, const void *spec, size_t n)
   sm_move(&r->sm, RUN_COMMAND);
 }
 
-static void send_op(struct run *r)
+void run_send_op(struct run *r)
 {
   struct session *s = r->session;
 
@@ -196,7 +177,7 @@ static void walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved)
   }
 }
 
-static struct pending *pending_new(struct run *r)
+struct pending *run_pending(struct run *r)
 {
   struct pending *p = xcalloc(1, sizeof *p);
   p->run = r;
@@ -212,10 +193,10 @@ static void send_tx(struct run *r, struct db_tx *tx, struct pending *p)
 }
 
 /* An answer to what the step asked: the machine moves, and everything that follows is one transaction. c: what to record of the command. */
-static void got(struct run *r, const struct reply *reply, struct wire_msg *exit)
+void run_got(struct run *r, const struct reply *reply, struct wire_msg *exit)
 {
   struct db_tx *tx = db_tx(r->m->db, (uint64_t)r->id);
-  struct pending *p = pending_new(r);
+  struct pending *p = run_pending(r);
   int before = r->step.sm.state;
 
   db_q(tx, SQL_fence, "nnn", r->id, r->epoch.inc, r->epoch.n);
@@ -239,10 +220,10 @@ static void got(struct run *r, const struct reply *reply, struct wire_msg *exit)
 }
 
 /* Cancelled between commit and sending: the command's row is there, the worker never hears of it. */
-static void cancel_unsent(struct run *r)
+void run_cancel_unsent(struct run *r)
 {
   static const struct reply cancelled = { REPLY_CANCELLED, 0, false, "cancel", "", "" };
-  got(r, &cancelled, NULL);
+  run_got(r, &cancelled, NULL);
 }
 
 static void committed(struct run *r, struct db_res *res, struct pending *p)
@@ -263,15 +244,15 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
     log_end_init(&r->log, db_num(res, p->command_stmt, 0, 1), r->epoch, 0, 0, 0);
   }
   if (r->cancelled)
-    cancel_unsent(r);
+    run_cancel_unsent(r);
   else if (r->next.want == WANT_RUN)
-    send_command(r, r->next.spec.data, r->next.spec.len);
+    run_send_command(r, r->next.spec.data, r->next.spec.len);
   else
-    send_op(r);
+    run_send_op(r);
 }
 
 /* A fence that did not hold is no error: somebody else has the build now, or took the request first. */
-static void told_failure(const struct run *r, struct db_res *res)
+void run_told_failure(const struct run *r, struct db_res *res)
 {
   if (db_err(res) == ERR_FAILED && strcmp(db_sqlstate(res), "22012"))
     log_error("build", "%s: %s", r->name, db_errtext(res));
@@ -289,9 +270,9 @@ static void answered(struct db_res *res, void *arg)
 
   r->in_tx = false;
   if (r->sm.state == RUN_GONE) {
-    maybe_free(r);
+    run_maybe_free(r);
   } else if (err) {
-    told_failure(r, res);
+    run_told_failure(r, res);
     run_drop(r);
   } else {
     committed(r, res, p);
@@ -345,7 +326,7 @@ int run_claims_send(struct run_claims *c)
 void run_claim(struct run_claims *c, struct session *s, struct run *r, int64_t next_number)
 {
   struct db_tx *tx = c->tx;
-  struct pending *p = pending_new(r);
+  struct pending *p = run_pending(r);
 
   assert(c->n < RUN_CLAIMS_MAX);
   c->v[c->n++] = p;
@@ -366,261 +347,13 @@ void run_claim(struct run_claims *c, struct session *s, struct run *r, int64_t n
   r->in_tx = true;
 }
 
-static void results_so_far(struct run *r, const char *list)
-{
-  for (; *list; list += strcspn(list, ",")) {
-    list += *list == ',';
-    r->so_far = result_worse(r->so_far, (enum result)atoi(list));
-  }
-}
-
-static char *got_revision(const char *properties)
-{
-  cJSON *json = cJSON_Parse(properties), *it = cJSON_GetObjectItem(json, "got_revision");
-  char *s = cJSON_IsString(it) ? xstrdup(it->valuestring) : NULL;
-
-  cJSON_Delete(json);
-  return s;
-}
-
-struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, struct pipe_ref *pipe)
-{
-  const struct pipeline *pl = pipes_of(pipe);
-  struct run *r = xcalloc(1, sizeof *r);
-  struct master *m = s->m;
-#define NUM(c) db_num(res, stmt, row, c)
-#define STR(c) db_str(res, stmt, row, c)
-  *r = (struct run){ .m = m, .session = s, .id = NUM(0), .request = NUM(1), .builder_id = NUM(2), .epoch = { NUM(7), NUM(8) },
-                     .attempts = (int)NUM(36), .cancelled = !strcmp(STR(10), "cancelling"), .request_done = !strcmp(STR(11), "done"),
-                         .number = (int)NUM(20), .pipe = pipe };
-  r->name = xasprintf("%s/%s/%" PRId64, STR(3), STR(4), NUM(5));
-  r->ctx = (struct build_ctx){ .project = xstrdup(STR(3)), .builder = xstrdup(STR(4)), .number = NUM(5), .slot = (int)NUM(9), .cores = s->cores,
-                               .repository = xstrdup(STR(12)), .branch = xstrdup(STR(13)), .revision = xstrdup(STR(14)), .changes = xstrdup(STR(18)),
-                               .properties = xstrdup(STR(17)), .allow_local = m->conf->allow_local, .fresh = NUM(35) == 0,
-                               .alone_ms = dispatch_alone_ms(m), .got_revision = got_revision(STR(16)) };
-  results_so_far(r, STR(34));
-  sm_init(&r->sm, r->name, run_rows, RUN_STATES, RUN_TX);
-  log_end_init(&r->log, NUM(30), r->epoch, NUM(31), (uint32_t)NUM(32), NUM(33));
-  r->def = pl ? pipeline_builder(pl, r->ctx.builder) : NULL;
-  if (!r->def || r->number < 1 || r->number > r->def->nsteps ||
-      step_init(&r->step, &r->def->steps[r->number - 1], &r->ctx, STR(22), STR(23), STR(24))) {
-    log_error("build", "%s: its pipeline or step is not known to this version, it can't go on", r->name);
-    list_init(&r->node);
-    sm_move(&r->sm, RUN_GONE);
-    dispatch_give_up(m, r->id, r->epoch, "the pipeline or step is not known to this version of the master");
-    maybe_free(r);
-    return NULL;
-  }
-  if (NUM(25))
-    r->cmd = (struct id){ NUM(26), NUM(25) };
-#undef NUM
-#undef STR
-  list_push(&s->runs, &r->node);
-  return r;
-}
-
-static void keep_output(struct run *r, const void *spans, size_t nspans, const char *bytes)
-{
-  struct chunk_span span;
-  size_t at = 0, off = 0;
-
-  while (r->output_len < STEP_OUTPUT_MAX && !chunk_span_next(spans, nspans, &at, &span)) {
-    size_t n = span.len < STEP_OUTPUT_MAX - r->output_len ? span.len : STEP_OUTPUT_MAX - r->output_len;
-    if (span.channel == 0) {
-      memcpy(r->output + r->output_len, bytes + off, n);
-      r->output_len += n;
-    }
-    off += span.len;
-  }
-  r->output[r->output_len] = 0;
-}
-
-void run_adopted_output(struct run *r, const void *spans, size_t nspans, const void *z, size_t nz, int64_t len)
-{
-  size_t n;
-
-  if (!r->step.kind->needs_output || !z || len > CHUNK_RAW_MAX || chunk_inflate(z, nz, raw, sizeof raw, &n) || n != (size_t)len)
-    return;
-  keep_output(r, spans, nspans, raw);
-}
-
-static void lost(struct run *r, const char *reason, const char *text)
-{
-  struct reply reply = { r->cancelled ? REPLY_CANCELLED : REPLY_LOST, 0, false, reason, text, "" };
-  got(r, &reply, NULL);
-}
-
-void run_reconcile(struct run *r, const char *have, bool same, const void *spec, size_t nspec)
-{
-  struct session *s = r->session;
-
-  if (!r->cmd.n) { /* it waits for a file operation, or for one that was never sent */
-    intent_free(&r->next);
-    step_enter(&r->step, &r->next);
-    if (r->cancelled)
-      cancel_unsent(r);
-    else if (r->next.want == WANT_OP)
-      send_op(r);
-    else
-      lost(r, "start", "the state in the database has no command");
-    return;
-  }
-  if (have) {
-    map_set_n(s->by_cmd, (uint64_t)r->cmd.n, r);
-    sm_move(&r->sm, RUN_COMMAND);
-    wire_put(link_out(s->link), VERB_resume, "iisnn", &r->cmd, &r->epoch, "0", r->log.length, log_end_limit(&r->log, session_runs(s)));
-    if (watch_any(r->m->watches, r->id))
-      wire_put(link_out(s->link), VERB_follow, "in", &r->cmd, (int64_t)1);
-    if (r->cancelled)
-      send_kill(r);
-  } else if (same && r->log.length == 0 && !r->cancelled) {
-    send_command(r, spec, nspec); /* never received */
-  } else {
-    lost(r, same ? "gone" : "boot", same ? "the worker does not know the command any more" : "the worker was restarted or replaced");
-  }
-}
-
-/* ---- what the worker says ---- */
-
-static void appended(struct db_res *res, void *arg)
-{
-  struct pending *p = arg;
-  struct run *r = p->run;
-  enum err err = db_err(res);
-
-  r->log.in_flight--;
-  if (r->sm.state == RUN_GONE) {
-    maybe_free(r);
-  } else if (err) {
-    told_failure(r, res);
-    run_drop(r);
-  } else {
-    watch_tell(r->m->watches, r->id);
-    /* the command may have ended meanwhile: then its last bytes are in the transaction of its end */
-    if (r->cmd.n == p->done_cmd.n) {
-      r->log.committed = p->length;
-      log_end_grow(&r->log);
-      if (r->sm.state == RUN_COMMAND)
-        send_limit(r, r->log.committed);
-    }
-  }
-  free(p);
-}
-
-static void append(struct run *r)
-{
-  struct pending *p;
-  struct db_tx *tx;
-
-  if (!r->log.queued || r->log.in_flight >= LOG_APPENDS_MAX)
-    return;
-  p = pending_new(r);
-  p->append = true;
-  p->done_cmd = r->cmd;
-  tx = db_tx(r->m->db, (uint64_t)r->id);
-  p->length = log_end_put(&r->log, tx);
-  r->log.in_flight++;
-  db_send(tx, appended, p);
-}
-
-static void ask_again(struct run *r)
-{
-  wire_put(link_out(r->session->link), VERB_resume, "iisnn", &r->cmd, &r->epoch, "0", r->log.length, log_end_limit(&r->log, session_runs(r->session)));
-}
-
-void run_out(struct run *r, struct wire_msg *m)
-{
-  struct chunk c = { .off = wire_num(m, 2), .raw = (uint32_t)wire_num(m, 3), .lines = (uint32_t)wire_num(m, 4), .crc = wire_crc(m, 5),
-                     .spans = (uint32_t)wire_num(m, 6), .bcrc = wire_crc(m, 7), .blob = m->blob, .blob_len = m->blob_len };
-  enum err err;
-
-  if (r->sm.state != RUN_COMMAND || m->bad || strcmp(wire_str(m, 1), "0"))
-    return;
-  err = log_end_take(&r->log, &c, raw);
-  if (err == ERR_NOTFOUND) {
-    ask_again(r);
-  } else if (err && err != ERR_EXISTS) {
-    log_warn("worker", "%s: a chunk of %s at %" PRId64 " is bad: %s", r->session->name, r->name, c.off, err_text(err));
-    session_close(r->session, "protocol"); /* drops this run */
-  } else if (!err) {
-    if (r->step.kind->needs_output)
-      keep_output(r, c.blob, c.spans, raw);
-    append(r);
-  }
-}
-
-static enum reply_kind judge(const struct run *r, const char *how, int64_t code, const char *reason)
-{
-  if (!strcmp(how, "lost") || !strcmp(reason, "alone") || !strcmp(reason, "shutdown"))
-    return r->cancelled ? REPLY_CANCELLED : REPLY_LOST;
-  if (r->cancelled)
-    return REPLY_CANCELLED;
-  if (!strcmp(how, "failed"))
-    return REPLY_BROKEN;
-  if (!strcmp(reason, "idle") || !strcmp(reason, "total"))
-    return REPLY_TIMEOUT;
-  return !strcmp(how, "exited") && code == 0 ? REPLY_OK : REPLY_FAILED;
-}
-
-void run_exit(struct run *r, struct wire_msg *m)
-{
-  const char *how = wire_str(m, 2), *reason = wire_str(m, 4);
-  int64_t code = wire_num(m, 3), len = wire_num(m, 5);
-  uint32_t crc = wire_crc(m, 6);
-  char *detail;
-
-  if (r->sm.state != RUN_COMMAND || m->bad)
-    return;
-  if (r->log.length < len && strcmp(how, "lost")) {
-    ask_again(r);
-    return;
-  }
-  if ((r->log.length != len || r->log.crc != crc) && strcmp(how, "lost")) {
-    log_error("log", "%s: the log has %" PRId64 " bytes, crc %08x, the worker says %" PRId64 ", %08x", r->name, r->log.length, r->log.crc, len, crc);
-    lost(r, "log", "the log does not match its checksum");
-    return;
-  }
-  detail = xstrndup(m->blob ? m->blob : "", m->blob_len);
-  struct reply reply = { judge(r, how, code, reason), (int)code, !strcmp(how, "signaled"), reason, detail, r->output };
-  got(r, &reply, m);
-  free(detail);
-}
-
-void run_refused(struct run *r, const char *tag, const char *text)
-{
-  struct reply reply = { REPLY_BROKEN, 0, false, tag, text, "" };
-
-  if (r->sm.state != RUN_COMMAND)
-    return;
-  if (!strcmp(tag, "notfound") || !strcmp(tag, "fenced")) {
-    lost(r, tag, text);
-    return;
-  }
-  got(r, &reply, NULL);
-}
-
-void run_op_done(struct run *r, const char *tag, const char *text)
-{
-  struct reply reply = { REPLY_FAILED, 0, false, tag, text, "" };
-
-  map_set_n(r->session->by_req, (uint64_t)r->req, NULL);
-  r->req = 0;
-  if (r->cancelled)
-    reply.kind = REPLY_CANCELLED;
-  else if (!strcmp(tag, "ok"))
-    reply.kind = REPLY_OK;
-  else if (!strcmp(tag, "notfound"))
-    reply.kind = REPLY_NOTFOUND;
-  got(r, &reply, NULL);
-}
-
 void run_cancel(struct run *r)
 {
   if (r->cancelled || r->sm.state == RUN_GONE)
     return;
   r->cancelled = r->request_done = true;
   if (r->sm.state == RUN_COMMAND)
-    send_kill(r);
+    run_send_kill(r);
 }
 
 void run_follow(struct master *m, int64_t build, bool on)
