@@ -111,7 +111,7 @@ static void a_list_of_words(void **state)
   spec_is(&def, &c, NULL, "arg=./run\narg=\narg=a b\narg=$x;\n" PLACES("fresh") FACTS("") END "env=DROVER_STEP=test\ncwd=libfoo/linux/3/tree/sub/dir\ntotal=90000\n");
 }
 
-#define GIT_END(protocols) "env=GIT_TERMINAL_PROMPT=0\nenv=GIT_ALLOW_PROTOCOL=" protocols "\nenv=GIT_CONFIG_NOSYSTEM=1\ncwd=libfoo/linux/3/tree\nidle=1200000\n"
+#define GIT_END(protocols) "env=GIT_TERMINAL_PROMPT=0\nenv=GIT_ALLOW_PROTOCOL=" protocols "\nenv=GIT_CONFIG_NOSYSTEM=1\npath=GIT_CEILING_DIRECTORIES=libfoo/linux/3\ncwd=libfoo/linux/3/tree\nidle=1200000\n"
 
 static void a_checkout(void **state)
 {
