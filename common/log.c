@@ -4,14 +4,25 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "common/str.h"
 
 enum { LOG_LINE_MAX = 2048 };
 
 static enum log_level least = LOG_INFO;
+static bool as_json;
 static void (*sink)(enum log_level, const char *);
 
 void log_set_level(enum log_level level) { least = level; }
+
+bool log_set_format(const char *name)
+{
+  as_json = str_eq(name, "json");
+  return as_json || str_eq(name, "text");
+}
+
 void log_set_sink(void (*s)(enum log_level, const char *)) { sink = s; }
 
 static size_t put_safe(char *out, size_t room, const char *s)
@@ -34,6 +45,46 @@ static size_t put_safe(char *out, size_t room, const char *s)
   return n;
 }
 
+/* As the inside of a JSON string: what is not UTF-8 becomes U+FFFD. */
+static size_t put_json(char *out, size_t room, const char *s)
+{
+  size_t n = 0, len = strlen(s), step;
+
+  for (size_t i = 0; i < len && n + 8 < room; i += step) {
+    unsigned char c = (unsigned char)s[i];
+    step = str_utf8(s + i, len - i, NULL);
+    if (!step || c < 0x20 || c == 0x7f) {
+      n += (size_t)snprintf(out + n, room - n, "\\u%04x", step ? (unsigned)c : 0xfffdu);
+      step = 1;
+    } else {
+      if (c == '"' || c == '\\')
+        out[n++] = '\\';
+      memcpy(out + n, s + i, step);
+      n += step;
+    }
+  }
+  out[n] = 0;
+  return n;
+}
+
+static size_t line_json(char *line, size_t room, const char *level, const char *area, const char *text)
+{
+  struct timespec now;
+  struct tm tm;
+  char when[32] = "";
+  size_t n;
+
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (gmtime_r(&now.tv_sec, &tm))
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
+  n = (size_t)snprintf(line, room, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"area\":\"%s\",\"message\":\"", when, (int)(now.tv_nsec / 1000000), level, area);
+  n += put_json(line + n, room - n - 2, text);
+  line[n++] = '"';
+  line[n++] = '}';
+  line[n] = 0;
+  return n;
+}
+
 printf_like(3, 0) static void put(enum log_level level, const char *area, const char *fmt, va_list ap)
 {
   static const char *const names[] = { "debug", "info", "warn", "error" };
@@ -44,8 +95,12 @@ printf_like(3, 0) static void put(enum log_level level, const char *area, const 
   if (level < least)
     return;
   vsnprintf(text, sizeof text, fmt, ap);
-  n = (size_t)snprintf(line, sizeof line - 1, "%s %s: ", names[level], area);
-  n += put_safe(line + n, sizeof line - 1 - n, text);
+  if (as_json) {
+    n = line_json(line, sizeof line - 1, names[level], area, text);
+  } else {
+    n = (size_t)snprintf(line, sizeof line - 1, "%s %s: ", names[level], area);
+    n += put_safe(line + n, sizeof line - 1 - n, text);
+  }
   if (sink) {
     sink(level, line);
     return;

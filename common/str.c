@@ -210,3 +210,30 @@ unsigned str_distance(const char *a, const char *b)
   }
   return row[n];
 }
+
+size_t str_utf8(const char *s, size_t n, uint32_t *out)
+{
+  static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+  const unsigned char *u = (const unsigned char *)s;
+  size_t len = u[0] < 0x80   ? 1
+               : u[0] < 0xc0 ? 0
+               : u[0] < 0xe0 ? 2
+               : u[0] < 0xf0 ? 3
+               : u[0] < 0xf8 ? 4
+                             : 0;
+  uint32_t c;
+
+  if (!len || len > n)
+    return 0;
+  c = len == 1 ? u[0] : u[0] & (0x7fu >> len);
+  for (size_t i = 1; i < len; i++) {
+    if ((u[i] & 0xc0) != 0x80)
+      return 0;
+    c = c << 6 | (u[i] & 0x3f);
+  }
+  if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+    return 0;
+  if (out)
+    *out = c;
+  return len;
+}

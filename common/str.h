@@ -42,6 +42,9 @@ void str_random(void *out, size_t n);
 /* Glob with * (not over '/'), ** (over '/'), ?; the whole string must match. */
 bool str_glob(const char *pattern, const char *s);
 
+/* The character at the start of [s, s+n), n > 0: its length in bytes, 0 where it is not valid UTF-8. out: the character; may be NULL. */
+size_t str_utf8(const char *s, size_t n, uint32_t *out);
+
 /* Edit distance, for "did you mean"; strings longer than 63 are far from all. */
 unsigned str_distance(const char *a, const char *b);
 #endif

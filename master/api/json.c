@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/str.h"
 #include "master/db/db.h"
 #include "master/steps/step.h"
 
@@ -70,25 +71,10 @@ cJSON *json_rows(const struct db_res *r, int stmt, const struct json_col *cols, 
   return list;
 }
 
-/* Length of the well-formed character at p (of n bytes), 0 where there is none. */
-static size_t utf8_len(const unsigned char *p, size_t n)
-{
-  size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
-
-  if (!len || len > n)
-    return 0;
-  for (size_t i = 1; i < len; i++)
-    if ((p[i] & 0xc0) != 0x80)
-      return 0;
-  if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
-    return 0;
-  return len;
-}
-
 bool json_utf8(const char *p, size_t n)
 {
   while (n) {
-    size_t len = utf8_len((const unsigned char *)p, n);
+    size_t len = str_utf8(p, n, NULL);
     if (!len)
       return false;
     p += len;
@@ -104,7 +90,7 @@ cJSON *json_bytes(const char *p, size_t n)
 
   buf_init(&b, BUF_NO_MAX);
   while (n) {
-    size_t len = *p ? utf8_len((const unsigned char *)p, n) : 0;
+    size_t len = *p ? str_utf8(p, n, NULL) : 0;
     if (len)
       buf_add(&b, p, len);
     else

@@ -29,32 +29,6 @@ int diag_count(const struct diags *d)
   return d->n + d->dropped;
 }
 
-size_t diag_utf8(const char *s, size_t n, uint32_t *out)
-{
-  static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-  const unsigned char *u = (const unsigned char *)s;
-  size_t len = u[0] < 0x80   ? 1
-               : u[0] < 0xc0 ? 0
-               : u[0] < 0xe0 ? 2
-               : u[0] < 0xf0 ? 3
-               : u[0] < 0xf8 ? 4
-                             : 0;
-  uint32_t c;
-
-  if (!len || len > n)
-    return 0;
-  c = len == 1 ? u[0] : u[0] & (0x7fu >> len);
-  for (size_t i = 1; i < len; i++) {
-    if ((u[i] & 0xc0) != 0x80)
-      return 0;
-    c = c << 6 | (u[i] & 0x3f);
-  }
-  if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-    return 0;
-  *out = c;
-  return len;
-}
-
 /* Control characters could move a terminal's cursor, the bidirectional ones turn a line's meaning round. */
 static bool harmless(uint32_t c)
 {
@@ -71,7 +45,7 @@ static char *clean(const char *s, size_t n, size_t max, int *chars)
   buf_init(&b, BUF_NO_MAX);
   for (size_t i = 0; i < n; count++) {
     uint32_t c;
-    size_t len = diag_utf8(s + i, n - i, &c);
+    size_t len = str_utf8(s + i, n - i, &c);
     if (b.len + (len ? len : 1) > max)
       break;
     if (len && harmless(c))
@@ -88,7 +62,7 @@ static char *clean(const char *s, size_t n, size_t max, int *chars)
 static size_t char_len(const char *s, size_t n)
 {
   uint32_t c;
-  size_t len = diag_utf8(s, n, &c);
+  size_t len = str_utf8(s, n, &c);
   return len ? len : 1;
 }
 

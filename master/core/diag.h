@@ -41,7 +41,4 @@ void diag_sort(struct diags *d);
        ^
 */
 void diag_print(const struct diags *d, struct buf *out);
-
-/* The character at the start of [s, s+n), n > 0: its length in bytes, 0 where it is not valid UTF-8. */
-size_t diag_utf8(const char *s, size_t n, uint32_t *out);
 #endif

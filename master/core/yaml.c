@@ -126,7 +126,7 @@ static bool text_is_good(const struct yml_doc *doc, size_t len, bool cut, size_t
 
   while (at < len) {
     uint32_t c = 0;
-    size_t n = diag_utf8(s + at, len - at, &c);
+    size_t n = str_utf8(s + at, len - at, &c);
     if (!n && cut && len - at < 4)
       break; /* the cut went through a character */
     if (!n || !yml_allowed(c)) {

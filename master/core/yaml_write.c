@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/str.h"
 #include "master/core/yaml.h"
 
 static void write_scalar(const struct yml_node *n, struct buf *out)
@@ -19,7 +20,7 @@ static void write_scalar(const struct yml_node *n, struct buf *out)
   buf_addc(out, '"');
   for (size_t at = 0, len = strlen(n->text), step; at < len; at += step) {
     uint32_t c = 0;
-    step = diag_utf8(n->text + at, len - at, &c);
+    step = str_utf8(n->text + at, len - at, &c);
     assert(step);
     if (c == '"' || c == '\\')
       buf_addf(out, "\\%c", (int)c);

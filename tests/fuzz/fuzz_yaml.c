@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/str.h"
 #include "master/core/pipeline.h"
 #include "master/core/schema.h"
 
@@ -17,7 +18,7 @@ static void check_diags(struct diags *d)
     const char *s = d->v[i].source;
     assert(d->v[i].line > 0 && d->v[i].column > 0);
     for (size_t at = 0, n = s ? strlen(s) : 0, len; at < n; at += len) {
-      len = diag_utf8(s + at, n - at, &c);
+      len = str_utf8(s + at, n - at, &c);
       assert(len && c >= 0x20);
     }
   }

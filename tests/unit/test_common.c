@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include "common/log.h"
 #include "common/map.h"
 #include "common/mem.h"
+#include "common/notify.h"
 #include "common/sm.h"
 #include "common/str.h"
 
@@ -491,6 +494,48 @@ static void test_log(void **state)
   log_set_sink(NULL);
 }
 
+static void test_log_json(void **state)
+{
+  char big[5000];
+
+  (void)state;
+  log_set_sink(sink);
+  assert_false(log_set_format("xml"));
+  assert_true(log_set_format("json"));
+  log_info("area", "%s", "say \"a\\b\"\n\xff\xc3\xa4");
+  assert_int_equal(strncmp(said, "{\"time\":\"2", 10), 0);
+  assert_non_null(strstr(said, "Z\",\"level\":\"info\",\"area\":\"area\",\"message\":\"say \\\"a\\\\b\\\"\\u000a\\ufffd\xc3\xa4\"}"));
+  memset(big, '"', sizeof big - 1);
+  big[sizeof big - 1] = 0;
+  log_info("area", "%s", big);
+  assert_true(strlen(said) > 2000 && strlen(said) < 2048);
+  assert_string_equal(said + strlen(said) - 3, "\"\"}");
+  assert_true(log_set_format("text"));
+  log_set_sink(NULL);
+}
+
+static void test_notify(void **state)
+{
+  struct sockaddr_un at = { .sun_family = AF_UNIX };
+  char got[64] = "";
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+  (void)state;
+  notify_send("READY=1"); /* nobody was named: nothing happens */
+  snprintf(at.sun_path + 1, sizeof at.sun_path - 1, "drover-test-notify-%d", (int)getpid());
+  assert_int_equal(bind(fd, (struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(at.sun_path + 1))), 0);
+  at.sun_path[0] = '@';
+  setenv("NOTIFY_SOCKET", at.sun_path, 1);
+  notify_init();
+  assert_null(getenv("NOTIFY_SOCKET"));
+  notify_send("STATUS=%d workers", 3);
+  assert_int_equal(recv(fd, got, sizeof got - 1, 0), 16);
+  assert_string_equal(got, "STATUS=3 workers");
+  close(fd);
+  notify_send("READY=1"); /* the manager is gone: dropped */
+  notify_init();
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -499,6 +544,7 @@ int main(void)
     cmocka_unit_test(test_glob),  cmocka_unit_test(test_distance), cmocka_unit_test(test_map),
     cmocka_unit_test(test_list),  cmocka_unit_test(test_err),      cmocka_unit_test(test_clock),
     cmocka_unit_test(test_mem),   cmocka_unit_test(test_sm),       cmocka_unit_test(test_log),
+    cmocka_unit_test(test_log_json), cmocka_unit_test(test_notify),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
