@@ -25,6 +25,7 @@
 #include "common/str.h"
 #include "master/api/api.h"
 #include "master/changes/githelper.h"
+#include "master/core/announce.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
@@ -127,6 +128,7 @@ static void identified(struct db_res *res, void *arg)
     begin_links(l, db_str(res, 2, 0, 3));
   if (m->stopping)
     return;
+  announce_state(m);
   events_db_up(m->events);
   sessions_db_up(m->sessions);
   worlds_db_up(m->worlds);
@@ -187,6 +189,7 @@ static void on_down(void *ctx, const char *why)
 
   free(l->m.db_why);
   l->m.db_why = xstrdup(why);
+  announce_state(&l->m);
   sessions_db_down(l->m.sessions);
 }
 
@@ -327,6 +330,7 @@ void master_stop(struct master *m, const char *why)
     return;
   m->stopping = true;
   log_info("master", "stopping: %s", why);
+  announce_stopping(why);
   uv_timer_start(&l->stop, on_stop_turn, 50, 0); /* answers that were just written go out */
 }
 
@@ -383,6 +387,7 @@ static int begin_database(struct life *l, const char **conninfo)
   buf_init(&why, 4096);
   *conninfo = m->conf->database;
   if (!*conninfo) {
+    announce_starting("starting the private PostgreSQL");
     static const struct ppg_ops ops = { on_pg_ready, on_pg_lost };
     m->ppg = ppg_new(m->loop, m->conf->state, m->conf->database_folder, &ops, l, &why);
     if (!m->ppg || ppg_start(m->ppg, &why)) {
@@ -395,6 +400,7 @@ static int begin_database(struct life *l, const char **conninfo)
   for (bool told = false; (err = migrate_run(*conninfo, &why)) == ERR_AWAY; told = true) {
     if (!told)
       log_warn("master", "waiting for the database: %s", buf_str(&why));
+    announce_starting(buf_str(&why));
     buf_reset(&why);
     sleep(MIGRATE_RETRY_S);
   }
