@@ -1,6 +1,5 @@
 /* drover-master: options. */
 #include <getopt.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "master/core/conf.h"
 #include "master/core/diag.h"
 #include "master/core/master_int.h"
+#include "master/core/place.h"
 
 #define CONFIG_FILE "/etc/drover/master.yaml"
 
@@ -24,6 +24,9 @@ static const char usage[] =
   "  --log-level LEVEL   least level that is written to stderr (info)\n"
   "  --log-format FORMAT text (the default): \"level area: what\"; json: an object a line\n"
   "  --new-incarnation   the database is a restored backup: ids of the past must not come back\n"
+  "  --database-unit     the private PostgreSQL is a service of its own: wait for it, don't start or stop it\n"
+  "  --database-only     be that service: make the private PostgreSQL where there is none, and run it in the foreground\n"
+  "  --needs-database    only tell by the exit code whether there is a private PostgreSQL to run (0: yes, 1: `database` is given)\n"
   "  --git-helper        answer one request about a git repository on stdin (the master starts this itself)\n"
   "  --reference         print the reference of all configuration keys, in markdown\n"
   "  --version, --help\n"
@@ -34,15 +37,11 @@ static const char usage[] =
 
 static int git_helper(void)
 {
-  char self[4096], path[4200];
-  ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+  char *path = place_find("drover-git-helper");
 
-  if (n < 0)
-    return 1;
-  self[n] = 0;
-  snprintf(path, sizeof path, "%s/drover-git-helper", dirname(self));
   execl(path, path, (char *)NULL);
   fprintf(stderr, "drover-master: can't start %s\n", path);
+  free(path);
   return 1;
 }
 
@@ -85,12 +84,13 @@ static struct conf *load(const char *file)
 
 int main(int argc, char **argv)
 {
-  enum { CHECK = 256, LEVEL, FORMAT, HELPER, REFERENCE, RAISE };
+  enum { CHECK = 256, LEVEL, FORMAT, HELPER, REFERENCE, RAISE, DB_ONLY, DB_UNIT, DB_NEEDED };
   static const struct option options[] = { { "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, CHECK },
     { "log-level", required_argument, NULL, LEVEL }, { "log-format", required_argument, NULL, FORMAT }, { "git-helper", no_argument, NULL, HELPER }, { "reference", no_argument, NULL, REFERENCE },
-    { "new-incarnation", no_argument, NULL, RAISE }, { "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    { "new-incarnation", no_argument, NULL, RAISE }, { "database-only", no_argument, NULL, DB_ONLY }, { "database-unit", no_argument, NULL, DB_UNIT },
+    { "needs-database", no_argument, NULL, DB_NEEDED }, { "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 } };
   const char *file = CONFIG_FILE;
-  bool check = false, raise = false;
+  bool check = false, raise = false, db_only = false, db_unit = false, db_needed = false;
   struct conf *conf;
   int c, rc = 0;
 
@@ -100,6 +100,9 @@ int main(int argc, char **argv)
     case 'c': file = optarg; break;
     case CHECK: check = true; break;
     case RAISE: raise = true; break;
+    case DB_ONLY: db_only = true; break;
+    case DB_UNIT: db_unit = true; break;
+    case DB_NEEDED: db_needed = true; break;
     case HELPER: return git_helper();
     case REFERENCE: return reference();
     case LEVEL:
@@ -128,8 +131,12 @@ int main(int argc, char **argv)
     return 2;
   if (check)
     printf("%s: ok, %d projects, %d workers\n", file, conf->nprojects, conf->nworkers);
+  else if (db_needed)
+    rc = conf->database ? 1 : 0;
+  else if (db_only)
+    rc = master_database(conf);
   else
-    rc = master_run(conf, raise);
+    rc = master_run(conf, raise, db_unit);
   conf_free(conf);
   return rc;
 }
