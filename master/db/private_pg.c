@@ -194,6 +194,17 @@ static void spawn(struct ppg *p)
   pg_command_free(&c);
 }
 
+/* A running one was perhaps started in another environment; its lock file tells where it listens, once it does. */
+static void take_sock(struct ppg *p, const struct pg_lock *lock)
+{
+  if (lock->sock[0] != '/' || !strcmp(lock->sock, p->sock))
+    return;
+  free(p->sock);
+  free(p->conninfo);
+  p->sock = xstrdup(lock->sock);
+  p->conninfo = make_conninfo(p, PG_DATABASE);
+}
+
 /* The postmaster that the lock file names, if it lives. */
 static bool find_running(struct ppg *p)
 {
@@ -204,12 +215,7 @@ static bool find_running(struct ppg *p)
     return false;
   p->pid = lock.pid;
   p->born = pg_proc_born(lock.pid);
-  if (lock.sock[0] == '/' && strcmp(lock.sock, p->sock)) { /* started in another environment */
-    free(p->sock);
-    free(p->conninfo);
-    p->sock = xstrdup(lock.sock);
-    p->conninfo = make_conninfo(p, PG_DATABASE);
-  }
+  take_sock(p, &lock);
   return true;
 }
 
@@ -246,6 +252,7 @@ static int64_t step_starting(struct ppg *p)
   }
   if (!pg_read_lock(p, &lock) || lock.pid != p->pid || !lock.ready)
     return PG_LOOK_MS;
+  take_sock(p, &lock);
   p->fails = 0;
   p->backoff = PG_BACKOFF_MIN_MS;
   sm_move(&p->sm, PPG_UP);
@@ -347,15 +354,16 @@ enum err ppg_start(struct ppg *p, struct buf *why)
   while (p->unit || (clock_mono_ms() < until && p->fails < PG_START_FAILS)) {
     int64_t wait = step(p);
 
-    if (p->sm.state == PPG_DOWN && p->unit && !p->told_wait) {
-      p->told_wait = true;
-      log_warn("pg", "waiting for the PostgreSQL in %s, which a service of its own runs (drover-postgresql)", p->folder);
-    }
     if (p->sm.state == PPG_UP && greet(p, why)) {
       log_info("pg", "PostgreSQL %s answers, pid %d (%.1f s)", p->version, (int)p->pid,
                (double)(clock_mono_ms() - from) / 1000);
       uv_timer_start(&p->timer, on_timer, 0, 0);
       return ERR_OK;
+    }
+    if (p->unit && !p->told_wait) {
+      p->told_wait = true;
+      log_warn("pg", "waiting for the PostgreSQL in %s, which a service of its own runs (drover-postgresql)%s%s",
+               p->folder, why->len ? ": " : "", buf_str(why));
     }
     poll(NULL, 0, (int)wait);
   }
