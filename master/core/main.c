@@ -92,7 +92,7 @@ int main(int argc, char **argv)
   const char *file = CONFIG_FILE;
   bool check = false, raise = false;
   struct conf *conf;
-  int c, rc = 0;
+  int c;
 
   notify_init();
   while ((c = getopt_long(argc, argv, "c:vh", options, NULL)) != -1)
@@ -126,10 +126,9 @@ int main(int argc, char **argv)
   conf = load(file);
   if (!conf)
     return 2;
-  if (check)
-    printf("%s: ok, %d projects, %d workers\n", file, conf->nprojects, conf->nworkers);
-  else
-    rc = master_run(conf, raise);
+  if (!check)
+    return master_run(conf, raise);
+  printf("%s: ok, %d projects, %d workers\n", file, conf->nprojects, conf->nworkers);
   conf_free(conf);
-  return rc;
+  return 0;
 }
