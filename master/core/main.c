@@ -129,14 +129,14 @@ int main(int argc, char **argv)
   conf = load(file);
   if (!conf)
     return 2;
+  if (!check && !db_needed && !db_only)
+    return master_run(conf, raise, db_unit);
   if (check)
     printf("%s: ok, %d projects, %d workers\n", file, conf->nprojects, conf->nworkers);
   else if (db_needed)
     rc = conf->database ? 1 : 0;
-  else if (db_only)
-    rc = master_database(conf);
   else
-    rc = master_run(conf, raise, db_unit);
+    rc = master_database(conf);
   conf_free(conf);
   return rc;
 }

@@ -10,7 +10,6 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#include <openssl/sha.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@
 #include "master/core/conf.h"
 #include "master/core/master.h"
 #include "master/core/place.h"
+#include "master/core/reload.h"
 #include "master/db/db.h"
 #include "master/db/migrate.h"
 #include "master/db/private_pg.h"
@@ -53,14 +53,6 @@ struct life {
 static void stop_next(struct life *l);
 
 /* ---- with the database ---- */
-
-static void config_hash(const struct conf *c, char hex[65])
-{
-  unsigned char hash[SHA256_DIGEST_LENGTH];
-
-  SHA256((const unsigned char *)c->text, strlen(c->text), hash);
-  str_hex(hash, sizeof hash, hex);
-}
 
 static bool listen_workers(struct life *l)
 {
@@ -124,6 +116,8 @@ static void identified(struct db_res *res, void *arg)
   }
   free(m->db_why);
   m->db_why = NULL;
+  if (reload_doubtful(m->reload))
+    reload_settled(m->reload);
   if (!l->listening)
     begin_links(l, db_str(res, 2, 0, 3));
   if (m->stopping)
@@ -135,30 +129,13 @@ static void identified(struct db_res *res, void *arg)
   dispatch_kick(m->dispatch);
 }
 
-static void put_workers(struct db_tx *tx, const struct conf *c)
-{
-  const char **names = xcalloc((size_t)c->nworkers, sizeof *names);
-  char *array;
-
-  for (int i = 0; i < c->nworkers; i++) {
-    names[i] = c->workers[i].name;
-    array = db_text_array((const char *const *)c->workers[i].tags, c->workers[i].ntags);
-    db_q(tx, SQL_worker_config, "sns", c->workers[i].name, (int64_t)c->workers[i].slots, array);
-    free(array);
-  }
-  array = db_text_array(names, c->nworkers);
-  db_q(tx, SQL_worker_unconfig, "s", array);
-  free(array);
-  free(names);
-}
-
 static void on_up(void *ctx)
 {
   struct life *l = ctx;
   struct master *m = &l->m;
   struct db_tx *tx;
   unsigned char random[16];
-  char uuid[33], hash[65], host[256] = "?", *key;
+  char uuid[33], host[256] = "?", *key;
 
   if (m->stopping)
     return;
@@ -166,15 +143,17 @@ static void on_up(void *ctx)
   str_random(random, sizeof random);
   str_hex(random, sizeof random, uuid);
   key = link_key_make(); /* used where the cluster has none yet */
-  config_hash(m->conf, hash);
   gethostname(host, sizeof host - 1);
   db_q(tx, SQL_cluster_make, "ss", uuid, key);
   db_q(tx, l->raise ? SQL_cluster_raise : SQL_cluster_check, "");
   db_q(tx, SQL_cluster_get, "");
   if (!l->identified) {
-    db_q(tx, SQL_config_add, "ss", hash, m->conf->text);
+    reload_put_version(tx, m->conf, NULL);
     db_q(tx, SQL_master_add, "sn", host, (int64_t)getpid());
-    put_workers(tx, m->conf);
+    reload_put_workers(tx, m->conf);
+  } else if (reload_doubtful(m->reload)) {
+    reload_put_version(tx, m->conf, "master");
+    reload_put_workers(tx, m->conf);
   }
   db_q(tx, SQL_log_roll, "");
   l->raise = false;
@@ -255,6 +234,7 @@ static void db_gone(void *arg)
   struct life *l = arg;
 
   l->m.db = NULL; /* every transaction was answered: nobody comes back to these */
+  reload_free(l->m.reload);
   dispatch_free(l->m.dispatch);
   worlds_free(l->m.worlds);
   events_free(l->m.events);
@@ -339,7 +319,8 @@ static void on_signal(uv_signal_t *s, int number)
   struct life *l = s->data;
 
   if (number == SIGHUP) {
-    log_info("master", "SIGHUP: a changed configuration is read at the next start");
+    if (!l->m.stopping)
+      reload_ask(l->m.reload, "SIGHUP", NULL, NULL);
     return;
   }
   master_stop(&l->m, number == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -456,11 +437,14 @@ int master_run(struct conf *conf, bool raise, bool database_unit)
   l->raise = raise;
   l->database_unit = database_unit;
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN); /* until we can reload */
   rc = own_state(l, conf->state);
   if (!rc)
     rc = begin_database(l, &conninfo);
-  if (rc)
+  if (rc) {
+    conf_free(conf);
     return rc;
+  }
   begin_timers(l);
   program = place_find("drover-git-helper");
   mirrors = xasprintf("%s/mirrors", conf->state);
@@ -471,6 +455,7 @@ int master_run(struct conf *conf, bool raise, bool database_unit)
   m->sessions = sessions_new(m);
   m->dispatch = dispatch_new(m);
   m->worlds = worlds_new(m);
+  m->reload = reload_new(m);
   rc = begin_api(l);
   free(program);
   free(mirrors);
@@ -485,6 +470,7 @@ int master_run(struct conf *conf, bool raise, bool database_unit)
   uv_loop_close(m->loop);
   free(m->db_why);
   free(m->cluster);
+  conf_free(m->conf);
   close(l->lock_fd);
   free(l);
   return rc;
