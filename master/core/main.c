@@ -9,15 +9,16 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "master/core/conf.h"
-#include "master/core/diag.h"
 #include "master/core/master_int.h"
 #include "master/core/place.h"
+#include "master/core/verbs.h"
 
 #define CONFIG_FILE "/etc/drover/master.yaml"
 
 static const char usage[] =
   "usage: drover-master [--config FILE] [--check] [--log-level debug|info|warn|error] [--log-format text|json] [--new-incarnation]\n"
-  "       drover-master --reference\n"
+  "       drover-master --reference\n";
+static const char usage_rest[] =
   "\n"
   "  --config FILE       the site's configuration (conf.d/*.yaml beside it is read too); default " CONFIG_FILE "\n"
   "  --check             only check it\n"
@@ -66,20 +67,15 @@ static int reference(void)
   return fflush(stdout) ? 1 : 0;
 }
 
-static struct conf *load(const char *file)
+static int help(FILE *to)
 {
-  struct conf *conf;
-  struct diags d;
-  struct buf text;
+  struct buf verbs;
 
-  diag_init(&d);
-  conf = conf_load(file, &d);
-  buf_init(&text, BUF_NO_MAX);
-  diag_print(&d, &text);
-  fputs(buf_str(&text), stderr);
-  buf_free(&text);
-  diag_free(&d);
-  return conf;
+  buf_init(&verbs, BUF_NO_MAX);
+  verbs_usage(&verbs);
+  fprintf(to, "%s%s%s", usage, buf_str(&verbs), usage_rest);
+  buf_free(&verbs);
+  return to == stdout ? 0 : 2;
 }
 
 int main(int argc, char **argv)
@@ -92,9 +88,12 @@ int main(int argc, char **argv)
   const char *file = CONFIG_FILE;
   bool check = false, raise = false, db_only = false, db_unit = false, db_needed = false;
   struct conf *conf;
+  const struct verb *verb = argc > 1 ? verb_find(argv[1]) : NULL;
   int c, rc = 0;
 
   notify_init();
+  if (verb)
+    return verb_main(verb, argc - 1, argv + 1);
   while ((c = getopt_long(argc, argv, "c:vh", options, NULL)) != -1)
     switch (c) {
     case 'c': file = optarg; break;
@@ -119,14 +118,12 @@ int main(int argc, char **argv)
       }
       break;
     case 'v': puts("drover-master " DROVER_VERSION); return 0;
-    case 'h': fputs(usage, stdout); return 0;
-    default: fputs(usage, stderr); return 2;
+    case 'h': return help(stdout);
+    default: return help(stderr);
     }
-  if (optind < argc) {
-    fputs(usage, stderr);
-    return 2;
-  }
-  conf = load(file);
+  if (optind < argc)
+    return help(stderr);
+  conf = verb_conf(file);
   if (!conf)
     return 2;
   if (!check && !db_needed && !db_only)

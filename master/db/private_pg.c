@@ -36,6 +36,7 @@ const char *ppg_conninfo(const struct ppg *p) { return p->conninfo; }
 const char *ppg_version(const struct ppg *p) { return p->version ? p->version : ""; }
 const char *ppg_folder(const struct ppg *p) { return p->folder; }
 int ppg_pid(const struct ppg *p) { return p->pid; }
+bool ppg_adopted(const struct ppg *p) { return p->adopted; }
 
 static void ppg_free(struct ppg *p)
 {
@@ -77,17 +78,10 @@ static enum err prepare(struct ppg *p, const char *state, const char *folder, st
   return e ? e : pg_make_sock(p, why);
 }
 
-static struct ppg *make(uv_loop_t *loop, const char *state, const char *folder, bool unit,
-                        const struct ppg_ops *ops, void *ctx, struct buf *why)
+static struct ppg *make_rest(struct ppg *p, uv_loop_t *loop, const struct ppg_ops *ops, void *ctx)
 {
-  struct ppg *p = xcalloc(1, sizeof *p);
   char *log;
 
-  p->unit = unit;
-  if (prepare(p, state, folder, why)) {
-    ppg_free(p);
-    return NULL;
-  }
   log = xasprintf("%s/postgres.log", p->folder);
   pg_tail_init(&p->tail, log, p->user.uid);
   free(log);
@@ -102,6 +96,18 @@ static struct ppg *make(uv_loop_t *loop, const char *state, const char *folder, 
   return p;
 }
 
+static struct ppg *make(uv_loop_t *loop, const char *state, const char *folder, bool unit,
+                        const struct ppg_ops *ops, void *ctx, struct buf *why)
+{
+  struct ppg *p = xcalloc(1, sizeof *p);
+
+  p->unit = unit;
+  if (!prepare(p, state, folder, why))
+    return make_rest(p, loop, ops, ctx);
+  ppg_free(p);
+  return NULL;
+}
+
 struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops,
                     void *ctx, struct buf *why)
 {
@@ -112,6 +118,38 @@ struct ppg *ppg_of_service(uv_loop_t *loop, const char *state, const char *folde
                            void *ctx, struct buf *why)
 {
   return make(loop, state, folder, true, ops, ctx, why);
+}
+
+static void no_word(void *ctx) { (void)ctx; }
+static void no_word_why(void *ctx, const char *why) { (void)ctx, (void)why; }
+
+struct ppg *ppg_open(uv_loop_t *loop, const char *state, const char *folder, bool make, struct buf *why)
+{
+  static const struct ppg_ops ops = { no_word, no_word_why };
+  struct ppg *p = xcalloc(1, sizeof *p);
+  bool ok = !pg_find_owner(&p->user, state, folder, why) && !pg_make_folder(p, state, folder, why);
+
+  if (ok && !make && !pg_data_major(p->data)) {
+    buf_addf(why, "there is no database in %s", p->folder);
+    ok = false;
+  }
+  if (!ok || pg_find_programs(p, why) || pg_make_cluster(p, state, why) || pg_make_sock(p, why)) {
+    ppg_free(p);
+    return NULL;
+  }
+  p->as_user = p->user.drop;
+  return make_rest(p, loop, &ops, NULL);
+}
+
+/* PostgreSQL asks the kernel who we are when we connect. Only for programs with one thread. */
+PGconn *pg_connect(const struct pg_user *u, const char *conninfo)
+{
+  bool other = u->drop && !seteuid(u->uid);
+  PGconn *pg = PQconnectdb(conninfo);
+
+  if (other && seteuid(0))
+    log_error("pg", "can't become root again: %s", strerror(errno));
+  return pg;
 }
 
 /* ---- the machine: one step, which answers in how many ms the next is due ---- */
@@ -306,6 +344,7 @@ static void adopt_or_start(struct ppg *p)
     sm_move(&p->sm, PPG_DOWN);
     return;
   }
+  p->adopted = true;
   log_info("pg", "taking over the running PostgreSQL, pid %d", (int)p->pid);
   sm_move(&p->sm, PPG_STARTING);
 }
@@ -325,7 +364,7 @@ static bool ask(PGconn *pg, const char *text, char **answer)
 static bool greet(struct ppg *p, struct buf *why)
 {
   char *conninfo = make_conninfo(p, "postgres"), *there = NULL, *version = NULL;
-  PGconn *pg = PQconnectdb(conninfo);
+  PGconn *pg = p->as_user ? pg_connect(&p->user, conninfo) : PQconnectdb(conninfo);
   bool ok = PQstatus(pg) == CONNECTION_OK && ask(pg, "set statement_timeout = 20000", NULL) &&
             ask(pg, "select 1 from pg_database where datname = '" PG_DATABASE "'", &there) &&
             (*there || ask(pg, "create database " PG_DATABASE, NULL)) &&

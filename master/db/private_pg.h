@@ -22,6 +22,9 @@ struct ppg_ops {
 struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops, void *ctx, struct buf *why) must_check;
 /* The same where a service of its own runs it (ppg_become): ppg_start then waits for as long as it takes, and it is only watched, never made, started or stopped. */
 struct ppg *ppg_of_service(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops, void *ctx, struct buf *why) must_check;
+/* For programs that work beside the master, or in its place: under root the cluster is run by whom it belongs to. make false: ERR_NOTFOUND's sentence where there is no cluster, nothing is made. */
+struct ppg *ppg_open(uv_loop_t *loop, const char *state, const char *folder, bool make, struct buf *why) must_check;
+bool ppg_adopted(const struct ppg *p); /* after ppg_start: it ran already */
 /* Starts it or adopts the running one and waits (blocking, at most 60 s) until it answers; then watches it from the loop. */
 enum err ppg_start(struct ppg *p, struct buf *why) must_check;
 const char *ppg_conninfo(const struct ppg *p); /* host=<socket folder> user=… dbname=drover; the database exists after ppg_start */
