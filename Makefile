@@ -40,7 +40,7 @@ HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: install uninstall deb dist all deps demo check clean bench fuzz lint soak help unit units fuzzers
+.PHONY: hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak help unit units fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -139,13 +139,18 @@ bench: all
 	@python3 tests/bench/bench.py $(B)
 soak: all
 	@DROVER_BUILD=$(B) DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
+# The packages on two hosts with systemd (needs root), the later version too: build/hosts.txt is what was typed and answered.
+hosts: all
+	@.ci/deps check
+	@$(MAKE) -j2 B=$(B)/next VERSION=$(VERSION).1 all
+	@DROVER_BUILD=$(B) DROVER_NEXT=$(B)/next DROVER_WALK=1 DROVER_TRANSCRIPT=$(B)/hosts.txt python3 tests/flow/test_hosts.py -v
 deps:
 	@.ci/deps build
 demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)
