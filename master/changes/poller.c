@@ -141,7 +141,7 @@ static void heads_read(struct db_res *res, void *arg)
                          .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
   struct look *l;
 
-  if (db_err(res)) {
+  if (db_err(res) || ps->w->m->stopping) {
     again(ps);
     return;
   }
