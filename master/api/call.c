@@ -23,6 +23,7 @@ static const struct sm_row rows[CALL_STATES] = {
 };
 
 struct master *call_master(const struct call *c) { return c->h->m; }
+bool call_is_tcp(const struct call *c) { return c->conn->s->tcp; }
 const struct route *call_route(const struct call *c) { return c->route; }
 int call_args(const struct call *c) { return c->nargs; }
 const char *call_query(const struct call *c, const char *key) { return path_query(&c->path, key); }

@@ -22,6 +22,12 @@ void read_buildset(struct call *c);
 void read_changes(struct call *c);
 void read_change(struct call *c);
 
+/* read_config.c */
+void read_projects(struct call *c);
+void read_config(struct call *c);
+void read_config_history(struct call *c);
+void read_config_diff(struct call *c);
+
 /* read_why.c, logs_get.c, sse.c, act.c */
 void read_why(struct call *c);
 void logs_get(struct call *c);

@@ -35,6 +35,7 @@ int call_args(const struct call *c);
 const char *call_query(const struct call *c, const char *key);
 const char *call_header(const struct call *c, const char *name); /* NULL: not there */
 bool call_is_head(const struct call *c);
+bool call_is_tcp(const struct call *c);
 const struct buf *call_body(const struct call *c);
 void call_who(const struct call *c, char *who, size_t n);    /* of a unix connection */
 

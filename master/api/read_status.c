@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
+#include "master/core/reload.h"
 #include "master/db/private_pg.h"
 #include "master/events/events.h"
 #include "master/workers/link.h"
@@ -29,7 +30,22 @@ static void add_database(cJSON *o, struct master *m, const char *version)
   json_text(d, "why", m->db_why);
 }
 
-static void add_config(cJSON *o, struct master *m)
+/* Over TCP without what may quote a file. */
+static void add_refused(cJSON *o, const struct reload_refusal *r, bool tcp)
+{
+  cJSON *f;
+
+  if (!r) {
+    cJSON_AddNullToObject(o, "refused");
+    return;
+  }
+  f = cJSON_AddObjectToObject(o, "refused");
+  json_num(f, "at", r->at_ms);
+  json_text(f, "text", tcp ? NULL : r->brief);
+  json_num(f, "count", r->count);
+}
+
+static void add_config(cJSON *o, struct master *m, bool tcp)
 {
   cJSON *l = cJSON_AddObjectToObject(o, "listen"), *f;
 
@@ -42,6 +58,7 @@ static void add_config(cJSON *o, struct master *m)
   json_text(f, "file", m->conf->file);
   json_num(f, "projects", m->conf->nprojects);
   json_num(f, "workers", m->conf->nworkers);
+  add_refused(f, reload_refused(m->reload), tcp);
 }
 
 /* r NULL: the database is away. */
@@ -55,7 +72,7 @@ static void answer_status(struct call *c, const struct db_res *r)
   json_num(o, "incarnation", m->incarnation);
   json_num(o, "up_ms", clock_mono_ms() - m->started_ms);
   add_database(o, m, r ? db_str(r, 0, 0, 3) : NULL);
-  add_config(o, m);
+  add_config(o, m, call_is_tcp(c));
   counts = cJSON_AddObjectToObject(o, "counts");
   json_ms(counts, "pending", r ? db_num(r, 0, 0, 0) : INT64_MIN);
   json_ms(counts, "running", r ? db_num(r, 0, 0, 1) : INT64_MIN);

@@ -20,8 +20,8 @@ void routes_check(void)
   for (size_t i = 0; i < COUNT(routes); i++) {
     const struct route *r = &routes[i];
     assert(r->permission != PERM_NONE && r->handle && r->path[0] == '/');
-    assert((r->permission == PERM_READ) == !strcmp(r->method, "GET"));
-    assert((r->handle == act_call) == (r->permission != PERM_READ));
+    assert(r->permission != PERM_READ || !strcmp(r->method, "GET")); /* what only the unix socket is told may be a GET too */
+    assert((r->handle == act_call) == !!strcmp(r->method, "GET"));
   }
 }
 

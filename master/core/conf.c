@@ -64,10 +64,23 @@ static char *path_from(const char *file, const char *path)
   return whole;
 }
 
-/* Not more than one byte above the limit: the parser says that it is too large. */
-static enum err read_file(const char *file, struct buf *out)
+/* For reading; anything but an ordinary file (a FIFO would hold us for ever) only where `any` says so. */
+static int open_file(const char *file, bool any)
 {
-  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  int fd = open(file, O_RDONLY | O_CLOEXEC | (any ? 0 : O_NONBLOCK));
+  struct stat st;
+
+  if (fd < 0 || any || (!fstat(fd, &st) && S_ISREG(st.st_mode)))
+    return fd;
+  close(fd);
+  errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+  return -1;
+}
+
+/* Not more than one byte above the limit: the parser says that it is too large. */
+static enum err read_file(const char *file, bool any, struct buf *out)
+{
+  int fd = open_file(file, any);
 
   if (fd < 0)
     return ERR_IO;
@@ -96,8 +109,8 @@ static enum err read_file(const char *file, struct buf *out)
 static bool take_file(struct loader *l, const char *file, struct buf *out)
 {
   buf_init(out, BUF_NO_MAX);
-  if (read_file(file, out)) {
-    diag_add(l->d, file, NULL, 0, 0, NULL, "can't be read: %s", strerror(errno));
+  if (read_file(file, !strcmp(file, l->c->file), out)) {
+    diag_add(l->d, file, NULL, 0, 0, NULL, "can't be read: %s", errno == EINVAL ? "it is not an ordinary file" : strerror(errno));
     buf_free(out);
     return false;
   }
@@ -247,6 +260,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
   p->branches = copy_strings(yml_get(map, "branches"), &p->nbranches);
   p->poll_ms = schema_ms(map, SCHEMA_PROJECT, "poll");
   p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
+  conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
   if (git && git->kind == YML_SCALAR && !yml_is_null(git))
     check_git(l, git);
   if (p->poll_ms < POLL_LEAST_MS && !l->allow_local)
@@ -264,6 +278,7 @@ static void add_worker(struct loader *l, const char *name, const struct yml_node
   *w = (struct conf_worker){ .name = xstrdup(name),
                              .slots = (int)schema_int(map, SCHEMA_WORKER, "slots") };
   w->tags = copy_strings(yml_get(map, "tags"), &w->ntags);
+  conf_keys_of(&w->keys, map, SCHEMA_WORKER);
 }
 
 /* False: a file before this one has the name; told. */
@@ -321,6 +336,7 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
                         *database = yml_get(top, "database");
   const char *folder = schema_text(database, SCHEMA_DATABASE, "folder");
 
+  conf_keys_site(&c->keys, top);
   c->url = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "url"));
   c->address = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "address"));
   check_join_address(l, yml_get(site, "address"));
@@ -409,6 +425,7 @@ struct conf *conf_load(const char *file, struct diags *d)
   int before = diag_count(d), n;
 
   buf_init(&l.text, BUF_NO_MAX);
+  l.c->users = 1;
   l.c->file = xstrdup(file);
   main_doc = load_file(&l, file, SCHEMA_SITE);
   if (!main_doc)
@@ -436,11 +453,19 @@ static void free_strings(char **v, int n)
   free(v);
 }
 
+struct conf *conf_hold(struct conf *c)
+{
+  c->users++;
+  return c;
+}
+
 void conf_free(struct conf *c)
 {
-  if (!c)
+  if (!c || --c->users)
     return;
+  conf_keys_free(&c->keys);
   for (int i = 0; i < c->nworkers; i++) {
+    conf_keys_free(&c->workers[i].keys);
     free(c->workers[i].name);
     free_strings(c->workers[i].tags, c->workers[i].ntags);
   }
@@ -452,6 +477,7 @@ void conf_free(struct conf *c)
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);
+    conf_keys_free(&p->keys);
   }
   char *own[] = {
     c->file,           c->text,    c->state,    c->socket,          c->api, c->workers_listen,

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "master/core/conf_keys.h"
 #include "master/core/pipeline.h"
 
 #define CONF_FILES_MAX 1000 /* in conf.d */
@@ -14,6 +15,7 @@ struct conf_worker {
   int slots;
   char **tags;
   int ntags;
+  struct conf_keys keys;
 };
 
 struct conf_project {
@@ -26,9 +28,11 @@ struct conf_project {
   struct pipeline *pipeline; /* from `pipeline`, or from builders/steps/schedulers in the site's file; NULL: .drover.yml at each revision */
   char *pipeline_text;     /* a .drover.yml of it, for the version row: the file's text, or the site's keys written out; pipeline_parse
                               makes the same pipeline of it; NULL where pipeline is NULL */
+  struct conf_keys keys;   /* but for the pipeline's */
 };
 
 struct conf {
+  int users;               /* references: the master's, and one for each project that is at work with it (schedulers/worlds.c) */
   char *file;              /* as given on the command line */
   char *text;              /* everything that was read, in order, for the version row and its hash; each further file begins with a
                               line "--- # FILE" */
@@ -49,12 +53,15 @@ struct conf {
   int nworkers;
   struct conf_project *projects;
   int nprojects;
+  struct conf_keys keys;   /* of the site itself */
 };
 
 /* Reads file (may be a pipe), the files *.yaml of conf.d beside it in the order of their names, and the files that projects name with `pipeline`.
+   All but `file` must be ordinary files.
    NULL where d got errors: all there are, of all files. Blocks on the disk: at start and reload only. */
 struct conf *conf_load(const char *file, struct diags *d) must_check;
-void conf_free(struct conf *c); /* NULL: nothing */
+struct conf *conf_hold(struct conf *c) must_check; /* one more reference (conf_load's is the first); returns c */
+void conf_free(struct conf *c); /* one less; the last frees it. NULL: nothing */
 const struct conf_project *conf_project(const struct conf *c, const char *name);
 /* The reference of all keys, markdown, from the schema table: docs/config.md. */
 void conf_reference(struct buf *out);

@@ -8,23 +8,28 @@
 
 #include "common/buf.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "master/core/conf.h"
 #include "master/core/diag.h"
 #include "master/core/master_int.h"
 
+#define CONFIG_FILE "/etc/drover/master.yaml"
+
 static const char usage[] =
-  "usage: drover-master --config FILE [--check] [--log-level debug|info|warn|error] [--new-incarnation]\n"
+  "usage: drover-master [--config FILE] [--check] [--log-level debug|info|warn|error] [--log-format text|json] [--new-incarnation]\n"
   "       drover-master --reference\n"
   "\n"
-  "  --config FILE       the site's configuration (conf.d/*.yaml beside it is read too)\n"
+  "  --config FILE       the site's configuration (conf.d/*.yaml beside it is read too); default " CONFIG_FILE "\n"
   "  --check             only check it\n"
   "  --log-level LEVEL   least level that is written to stderr (info)\n"
+  "  --log-format FORMAT text (the default): \"level area: what\"; json: an object a line\n"
   "  --new-incarnation   the database is a restored backup: ids of the past must not come back\n"
   "  --git-helper        answer one request about a git repository on stdin (the master starts this itself)\n"
   "  --reference         print the reference of all configuration keys, in markdown\n"
   "  --version, --help\n"
   "\n"
   "Runs in the foreground and logs to stderr, one line an event. SIGTERM: finish writes and leave; running builds go on at their workers.\n"
+  "SIGHUP: read the configuration anew.\n"
   "exit: 0 stopped · 1 the system failed · 2 usage or configuration · 3 another master runs on the same state folder\n";
 
 static int git_helper(void)
@@ -80,15 +85,16 @@ static struct conf *load(const char *file)
 
 int main(int argc, char **argv)
 {
-  enum { CHECK = 256, LEVEL, HELPER, REFERENCE, RAISE };
+  enum { CHECK = 256, LEVEL, FORMAT, HELPER, REFERENCE, RAISE };
   static const struct option options[] = { { "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, CHECK },
-    { "log-level", required_argument, NULL, LEVEL }, { "git-helper", no_argument, NULL, HELPER }, { "reference", no_argument, NULL, REFERENCE },
+    { "log-level", required_argument, NULL, LEVEL }, { "log-format", required_argument, NULL, FORMAT }, { "git-helper", no_argument, NULL, HELPER }, { "reference", no_argument, NULL, REFERENCE },
     { "new-incarnation", no_argument, NULL, RAISE }, { "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-  const char *file = NULL;
+  const char *file = CONFIG_FILE;
   bool check = false, raise = false;
   struct conf *conf;
-  int c, rc = 0;
+  int c;
 
+  notify_init();
   while ((c = getopt_long(argc, argv, "c:vh", options, NULL)) != -1)
     switch (c) {
     case 'c': file = optarg; break;
@@ -103,21 +109,26 @@ int main(int argc, char **argv)
       }
       log_set_level((enum log_level)level(optarg));
       break;
+    case FORMAT:
+      if (!log_set_format(optarg)) {
+        fprintf(stderr, "drover-master: no log format %s\n", optarg);
+        return 2;
+      }
+      break;
     case 'v': puts("drover-master " DROVER_VERSION); return 0;
     case 'h': fputs(usage, stdout); return 0;
     default: fputs(usage, stderr); return 2;
     }
-  if (!file || optind < argc) {
+  if (optind < argc) {
     fputs(usage, stderr);
     return 2;
   }
   conf = load(file);
   if (!conf)
     return 2;
-  if (check)
-    printf("%s: ok, %d projects, %d workers\n", file, conf->nprojects, conf->nworkers);
-  else
-    rc = master_run(conf, raise);
+  if (!check)
+    return master_run(conf, raise);
+  printf("%s: ok, %d projects, %d workers\n", file, conf->nprojects, conf->nworkers);
   conf_free(conf);
-  return rc;
+  return 0;
 }

@@ -4,6 +4,6 @@
 #include <stdbool.h>
 
 struct conf;
-/* Runs until it is stopped; the exit code. raise: begin a new incarnation (after a restore). */
+/* Runs until it is stopped; the exit code. conf: the caller's reference is taken over. raise: begin a new incarnation (after a restore). */
 int master_run(struct conf *conf, bool raise);
 #endif

@@ -36,7 +36,7 @@ struct key {
   unsigned in;     /* mask of groups */
   unsigned types, item;
   enum schema_group sub;
-  bool required;
+  bool required, restart;
   int64_t min, max;
   const char *fallback, *words, *doc, *example;
   const char *later; /* words of keys that are to come, separated by blanks */
@@ -577,7 +577,7 @@ static void fill_view(struct schema_view *v, const struct key *k, enum schema_gr
                              .fallback = k->fallback,
                              .words = k->words,
                              .wants = wants_text(k),
-                             .required = k->required,
+                             .required = k->required, .restart = k->restart,
                              .site = groups[g].site,
                              .repository = groups[g].repository,
                              .group = g };

@@ -10,7 +10,9 @@
 #include "common/log.h"
 #include "master/api/api.h"
 #include "master/core/conf.h"
+#include "master/core/conf_diff.h"
 #include "master/core/master.h"
+#include "master/core/reload.h"
 #include "master/db/db.h"
 #include "master/db/private_pg.h"
 #include "master/dispatch/actions.h"
@@ -18,6 +20,7 @@
 #include "master/dispatch/why.h"
 #include "master/events/events.h"
 #include "master/logs/watch.h"
+#include "master/schedulers/worlds.h"
 #include "master/workers/link.h"
 
 static struct master m;
@@ -92,6 +95,28 @@ const char *ppg_version(const struct ppg *p)
 const char *ppg_folder(const struct ppg *p)
 {
   (void)p;
+  return NULL;
+}
+
+const struct reload_refusal *reload_refused(const struct reload *r)
+{
+  (void)r;
+  return NULL;
+}
+
+struct conf *reload_look(const struct master *master, struct conf_diff *diff, char **text, int *count)
+{
+  (void)master;
+  *diff = (struct conf_diff){ 0 };
+  *text = xstrdup("master.yaml:1:1: not here\n");
+  *count = 1;
+  return NULL;
+}
+
+struct world *const *worlds_all(const struct worlds *w, int *n)
+{
+  (void)w;
+  *n = 0;
   return NULL;
 }
 
