@@ -22,6 +22,10 @@ void read_buildset(struct call *c);
 void read_changes(struct call *c);
 void read_change(struct call *c);
 
+/* download.c */
+void download_list(struct call *c);
+void download_get(struct call *c);
+
 /* read_why.c, logs_get.c, sse.c, act.c */
 void read_why(struct call *c);
 void logs_get(struct call *c);
