@@ -136,5 +136,6 @@ clean:
 	rm -rf $(B)
 
 $(B)/m/master/db/migrate.o: $(wildcard master/db/schema_*.sql)
+$(B)/w/worker/setup.o $(B)/g/worker/setup.o: .pkg/units/drover-worker.service
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

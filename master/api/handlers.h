@@ -27,6 +27,9 @@ void read_projects(struct call *c);
 void read_config(struct call *c);
 void read_config_history(struct call *c);
 void read_config_diff(struct call *c);
+/* download.c */
+void download_list(struct call *c);
+void download_get(struct call *c);
 
 /* read_why.c, logs_get.c, sse.c, act.c */
 void read_why(struct call *c);

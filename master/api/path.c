@@ -79,6 +79,9 @@ static const char *parse_segments(struct path *p, char *s)
     return NULL;
   for (char *next; s; s = next) {
     next = strchr(s, '/');
+    p->slash = !next && !*s && p->nseg;
+    if (p->slash)
+      return NULL;
     if (next)
       *next++ = 0;
     if (p->nseg == PATH_SEGMENTS_MAX)

@@ -1,6 +1,8 @@
 /* The target of a request, taken apart once and strictly: every segment is decoded exactly once, anything that two parsers could read differently is refused. Pure. */
 #ifndef MASTER_API_PATH_H
 #define MASTER_API_PATH_H
+#include <stdbool.h>
+
 #include "common/err.h"
 #include "common/mem.h"
 
@@ -12,6 +14,7 @@ struct path {
   char *memory; /* what the pointers below point into */
   int nseg;     /* "/" has none */
   char *seg[PATH_SEGMENTS_MAX];
+  bool slash;   /* one more slash at the end: the name of a folder, which is another path */
   int nquery;
   struct {
     char *key, *value;

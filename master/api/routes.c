@@ -45,7 +45,7 @@ static bool match(const char *pattern, const struct path *p, const char *args[RO
     if (*at == '/')
       at++;
   }
-  return !*at;
+  return !*at && (!p->slash || at[-1] == '/'); /* "/download/" is there without its last slash too, others not with one */
 }
 
 const struct route *route_find(const char *method, const struct path *p, const char *args[ROUTE_ARGS_MAX], int *nargs, struct buf *allow)

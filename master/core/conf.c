@@ -347,6 +347,7 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
   c->workers_listen = xstrdup(schema_text(listen, SCHEMA_LISTEN, "workers"));
   c->database = xstrdup(schema_text(top, SCHEMA_SITE, "database"));
   c->database_folder = folder ? path_from(file, folder) : NULL;
+  c->downloads = schema_text(top, SCHEMA_SITE, "downloads") ? path_from(file, schema_text(top, SCHEMA_SITE, "downloads")) : NULL;
   c->allow_local = schema_bool(top, SCHEMA_SITE, "allow_local");
   c->same_user = schema_bool(top, SCHEMA_SITE, "same_user");
   c->window_ms = schema_ms(top, SCHEMA_SITE, "window");
@@ -481,7 +482,8 @@ void conf_free(struct conf *c)
   }
   char *own[] = {
     c->file,           c->text,    c->state,    c->socket,          c->api, c->workers_listen,
-    c->workers_socket, c->address, c->database, c->database_folder, c->url
+    c->workers_socket, c->address, c->database, c->database_folder, c->url,
+    c->downloads
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);

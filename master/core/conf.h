@@ -47,6 +47,7 @@ struct conf {
   bool allow_local;        /* file: and plain paths as repositories */
   bool same_user;          /* a worker may run under the master's uid */
   char *url;               /* site.url or NULL */
+  char *downloads;         /* folder of the worker programs at /download/ (made absolute), or NULL: of this installation */
   int64_t window_ms;       /* re-attach window, default 30 min */
   int helpers;             /* git helpers at once, default 4 */
   struct conf_worker *workers;

@@ -1086,7 +1086,7 @@ class Program(Case):
         self.assertEqual(self.run_program("--help").returncode, 0)
         self.assertIn("exit codes", self.run_program("--help").stdout)
         self.assertIn("drover-worker", self.run_program("--version").stdout)
-        for args in ([], ["--nonesuch"], ["--dir", "/tmp/x"], ["--join-file", "x", "--dir", "y", "z"], ["--log-level", "loud"]):
+        for args in (["--config", "/nonesuch/worker.conf"], ["--nonesuch"], ["--dir", "/nonesuch"], ["--join-file", "x", "--dir", "y", "z"], ["--log-level", "loud"], ["--log-format", "xml"]):
             self.assertEqual(self.run_program(*args).returncode, 2, args)
 
     def test_token_file(self):

@@ -105,7 +105,7 @@ static void test_mutations(void **state)
 static void test_shapes(void **state)
 {
   static const char *const refused[] = {
-    "", "*", "api/v1/status", "http://x/api/v1/status", "//", "//api", "/api/", "/api//v1", "/api/./v1", "/api/../v1", "/%2e", "/%2E%2e", "/a%2Fb", "/a%5Cb", "/a;b", "/a%3Bb", "/a%00", "/a?b=%00", "/a?b=%",
+    "", "*", "api/v1/status", "http://x/api/v1/status", "//", "//api", "/api//", "/api//v1", "/api/./v1", "/api/../v1", "/%2e", "/%2E%2e", "/a%2Fb", "/a%5Cb", "/a;b", "/a%3Bb", "/a%00", "/a?b=%00", "/a?b=%",
     "/a?b=1&b=2", "/a?b=%ff", "/a#b", "/a b", "/a\x7f", "/a\xff", "/1/2/3/4/5/6/7/8/9/10/11/12/13", "/a?1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17", "/a%\x30", "/..;/api",
   };
   char longest[PATH_TARGET_MAX + 2];
@@ -122,6 +122,10 @@ static void test_shapes(void **state)
   longest[PATH_TARGET_MAX + 1] = 0;
   assert_int_equal(status_of("GET", longest), 400);
   assert_int_equal(status_of("GET", "/RPC2"), 404);
+  assert_int_equal(status_of("GET", "/api/v1/status/"), 404);
+  assert_int_equal(status_of("GET", "/download/"), 200);
+  assert_int_equal(status_of("GET", "/download"), 200);
+  assert_int_equal(status_of("GET", "/download/x/"), 404);
   assert_int_equal(status_of("GET", "/api/v1/%73tatus"), 200); /* decoded once */
   assert_int_equal(status_of("GET", "/api/v1/%2573tatus"), 404);
   assert_int_equal(status_of("GET", "/%252e%252e"), 404);
