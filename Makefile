@@ -40,7 +40,7 @@ HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: all deps demo check clean bench fuzz lint soak help unit units fuzzers
+.PHONY: install uninstall deb dist all deps demo check clean bench fuzz lint soak help unit units fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -80,6 +80,21 @@ $(B)/g/%.o: %.c
 $(B)/drover-worker: $(SAN_WORKER_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ -lbearssl -lz
 endif
+
+# ---- where it goes ----
+PREFIX ?= /usr/local
+PARTS ?= master worker cli
+place = @B=$(B) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) .pkg/install
+install: all
+	$(place) install $(PARTS)
+uninstall:
+	$(place) uninstall $(PARTS)
+deb: all
+	@B=$(B) VERSION=$(VERSION) DEB_REVISION=$(DEB_REVISION) .pkg/deb $(B)/deb
+dist:
+	@mkdir -p $(B)
+	@git archive --format=tar --prefix=drover-$(VERSION)/ HEAD | gzip -9n >$(B)/drover-$(VERSION).tar.gz
+	@echo "dist      $(B)/drover-$(VERSION).tar.gz"
 
 # ---- tests ----
 # $(B)/san: everything again under the sanitizers, the worker as an ordinary glibc program.
@@ -130,7 +145,7 @@ demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)

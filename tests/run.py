@@ -15,7 +15,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIMIT_S = 420          # no suite takes longer
 FUZZ_S = 10
-AS_SHIPPED = ("test_worker.py", "test_transcripts.py")  # the static program itself; the sanitized one runs in the system's tests
+AS_SHIPPED = ("test_worker.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
 
 def suites(build, san, patterns):

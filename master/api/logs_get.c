@@ -25,7 +25,7 @@ enum {
 };
 
 /* Columns of api_log_find and api_log_look. */
-enum { BUILD, BUILD_DONE, STEP, STEP_ENDED, LOG, COMMAND, LENGTH, STORED, CLOSED };
+enum { BUILD, BUILD_DONE, STEP, STEP_ENDED, LOG, COMMAND, LENGTH, STORED, CLOSED, GONE }; /* GONE: of api_log_find only */
 
 struct one_log {
   int64_t id, length, stored;
@@ -419,6 +419,19 @@ static int64_t skip_to(struct reader *rd, int64_t from)
   return from >= total ? 0 : total - from;
 }
 
+/* A log that a restored backup does not have. */
+static bool is_gone(struct call *c, const struct db_res *r)
+{
+  const char *command = call_query(c, "command");
+
+  for (int i = 0; i < db_rows(r, 0); i++)
+    if (!db_null(r, 0, i, GONE) && (!command || !strcmp(command, db_str(r, 0, i, COMMAND)))) {
+      call_error(c, 410, "gone", NULL, "this log is %s", db_str(r, 0, i, GONE));
+      return true;
+    }
+  return false;
+}
+
 static void got_logs(struct call *c, const struct db_res *r)
 {
   struct wish *wish = call_data(c, sizeof *wish);
@@ -433,6 +446,8 @@ static void got_logs(struct call *c, const struct db_res *r)
     call_error(c, 404, "not_found", "`drover show` lists the steps", "this build has no step %s", call_arg(c, 3));
     return;
   }
+  if (is_gone(c, r))
+    return;
   rd = xcalloc(1, sizeof *rd);
   rd->c = c;
   rd->m = call_master(c);

@@ -114,6 +114,8 @@ static bool take_file(struct loader *l, const char *file, struct buf *out)
     buf_free(out);
     return false;
   }
+  l->c->files = xrealloc(l->c->files, (size_t)(l->c->nfiles + 1) * sizeof *l->c->files);
+  l->c->files[l->c->nfiles++] = path_from(file, strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
   if (l->text.len)
     buf_addf(&l->text, "%s--- # %s\n", l->text.data[l->text.len - 1] == '\n' ? "" : "\n", file);
   buf_add(&l->text, buf_str(out), out->len);
@@ -487,6 +489,7 @@ void conf_free(struct conf *c)
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);
+  free_strings(c->files, c->nfiles);
   free(c->workers);
   free(c->projects);
   free(c);

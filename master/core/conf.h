@@ -36,6 +36,8 @@ struct conf {
   char *file;              /* as given on the command line */
   char *text;              /* everything that was read, in order, for the version row and its hash; each further file begins with a
                               line "--- # FILE" */
+  char **files;            /* every file that was read, absolute: master.yaml first */
+  int nfiles;
   char *state;             /* folder; default /var/lib/drover; made absolute */
   char *socket;            /* API's unix socket; default /run/drover/drover.sock */
   char *api;               /* HOST:PORT of page and API on TCP; default 127.0.0.1:7420; port 0: any, told in the log; "none": not at all */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -27,6 +26,7 @@
 #include "master/core/announce.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
+#include "master/core/place.h"
 #include "master/core/reload.h"
 #include "master/db/db.h"
 #include "master/db/migrate.h"
@@ -46,7 +46,7 @@ struct life {
   uv_signal_t term, intr, hup;
   uv_timer_t beat, roll, stop;
   int lock_fd;
-  bool raise, identified, listening;
+  bool raise, database_unit, identified, listening;
   int exit_code;
 };
 
@@ -328,15 +328,21 @@ static void on_signal(uv_signal_t *s, int number)
 
 /* ---- the beginning ---- */
 
+static int make_state(const char *state)
+{
+  if (!mkdir(state, 0755) || errno == EEXIST)
+    return 0;
+  log_error("master", "can't make the state folder %s: %s", state, strerror(errno));
+  return 1;
+}
+
 static int own_state(struct life *l, const char *state)
 {
-  char *path = xasprintf("%s/lock", state);
+  char *path;
 
-  if (mkdir(state, 0755) && errno != EEXIST) {
-    log_error("master", "can't make the state folder %s: %s", state, strerror(errno));
-    free(path);
+  if (make_state(state))
     return 1;
-  }
+  path = xasprintf("%s/lock", state);
   l->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (l->lock_fd < 0 || flock(l->lock_fd, LOCK_EX | LOCK_NB)) {
     log_error("master", errno == EWOULDBLOCK ? "another master runs on the state folder %s" : "can't use the state folder %s: %m", state);
@@ -345,17 +351,6 @@ static int own_state(struct life *l, const char *state)
   }
   free(path);
   return 0;
-}
-
-static char *helper_path(void)
-{
-  char self[4096];
-  ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-
-  if (n < 0)
-    return xstrdup("drover-git-helper");
-  self[n] = 0;
-  return xasprintf("%s/drover-git-helper", dirname(self));
 }
 
 /* Blocking: nothing else can be done before there is a schema. A given database that is away is waited for. */
@@ -370,7 +365,7 @@ static int begin_database(struct life *l, const char **conninfo)
   if (!*conninfo) {
     announce_starting("starting the private PostgreSQL");
     static const struct ppg_ops ops = { on_pg_ready, on_pg_lost };
-    m->ppg = ppg_new(m->loop, m->conf->state, m->conf->database_folder, &ops, l, &why);
+    m->ppg = (l->database_unit ? ppg_of_service : ppg_new)(m->loop, m->conf->state, m->conf->database_folder, &ops, l, &why);
     if (!m->ppg || ppg_start(m->ppg, &why)) {
       log_error("master", "no database: %s", buf_str(&why));
       buf_free(&why);
@@ -426,7 +421,7 @@ static void begin_timers(struct life *l)
   uv_timer_start(&l->roll, on_roll, ROLL_MS, ROLL_MS);
 }
 
-int master_run(struct conf *conf, bool raise)
+int master_run(struct conf *conf, bool raise, bool database_unit)
 {
   static const struct db_ops ops = { on_up, on_down };
   struct life *l = xcalloc(1, sizeof *l);
@@ -440,6 +435,7 @@ int master_run(struct conf *conf, bool raise)
   m->started_ms = clock_mono_ms();
   m->db_why = xstrdup("starting");
   l->raise = raise;
+  l->database_unit = database_unit;
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN); /* until we can reload */
   rc = own_state(l, conf->state);
@@ -450,7 +446,7 @@ int master_run(struct conf *conf, bool raise)
     return rc;
   }
   begin_timers(l);
-  program = helper_path();
+  program = place_find("drover-git-helper");
   mirrors = xasprintf("%s/mirrors", conf->state);
   m->db = db_new(m->loop, conninfo, DB_WORK, DB_READERS, &ops, l);
   m->gith = gith_new(m->loop, program, mirrors, conf->helpers);
@@ -478,4 +474,21 @@ int master_run(struct conf *conf, bool raise)
   close(l->lock_fd);
   free(l);
   return rc;
+}
+
+int master_database(const struct conf *conf)
+{
+  struct buf why;
+
+  if (conf->database) {
+    log_info("master", "the database is given (%s: `database`): there is no private one to run", conf->file);
+    return 0;
+  }
+  if (make_state(conf->state))
+    return 1;
+  buf_init(&why, 4096);
+  if (ppg_become(conf->state, conf->database_folder, &why))
+    log_error("master", "no database: %s", buf_str(&why));
+  buf_free(&why);
+  return 1;
 }
