@@ -455,7 +455,8 @@ void conf_free(struct conf *c)
   }
   char *own[] = {
     c->file,           c->text,    c->state,    c->socket,          c->api, c->workers_listen,
-    c->workers_socket, c->address, c->database, c->database_folder, c->url
+    c->workers_socket, c->address, c->database, c->database_folder, c->url,
+    c->web_dir
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);

@@ -42,6 +42,7 @@ struct conf {
   char *database_folder;   /* of the private PostgreSQL; NULL: by rule */
   bool allow_local;        /* file: and plain paths as repositories */
   bool same_user;          /* a worker may run under the master's uid */
+  char *web_dir;           /* from the command line, read at the start only: files of the page come from there (development); or NULL */
   char *url;               /* site.url or NULL */
   int64_t window_ms;       /* re-attach window, default 30 min */
   int helpers;             /* git helpers at once, default 4 */
