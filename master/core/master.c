@@ -421,7 +421,7 @@ static void begin_timers(struct life *l)
   uv_timer_start(&l->roll, on_roll, ROLL_MS, ROLL_MS);
 }
 
-int master_run(struct conf *conf, bool raise, bool database_unit)
+int master_run(struct conf *conf, const struct master_options *options)
 {
   static const struct db_ops ops = { on_up, on_down };
   struct life *l = xcalloc(1, sizeof *l);
@@ -434,8 +434,9 @@ int master_run(struct conf *conf, bool raise, bool database_unit)
   m->conf = conf;
   m->started_ms = clock_mono_ms();
   m->db_why = xstrdup("starting");
-  l->raise = raise;
-  l->database_unit = database_unit;
+  m->web_dir = options->web_dir;
+  l->raise = options->raise;
+  l->database_unit = options->database_unit;
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN); /* until we can reload */
   rc = own_state(l, conf->state);

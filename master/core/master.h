@@ -42,6 +42,7 @@ struct master {
   struct worlds *worlds;       /* changes and schedulers */
   struct api *api;
   struct reload *reload;
+  const char *web_dir;         /* --web-dir, or NULL */
   bool stopping;
 };
 
