@@ -36,7 +36,7 @@ const char *call_query(const struct call *c, const char *key);
 const char *call_header(const struct call *c, const char *name); /* NULL: not there */
 bool call_is_head(const struct call *c);
 const struct buf *call_body(const struct call *c);
-void call_who(const struct call *c, char *who, size_t n);    /* of a unix connection */
+void call_who(const struct call *c, char *who, size_t n);    /* for the record: the login name of a unix connection, the address of a TCP one */
 
 /* What a handler keeps between two questions to the database; freed (shallowly) with the call. */
 void *call_data(struct call *c, size_t n);                   /* zeroed at first; always the same memory */

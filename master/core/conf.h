@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/net.h"
 #include "master/core/pipeline.h"
 
 #define CONF_FILES_MAX 1000 /* in conf.d */
@@ -43,6 +44,9 @@ struct conf {
   bool allow_local;        /* file: and plain paths as repositories */
   bool same_user;          /* a worker may run under the master's uid */
   char *url;               /* site.url or NULL */
+  char *prefix;            /* its path without a slash at the end: "/ci"; "" where it has none */
+  struct net *trusted;     /* key `trusted_proxies` */
+  int ntrusted;
   int64_t window_ms;       /* re-attach window, default 30 min */
   int helpers;             /* git helpers at once, default 4 */
   struct conf_worker *workers;
@@ -55,6 +59,8 @@ struct conf {
    NULL where d got errors: all there are, of all files. Blocks on the disk: at start and reload only. */
 struct conf *conf_load(const char *file, struct diags *d) must_check;
 void conf_free(struct conf *c); /* NULL: nothing */
+/* The path of a URL without a slash at its end, "" where it has none; freed by the caller. url may be NULL. */
+char *conf_prefix(const char *url) must_check;
 const struct conf_project *conf_project(const struct conf *c, const char *name);
 /* The reference of all keys, markdown, from the schema table: docs/config.md. */
 void conf_reference(struct buf *out);
