@@ -10,8 +10,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/str.h"
+#include "master/api/accept.h"
 #include "master/api/auth.h"
 #include "master/api/proxy.h"
+#include "master/api/web.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
 
@@ -26,6 +28,8 @@ static const struct sm_row rows[CALL_STATES] = {
 struct master *call_master(const struct call *c) { return c->h->m; }
 const struct route *call_route(const struct call *c) { return c->route; }
 int call_args(const struct call *c) { return c->nargs; }
+int call_segments(const struct call *c) { return c->path.nseg; }
+int call_web_dir(const struct call *c) { return c->h->web_dir; }
 const char *call_query(const struct call *c, const char *key) { return path_query(&c->path, key); }
 bool call_is_head(const struct call *c) { return c->is_head; }
 const struct buf *call_body(const struct call *c) { return &c->body; }
@@ -186,11 +190,18 @@ void call_json(struct call *c, int status, cJSON *body)
   ready(c, status, "application/json");
 }
 
+void call_bytes(struct call *c, int status, const char *type, const void *p, size_t n)
+{
+  c->out = xmalloc(n + 1);
+  if (n)
+    memcpy(c->out, p, n);
+  c->out_len = n;
+  ready(c, status, type);
+}
+
 void call_body_text(struct call *c, int status, const char *type, const char *text)
 {
-  c->out = xstrdup(text);
-  c->out_len = strlen(text);
-  ready(c, status, type);
+  call_bytes(c, status, type, text, strlen(text));
 }
 
 void call_error(struct call *c, int status, const char *code, const char *help, const char *fmt, ...)
@@ -255,6 +266,14 @@ static struct MHD_Response *make_response(struct call *c)
   return MHD_create_response_from_buffer(c->out_len, out ? out : xstrdup(""), MHD_RESPMEM_MUST_FREE);
 }
 
+static void add_default(const struct call *c, struct MHD_Response *r, const char *name, const char *value)
+{
+  for (int i = 0; i < c->nheaders; i++)
+    if (!strcmp(c->headers[i].name, name))
+      return;
+  MHD_add_response_header(r, name, value);
+}
+
 static enum MHD_Result queue(struct call *c)
 {
   struct MHD_Response *r = make_response(c);
@@ -262,8 +281,8 @@ static enum MHD_Result queue(struct call *c)
 
   MHD_add_response_header(r, "Content-Type", c->type);
   MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-  MHD_add_response_header(r, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-  MHD_add_response_header(r, "Cache-Control", "no-store");
+  add_default(c, r, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+  add_default(c, r, "Cache-Control", "no-store");
   for (int i = 0; i < c->nheaders; i++)
     MHD_add_response_header(r, c->headers[i].name, c->headers[i].value);
   if (c->h->close_by)
@@ -448,6 +467,8 @@ static bool refused_route(struct call *c, const char *method)
 
   buf_init(&allow, 256);
   c->route = route_find(method, &c->path, c->args, &c->nargs, &allow);
+  if (!c->route && !allow.len && c->path.nseg <= WEB_DEPTHS && accept_html(call_header(c, "Accept")) && route_may_be_page(method, &c->path))
+    c->route = route_unknown_page();
   if (!c->route && allow.len) {
     call_header_set(c, "Allow", buf_str(&allow));
     call_error(c, 405, "method_not_allowed", NULL, "this can only be asked for with %s", buf_str(&allow));

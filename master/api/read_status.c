@@ -10,14 +10,6 @@
 #include "master/events/events.h"
 #include "master/workers/link.h"
 
-void read_root(struct call *c)
-{
-  call_body_text(c, 200, "text/plain; charset=utf-8",
-                 "drover " DROVER_VERSION "\n\n"
-                 "The API is at /api/v1 (try /api/v1/status); over TCP it can be read only.\n"
-                 "On the master's host the command line does everything: drover status, drover list, drover log BUILD.\n");
-}
-
 static void add_database(cJSON *o, struct master *m, const char *version)
 {
   cJSON *d = cJSON_AddObjectToObject(o, "database");
@@ -61,7 +53,7 @@ static void answer_status(struct call *c, const struct db_res *r)
   json_ms(counts, "running", r ? db_num(r, 0, 0, 1) : INT64_MIN);
   json_num(counts, "workers_connected", r ? db_num(r, 0, 0, 2) : m->links ? link_count(m->links) : 0);
   cJSON_AddItemToObject(o, "running", r ? json_rows(r, 1, build_cols, BUILD_COLS) : cJSON_CreateArray());
-  cJSON_AddItemToObject(o, "waiting", r ? json_rows(r, 2, request_cols, REQUEST_COLS) : cJSON_CreateArray());
+  cJSON_AddItemToObject(o, "waiting", r ? request_rows(c, r, 2) : cJSON_CreateArray());
   json_num(o, "event", m->events ? events_last(m->events) : 0);
   call_json(c, 200, o);
 }

@@ -505,7 +505,8 @@ void conf_free(struct conf *c)
   }
   char *own[] = {
     c->file,           c->text,    c->state,    c->socket,          c->api, c->workers_listen,
-    c->workers_socket, c->address, c->database, c->database_folder, c->url, c->prefix
+    c->workers_socket, c->address, c->database, c->database_folder, c->url, c->prefix,
+    c->web_dir
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);

@@ -43,6 +43,7 @@ struct conf {
   char *database_folder;   /* of the private PostgreSQL; NULL: by rule */
   bool allow_local;        /* file: and plain paths as repositories */
   bool same_user;          /* a worker may run under the master's uid */
+  char *web_dir;           /* from the command line, read at the start only: files of the page come from there (development); or NULL */
   char *url;               /* site.url or NULL */
   char *prefix;            /* its path without a slash at the end: "/ci"; "" where it has none */
   struct net *trusted;     /* key `trusted_proxies` */

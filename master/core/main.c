@@ -13,13 +13,14 @@
 #include "master/core/master_int.h"
 
 static const char usage[] =
-  "usage: drover-master --config FILE [--check] [--log-level debug|info|warn|error] [--new-incarnation]\n"
+  "usage: drover-master --config FILE [--check] [--log-level debug|info|warn|error] [--new-incarnation] [--web-dir DIR]\n"
   "       drover-master --reference\n"
   "\n"
   "  --config FILE       the site's configuration (conf.d/*.yaml beside it is read too)\n"
   "  --check             only check it\n"
   "  --log-level LEVEL   least level that is written to stderr (info)\n"
   "  --new-incarnation   the database is a restored backup: ids of the past must not come back\n"
+  "  --web-dir DIR       take the page's files from DIR at each request (for working on them)\n"
   "  --git-helper        answer one request about a git repository on stdin (the master starts this itself)\n"
   "  --reference         print the reference of all configuration keys, in markdown\n"
   "  --version, --help\n"
@@ -80,11 +81,11 @@ static struct conf *load(const char *file)
 
 int main(int argc, char **argv)
 {
-  enum { CHECK = 256, LEVEL, HELPER, REFERENCE, RAISE };
+  enum { CHECK = 256, LEVEL, HELPER, REFERENCE, RAISE, WEB_DIR };
   static const struct option options[] = { { "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, CHECK },
     { "log-level", required_argument, NULL, LEVEL }, { "git-helper", no_argument, NULL, HELPER }, { "reference", no_argument, NULL, REFERENCE },
-    { "new-incarnation", no_argument, NULL, RAISE }, { "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-  const char *file = NULL;
+    { "new-incarnation", no_argument, NULL, RAISE }, { "web-dir", required_argument, NULL, WEB_DIR }, { "version", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+  const char *file = NULL, *web_dir = NULL;
   bool check = false, raise = false;
   struct conf *conf;
   int c, rc = 0;
@@ -94,6 +95,7 @@ int main(int argc, char **argv)
     case 'c': file = optarg; break;
     case CHECK: check = true; break;
     case RAISE: raise = true; break;
+    case WEB_DIR: web_dir = optarg; break;
     case HELPER: return git_helper();
     case REFERENCE: return reference();
     case LEVEL:
@@ -114,6 +116,7 @@ int main(int argc, char **argv)
   conf = load(file);
   if (!conf)
     return 2;
+  conf->web_dir = xstrdup(web_dir);
   if (check)
     printf("%s: ok, %d projects, %d workers\n", file, conf->nprojects, conf->nworkers);
   else
