@@ -34,7 +34,7 @@ function trail(s) {
 
 function why(s) {
   const c = s.commands[s.commands.length - 1];
-  return s.summary || (c && c.how === 'exit' && c.code ? 'exit ' + c.code : c && c.reason) || null;
+  return s.summary || (c && c.how === 'exit' && c.code ? 'exit ' + c.code : c && c.reason !== '-' && c.reason) || null;
 }
 
 function stepItem(b, s, on) {
@@ -83,8 +83,10 @@ export function build(main, [, project, name, number, wish], hash) {
       return;
     log?.close();
     log = s ? new LogView([b.project, b.builder, String(b.number)], s.name, () => stepNow()?.result === null, render) : null;
-    if (log)
+    if (log) {
       log.follows = s.result === null && !/^#L/.test(location.hash);
+      log.poll();
+    }
   }
 
   function render() {

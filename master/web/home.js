@@ -3,7 +3,7 @@ import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
 import { badge, branch, builderName, buildPath, buildRow, firstLine, idPath, person, problem, revision, row, rows, section, stateOf } from './parts.js';
-import { setFoot, setTitle } from './shell.js';
+import { setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago, duration, now, runs } from './time.js';
 
@@ -30,7 +30,7 @@ function waitingRow(r) {
   return row({
     id: r.id, state: 'pending', href: to('requests', r.id), title: [builderName(r.project, r.builder), h('span', { class: 'no' }, r.id)],
     sub: [r.waits ? h('span', { class: 'why', 'data-test': 'why' }, r.waits.text) : null, branch(r.branch), revision(r.revision), r.tags.length ? 'needs ' + r.tags.join(', ') : null],
-    side: [['since ', ago(r.created)]],
+    side: [['for ', runs(r.created)]],
   });
 }
 
@@ -58,7 +58,6 @@ export function home(main) {
     shown([status, { items: broken }, { items: done }]) {
       const n = status.counts;
       setTitle(broken.length ? broken.length + ' broken' : n.running ? n.running + ' running' : 'Home', broken.length ? 'failure' : n.running ? 'running' : 'success');
-      setFoot(status);
       show(main, h('h1', { class: 'sr', 'data-key': 'h1' }, 'Home'), summary(status, broken),
         h('div', { class: 'cols', 'data-key': 'cols' },
           h('div', { class: 'col' },

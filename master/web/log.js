@@ -5,11 +5,13 @@
 import { Away, logRange } from './api.js';
 import { apiUrl } from './base.js';
 import { h } from './dom.js';
-import { Lines, countLf, firstWhole } from './loglines.js';
+import { Lines, countLf, lastLines } from './loglines.js';
 
-const TAIL = 512 << 10;      // bytes that are shown at first, and with each "earlier"
+const TAIL = 512 << 10;      // bytes that are shown at first, and with each "earlier", and
+const TAIL_LINES = 5000;     // so many lines
 const BEHIND_MAX = 4 << 20;  // further behind than this: the tail again, instead of all that was missed
-const KEEP_MAX = 12 << 20;   // bytes on the screen; more would make the tab slow, and nobody reads so much in it
+const KEEP_MAX = 12 << 20;   // bytes on the screen; more would make the tab slow, and nobody reads so much in it; and
+const KEEP_LINES = 60000;    // so many lines
 const POLL_MS = 1000;
 const BLOCK_LINES = 400;     // in one block, which the browser lays out only when it is near the window
 
@@ -23,10 +25,10 @@ function lineOf(l) {
     h('span', { class: 'lt' }, l.spans.map((s) => s.cls ? h('span', { class: s.cls }, s.text) : s.text)));
 }
 
-// build: ['project', 'builder', 'number']. live(): whether the step runs. changed(): the toolbar's numbers have.
+// build: ['project', 'builder', 'number']. live(): whether the step runs. changed(): the toolbar's numbers have. poll() starts it.
 export class LogView {
   constructor(build, step, live, changed) {
-    Object.assign(this, { build, step, live, changed, start: 0, end: 0, length: 0, firstLine: 1, complete: false, lines: null, timer: null, busy: false, failed: null, follows: live(), shown: 0 });
+    Object.assign(this, { build, step, live, changed, start: 0, end: 0, length: 0, firstLine: 1, complete: false, lines: null, timer: null, busy: false, failed: null, follows: false });
     this.stop = new AbortController();
     this.blocks = h('div', { class: 'blocks' });
     this.open = h('div', { class: 'open' });
@@ -37,7 +39,6 @@ export class LogView {
     this.el.addEventListener('scroll', () => this.scrolled(), { passive: true });
     this.onSeen = () => document.hidden || this.poll();
     document.addEventListener('visibilitychange', this.onSeen);
-    this.poll();
   }
 
   close() {
@@ -81,8 +82,8 @@ export class LogView {
     } finally {
       this.busy = false;
     }
-    if (!this.complete && (alive || this.failed))
-      this.plan(this.failed ? 3 * POLL_MS : POLL_MS);
+    if (!this.complete)
+      this.plan(alive && !this.failed ? POLL_MS : 3 * POLL_MS);
     this.changed();
   }
 
@@ -96,12 +97,12 @@ export class LogView {
   async loadTail() {
     const head = await logRange(this.build, this.step, 0, 0, this.stop.signal);
     const r = await logRange(this.build, this.step, Math.max(0, head.length - TAIL), null, this.stop.signal);
-    const skip = r.from ? firstWhole(r.bytes) : 0, bytes = r.bytes.subarray(skip);
+    const skip = lastLines(r.bytes, TAIL_LINES, r.from === 0), bytes = r.bytes.subarray(skip);
     this.blocks.replaceChildren();
     this.start = r.from + skip;
     this.end = r.from + r.bytes.length;
     this.firstLine = r.lines - countLf(bytes) + 1;
-    this.lines = new Lines(this.firstLine);
+    this.lines = new Lines(this.firstLine, this.start);
     this.take(bytes, r);
     this.showEarlier();
     this.jump();
@@ -135,8 +136,8 @@ export class LogView {
   put(into, lines) {
     let block = into.lastElementChild;
     for (const l of lines) {
-      if (!block || block.childElementCount >= BLOCK_LINES) {
-        block = h('div', { class: 'block' });
+      if (!block || (block.childElementCount >= BLOCK_LINES && l.number !== null)) {
+        block = h('div', { class: 'block', 'data-at': l.at, 'data-line': l.number });
         into.append(block);
       }
       block.append(lineOf(l));
@@ -145,36 +146,35 @@ export class LogView {
 
   // The oldest blocks go when too much is on the screen; they can be asked for again.
   trim() {
-    while (this.end - this.start > KEEP_MAX && this.blocks.childElementCount > 2) {
-      const block = this.blocks.firstElementChild, next = block.nextElementSibling.querySelector('.line[id]');
-      if (!next)
-        break;
-      const lines = Number(next.id.slice(1)) - this.firstLine;
-      block.remove();
-      this.firstLine += lines;
-      this.start = null; // not known in bytes any more
-      this.showEarlier();
-      return;
+    while (this.full() && this.blocks.childElementCount > 2) {
+      this.blocks.firstElementChild.remove();
+      const first = this.blocks.firstElementChild;
+      this.start = Number(first.dataset.at);
+      this.firstLine = Number(first.dataset.line);
     }
+    this.showEarlier();
+  }
+
+  full() {
+    return this.end - this.start > KEEP_MAX || this.lines.next - this.firstLine > KEEP_LINES;
   }
 
   // ---- earlier ----
 
   showEarlier() {
-    const can = this.start === null || this.start > 0;
-    this.earlier.hidden = !can;
-    this.earlier.disabled = this.start === null || this.end - this.start > KEEP_MAX;
-    this.earlier.textContent = this.start === null ? 'Earlier lines are in the download' : this.earlier.disabled ? 'The rest (' + size(this.start) + ') is in the download' : 'Show earlier (' + size(this.start) + ')';
+    this.earlier.hidden = this.start === 0;
+    this.earlier.disabled = this.full();
+    this.earlier.textContent = this.earlier.disabled ? 'The rest (' + size(this.start) + ') is in the download' : 'Show earlier (' + size(this.start) + ')';
   }
 
   async loadEarlier() {
-    if (this.loading || !this.start)
+    if (this.loading || !this.start || this.full())
       return;
     this.loading = true;
     try {
       const from = Math.max(0, this.start - TAIL), r = await logRange(this.build, this.step, from, this.start, this.stop.signal);
-      const skip = from ? firstWhole(r.bytes) % r.bytes.length : 0, bytes = r.bytes.subarray(skip);
-      const first = this.firstLine - countLf(bytes), lines = new Lines(first), part = h('div', {});
+      const skip = lastLines(r.bytes, TAIL_LINES, from === 0), bytes = r.bytes.subarray(skip);
+      const first = this.firstLine - countLf(bytes), lines = new Lines(first, from + skip), part = h('div', {});
       const below = this.el.scrollHeight - this.el.scrollTop;
       this.put(part, lines.feed(bytes));
       if (lines.open()) // it was torn where the part below begins
@@ -226,7 +226,7 @@ export class LogView {
       this.follows = false;
       line.classList.add('at');
       line.scrollIntoView({ block: 'center' });
-    } else if (m && this.start && this.end - this.start < KEEP_MAX && Number(m[1]) < this.firstLine) {
+    } else if (m && this.start && !this.full() && Number(m[1]) < this.firstLine) {
       this.loadEarlier().then(() => this.jump());
     }
     return Boolean(line);

@@ -28,21 +28,31 @@ export function countLf(bytes) {
   return n;
 }
 
-// How many bytes stand before the first whole line: 0 where there is no LF at all.
-export function firstWhole(bytes) {
-  return bytes.indexOf(LF) + 1;
+// Where the part of bytes begins that is shown: its last lines, at most so many, all of them whole. whole: bytes begin with a line.
+export function lastLines(bytes, max, whole) {
+  let at = bytes.length, left = max;
+  if (at && bytes[at - 1] === LF) // the end of the last line, not the beginning of another
+    at--;
+  while (left && at > 0) {
+    at = bytes.lastIndexOf(LF, at - 1);
+    left--;
+  }
+  if (at >= 0 && !left)
+    return at + 1;
+  return whole ? 0 : (bytes.indexOf(LF) + 1) % (bytes.length || 1); // a line longer than all this is shown torn
 }
 
 export class Lines {
-  // number: of the first line.
-  constructor(number) {
+  // number, at: of the first line, and of its first byte in the log.
+  constructor(number, at) {
     this.next = number;
+    this.at = at;
     this.style = PLAIN;
     this.rest = new Uint8Array(0); // of the line that has not ended
     this.goesOn = false;           // the last piece did not end its line
   }
 
-  // → lines that have ended: [{ number (null: goes on from the line above), spans }]
+  // → lines that have ended: [{ number (null: goes on from the line above), at, spans }]
   feed(bytes) {
     const all = join(this.rest, bytes), lines = [];
     let at = 0;
@@ -53,18 +63,19 @@ export class Lines {
         break;
       if (long)
         end = border(all, at + LINE_MAX);
-      lines.push(this.line(all.subarray(at, end)));
+      lines.push(this.line(all.subarray(at, end), this.at + at));
       this.goesOn = long;
       at = long ? end : end + 1;
     }
     this.rest = all.slice(at);
+    this.at += at;
     return lines;
   }
 
-  line(bytes) {
+  line(bytes, at) {
     const text = lastState(new TextDecoder().decode(bytes)), { spans, style } = parseLine(text, this.style);
     this.style = style;
-    return { number: this.goesOn ? null : this.next++, spans };
+    return { number: this.goesOn ? null : this.next++, at, spans };
   }
 
   // The line that has not ended, as it would look now; null: there is none.
@@ -72,6 +83,6 @@ export class Lines {
     if (!this.rest.length)
       return null;
     const { spans } = parseLine(lastState(new TextDecoder().decode(this.rest)), this.style);
-    return { number: this.goesOn ? null : this.next, spans };
+    return { number: this.goesOn ? null : this.next, at: this.at, spans };
   }
 }

@@ -1,4 +1,5 @@
 // Puts the parts together.
+import { get } from './api.js';
 import { h } from './dom.js';
 import { build } from './build.js';
 import { builder, builders } from './builders.js';
@@ -7,7 +8,8 @@ import { home } from './home.js';
 import { startKeys } from './keys.js';
 import { request } from './requests.js';
 import { startRouter } from './router.js';
-import { setPage, setTitle, startShell } from './shell.js';
+import { setFoot, setPage, setTitle, startShell } from './shell.js';
+import { watch } from './store.js';
 import { startStream } from './stream.js';
 import { startClock } from './time.js';
 import { worker, workers } from './workers.js';
@@ -38,3 +40,5 @@ startStream();
 startRouter(routes, document.getElementById('main'), setPage);
 startKeys({ follow: () => document.querySelector('[data-do="follow"]')?.click() });
 startClock();
+// The line at the bottom: at the start, and when the master is there again.
+watch({ load: (signal) => get(['status'], {}, signal), wants: () => false, shown: setFoot, failed() {} });

@@ -45,7 +45,7 @@ export function revision(r) {
 }
 
 export function branch(b) {
-  return b ? h('span', { class: 'branch' }, icon('M4.5 3v10M4.5 10c0-3 7-1 7-5', { width: 12, height: 12, 'stroke-width': 1.6 }), b) : null;
+  return b ? h('span', { class: 'branch' }, icon('M4.5 5.5v5M4.5 2.2a1.6 1.6 0 1 0 0 3.2 1.6 1.6 0 0 0 0-3.2M4.5 10.6a1.6 1.6 0 1 0 0 3.2 1.6 1.6 0 0 0 0-3.2M11.5 3.6a1.6 1.6 0 1 0 0 3.2 1.6 1.6 0 0 0 0-3.2M11.5 6.8c0 2.6-4.5 2-7 2.6', { width: 13, height: 13, 'stroke-width': 1.3 }), b) : null;
 }
 
 export function dots(...parts) {

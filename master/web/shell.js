@@ -1,6 +1,7 @@
 // What stands around every page: title and icon, the line that says the master is away, the filter, the words for screen readers, the footer.
 import { h, show } from './dom.js';
 import { listen } from './stream.js';
+import { now, runs } from './time.js';
 
 const AWAY_MS = 700; // shorter breaks are nobody's business
 const $ = (id) => document.getElementById(id);
@@ -28,8 +29,13 @@ function matches(row, words) {
   return words.every((w) => text.includes(w));
 }
 
-export function applyFilter() {
+let filtered = false;
+
+function applyFilter() {
   const words = $('filter').value.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.length && !filtered)
+    return;
+  filtered = words.length > 0;
   for (const row of document.querySelectorAll('main [data-test="row"]'))
     row.toggleAttribute('data-out', words.length > 0 && !matches(row, words));
 }
@@ -83,7 +89,7 @@ export function setPage(page) {
 }
 
 export function setFoot(status) {
-  show($('foot'), h('span', {}, 'drover ', status.version), h('span', {}, 'up ', h('span', { 'data-runs': Date.now() - status.up_ms }, '')),
+  show($('foot'), h('span', {}, 'drover ', status.version), h('span', {}, 'up ', runs(now() - status.up_ms)),
     status.database.up ? h('span', {}, 'PostgreSQL ' + (status.database.version || '').split(' ')[0]) : h('span', { class: 'bad' }, 'database away: ' + (status.database.why || '')),
     h('span', {}, 'read-only over the network; the command line acts'));
 }

@@ -282,7 +282,7 @@ class Reading(unittest.TestCase):
         self.assertEqual((w['facts'], [b['id'] for b in w['running']], w['peer']), ({'os': 'linux'}, ['libfoo/linux/1'], '10.0.0.1:5'))
 
     def test_headers_and_head(self):
-        for path in ('/', '/api/v1/status', '/api/v1/nothing', '/api/v1/builds/libbar/dist/7/logs/test'):
+        for path in ('/api/v1/status', '/api/v1/nothing', '/api/v1/builds/libbar/dist/7/logs/test'):
             r = W.ask('GET', path)
             self.assertEqual((r.getheader('X-Content-Type-Options'), r.getheader('Cache-Control'), r.getheader('Server')), ('nosniff', 'no-store', None))
             self.assertIn("default-src 'none'", r.getheader('Content-Security-Policy'))
