@@ -135,7 +135,14 @@ check:
 	@.ci/deps check
 	@$(MAKE) -j2 all
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
+	@$(MAKE) $(B)/browser/.made
 	@python3 tests/run.py $(B) $(S) $(T)
+# What the browser tests import, by the lock file; nothing of it comes into the tree.
+$(B)/browser/.made: tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc
+	@mkdir -p $(@D)
+	@cp $^ $(@D)/
+	$(call say,npm) cd $(@D) && npm ci --loglevel=error --no-progress >/dev/null
+	@touch $@
 fuzz:
 	@.ci/deps check
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers

@@ -12,6 +12,7 @@
 #include "common/str.h"
 #include "master/api/accept.h"
 #include "master/api/auth.h"
+#include "master/api/proxy.h"
 #include "master/api/web.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
@@ -49,9 +50,10 @@ void call_who(const struct call *c, char *who, size_t n)
 {
   char name[AUTH_WHO_MAX] = "";
 
-  assert(c->conn && !c->conn->s->tcp);
-  auth_peer(c->conn->fd, name);
-  snprintf(who, n, "%s", name);
+  assert(c->conn);
+  if (!c->conn->s->tcp)
+    auth_peer(c->conn->fd, name);
+  snprintf(who, n, "%s", c->conn->s->tcp ? c->client : name);
 }
 
 void *call_data(struct call *c, size_t n)
@@ -115,7 +117,7 @@ void call_completed(void *cls, struct MHD_Connection *mhd, void **context, enum 
   if (!c)
     return;
   *context = NULL;
-  log_debug("api", "%s %d in %lld us%s", c->target, c->status, (long long)(clock_mono_us() - c->began_us),
+  log_debug("api", "%s%s%s %d in %lld us%s", c->client, *c->client ? ": " : "", c->target, c->status, (long long)(clock_mono_us() - c->began_us),
             why == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : ", cut");
   close_stream(c);
   c->conn->deadline = clock_mono_ms() + HTTP_IDLE_MS;
@@ -369,19 +371,68 @@ static bool refused_shape(struct call *c)
     call_error(c, 400, "bad_request", NULL, "headers that contradict each other");
   else if (encoding && strcasecmp(encoding, "chunked"))
     call_error(c, 400, "bad_request", NULL, "a transfer encoding that is not known here");
-  else if (path_parse(&c->path, c->target, &why))
+  else if (path_parse(&c->path, c->target, c->h->m->conf->prefix, &why))
     call_error(c, 400, "bad_request", NULL, "the path of the request has %s", why);
   else
     return false;
   return true;
 }
 
-/* A browser must not be the one who asks for another page's sake. */
+/* Lines of one name, joined as RFC 9110 5.3 says. */
+struct lines {
+  const char *name;
+  struct buf all;
+};
+
+static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+  struct lines *l = cls;
+
+  (void)kind;
+  if (!strcasecmp(key, l->name)) {
+    buf_adds(&l->all, l->all.len ? ", " : "");
+    buf_adds(&l->all, value ? value : "");
+  }
+  return MHD_YES;
+}
+
+/* NULL: there is none; else freed by the caller. */
+static char *joined(struct call *c, const char *name)
+{
+  struct lines l = { .name = name };
+
+  if (!call_header(c, name))
+    return NULL;
+  buf_init(&l.all, 2 * HTTP_HEAD_MAX);
+  MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, on_line, &l);
+  return buf_take(&l.all);
+}
+
+/* Who asks over TCP, and by which name: the peer, or what it says where it is a proxy that is trusted. */
+static void read_proxy(struct call *c, struct proxy_asked *asked)
+{
+  const struct conf *conf = c->h->m->conf;
+  char *all[] = { joined(c, "X-Forwarded-For"), joined(c, "X-Forwarded-Proto"), joined(c, "X-Forwarded-Host"), joined(c, "Forwarded") };
+  struct proxy_says says = { all[0], all[1], all[2], all[3] };
+  struct net_addr peer;
+
+  memset(asked, 0, sizeof *asked);
+  if (!net_peer(c->conn->fd, &peer)) {
+    proxy_read(&says, &peer, conf->trusted, conf->ntrusted, asked);
+    net_addr_text(&asked->client, c->client);
+  }
+  for (size_t i = 0; i < COUNT(all); i++)
+    free(all[i]);
+}
+
+/* A browser must not be the one who asks for another page's sake. What a proxy says can only narrow this: the name that reached us has to be ours, too. */
 static bool refused_browser(struct call *c, const char *method)
 {
   const char *origin = call_header(c, "Origin"), *host = call_header(c, "Host"), *url = c->h->m->conf->url;
   const char *site = call_header(c, "Sec-Fetch-Site");
-  char local[64];
+  char local[NET_TEXT_MAX] = "";
+  struct proxy_asked asked;
+  struct net_addr here;
 
   if (!c->conn->s->tcp) {
     if (!origin && (!site || !strcmp(method, "GET")))
@@ -389,10 +440,12 @@ static bool refused_browser(struct call *c, const char *method)
     call_error(c, 403, "forbidden", NULL, "no browser is served on this socket");
     return true;
   }
-  auth_local(c->conn->fd, local, sizeof local);
-  if (!auth_host(host, local, url))
+  read_proxy(c, &asked);
+  if (!net_local(c->conn->fd, &here))
+    net_addr_text(&here, local);
+  if (!auth_host(host, local, url) || (asked.has_host && !auth_host(asked.host, local, url)))
     call_error(c, 403, "forbidden", "set site.url to the address that the page is reached by", "this is not the host that was asked for");
-  else if (origin && !auth_origin(origin, host, url))
+  else if (origin && !auth_origin(origin, asked.has_host ? asked.host : host, asked.scheme, url))
     call_error(c, 403, "forbidden", NULL, "another site's page asked for this");
   else
     return false;

@@ -39,7 +39,7 @@ bool call_is_head(const struct call *c);
 bool call_is_tcp(const struct call *c);
 const struct buf *call_body(const struct call *c);
 int call_web_dir(const struct call *c);                      /* descriptor of --web-dir, or -1 */
-void call_who(const struct call *c, char *who, size_t n);    /* of a unix connection */
+void call_who(const struct call *c, char *who, size_t n);    /* for the record: the login name of a unix connection, the address of a TCP one */
 
 /* What a handler keeps between two questions to the database; freed (shallowly) with the call. */
 void *call_data(struct call *c, size_t n);                   /* zeroed at first; always the same memory */

@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "common/list.h"
+#include "common/net.h"
 #include "common/sm.h"
 #include "master/api/http.h"
 #include "master/api/routes.h"
@@ -52,6 +53,7 @@ struct call {
   struct conn *conn;              /* NULL when gone */
   struct MHD_Connection *mhd;
   char *target;
+  char client[NET_TEXT_MAX];      /* who asked over TCP; "" where that is not known yet, or by the unix socket */
   struct path path;
   const struct route *route;
   const char *args[ROUTE_ARGS_MAX];

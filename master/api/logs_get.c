@@ -386,6 +386,8 @@ static void add_headers(struct call *c, const struct reader *rd)
   call_header_set(c, "Vary", "Accept-Encoding");
   if (rd->gzip)
     call_header_set(c, "Content-Encoding", "gzip");
+  if (rd->follow) /* a proxy must not wait for more before it passes on what there is */
+    call_header_set(c, "X-Accel-Buffering", "no");
 }
 
 /* What was said in the request; kept until the logs are known. */

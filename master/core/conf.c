@@ -197,6 +197,13 @@ static char **copy_strings(const struct yml_node *n, int *count)
   return v;
 }
 
+static void free_strings(char **v, int n)
+{
+  for (int i = 0; i < n; i++)
+    free(v[i]);
+  free(v);
+}
+
 static bool is_site_key(const char *key)
 {
   return strcmp(key, "steps") && strcmp(key, "builders") && strcmp(key, "defaults") &&
@@ -331,6 +338,53 @@ static void check_join_address(struct loader *l, const struct yml_node *n)
     yml_error(l->d, n, NULL, "\"address\" is what workers connect to: it has a host and a port");
 }
 
+char *conf_prefix(const char *url)
+{
+  const char *host = url ? strstr(url, "://") : NULL, *path = host ? strchr(host + 3, '/') : NULL;
+  size_t n = path ? strlen(path) : 0;
+
+  while (n && path[n - 1] == '/')
+    n--;
+  return xstrndup(path ? path : "", n);
+}
+
+/* The path is taken off requests as it stands, so it has nothing that could be written in two ways, and doesn't begin as one of the page's own does. */
+static void check_url(struct loader *l, const struct yml_node *n)
+{
+  static const char *const own[] = { "api", "assets", "download" };
+  static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  const char *at = l->c->prefix;
+
+  if (!n || n->kind != YML_SCALAR || !str_eq(n->text, l->c->url))
+    return;
+  if (strpbrk(n->text, "?#")) {
+    yml_error(l->d, n, NULL, "\"url\" is an address without query and fragment");
+    return;
+  }
+  for (bool first = true; *at; first = false) {
+    size_t len = strspn(++at, word);
+    if (!len || (at[len] && at[len] != '/') || *at == '.') {
+      yml_error(l->d, n, "letters, digits and . _ ~ - between single slashes, no word with a dot at its start", "the path of \"url\" has something that two servers could read differently");
+      return;
+    }
+    for (size_t i = 0; first && i < COUNT(own); i++)
+      if (strlen(own[i]) == len && !strncmp(at, own[i], len))
+        yml_error(l->d, n, "such as /ci/", "the path of \"url\" can't begin with /%s, which is the page's own", own[i]);
+    at += len;
+  }
+}
+
+static void set_trusted(struct conf *c, const struct yml_node *n)
+{
+  int count;
+  char **text = copy_strings(n, &count);
+
+  c->trusted = xcalloc((size_t)count + 1, sizeof *c->trusted);
+  for (int i = 0; i < count; i++) /* those that are none were told by the schema */
+    c->ntrusted += !net_parse(text[i], &c->trusted[c->ntrusted]);
+  free_strings(text, count);
+}
+
 static void set_site(struct loader *l, const struct yml_node *top, const char *file)
 {
   struct conf *c = l->c;
@@ -340,6 +394,9 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
 
   conf_keys_site(&c->keys, top);
   c->url = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "url"));
+  c->prefix = conf_prefix(c->url);
+  check_url(l, yml_get(site, "url"));
+  set_trusted(c, yml_get(top, "trusted_proxies"));
   c->address = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "address"));
   check_join_address(l, yml_get(site, "address"));
   c->state = path_from(file, schema_text(top, SCHEMA_SITE, "state"));
@@ -449,13 +506,6 @@ struct conf *conf_load(const char *file, struct diags *d)
   return NULL;
 }
 
-static void free_strings(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
-}
-
 struct conf *conf_hold(struct conf *c)
 {
   c->users++;
@@ -485,11 +535,12 @@ void conf_free(struct conf *c)
   char *own[] = {
     c->file,           c->text,    c->state,    c->socket,          c->api, c->workers_listen,
     c->workers_socket, c->address, c->database, c->database_folder, c->url,
-    c->downloads
+    c->prefix,         c->downloads
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);
   free_strings(c->files, c->nfiles);
+  free(c->trusted);
   free(c->workers);
   free(c->projects);
   free(c);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "master/core/conf_keys.h"
+#include "common/net.h"
 #include "master/core/pipeline.h"
 
 #define CONF_FILES_MAX 1000 /* in conf.d */
@@ -50,6 +51,9 @@ struct conf {
   bool same_user;          /* a worker may run under the master's uid */
   char *url;               /* site.url or NULL */
   char *downloads;         /* folder of the worker programs at /download/ (made absolute), or NULL: of this installation */
+  char *prefix;            /* its path without a slash at the end: "/ci"; "" where it has none */
+  struct net *trusted;     /* key `trusted_proxies` */
+  int ntrusted;
   int64_t window_ms;       /* re-attach window, default 30 min */
   int helpers;             /* git helpers at once, default 4 */
   struct conf_worker *workers;
@@ -65,6 +69,8 @@ struct conf {
 struct conf *conf_load(const char *file, struct diags *d) must_check;
 struct conf *conf_hold(struct conf *c) must_check; /* one more reference (conf_load's is the first); returns c */
 void conf_free(struct conf *c); /* one less; the last frees it. NULL: nothing */
+/* The path of a URL without a slash at its end, "" where it has none; freed by the caller. url may be NULL. */
+char *conf_prefix(const char *url) must_check;
 const struct conf_project *conf_project(const struct conf *c, const char *name);
 /* The reference of all keys, markdown, from the schema table: docs/config.md. */
 void conf_reference(struct buf *out);

@@ -189,6 +189,7 @@ int main(int argc, char **argv)
   conf.socket = argv[2];
   conf.file = argv[0];
   conf.url = argc > 4 ? argv[4] : NULL;
+  conf.prefix = conf_prefix(conf.url);
   socket_path = argv[2];
   tcp = argv[3];
   m.cluster = argv[0];
@@ -204,5 +205,6 @@ int main(int argc, char **argv)
   uv_signal_start(&term, on_signal, SIGTERM);
   uv_signal_start(&usr1, on_signal, SIGUSR1);
   uv_run(m.loop, UV_RUN_DEFAULT);
+  free(conf.prefix);
   return uv_loop_close(m.loop) ? 1 : 0;
 }
