@@ -9,7 +9,7 @@
 
 /* Columns of api_why. */
 enum {
-  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY,
+  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER,
 };
 
 struct reason {
@@ -43,7 +43,7 @@ static void why_waiting(struct call *c, const struct db_res *r, struct reason *o
   char **tags = db_texts(r, 0, 0, TAGS, &n);
 
   memset(w, 0, sizeof *w);
-  why_pending(call_master(c), (const char *const *)tags, n, w);
+  why_pending(call_master(c), col(r, PROJECT), col(r, BUILDER), (const char *const *)tags, n, w);
   for (int i = 0; i < n; i++)
     free(tags[i]);
   free(tags);

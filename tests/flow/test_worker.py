@@ -84,7 +84,7 @@ class Commands(Case):
         s = self.connect()
         self.assertEqual((s.hello["version"], s.hello["name"], s.hello["conn"], s.hello["high"]), (1, "w1", 1, "0-0"))
         self.assertEqual(s.facts["secret"].decode(), SECRET)
-        for fact in "os arch release cores memory_kib disk_free_kib host version work path user uid isolation boot_ms".split():
+        for fact in "os arch release cores memory_kib disk_free_kib disk_total_kib host version work path user uid isolation boot_ms".split():
             self.assertIn(fact, s.facts)
         self.assertEqual(s.facts["work"].decode(), os.path.realpath(self.b.worker.work))
         s.run_all({"3-7": ["true"]})
