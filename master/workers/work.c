@@ -22,7 +22,7 @@
 enum {
   TICK_MS = 500,
   DISK_MS = 30000,         /* free space is asked for so often */
-  DISK_LOW_MS = 5000,      /* and so often where it is too little */
+  DISK_BUSY_MS = 5000,     /* and so often while builds run there, or where it is too little */
   DISK_SOON_MS = 1000,     /* after a build */
   LOOK_MS = 60000,         /* the folders are looked at so often */
   LOOK_SOON_MS = 5000,     /* after a build */
@@ -213,7 +213,7 @@ static void disk_told(struct session *s, bool ok, const char *records, size_t n)
   if (ok)
     take_disk(s, records, n);
   low = work_is_low(s);
-  soon(&w->disk_due, low ? DISK_LOW_MS : DISK_MS);
+  soon(&w->disk_due, low || session_runs(s) ? DISK_BUSY_MS : DISK_MS);
   if (low && !was_low)
     log_warn("worker", "%s has %" PRId64 " MiB free, %" PRId64 " MiB must stay free: no new builds there", s->name, w->free >> 20, work_min_free(s) >> 20);
   if (was_low && !low) {
@@ -391,12 +391,24 @@ static struct work_folder *folders_of(struct session *s, const struct db_res *re
   return f;
 }
 
+/* Until the first of them is unused for too long. */
+static int64_t next_expiry(const struct work_folder *f, int n, int64_t keep_ms)
+{
+  int64_t ms = LOOK_MS;
+
+  for (int i = 0; i < n && keep_ms; i++)
+    if (!f[i].used && !f[i].later && keep_ms - f[i].idle_ms < ms)
+      ms = keep_ms - f[i].idle_ms;
+  return ms > 0 ? ms + 1 : 1;
+}
+
 static void looked(struct db_res *res, void *arg)
 {
   struct session *s = arg;
   struct work *w = &s->work;
   struct work_folder *f;
   struct work_pick *picks;
+  int64_t keep_ms = conf_keep_work_ms(s->m->conf, s->name);
   int n, picked;
 
   switch (tx_done(s, res)) {
@@ -407,7 +419,7 @@ static void looked(struct db_res *res, void *arg)
   n = db_rows(res, 0);
   f = folders_of(s, res);
   picks = xcalloc((size_t)n, sizeof *picks);
-  picked = work_clean(f, n, conf_keep_work_ms(s->m->conf, s->name), w->free, w->total, work_min_free(s), picks);
+  picked = work_clean(f, n, keep_ms, w->free, w->total, work_min_free(s), picks);
   w->used_up = !picked && work_is_low(s);
   if (picked && session_ready(s)) {
     begin_removal(s, db_str(res, 0, picks[0].at, PATH), picks[0].why);
@@ -418,7 +430,7 @@ static void looked(struct db_res *res, void *arg)
     if (at < n && w->watched && session_ready(s))
       measure(s, db_str(res, 0, at, PATH));
     else
-      rest(s, LOOK_MS);
+      rest(s, next_expiry(f, n, keep_ms));
   }
   free(f);
   free(picks);
@@ -462,6 +474,8 @@ static void next(struct session *s)
 
   if (!session_ready(s) || s->m->stopping || !db_is_up(s->m->db))
     return;
+  if (session_runs(s))
+    soon(&w->disk_due, DISK_BUSY_MS);
   if (w->watched && !w->disk_req && now >= w->disk_due)
     ask_disk(s);
   if (w->sm.state == WORK_IDLE && !w->disk_req && now >= w->look_due)

@@ -19,6 +19,7 @@
 #include "master/events/events.h"
 #include "master/logs/watch.h"
 #include "master/workers/link.h"
+#include "master/workers/work.h"
 
 static struct master m;
 static uv_signal_t term, usr1;
