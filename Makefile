@@ -29,12 +29,13 @@ MASTER_LIBS = -luv -lpq -lcjson -lyaml -lmicrohttpd -lssl -lcrypto -lz
 CLI_LIBS = -lcjson -lyaml -lz
 HELPER_LIBS = -lgit2 -lz
 WORKER_LIBS = $(B)/musl-lib/libbearssl.a $(B)/musl-lib/libz.a
+WEB_SRC = $(wildcard master/web/*)
 
 # V=1 shows the commands.
 say = $(if $(V),,@echo '$(1)	$@';)
 obj = $(patsubst %.c,$(B)/$(1)/%.o,$(2))
 # The master deflates nothing: it stores what workers deflated.
-MASTER_OBJ = $(call obj,m,$(COMMON_SRC) $(filter-out proto/chunk_enc.c,$(PROTO_SRC)) $(MASTER_SRC))
+MASTER_OBJ = $(call obj,m,$(COMMON_SRC) $(filter-out proto/chunk_enc.c,$(PROTO_SRC)) $(MASTER_SRC)) $(B)/web/web_files.o
 CLI_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) $(CLI_SRC))
 HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
@@ -50,6 +51,12 @@ $(B)/m/%.o: %.c
 $(B)/w/%.o: %.c | $(B)/musl-include/.made
 	@mkdir -p $(@D)
 	$(call say,musl) $(MUSL_CC) $(WORKER_CFLAGS) -c $< -o $@
+
+# The page's files, gzipped, as one object.
+$(B)/web/web_files.c: master/api/web_pack.py master/api/web_types.def master/web $(WEB_SRC)
+	$(call say,pack) python3 master/api/web_pack.py master/web master/api/web_types.def $(@D)
+$(B)/web/web_files.o: $(B)/web/web_files.c
+	$(call say,cc) $(CC) $(MASTER_CFLAGS) -c $< -o $@
 
 # musl-gcc doesn't see /usr/include: links to just the headers and archives the worker needs.
 $(B)/musl-include/.made:
@@ -128,7 +135,14 @@ check:
 	@.ci/deps check
 	@$(MAKE) -j2 all
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
+	@$(MAKE) $(B)/browser/.made
 	@python3 tests/run.py $(B) $(S) $(T)
+# What the browser tests import, by the lock file; nothing of it comes into the tree.
+$(B)/browser/.made: tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc
+	@mkdir -p $(@D)
+	@cp $^ $(@D)/
+	$(call say,npm) cd $(@D) && npm ci --loglevel=error --no-progress >/dev/null
+	@touch $@
 fuzz:
 	@.ci/deps check
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers

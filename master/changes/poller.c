@@ -159,7 +159,7 @@ static void heads_read(struct db_res *res, void *arg)
                          .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
   struct look *l;
 
-  if (db_err(res) || ps->p->gone) {
+  if (db_err(res) || ps->p->gone || ps->w->m->stopping) {
     again(ps);
     return;
   }

@@ -239,6 +239,7 @@ static void db_gone(void *arg)
   worlds_free(l->m.worlds);
   events_free(l->m.events);
   watches_free(l->m.watches);
+  works_free(l->m.works);
   sessions_free(l->m.sessions);
   pipes_close();
   if (l->m.ppg)
@@ -421,7 +422,7 @@ static void begin_timers(struct life *l)
   uv_timer_start(&l->roll, on_roll, ROLL_MS, ROLL_MS);
 }
 
-int master_run(struct conf *conf, bool raise, bool database_unit)
+int master_run(struct conf *conf, const struct master_options *options)
 {
   static const struct db_ops ops = { on_up, on_down };
   struct life *l = xcalloc(1, sizeof *l);
@@ -434,8 +435,9 @@ int master_run(struct conf *conf, bool raise, bool database_unit)
   m->conf = conf;
   m->started_ms = clock_mono_ms();
   m->db_why = xstrdup("starting");
-  l->raise = raise;
-  l->database_unit = database_unit;
+  m->web_dir = options->web_dir;
+  l->raise = options->raise;
+  l->database_unit = options->database_unit;
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN); /* until we can reload */
   rc = own_state(l, conf->state);
@@ -453,6 +455,7 @@ int master_run(struct conf *conf, bool raise, bool database_unit)
   m->events = events_new(m);
   m->watches = watches_new(m);
   m->sessions = sessions_new(m);
+  m->works = works_new(m);
   m->dispatch = dispatch_new(m);
   m->worlds = worlds_new(m);
   m->reload = reload_new(m);

@@ -135,6 +135,8 @@ static void changes_here(struct db_res *res, void *arg)
   struct worlds *w = arg;
 
   w->reading = false;
+  if (w->m->stopping)
+    return; /* the git helper takes no more requests */
   if (db_err(res)) {
     if (db_err(res) == ERR_FAILED)
       log_error("change", "%s", db_errtext(res));

@@ -1,4 +1,5 @@
 """drover-worker install: from a token to the master's answer. A real master, real files below a folder, and once as real root in a mount namespace."""
+import json
 import os
 import pty
 import random
@@ -77,6 +78,69 @@ stat -c '%n %U %a' /etc/drover/worker.conf /var/lib/drover-worker /usr/local/bin
 getent passwd drover-worker
 exec sleep 1000
 """
+
+
+class Download(Case):
+    def get(self, path, method="GET", **headers):
+        c = drover.UnixHttp(self.d.path("api.sock"), 30)
+        c.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        r = c.getresponse()
+        body = r.read()
+        c.close()
+        return r.status, r.headers, body
+
+    def test_what_a_build_leaves(self):
+        name = "drover-worker-linux-" + os.uname().machine
+        program = read(WORKER)
+        status, headers, body = self.get("/download/", Accept="application/json")
+        self.assertEqual((status, json.loads(body)), (200, {"items": [{"name": name, "size": len(program), "sha256": drover.sha(program)}], "next": None}))
+        text = self.get("/download/")[2].decode()
+        self.assertRegex(text.splitlines()[1], rf"^{drover.sha(program)} +{len(program)} {name}$")
+        status, headers, body = self.get("/download/" + name)
+        self.assertEqual((status, headers["Content-Type"], headers["Content-Length"]), (200, "application/octet-stream", str(len(program))))
+        self.assertEqual(body, program)
+        self.assertEqual(headers["ETag"], f'"{drover.sha(program)}"')
+        status, headers, body = self.get("/download/" + name, "HEAD")
+        self.assertEqual((status, headers["Content-Length"], body), (200, str(len(program)), b""))
+        self.assertEqual(self.get("/download/" + name, If_None_Match=headers["ETag"])[0], 304)
+        with open(self.at(name), "wb") as f:
+            f.write(program)
+        p = subprocess.run(["sha256sum", "-c"], input=self.get(f"/download/{name}.sha256")[2], cwd=self.root, capture_output=True)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        os.chmod(self.at(name), 0o755)
+        self.assertIn("I am dl", subprocess.run([self.at(name), "install", "--root", self.root, "--background"], input=self.token("dl"), capture_output=True, text=True).stdout)
+
+    def test_only_these(self):
+        for name in ("", "drover-worker", "drover-worker-", "drover-worker-linux", "drover-worker-linux-", "drover-worker-plan9-mips", "drover-master", "drover-worker-..-x",
+                     "drover-worker-linux-%2e%2e%2fetc", "linux-x86_64", "drover-worker-linux-x86_64.sha256.sha256", "drover-worker-" + "a" * 300 + "-b"):
+            self.assertIn(self.get("/download/" + name)[0], (400, 404) if name else (200,), name)
+
+    def test_a_folder_of_the_site(self):
+        folder = self.at("offered")
+        os.mkdir(folder)
+        for name, data in {"linux-aarch64": b"arm", "linux-x86_64": b"x86", "notes.txt": b"no", "empty-file": b"", "Linux-x86": b"no"}.items():
+            with open(os.path.join(folder, name), "wb") as f:
+                f.write(data)
+        os.symlink("/etc/passwd", os.path.join(folder, "linux-link"))
+        os.mkdir(os.path.join(folder, "linux-folder"))
+        os.mkfifo(os.path.join(folder, "linux-fifo"))
+        with open(os.path.join(folder, "linux-huge"), "wb") as f:
+            f.truncate(9 << 20)
+        d = self.own({}, {"unused": {}}, downloads=folder)
+        d.start_master()
+        self.d, shared = d, self.d
+        try:
+            items = json.loads(self.get("/download/", Accept="application/json")[2])["items"]
+            self.assertEqual([(x["name"], x["sha256"]) for x in items], [("drover-worker-linux-aarch64", drover.sha(b"arm")), ("drover-worker-linux-x86_64", drover.sha(b"x86"))])
+            self.assertEqual(self.get("/download/drover-worker-linux-aarch64")[2], b"arm")
+            for name in ("link", "folder", "fifo", "huge"):
+                self.assertEqual(self.get("/download/drover-worker-linux-" + name)[0], 404, name)
+            with open(os.path.join(folder, "new"), "wb") as f:
+                f.write(b"ARM")
+            os.rename(os.path.join(folder, "new"), os.path.join(folder, "linux-aarch64"))  # an upgrade
+            self.assertIn(drover.sha(b"ARM").encode(), self.get("/download/drover-worker-linux-aarch64.sha256")[2])
+        finally:
+            self.d = shared
 
 
 CAN_UNSHARE = os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0

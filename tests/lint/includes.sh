@@ -20,7 +20,7 @@ LIBRARIES = {
     "openssl/": ["master"],
     "cjson/cJSON.h": ["master"],
     "yaml.h": ["master/core"],
-    "zlib.h": ["proto", "master/cli/http.c"],
+    "zlib.h": ["proto", "master/cli/http.c", "master/api/web.c"],
     "bearssl.h": ["worker/tls_bearssl.c"],
 }
 bad = 0
