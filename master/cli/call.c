@@ -115,6 +115,12 @@ const char *call_why(struct cli *c)
   return last.message ? last.message : "";
 }
 
+const char *call_help(struct cli *c)
+{
+  (void)c;
+  return last.help ? last.help : "";
+}
+
 int call_status(const struct cli *c)
 {
   (void)c;

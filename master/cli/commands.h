@@ -33,6 +33,12 @@ int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg,
 int cmd_worker_clean(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_last(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_diff(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_activate(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_history(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_new(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_master_stop(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_help(struct cli *c, const struct args *a, const char *const *arg, int narg);
