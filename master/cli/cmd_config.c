@@ -1,11 +1,12 @@
 /* drover config check: reads a pipeline, or the site's files, as the master would; needs no master. */
+#include "master/cli/cmd_config.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/str.h"
-#include "master/cli/cmd_config.h"
 #include "master/cli/commands.h"
 #include "master/cli/safe.h"
 #include "master/core/conf.h"

@@ -47,6 +47,8 @@ const struct command commands[] = {
   { "config history", "", 0, 0, F(LIMIT), cmd_config_history, "the versions there were", NULL },
   { "config new", "URL", 1, 1, F(PROJECT), cmd_config_new, "print a project for a file of conf.d", NULL },
   { "master stop", "", 0, 0, 0, cmd_master_stop, "stop the master; running builds go on at their workers", NULL },
+  { "completion", "bash|zsh|fish", 1, 1, 0, cmd_completion, "print a script that lets the shell complete words", NULL },
+  { "complete", "WORD...", 0, 1000, 0, cmd_complete, "", "What may stand for the last word; completion scripts ask this." },
   { "help", "[COMMAND]", 0, 2, 0, cmd_help, "this text, or the help of a command", NULL },
 };
 const int commands_count = COUNT(commands);
@@ -175,7 +177,7 @@ void command_help_all(struct cli *c)
   print_paragraph(c, STYLE_BOLD, "drover COMMAND [arguments] [flags]");
   out_end(c);
   for (int i = 0; i < commands_count; i++)
-    if (commands[i].help)
+    if (commands[i].help && *commands[i].help) /* "" : hidden */
       print_command(c, &commands[i]);
   out_end(c);
   print_paragraph(c, STYLE_NONE, "Flags of all commands:");

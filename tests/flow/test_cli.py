@@ -149,7 +149,7 @@ class Cli(unittest.TestCase):
                 h.send_header(k, v)
             h.end_headers()
             h.wfile.write(body)
-        self.fake.on('GET ' + API + 'builds/libfoo/linux/42/logs/(.*)', log)
+        self.fake.on('GET ' + API + 'builds/libfoo/linux/[0-9]+/logs/(.*)', log)
 
     def serve_build(self, **kw):
         self.fake.on('GET ' + API + '(?:builds/libfoo/linux/(?:42|last)|builds/linux/(?:42|last))', build(**kw))
