@@ -33,6 +33,8 @@
   X(FILE, file, 0, "PATH", "a file that the change touches; may be repeated")                                     \
   X(SLOTS, slots, 0, "N", "builds at a time (default 1)")                                                         \
   X(TAG, tag, 0, "TAG", "a tag; may be repeated")                                                                 \
+  X(NAME, name, 0, "NAME", "the worker's name (default: the host's first label)")                                 \
+  X(SSH, ssh, 0, "COMMAND", "the ssh to use, with its options (default: ssh)")                                    \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {
