@@ -21,8 +21,9 @@ struct path {
   } query[PATH_QUERY_MAX];
 };
 
-/* target: as in the request line. ERR_BADARG: refused, *why says what is wrong (static text). path_free in either case. */
-enum err path_parse(struct path *p, const char *target, const char **why) must_check;
+/* target: as in the request line. prefix: the path that the page is reached by ("/ci", no slash at its end; "" or NULL: none): taken off where it is there, so that a proxy may
+   pass it on or strip it. ERR_BADARG: refused, *why says what is wrong (static text). path_free in either case. */
+enum err path_parse(struct path *p, const char *target, const char *prefix, const char **why) must_check;
 void path_free(struct path *p);
 const char *path_query(const struct path *p, const char *key); /* NULL: not given */
 #endif

@@ -6,17 +6,10 @@
 #include "common/clock.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
+#include "master/core/reload.h"
 #include "master/db/private_pg.h"
 #include "master/events/events.h"
 #include "master/workers/link.h"
-
-void read_root(struct call *c)
-{
-  call_body_text(c, 200, "text/plain; charset=utf-8",
-                 "drover " DROVER_VERSION "\n\n"
-                 "The API is at /api/v1 (try /api/v1/status); over TCP it can be read only.\n"
-                 "On the master's host the command line does everything: drover status, drover list, drover log BUILD.\n");
-}
 
 static void add_database(cJSON *o, struct master *m, const char *version)
 {
@@ -29,7 +22,22 @@ static void add_database(cJSON *o, struct master *m, const char *version)
   json_text(d, "why", m->db_why);
 }
 
-static void add_config(cJSON *o, struct master *m)
+/* Over TCP without what may quote a file. */
+static void add_refused(cJSON *o, const struct reload_refusal *r, bool tcp)
+{
+  cJSON *f;
+
+  if (!r) {
+    cJSON_AddNullToObject(o, "refused");
+    return;
+  }
+  f = cJSON_AddObjectToObject(o, "refused");
+  json_num(f, "at", r->at_ms);
+  json_text(f, "text", tcp ? NULL : r->brief);
+  json_num(f, "count", r->count);
+}
+
+static void add_config(cJSON *o, struct master *m, bool tcp)
 {
   cJSON *l = cJSON_AddObjectToObject(o, "listen"), *f;
 
@@ -42,6 +50,7 @@ static void add_config(cJSON *o, struct master *m)
   json_text(f, "file", m->conf->file);
   json_num(f, "projects", m->conf->nprojects);
   json_num(f, "workers", m->conf->nworkers);
+  add_refused(f, reload_refused(m->reload), tcp);
 }
 
 /* r NULL: the database is away. */
@@ -55,13 +64,13 @@ static void answer_status(struct call *c, const struct db_res *r)
   json_num(o, "incarnation", m->incarnation);
   json_num(o, "up_ms", clock_mono_ms() - m->started_ms);
   add_database(o, m, r ? db_str(r, 0, 0, 3) : NULL);
-  add_config(o, m);
+  add_config(o, m, call_is_tcp(c));
   counts = cJSON_AddObjectToObject(o, "counts");
   json_ms(counts, "pending", r ? db_num(r, 0, 0, 0) : INT64_MIN);
   json_ms(counts, "running", r ? db_num(r, 0, 0, 1) : INT64_MIN);
   json_num(counts, "workers_connected", r ? db_num(r, 0, 0, 2) : m->links ? link_count(m->links) : 0);
   cJSON_AddItemToObject(o, "running", r ? json_rows(r, 1, build_cols, BUILD_COLS) : cJSON_CreateArray());
-  cJSON_AddItemToObject(o, "waiting", r ? json_rows(r, 2, request_cols, REQUEST_COLS) : cJSON_CreateArray());
+  cJSON_AddItemToObject(o, "waiting", r ? request_rows(c, r, 2) : cJSON_CreateArray());
   json_num(o, "event", m->events ? events_last(m->events) : 0);
   call_json(c, 200, o);
 }

@@ -64,10 +64,23 @@ static char *path_from(const char *file, const char *path)
   return whole;
 }
 
-/* Not more than one byte above the limit: the parser says that it is too large. */
-static enum err read_file(const char *file, struct buf *out)
+/* For reading; anything but an ordinary file (a FIFO would hold us for ever) only where `any` says so. */
+static int open_file(const char *file, bool any)
 {
-  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  int fd = open(file, O_RDONLY | O_CLOEXEC | (any ? 0 : O_NONBLOCK));
+  struct stat st;
+
+  if (fd < 0 || any || (!fstat(fd, &st) && S_ISREG(st.st_mode)))
+    return fd;
+  close(fd);
+  errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+  return -1;
+}
+
+/* Not more than one byte above the limit: the parser says that it is too large. */
+static enum err read_file(const char *file, bool any, struct buf *out)
+{
+  int fd = open_file(file, any);
 
   if (fd < 0)
     return ERR_IO;
@@ -96,11 +109,13 @@ static enum err read_file(const char *file, struct buf *out)
 static bool take_file(struct loader *l, const char *file, struct buf *out)
 {
   buf_init(out, BUF_NO_MAX);
-  if (read_file(file, out)) {
-    diag_add(l->d, file, NULL, 0, 0, NULL, "can't be read: %s", strerror(errno));
+  if (read_file(file, !strcmp(file, l->c->file), out)) {
+    diag_add(l->d, file, NULL, 0, 0, NULL, "can't be read: %s", errno == EINVAL ? "it is not an ordinary file" : strerror(errno));
     buf_free(out);
     return false;
   }
+  l->c->files = xrealloc(l->c->files, (size_t)(l->c->nfiles + 1) * sizeof *l->c->files);
+  l->c->files[l->c->nfiles++] = path_from(file, strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
   if (l->text.len)
     buf_addf(&l->text, "%s--- # %s\n", l->text.data[l->text.len - 1] == '\n' ? "" : "\n", file);
   buf_add(&l->text, buf_str(out), out->len);
@@ -182,6 +197,13 @@ static char **copy_strings(const struct yml_node *n, int *count)
   return v;
 }
 
+static void free_strings(char **v, int n)
+{
+  for (int i = 0; i < n; i++)
+    free(v[i]);
+  free(v);
+}
+
 static bool is_site_key(const char *key)
 {
   return strcmp(key, "steps") && strcmp(key, "builders") && strcmp(key, "defaults") &&
@@ -247,6 +269,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
   p->branches = copy_strings(yml_get(map, "branches"), &p->nbranches);
   p->poll_ms = schema_ms(map, SCHEMA_PROJECT, "poll");
   p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
+  conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
   if (git && git->kind == YML_SCALAR && !yml_is_null(git))
     check_git(l, git);
   if (p->poll_ms < POLL_LEAST_MS && !l->allow_local)
@@ -264,6 +287,7 @@ static void add_worker(struct loader *l, const char *name, const struct yml_node
   *w = (struct conf_worker){ .name = xstrdup(name),
                              .slots = (int)schema_int(map, SCHEMA_WORKER, "slots") };
   w->tags = copy_strings(yml_get(map, "tags"), &w->ntags);
+  conf_keys_of(&w->keys, map, SCHEMA_WORKER);
 }
 
 /* False: a file before this one has the name; told. */
@@ -314,6 +338,53 @@ static void check_join_address(struct loader *l, const struct yml_node *n)
     yml_error(l->d, n, NULL, "\"address\" is what workers connect to: it has a host and a port");
 }
 
+char *conf_prefix(const char *url)
+{
+  const char *host = url ? strstr(url, "://") : NULL, *path = host ? strchr(host + 3, '/') : NULL;
+  size_t n = path ? strlen(path) : 0;
+
+  while (n && path[n - 1] == '/')
+    n--;
+  return xstrndup(path ? path : "", n);
+}
+
+/* The path is taken off requests as it stands, so it has nothing that could be written in two ways, and doesn't begin as one of the page's own does. */
+static void check_url(struct loader *l, const struct yml_node *n)
+{
+  static const char *const own[] = { "api", "assets", "download" };
+  static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  const char *at = l->c->prefix;
+
+  if (!n || n->kind != YML_SCALAR || !str_eq(n->text, l->c->url))
+    return;
+  if (strpbrk(n->text, "?#")) {
+    yml_error(l->d, n, NULL, "\"url\" is an address without query and fragment");
+    return;
+  }
+  for (bool first = true; *at; first = false) {
+    size_t len = strspn(++at, word);
+    if (!len || (at[len] && at[len] != '/') || *at == '.') {
+      yml_error(l->d, n, "letters, digits and . _ ~ - between single slashes, no word with a dot at its start", "the path of \"url\" has something that two servers could read differently");
+      return;
+    }
+    for (size_t i = 0; first && i < COUNT(own); i++)
+      if (strlen(own[i]) == len && !strncmp(at, own[i], len))
+        yml_error(l->d, n, "such as /ci/", "the path of \"url\" can't begin with /%s, which is the page's own", own[i]);
+    at += len;
+  }
+}
+
+static void set_trusted(struct conf *c, const struct yml_node *n)
+{
+  int count;
+  char **text = copy_strings(n, &count);
+
+  c->trusted = xcalloc((size_t)count + 1, sizeof *c->trusted);
+  for (int i = 0; i < count; i++) /* those that are none were told by the schema */
+    c->ntrusted += !net_parse(text[i], &c->trusted[c->ntrusted]);
+  free_strings(text, count);
+}
+
 static void set_site(struct loader *l, const struct yml_node *top, const char *file)
 {
   struct conf *c = l->c;
@@ -321,7 +392,11 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
                         *database = yml_get(top, "database");
   const char *folder = schema_text(database, SCHEMA_DATABASE, "folder");
 
+  conf_keys_site(&c->keys, top);
   c->url = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "url"));
+  c->prefix = conf_prefix(c->url);
+  check_url(l, yml_get(site, "url"));
+  set_trusted(c, yml_get(top, "trusted_proxies"));
   c->address = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "address"));
   check_join_address(l, yml_get(site, "address"));
   c->state = path_from(file, schema_text(top, SCHEMA_SITE, "state"));
@@ -410,6 +485,7 @@ struct conf *conf_load(const char *file, struct diags *d)
   int before = diag_count(d), n;
 
   buf_init(&l.text, BUF_NO_MAX);
+  l.c->users = 1;
   l.c->file = xstrdup(file);
   main_doc = load_file(&l, file, SCHEMA_SITE);
   if (!main_doc)
@@ -430,18 +506,19 @@ struct conf *conf_load(const char *file, struct diags *d)
   return NULL;
 }
 
-static void free_strings(char **v, int n)
+struct conf *conf_hold(struct conf *c)
 {
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
+  c->users++;
+  return c;
 }
 
 void conf_free(struct conf *c)
 {
-  if (!c)
+  if (!c || --c->users)
     return;
+  conf_keys_free(&c->keys);
   for (int i = 0; i < c->nworkers; i++) {
+    conf_keys_free(&c->workers[i].keys);
     free(c->workers[i].name);
     free_strings(c->workers[i].tags, c->workers[i].ntags);
   }
@@ -453,14 +530,17 @@ void conf_free(struct conf *c)
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);
+    conf_keys_free(&p->keys);
   }
   char *own[] = {
     c->file,           c->text,    c->state,    c->socket,          c->api, c->workers_listen,
     c->workers_socket, c->address, c->database, c->database_folder, c->url,
-    c->downloads
+    c->prefix,         c->downloads
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);
+  free_strings(c->files, c->nfiles);
+  free(c->trusted);
   free(c->workers);
   free(c->projects);
   free(c);

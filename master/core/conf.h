@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "master/core/conf_keys.h"
+#include "common/net.h"
 #include "master/core/pipeline.h"
 
 #define CONF_FILES_MAX 1000 /* in conf.d */
@@ -14,6 +16,7 @@ struct conf_worker {
   int slots;
   char **tags;
   int ntags;
+  struct conf_keys keys;
 };
 
 struct conf_project {
@@ -26,12 +29,16 @@ struct conf_project {
   struct pipeline *pipeline; /* from `pipeline`, or from builders/steps/schedulers in the site's file; NULL: .drover.yml at each revision */
   char *pipeline_text;     /* a .drover.yml of it, for the version row: the file's text, or the site's keys written out; pipeline_parse
                               makes the same pipeline of it; NULL where pipeline is NULL */
+  struct conf_keys keys;   /* but for the pipeline's */
 };
 
 struct conf {
+  int users;               /* references: the master's, and one for each project that is at work with it (schedulers/worlds.c) */
   char *file;              /* as given on the command line */
   char *text;              /* everything that was read, in order, for the version row and its hash; each further file begins with a
                               line "--- # FILE" */
+  char **files;            /* every file that was read, absolute: master.yaml first */
+  int nfiles;
   char *state;             /* folder; default /var/lib/drover; made absolute */
   char *socket;            /* API's unix socket; default /run/drover/drover.sock */
   char *api;               /* HOST:PORT of page and API on TCP; default 127.0.0.1:7420; port 0: any, told in the log; "none": not at all */
@@ -44,18 +51,26 @@ struct conf {
   bool same_user;          /* a worker may run under the master's uid */
   char *url;               /* site.url or NULL */
   char *downloads;         /* folder of the worker programs at /download/ (made absolute), or NULL: of this installation */
+  char *prefix;            /* its path without a slash at the end: "/ci"; "" where it has none */
+  struct net *trusted;     /* key `trusted_proxies` */
+  int ntrusted;
   int64_t window_ms;       /* re-attach window, default 30 min */
   int helpers;             /* git helpers at once, default 4 */
   struct conf_worker *workers;
   int nworkers;
   struct conf_project *projects;
   int nprojects;
+  struct conf_keys keys;   /* of the site itself */
 };
 
 /* Reads file (may be a pipe), the files *.yaml of conf.d beside it in the order of their names, and the files that projects name with `pipeline`.
+   All but `file` must be ordinary files.
    NULL where d got errors: all there are, of all files. Blocks on the disk: at start and reload only. */
 struct conf *conf_load(const char *file, struct diags *d) must_check;
-void conf_free(struct conf *c); /* NULL: nothing */
+struct conf *conf_hold(struct conf *c) must_check; /* one more reference (conf_load's is the first); returns c */
+void conf_free(struct conf *c); /* one less; the last frees it. NULL: nothing */
+/* The path of a URL without a slash at its end, "" where it has none; freed by the caller. url may be NULL. */
+char *conf_prefix(const char *url) must_check;
 const struct conf_project *conf_project(const struct conf *c, const char *name);
 /* The reference of all keys, markdown, from the schema table: docs/config.md. */
 void conf_reference(struct buf *out);

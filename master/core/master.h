@@ -18,10 +18,11 @@ struct sessions;
 struct dispatch;
 struct worlds;
 struct api;
+struct reload;
 
 struct master {
   uv_loop_t *loop;
-  struct conf *conf;
+  struct conf *conf;           /* the active one; a reload puts another in its place between two turns of the loop: hold it (conf.h) or look again */
   int64_t config_version;      /* id of its row */
   struct db *db;
   struct ppg *ppg;             /* NULL with a given database */
@@ -40,6 +41,8 @@ struct master {
   struct dispatch *dispatch;
   struct worlds *worlds;       /* changes and schedulers */
   struct api *api;
+  struct reload *reload;
+  const char *web_dir;         /* --web-dir, or NULL */
   bool stopping;
 };
 

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/net.h"
 #include "common/str.h"
 
 #define SECOND INT64_C(1000)
 #define DAY (86400 * SECOND)
 
-/* What a value may be; a key may take several. The first eight are scalars. */
+/* What a value may be; a key may take several. Those up to T_WORD are scalars. */
 enum type {
   T_TEXT = 1 << 0,
   T_NAME = 1 << 1,
@@ -22,13 +23,14 @@ enum type {
   T_BRANCH = 1 << 7,   /* a branch's name or a glob */
   T_URL = 1 << 8,      /* http or https */
   T_SCRIPT = 1 << 9,
-  T_WORD = 1 << 10,    /* one of `words` */
-  T_STRINGS = 1 << 11, /* of `item`; one scalar stands for a list of one */
-  T_ARGV = 1 << 12,
-  T_MAP = 1 << 13,     /* of group `sub` */
-  T_NAMED = 1 << 14,   /* name → map of group `sub` */
-  T_ENV = 1 << 15,
-  T_STEPS = 1 << 16,   /* scripts, or maps of group `sub` */
+  T_NETWORK = 1 << 10, /* an address, or address/bits */
+  T_WORD = 1 << 11,    /* one of `words` */
+  T_STRINGS = 1 << 12, /* of `item`; one scalar stands for a list of one */
+  T_ARGV = 1 << 13,
+  T_MAP = 1 << 14,     /* of group `sub` */
+  T_NAMED = 1 << 15,   /* name → map of group `sub` */
+  T_ENV = 1 << 16,
+  T_STEPS = 1 << 17,   /* scripts, or maps of group `sub` */
 };
 
 struct key {
@@ -36,7 +38,7 @@ struct key {
   unsigned in;     /* mask of groups */
   unsigned types, item;
   enum schema_group sub;
-  bool required;
+  bool required, restart;
   int64_t min, max;
   const char *fallback, *words, *doc, *example;
   const char *later; /* words of keys that are to come, separated by blanks */
@@ -71,6 +73,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_DURATION, "a duration", "a number and ms, s, m, h or d: 90s, 30m, 1h" },
   { T_ADDRESS, "HOST:PORT", "such as 127.0.0.1:7420, [::1]:7420 or *:7421" },
   { T_URL, "an http or https URL", NULL },
+  { T_NETWORK, "an address or network", "such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length" },
   { T_NAME, "a name", "1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit" },
   { T_BRANCH, "a branch or pattern", "letters, digits and . _ + @ / -, with * and ? in patterns" },
   { T_PATH, "a folder below the checkout", "a relative path without .." },
@@ -221,6 +224,7 @@ static bool is_url(const char *s)
 
 static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_node *n)
 {
+  struct net net;
   int64_t v;
 
   switch (type) {
@@ -234,6 +238,7 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   case T_PATH: return is_path(n->text);
   case T_BRANCH: return is_branch(n->text);
   case T_URL: return is_url(n->text);
+  case T_NETWORK: return !net_parse(n->text, &net);
   case T_WORD: return has_word(k->words, n->text);
   default: return false;
   }
@@ -577,7 +582,7 @@ static void fill_view(struct schema_view *v, const struct key *k, enum schema_gr
                              .fallback = k->fallback,
                              .words = k->words,
                              .wants = wants_text(k),
-                             .required = k->required,
+                             .required = k->required, .restart = k->restart,
                              .site = groups[g].site,
                              .repository = groups[g].repository,
                              .group = g };

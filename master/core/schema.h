@@ -38,6 +38,7 @@ struct schema_view {
   const char *words;   /* fixed words it takes, separated by blanks, or NULL: "none git" */
   char *wants;         /* its type in words; valid until the next call, freed by the last */
   bool required, site, repository; /* site, repository: where it may stand */
+  bool restart;        /* a running master can't change it: a reload that would is refused */
   enum schema_group group;
 };
 /* Walk: *at = 0 at first, v all zero; false at the end. */

@@ -17,6 +17,7 @@ enum action {
   ACT_CHANGE,
   ACT_WORKER_ADD,
   ACT_WORKER_REMOVE,    /* id: name */
+  ACT_CONFIG_ACTIVATE,
   ACT_MASTER_STOP,
 };
 

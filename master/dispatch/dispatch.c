@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "master/core/conf.h"
@@ -31,6 +32,7 @@ struct dispatch {
   int limit;           /* of the look under way */
   int loading;         /* pipelines on their way */
   struct map *claimed; /* requests with a run whose claim is not answered yet */
+  int64_t long_window_ms, shortened_ms; /* builds that started before (clock_mono_ms) have at least this window; 0: none */
   struct map *numbers; /* builder → next number, while claims of it are in flight; values are numbers */
 };
 
@@ -317,6 +319,15 @@ int64_t dispatch_alone_ms(const struct master *m)
   return window > 2 * DISPATCH_WINDOW_SLACK_MS ? window - DISPATCH_WINDOW_SLACK_MS : window / 2;
 }
 
+void dispatch_window_changed(struct dispatch *d, int64_t old_ms)
+{
+  if (old_ms <= d->m->conf->window_ms)
+    return;
+  if (old_ms > d->long_window_ms)
+    d->long_window_ms = old_ms;
+  d->shortened_ms = clock_mono_ms();
+}
+
 void dispatch_give_up(struct master *m, int64_t build, struct id epoch, const char *why)
 {
   struct db_tx *tx = db_tx(m->db, (uint64_t)build);
@@ -337,7 +348,7 @@ static void overdue_found(struct db_res *res, void *arg)
     bool cancelled = !strcmp(db_str(res, 0, i, 4), "cancelling");
     bool again = !cancelled && attempts < RUN_ATTEMPTS_MAX && strcmp(db_str(res, 0, i, 5), "done");
     struct db_tx *tx = db_tx(d->m->db, (uint64_t)build);
-    log_warn("dispatch", "build %" PRId64 " is lost: its worker stayed away longer than %" PRId64 " s", build, d->m->conf->window_ms / 1000);
+    log_warn("dispatch", "build %" PRId64 " is lost: its worker stayed away longer than %" PRId64 " s", build, db_num(res, 0, i, 6) / 1000);
     db_q(tx, SQL_fence, "nnn", build, db_num(res, 0, i, 1), db_num(res, 0, i, 2));
     db_q(tx, SQL_steps_lost, "n", build);
     db_q(tx, SQL_build_finish, "nnslns", build, (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_RETRY), "the worker stayed away too long", (int)again,
@@ -354,7 +365,7 @@ static void on_overdue(uv_timer_t *t)
   if (!db_is_up(d->m->db) || d->m->stopping)
     return;
   tx = db_tx(d->m->db, DB_ANY);
-  db_q(tx, SQL_builds_overdue, "n", d->m->conf->window_ms);
+  db_q(tx, SQL_builds_overdue, "nnn", d->m->conf->window_ms, d->long_window_ms, clock_mono_ms() - d->shortened_ms - DISPATCH_CLAIM_SLACK_MS);
   db_send(tx, overdue_found, d);
 }
 

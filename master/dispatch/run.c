@@ -165,10 +165,12 @@ static void walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved)
   }
   if (moved) {
     struct buf vars;
+    char *object = xasprintf("%s:%s", r->name, r->step.def->name);
     buf_init(&vars, BUF_NO_MAX);
     step_vars(&r->step, &vars);
-    db_q(tx, SQL_step_move, "nnss", r->id, (int64_t)r->number, sm_name(&r->step.sm), buf_str(&vars));
+    db_q(tx, SQL_step_move, "nnsss", r->id, (int64_t)r->number, sm_name(&r->step.sm), buf_str(&vars), object);
     buf_free(&vars);
+    free(object);
   }
   if (r->next.want == WANT_RUN) {
     p->command_stmt = db_count(tx);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "master/core/conf.h"
+#include "master/core/conf_diff.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
@@ -106,6 +106,15 @@ void session_have_clear(struct session *s)
   s->told = 0;
 }
 
+static void free_tags(struct session *s)
+{
+  for (int i = 0; i < s->ntags; i++)
+    free(s->tags[i]);
+  free(s->tags);
+  s->tags = NULL;
+  s->ntags = 0;
+}
+
 static void session_free(struct session *s)
 {
   session_have_clear(s);
@@ -114,9 +123,7 @@ static void session_free(struct session *s)
   map_free(s->specs);
   map_free(s->by_cmd);
   map_free(s->by_req);
-  for (int i = 0; i < s->ntags; i++)
-    free(s->tags[i]);
-  free(s->tags);
+  free_tags(s);
   free(s->name);
   free(s->instance);
   free(s->boot);
@@ -305,6 +312,28 @@ static bool incumbent_gives_way(struct session *s)
   return true;
 }
 
+static void configure(struct session *s)
+{
+  const struct conf_worker *w = s->name ? conf_worker(s->m->conf, s->name) : NULL;
+
+  if (!w)
+    return; /* made by `drover worker add`: the row is all there is */
+  free_tags(s);
+  s->slots = w->slots;
+  s->tags = xcalloc((size_t)w->ntags + 1, sizeof *s->tags);
+  for (s->ntags = 0; s->ntags < w->ntags; s->ntags++)
+    s->tags[s->ntags] = xstrdup(w->tags[s->ntags]);
+}
+
+void sessions_reload(struct sessions *ss)
+{
+  list_each(it, &ss->all) {
+    struct session *s = list_of(it, struct session, node);
+    if (s->worker && s->sm.state != SESSION_CLOSED)
+      configure(s);
+  }
+}
+
 static void authenticated(struct db_res *res, void *arg)
 {
   struct session *s = arg;
@@ -337,6 +366,7 @@ static void authenticated(struct db_res *res, void *arg)
   s->worker = db_num(res, 0, 0, 0);
   s->slots = (int)db_num(res, 0, 0, 2);
   s->tags = db_texts(res, 0, 0, 3, &s->ntags);
+  configure(s); /* the row may have been read just before a reload changed it */
   if (!incumbent_gives_way(s)) {
     s->worker = 0;
     session_refuse(s, "duplicate", "another instance is connected as %s and answers", s->name);

@@ -47,6 +47,8 @@ void sessions_free(struct sessions *ss);
 extern const struct link_ops session_link_ops;   /* ctx of the link server: struct master */
 void sessions_db_up(struct sessions *ss);
 void sessions_db_down(struct sessions *ss);
+/* m->conf is another one now: connected workers that it names get its slots and tags. Builds that are running stay, whatever the new number of slots. */
+void sessions_reload(struct sessions *ss);
 /* All of them, in order of arrival. */
 struct list *sessions_list(struct sessions *ss);
 struct session *session_of_worker(struct sessions *ss, int64_t worker);

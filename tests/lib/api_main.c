@@ -10,7 +10,9 @@
 #include "common/log.h"
 #include "master/api/api.h"
 #include "master/core/conf.h"
+#include "master/core/conf_diff.h"
 #include "master/core/master.h"
+#include "master/core/reload.h"
 #include "master/db/db.h"
 #include "master/db/private_pg.h"
 #include "master/dispatch/actions.h"
@@ -18,6 +20,7 @@
 #include "master/dispatch/why.h"
 #include "master/events/events.h"
 #include "master/logs/watch.h"
+#include "master/schedulers/worlds.h"
 #include "master/workers/link.h"
 
 static struct master m;
@@ -95,6 +98,28 @@ const char *ppg_folder(const struct ppg *p)
   return NULL;
 }
 
+const struct reload_refusal *reload_refused(const struct reload *r)
+{
+  (void)r;
+  return NULL;
+}
+
+struct conf *reload_look(const struct master *master, struct conf_diff *diff, char **text, int *count)
+{
+  (void)master;
+  *diff = (struct conf_diff){ 0 };
+  *text = xstrdup("master.yaml:1:1: not here\n");
+  *count = 1;
+  return NULL;
+}
+
+struct world *const *worlds_all(const struct worlds *w, int *n)
+{
+  (void)w;
+  *n = 0;
+  return NULL;
+}
+
 /* ---- the program ---- */
 
 static void on_up(void *ctx)
@@ -164,6 +189,7 @@ int main(int argc, char **argv)
   conf.socket = argv[2];
   conf.file = argv[0];
   conf.url = argc > 4 ? argv[4] : NULL;
+  conf.prefix = conf_prefix(conf.url);
   socket_path = argv[2];
   tcp = argv[3];
   m.cluster = argv[0];
@@ -179,5 +205,6 @@ int main(int argc, char **argv)
   uv_signal_start(&term, on_signal, SIGTERM);
   uv_signal_start(&usr1, on_signal, SIGUSR1);
   uv_run(m.loop, UV_RUN_DEFAULT);
+  free(conf.prefix);
   return uv_loop_close(m.loop) ? 1 : 0;
 }

@@ -159,6 +159,7 @@ static void test_everything(void **state)
       "state: state\n"
       "listen: {socket: run/api.sock, api: none, workers: \"[::1]:0\", workers_socket: /run/w.sock}\n"
       "database: {folder: pg}\n"
+      "trusted_proxies: [127.0.0.1, 10.0.0.0/8, \"::1\"]\n"
       "allow_local: true\n"
       "same_user: true\n"
       "window: 90s\n"
@@ -171,6 +172,9 @@ static void test_everything(void **state)
       "  here: {git: /srv/here, branches: main}\n");
   c = must_load(f);
   assert_string_equal(c->url, "https://ci.example.org/drover/");
+  assert_string_equal(c->prefix, "/drover");
+  assert_int_equal(c->ntrusted, 3);
+  assert_int_equal(c->trusted[1].bits, 96 + 8);
   assert_string_equal(c->address, "ci.example.org:7421");
   want = path(f, "state");
   assert_string_equal(c->state, want);
@@ -366,6 +370,23 @@ static void test_pipeline_in_the_site(void **state)
 }
 
 static const struct { const char *text, *printed; } refusals[] = {
+  { "site:\n  url: https://ci.example.org/a/../b\n",
+    "master.yaml:2:8: the path of \"url\" has something that two servers could read differently (letters, digits and . _ ~ - between single slashes, no word with a dot at its start)\n"
+    "  url: https://ci.example.org/a/../b\n       ^\n" },
+  { "site:\n  url: https://ci.example.org//a\n",
+    "master.yaml:2:8: the path of \"url\" has something that two servers could read differently (letters, digits and . _ ~ - between single slashes, no word with a dot at its start)\n"
+    "  url: https://ci.example.org//a\n       ^\n" },
+  { "site:\n  url: https://ci.example.org/%63i/\n",
+    "master.yaml:2:8: the path of \"url\" has something that two servers could read differently (letters, digits and . _ ~ - between single slashes, no word with a dot at its start)\n"
+    "  url: https://ci.example.org/%63i/\n       ^\n" },
+  { "site:\n  url: https://ci.example.org/ci?x\n", "master.yaml:2:8: \"url\" is an address without query and fragment\n  url: https://ci.example.org/ci?x\n       ^\n" },
+  { "site:\n  url: https://ci.example.org/api/x\n",
+    "master.yaml:2:8: the path of \"url\" can't begin with /api, which is the page's own (such as /ci/)\n  url: https://ci.example.org/api/x\n       ^\n" },
+  { "trusted_proxies: [127.0.0.1, nginx, 10.0.0.1/8]\n",
+    "master.yaml:1:30: \"trusted_proxies\" wants an address or network, got \"nginx\" (such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length)\n"
+    "  trusted_proxies: [127.0.0.1, nginx, 10.0.0.1/8]\n                               ^\n"
+    "master.yaml:1:37: \"trusted_proxies\" wants an address or network, got \"10.0.0.1/8\" (such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length)\n"
+    "  trusted_proxies: [127.0.0.1, nginx, 10.0.0.1/8]\n                                      ^\n" },
   { "sites: {}\n", "master.yaml:1:1: unknown key \"sites\" (did you mean \"site\"?)\n  sites: {}\n  ^\n" },
   { "secrets: {}\n", "master.yaml:1:1: \"secrets\" is not supported by this version yet\n  secrets: {}\n  ^\n" },
   { "steps: [a]\n", "master.yaml:1:1: unknown key \"steps\" (it is a key of a project of the site)\n  steps: [a]\n  ^\n" },
