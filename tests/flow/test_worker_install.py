@@ -426,6 +426,32 @@ class Install(Download, BySsh, Case):
         self.assertIn("I am b10", self.install(token, "--background"))
         self.assertFalse([x for x in self.files() if x.endswith(".new")])
 
+    def test_two_hosts_with_one_token(self):
+        """A living worker is not pushed out; one that is silent for 5 s is."""
+        token = self.d.write_token(self.at("token"), self.token("twin"))
+        first, second = (self.d.start_worker(x, token=token, folder=self.at(x), wait=False, env={"DROVER_TEST_RETRY_MAX_MS": "300"}) for x in ("first", "second"))
+        self.addCleanup(lambda: [p.send_signal(s) for p in (first, second) for s in (signal.SIGCONT, signal.SIGTERM)])
+
+        def status(x):
+            return dict(line.partition(" ")[::2] for line in read(self.at(x, "status")).decode().splitlines())
+
+        def who():
+            return {x: s for x in ("first", "second") if (s := status(x))}
+        wait_for(lambda: any(s["state"] == "connected" for s in who().values()) and any(s["tag"] == "no-duplicate" for s in who().values()), "one in, one out")
+        inside, outside = ("first", "second") if status("first")["state"] == "connected" else ("second", "first")
+        instance = self.d.get("/workers/twin")["instance"]
+        for _ in range(3):  # it goes on trying, and does no harm
+            tries = int(status(outside)["tries"])
+            wait_for(lambda: int(status(outside)["tries"]) > tries, "another try", 90)
+            self.assertEqual((status(inside)["state"], self.d.get("/workers/twin")["instance"]), ("connected", instance))
+        frozen = self.d.agents[inside]
+        frozen.send_signal(signal.SIGSTOP)
+        wait_for(lambda: status(outside)["state"] == "connected", "the other one", 90)
+        self.assertNotEqual(self.d.get("/workers/twin")["instance"], instance)
+        frozen.send_signal(signal.SIGCONT)
+        wait_for(lambda: status(inside)["tag"] == "no-duplicate", "the first one refused", 60)
+        self.assertEqual(status(outside)["state"], "connected")
+
     def test_uninstall(self):
         self.install(self.token("b11"), "--background")
         self.assertIn("stop it first", self.install("", verb="uninstall", code=3))
