@@ -14,6 +14,8 @@
 #include "worker/os.h"
 #include "worker/spec.h"
 
+#define SERVE_FEATURES "disk" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+
 enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000 };
 
 static void put_error(struct agent *a, const char *tag, const char *what, const char *text)
@@ -59,7 +61,7 @@ void serve_hello(struct agent *a)
   records_put(&facts, "path", a->conf->path);
   assert(!facts.failed);
   wire_put_blob(&a->link.out, VERB_hello, facts.data, facts.len, "nsssnis", (int64_t)WIRE_VERSION, a->conf->token.name,
-                i->instance, a->boot, i->conn, &i->high, "-");
+                i->instance, a->boot, i->conn, &i->high, SERVE_FEATURES);
   mem_wipe(facts.data, facts.len);
   buf_free(&facts);
 }
@@ -288,6 +290,14 @@ static void on_file(struct agent *a, struct wire_msg *m)
     files_take(&a->files, m->verb, req, m->blob ? m->blob : "", m->blob ? m->blob_len : 0, &a->link.out);
 }
 
+static void on_disk(struct agent *a, struct wire_msg *m)
+{
+  int64_t req = wire_num(m, 0);
+
+  if (!m->bad)
+    files_take(&a->files, VERB_disk, req, ".", 1, &a->link.out);
+}
+
 static void on_inventory(struct agent *a, struct wire_msg *m)
 {
   (void)m;
@@ -318,7 +328,8 @@ static const struct {
   [VERB_ack] = { on_ack, false, true },         [VERB_follow] = { on_follow, false, true },
   [VERB_kill] = { on_kill, false, true },       [VERB_forget] = { on_forget, false, true },
   [VERB_stat] = { on_file, false, true },       [VERB_mkdir] = { on_file, false, true },
-  [VERB_remove] = { on_file, false, true },
+  [VERB_remove] = { on_file, false, true },     [VERB_usage] = { on_file, false, true },
+  [VERB_disk] = { on_disk, false, true },
 };
 
 static void serve(struct agent *a, struct wire_msg *m)

@@ -31,8 +31,13 @@ const struct json_col worker_cols[] = {
   { "name", JSON_TEXT }, { "connected", JSON_BOOL }, { "since", JSON_TIME }, { "lost_at", JSON_TIME }, { "slots", JSON_NUM }, { "used", JSON_NUM }, { "tags", JSON_RAW },
   { "facts", JSON_RAW }, { "peer", JSON_TEXT }, { "instance", JSON_TEXT }, { "removed", JSON_TIME },
 };
+const struct json_col folder_cols[] = {
+  { "path", JSON_TEXT }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "slot", JSON_NUM }, { "state", JSON_TEXT }, { "bytes", JSON_NUM }, { "complete", JSON_BOOL },
+  { "measured_at", JSON_TIME }, { "last_used", JSON_TIME }, { "build", JSON_TEXT }, { "wanted_at", JSON_TIME }, { "wanted_by", JSON_TEXT }, { "error", JSON_TEXT },
+  { "tries", JSON_NUM }, { "due_at", JSON_TIME },
+};
 _Static_assert(COUNT(build_cols) == BUILD_COLS && COUNT(request_cols) == REQUEST_COLS && COUNT(buildset_cols) == BUILDSET_COLS && COUNT(change_cols) == CHANGE_COLS &&
-               COUNT(worker_cols) == WORKER_COLS, "handlers.h");
+               COUNT(worker_cols) == WORKER_COLS && COUNT(folder_cols) == FOLDER_COLS, "handlers.h");
 
 /* Ids may come with their letter. */
 static bool number(const char *text, int64_t *n)

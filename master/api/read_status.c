@@ -10,6 +10,7 @@
 #include "master/db/private_pg.h"
 #include "master/events/events.h"
 #include "master/workers/link.h"
+#include "master/workers/work.h"
 
 static void add_database(cJSON *o, struct master *m, const char *version)
 {
@@ -118,6 +119,27 @@ void read_workers(struct call *c)
   call_ask(c, tx, got_workers);
 }
 
+/* What a session of this master knows is newer than the row. */
+static void add_disk(cJSON *o, struct master *m, const char *name, const struct db_res *r)
+{
+  int64_t free_bytes = db_rows(r, 3) && !db_null(r, 3, 0, 0) ? db_num(r, 3, 0, 0) : -1, total = db_rows(r, 3) && !db_null(r, 3, 0, 1) ? db_num(r, 3, 0, 1) : -1;
+  int64_t at = db_rows(r, 3) ? db_ms(r, 3, 0, 2) : INT64_MIN;
+  cJSON *d;
+
+  if (m->works && works_disk(m->works, name, &free_bytes, &total))
+    at = clock_wall_ms();
+  json_num(o, "keep_work", conf_keep_work_ms(m->conf, name));
+  if (free_bytes < 0) {
+    cJSON_AddNullToObject(o, "disk");
+    return;
+  }
+  d = cJSON_AddObjectToObject(o, "disk");
+  json_num(d, "free", free_bytes);
+  json_ms(d, "total", total < 0 ? INT64_MIN : total);
+  json_num(d, "min_free", conf_min_free(m->conf, name, total));
+  json_ms(d, "at", at);
+}
+
 static void got_worker(struct call *c, const struct db_res *r)
 {
   cJSON *o;
@@ -128,6 +150,8 @@ static void got_worker(struct call *c, const struct db_res *r)
   }
   o = json_row(r, 0, 0, worker_cols, WORKER_COLS);
   cJSON_AddItemToObject(o, "running", json_rows(r, 1, build_cols, BUILD_COLS));
+  add_disk(o, call_master(c), call_arg(c, 0), r);
+  cJSON_AddItemToObject(o, "folders", json_rows(r, 2, folder_cols, FOLDER_COLS));
   call_json(c, 200, o);
 }
 
@@ -137,5 +161,7 @@ void read_worker(struct call *c)
 
   db_q(tx, SQL_api_worker, "s", call_arg(c, 0));
   db_q(tx, SQL_api_worker_builds, "s", call_arg(c, 0));
+  db_q(tx, SQL_api_worker_folders, "s", call_arg(c, 0));
+  db_q(tx, SQL_api_worker_disk, "s", call_arg(c, 0));
   call_ask(c, tx, got_worker);
 }

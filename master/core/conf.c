@@ -21,7 +21,9 @@
 enum {
   URL_MAX = 2048,
   POLL_LEAST_MS = 1000, /* for repositories elsewhere */
+  MIN_FREE_SHARE = 10,  /* of a disk */
 };
+#define MIN_FREE_DEFAULT (INT64_C(10) << 30) /* as the table says */
 
 struct loader {
   struct conf *c;
@@ -288,6 +290,8 @@ static void add_worker(struct loader *l, const char *name, const struct yml_node
                              .slots = (int)schema_int(map, SCHEMA_WORKER, "slots") };
   w->tags = copy_strings(yml_get(map, "tags"), &w->ntags);
   conf_keys_of(&w->keys, map, SCHEMA_WORKER);
+  w->keep_work_ms = yml_get(map, "keep_work") ? schema_ms(map, SCHEMA_WORKER, "keep_work") : CONF_UNSET;
+  w->min_free = yml_get(map, "min_free") ? schema_size(map, SCHEMA_WORKER, "min_free") : CONF_UNSET;
 }
 
 /* False: a file before this one has the name; told. */
@@ -410,6 +414,8 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
   c->allow_local = schema_bool(top, SCHEMA_SITE, "allow_local");
   c->same_user = schema_bool(top, SCHEMA_SITE, "same_user");
   c->window_ms = schema_ms(top, SCHEMA_SITE, "window");
+  c->keep_work_ms = schema_ms(top, SCHEMA_SITE, "keep_work");
+  c->min_free = yml_get(top, "min_free") ? schema_size(top, SCHEMA_SITE, "min_free") : CONF_UNSET;
   c->helpers = (int)schema_int(top, SCHEMA_SITE, "helpers");
   l->allow_local = c->allow_local;
 }
@@ -499,6 +505,9 @@ struct conf *conf_load(const char *file, struct diags *d)
   yml_drop(main_doc);
   map_free(l.workers);
   map_free(l.projects);
+  l.c->worker_of = map_new();
+  for (int i = 0; i < l.c->nworkers; i++)
+    map_set(l.c->worker_of, l.c->workers[i].name, &l.c->workers[i]);
   diag_sort(d);
   if (diag_count(d) == before)
     return l.c;
@@ -541,6 +550,7 @@ void conf_free(struct conf *c)
     free(own[i]);
   free_strings(c->files, c->nfiles);
   free(c->trusted);
+  map_free(c->worker_of);
   free(c->workers);
   free(c->projects);
   free(c);
@@ -552,6 +562,24 @@ const struct conf_project *conf_project(const struct conf *c, const char *name)
     if (!strcmp(c->projects[i].name, name))
       return &c->projects[i];
   return NULL;
+}
+
+int64_t conf_min_free(const struct conf *c, const char *worker, int64_t total)
+{
+  const struct conf_worker *w = map_get(c->worker_of, worker);
+
+  if (w && w->min_free != CONF_UNSET)
+    return w->min_free;
+  if (c->min_free != CONF_UNSET)
+    return c->min_free;
+  return total >= 0 && total / MIN_FREE_SHARE < MIN_FREE_DEFAULT ? total / MIN_FREE_SHARE : MIN_FREE_DEFAULT;
+}
+
+int64_t conf_keep_work_ms(const struct conf *c, const char *worker)
+{
+  const struct conf_worker *w = map_get(c->worker_of, worker);
+
+  return w && w->keep_work_ms != CONF_UNSET ? w->keep_work_ms : c->keep_work_ms;
 }
 
 void conf_reference(struct buf *out)

@@ -10,6 +10,9 @@
 #include "master/core/pipeline.h"
 
 #define CONF_FILES_MAX 1000 /* in conf.d */
+#define CONF_UNSET INT64_MIN
+
+struct map;
 
 struct conf_worker {
   char *name;
@@ -17,6 +20,7 @@ struct conf_worker {
   char **tags;
   int ntags;
   struct conf_keys keys;
+  int64_t keep_work_ms, min_free; /* CONF_UNSET: the site's */
 };
 
 struct conf_project {
@@ -55,12 +59,15 @@ struct conf {
   struct net *trusted;     /* key `trusted_proxies` */
   int ntrusted;
   int64_t window_ms;       /* re-attach window, default 30 min */
+  int64_t keep_work_ms;    /* an unused work folder stays so long; 0: for ever; default 14 d */
+  int64_t min_free;        /* bytes of a worker's disk that stay free; 0: no limit; CONF_UNSET: by rule, see conf_min_free */
   int helpers;             /* git helpers at once, default 4 */
   struct conf_worker *workers;
   int nworkers;
   struct conf_project *projects;
   int nprojects;
   struct conf_keys keys;   /* of the site itself */
+  struct map *worker_of;   /* name → one of workers */
 };
 
 /* Reads file (may be a pipe), the files *.yaml of conf.d beside it in the order of their names, and the files that projects name with `pipeline`.
@@ -72,6 +79,10 @@ void conf_free(struct conf *c); /* one less; the last frees it. NULL: nothing */
 /* The path of a URL without a slash at its end, "" where it has none; freed by the caller. url may be NULL. */
 char *conf_prefix(const char *url) must_check;
 const struct conf_project *conf_project(const struct conf *c, const char *name);
+/* What counts for a worker, named in the configuration or not. total: bytes of its disk, -1: not known. Without a key the limit is the default, or a tenth of the
+   disk where that is less: a small disk must not refuse every build. */
+int64_t conf_min_free(const struct conf *c, const char *worker, int64_t total);
+int64_t conf_keep_work_ms(const struct conf *c, const char *worker);
 /* The reference of all keys, markdown, from the schema table: docs/config.md. */
 void conf_reference(struct buf *out);
 #endif

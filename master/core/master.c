@@ -239,6 +239,7 @@ static void db_gone(void *arg)
   worlds_free(l->m.worlds);
   events_free(l->m.events);
   watches_free(l->m.watches);
+  works_free(l->m.works);
   sessions_free(l->m.sessions);
   pipes_close();
   if (l->m.ppg)
@@ -454,6 +455,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   m->events = events_new(m);
   m->watches = watches_new(m);
   m->sessions = sessions_new(m);
+  m->works = works_new(m);
   m->dispatch = dispatch_new(m);
   m->worlds = worlds_new(m);
   m->reload = reload_new(m);

@@ -15,6 +15,7 @@ struct link_server;
 struct events;
 struct watches;
 struct sessions;
+struct works;
 struct dispatch;
 struct worlds;
 struct api;
@@ -38,6 +39,7 @@ struct master {
   struct events *events;
   struct watches *watches;
   struct sessions *sessions;
+  struct works *works;         /* work folders */
   struct dispatch *dispatch;
   struct worlds *worlds;       /* changes and schedulers */
   struct api *api;

@@ -18,19 +18,20 @@ enum type {
   T_BOOL = 1 << 2,
   T_INT = 1 << 3,
   T_DURATION = 1 << 4,
-  T_ADDRESS = 1 << 5,  /* HOST:PORT */
-  T_PATH = 1 << 6,     /* relative, without .. */
-  T_BRANCH = 1 << 7,   /* a branch's name or a glob */
-  T_URL = 1 << 8,      /* http or https */
-  T_SCRIPT = 1 << 9,
-  T_NETWORK = 1 << 10, /* an address, or address/bits */
-  T_WORD = 1 << 11,    /* one of `words` */
-  T_STRINGS = 1 << 12, /* of `item`; one scalar stands for a list of one */
-  T_ARGV = 1 << 13,
-  T_MAP = 1 << 14,     /* of group `sub` */
-  T_NAMED = 1 << 15,   /* name → map of group `sub` */
-  T_ENV = 1 << 16,
-  T_STEPS = 1 << 17,   /* scripts, or maps of group `sub` */
+  T_SIZE = 1 << 5,
+  T_ADDRESS = 1 << 6,  /* HOST:PORT */
+  T_PATH = 1 << 7,     /* relative, without .. */
+  T_BRANCH = 1 << 8,   /* a branch's name or a glob */
+  T_URL = 1 << 9,      /* http or https */
+  T_SCRIPT = 1 << 10,
+  T_NETWORK = 1 << 11, /* an address, or address/bits */
+  T_WORD = 1 << 12,    /* one of `words` */
+  T_STRINGS = 1 << 13, /* of `item`; one scalar stands for a list of one */
+  T_ARGV = 1 << 14,
+  T_MAP = 1 << 15,     /* of group `sub` */
+  T_NAMED = 1 << 16,   /* name → map of group `sub` */
+  T_ENV = 1 << 17,
+  T_STEPS = 1 << 18,   /* scripts, or maps of group `sub` */
 };
 
 struct key {
@@ -71,6 +72,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_BOOL, "true or false", NULL },
   { T_INT, "a whole number", NULL },
   { T_DURATION, "a duration", "a number and ms, s, m, h or d: 90s, 30m, 1h" },
+  { T_SIZE, "a size", "a whole number and K, M, G or T, or 0: 500M, 10G" },
   { T_ADDRESS, "HOST:PORT", "such as 127.0.0.1:7420, [::1]:7420 or *:7421" },
   { T_URL, "an http or https URL", NULL },
   { T_NETWORK, "an address or network", "such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length" },
@@ -234,6 +236,7 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   case T_BOOL: return n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));
   case T_INT: return n->plain && is_int(n->text, k->min, k->max, &v);
   case T_DURATION: return is_duration(n->text, k->min, k->max, &v);
+  case T_SIZE: return !str_size(n->text, &v);
   case T_ADDRESS: return is_address(n->text);
   case T_PATH: return is_path(n->text);
   case T_BRANCH: return is_branch(n->text);
@@ -548,6 +551,19 @@ int64_t schema_ms(const struct yml_node *map, enum schema_group group, const cha
   if (s && str_duration(s, &ms))
     assert(!"a default that is no duration");
   return ms;
+}
+
+int64_t schema_size(const struct yml_node *map, enum schema_group group, const char *key)
+{
+  const struct key *k = row_of(group, key);
+  const char *s = scalar_of(map, k, T_SIZE);
+  int64_t bytes = 0;
+
+  if (!s)
+    s = k->fallback;
+  if (s && str_size(s, &bytes))
+    assert(!"a default that is no size");
+  return bytes;
 }
 
 int64_t schema_int(const struct yml_node *map, enum schema_group group, const char *key)

@@ -33,6 +33,7 @@ static const char intro[] =
   "Anchors, aliases and `<<` work within 100,000 values, 16 MiB and 64 levels.\n"
   "\n"
   "- **duration**: a number and `ms`, `s`, `m`, `h` or `d`, such as `250ms`, `90s`, `30m`, `1h`, `2d`; or `0`.\n"
+  "- **size**: a whole number and `K`, `M`, `G` or `T` (1024 each step), such as `500M`, `10G`; or `0`.\n"
   "- **true or false**: these two words, without quotes.\n"
   "- **name**: 1 to 64 letters, digits, `.`, `_` and `-`, first a letter or digit.\n"
   "- **a list of strings**: one string stands for a list of one.\n"

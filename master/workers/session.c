@@ -67,13 +67,13 @@ int session_runs(const struct session *s)
   return n;
 }
 
-int session_slot(const struct session *s)
+int session_slot(const struct session *s, const char *project, const char *builder)
 {
   for (int slot = 0; slot < s->slots; slot++) {
     bool used = false;
     list_each(it, &s->runs)
       used |= list_of(it, struct run, node)->ctx.slot == slot;
-    if (!used)
+    if (!used && !work_blocks(s, project, builder, slot))
       return slot;
   }
   return -1;
@@ -129,6 +129,7 @@ static void session_free(struct session *s)
   free(s->boot);
   free(s->peer);
   free(s->facts);
+  work_free(&s->work);
   if (s->secret)
     mem_wipe(s->secret, strlen(s->secret));
   free(s->secret);
@@ -138,7 +139,7 @@ static void session_free(struct session *s)
 /* A closed session is freed when the answer of its transaction, and what it loads, came in. */
 void session_maybe_free(struct session *s)
 {
-  if (s->sm.state == SESSION_CLOSED && !s->link && !s->in_tx && !s->loading)
+  if (s->sm.state == SESSION_CLOSED && !s->link && !s->in_tx && !s->loading && !s->work.txs)
     session_free(s);
 }
 
@@ -267,6 +268,7 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->cores = cores ? atoi(cores) : 1;
   s->uid = user ? atoi(user) : -1;
   s->facts = facts_of(m->blob, m->blob_len);
+  work_hello(s, wire_str(m, 6), m->blob, m->blob_len);
   if (!db_is_up(s->m->db)) {
     session_busy(s);
     return;
@@ -452,6 +454,7 @@ struct session *session_new(struct master *m, struct link *l)
   s->have = map_new();
   s->specs = map_new();
   list_init(&s->runs);
+  work_init(&s->work);
   sm_init(&s->sm, "session", session_rows, SESSION_STATES, SESSION_HELLO);
   list_push(&m->sessions->all, &s->node);
   link_set_data(l, s);

@@ -22,6 +22,7 @@
 #include "master/logs/watch.h"
 #include "master/schedulers/worlds.h"
 #include "master/workers/link.h"
+#include "master/workers/work.h"
 
 static struct master m;
 static uv_signal_t term, usr1;
@@ -66,12 +67,18 @@ void act_run(struct master *master, enum action a, const char *id, const cJSON *
   uv_timer_start(&d->timer, deed_done, 1, 0);
 }
 
-void why_pending(struct master *master, const char *const *tags, int ntags, struct why *w)
+void why_pending(struct master *master, const char *project, const char *builder, const char *const *tags, int ntags, struct why *w)
 {
-  (void)master;
+  (void)master, (void)project, (void)builder;
   w->kind = "no_worker";
   snprintf(w->text, sizeof w->text, "No worker has the tag %s.", ntags ? tags[0] : "-");
   snprintf(w->object, sizeof w->object, "%s", ntags ? tags[0] : "");
+}
+
+bool works_disk(const struct works *works, const char *worker, int64_t *free_bytes, int64_t *total)
+{
+  (void)works, (void)worker, (void)free_bytes, (void)total;
+  return false;
 }
 
 void run_follow(struct master *master, int64_t build, bool on)
@@ -187,6 +194,7 @@ int main(int argc, char **argv)
   m.loop = uv_default_loop();
   m.conf = &conf;
   conf.socket = argv[2];
+  conf.worker_of = map_new();
   conf.file = argv[0];
   conf.url = argc > 4 ? argv[4] : NULL;
   conf.prefix = conf_prefix(conf.url);

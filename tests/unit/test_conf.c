@@ -140,6 +140,10 @@ static void test_defaults(void **state)
   assert_false(c->same_user);
   assert_int_equal(c->window_ms, 30 * 60000);
   assert_int_equal(c->helpers, 4);
+  assert_int_equal(conf_keep_work_ms(c, "any"), INT64_C(14) * 86400000);
+  assert_int_equal(conf_min_free(c, "any", -1), INT64_C(10) << 30);
+  assert_int_equal(conf_min_free(c, "any", INT64_C(500) << 30), INT64_C(10) << 30);
+  assert_int_equal(conf_min_free(c, "any", INT64_C(20) << 30), INT64_C(2) << 30); /* a small disk takes builds too */
   assert_int_equal(c->nworkers, 0);
   assert_int_equal(c->nprojects, 0);
   assert_null(conf_project(c, "x"));
@@ -163,9 +167,11 @@ static void test_everything(void **state)
       "allow_local: true\n"
       "same_user: true\n"
       "window: 90s\n"
+      "keep_work: 30d\n"
+      "min_free: 20G\n"
       "helpers: 64\n"
       "workers:\n"
-      "  build1: {slots: 2, tags: [debian12, board]}\n"
+      "  build1: {slots: 2, tags: [debian12, board], keep_work: 0, min_free: 500M}\n"
       "  build2:\n"
       "projects:\n"
       "  libfoo: {git: \"https://git.example.org/libfoo.git\", branches: [main, \"release/*\"], poll: 250ms}\n"
@@ -192,6 +198,12 @@ static void test_everything(void **state)
   assert_true(c->allow_local && c->same_user);
   assert_int_equal(c->window_ms, 90000);
   assert_int_equal(c->helpers, 64);
+  assert_int_equal(conf_keep_work_ms(c, "build1"), 0);
+  assert_int_equal(conf_keep_work_ms(c, "build2"), INT64_C(30) * 86400000);
+  assert_int_equal(conf_keep_work_ms(c, "not named here"), INT64_C(30) * 86400000);
+  assert_int_equal(conf_min_free(c, "build1", INT64_C(1) << 30), INT64_C(500) << 20);
+  assert_int_equal(conf_min_free(c, "build2", INT64_C(1) << 30), INT64_C(20) << 30); /* what is said counts, on a small disk too */
+  assert_int_equal(conf_min_free(c, "not named here", -1), INT64_C(20) << 30);
   assert_int_equal(c->nworkers, 2);
   assert_string_equal(c->workers[0].name, "build1");
   assert_int_equal(c->workers[0].slots, 2);
@@ -403,6 +415,11 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "allow_local: \"true\"\n", "master.yaml:1:14: \"allow_local\" wants true or false, got \"true\"\n  allow_local: \"true\"\n               ^\n" },
   { "helpers: 65\n", "master.yaml:1:10: \"helpers\" wants a whole number from 1 to 64, got \"65\"\n  helpers: 65\n           ^\n" },
   { "helpers: 1.5\n", "master.yaml:1:10: \"helpers\" wants a whole number from 1 to 64, got \"1.5\"\n  helpers: 1.5\n           ^\n" },
+  { "min_free: 10\n", "master.yaml:1:11: \"min_free\" wants a size, got \"10\" (a whole number and K, M, G or T, or 0: 500M, 10G)\n  min_free: 10\n            ^\n" },
+  { "workers: {w: {min_free: 10%}}\n", "master.yaml:1:25: \"min_free\" wants a size, got \"10%\" (a whole number and K, M, G or T, or 0: 500M, 10G)\n"
+                                       "  workers: {w: {min_free: 10%}}\n                          ^\n" },
+  { "keep_work: 5000d\n", "master.yaml:1:12: \"keep_work\" wants a duration from 0 to 3650d, got \"5000d\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n"
+                          "  keep_work: 5000d\n             ^\n" },
   { "window: 10ms\n", "master.yaml:1:9: \"window\" wants a duration from 1s to 30d, got \"10ms\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n"
                       "  window: 10ms\n          ^\n" },
   { "database: [a]\n", "master.yaml:1:11: \"database\" wants a string or a map, got a list\n  database: [a]\n            ^\n" },
