@@ -36,6 +36,8 @@
   X(SITE, site, 0, NULL, "the site's configuration, master.yaml and conf.d")                                       \
   X(FAILED, failed, 0, NULL, "of the step that failed in the last build that did")                                \
   X(WATCH, watch, 0, NULL, "again and again, until Ctrl-C; needs a terminal")                                     \
+  X(NAME, name, 0, "NAME", "the worker's name (default: the host's first label)")                                 \
+  X(SSH, ssh, 0, "COMMAND", "the ssh to use, with its options (default: ssh)")                                    \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {

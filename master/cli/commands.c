@@ -32,6 +32,9 @@ const struct command commands[] = {
   { "why", "ID", 1, 1, 0, cmd_why, "why it waits, why it ran, why it ended so", NULL },
   { "worker add", "NAME", 1, 1, F(SLOTS) | F(TAG) | F(QUIET), cmd_worker_add, "a new worker, or a new token for one",
     "Prints a token that the worker needs to join. An older token of that name is no longer good." },
+  { "worker install", "[USER@]HOST [-- OPTION...]", 1, 16, F(NAME) | F(SLOTS) | F(TAG) | F(SSH), cmd_worker_install, "make a host a worker, by your own ssh",
+    "Copies the worker program there and has `drover-worker install` do the rest, with a new token by its standard input. Whoever is not root there needs sudo without a password. "
+    "What follows -- are options of `drover-worker install`." },
   { "worker list", "", 0, 0, 0, cmd_worker_list, "all workers", NULL },
   { "worker show", "NAME", 1, 1, 0, cmd_worker_show, "one worker, with what it builds", NULL },
   { "worker clean", "NAME [BUILDER]", 1, 2, 0, cmd_worker_clean, "remove its work folders, or only a builder's",

@@ -28,6 +28,7 @@ int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int 
 int cmd_watch(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_why(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_add(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_install(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_clean(struct cli *c, const struct args *a, const char *const *arg, int narg);
