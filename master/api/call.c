@@ -49,6 +49,11 @@ void call_who(const struct call *c, char *who, size_t n)
   snprintf(who, n, "%s", name);
 }
 
+bool call_is_local(const struct call *c)
+{
+  return c->conn && !c->conn->s->tcp;
+}
+
 void *call_data(struct call *c, size_t n)
 {
   if (!c->data)

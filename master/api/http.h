@@ -36,6 +36,7 @@ const char *call_query(const struct call *c, const char *key);
 const char *call_header(const struct call *c, const char *name); /* NULL: not there */
 bool call_is_head(const struct call *c);
 const struct buf *call_body(const struct call *c);
+bool call_is_local(const struct call *c);                    /* over the unix socket, so not from just anybody */
 void call_who(const struct call *c, char *who, size_t n);    /* of a unix connection */
 
 /* What a handler keeps between two questions to the database; freed (shallowly) with the call. */

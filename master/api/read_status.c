@@ -18,6 +18,12 @@ void read_root(struct call *c)
                  "On the master's host the command line does everything: drover status, drover list, drover log BUILD.\n");
 }
 
+enum { SIZE_MS = 60000 }; /* asking for the size looks at every file of the database */
+
+static struct {
+  int64_t bytes, at; /* at 0: never asked */
+} size;
+
 static void add_database(cJSON *o, struct master *m, const char *version)
 {
   cJSON *d = cJSON_AddObjectToObject(o, "database");
@@ -27,6 +33,7 @@ static void add_database(cJSON *o, struct master *m, const char *version)
   json_text(d, "version", version ? version : m->ppg ? ppg_version(m->ppg) : NULL);
   json_text(d, "folder", m->ppg ? ppg_folder(m->ppg) : NULL);
   json_text(d, "why", m->db_why);
+  json_ms(d, "size", size.at ? size.bytes : INT64_MIN);
 }
 
 static void add_config(cJSON *o, struct master *m)
@@ -44,6 +51,14 @@ static void add_config(cJSON *o, struct master *m)
   json_num(f, "workers", m->conf->nworkers);
 }
 
+static void add_backup(cJSON *o, const struct db_res *r)
+{
+  cJSON *b = cJSON_AddObjectToObject(o, "backup");
+
+  json_ms(b, "at", r && !db_null(r, 3, 0, 0) ? db_num(r, 3, 0, 0) : INT64_MIN);
+  json_ms(b, "age_ms", r && !db_null(r, 3, 0, 1) ? db_num(r, 3, 0, 1) : INT64_MIN);
+}
+
 /* r NULL: the database is away. */
 static void answer_status(struct call *c, const struct db_res *r)
 {
@@ -55,6 +70,7 @@ static void answer_status(struct call *c, const struct db_res *r)
   json_num(o, "incarnation", m->incarnation);
   json_num(o, "up_ms", clock_mono_ms() - m->started_ms);
   add_database(o, m, r ? db_str(r, 0, 0, 3) : NULL);
+  add_backup(o, r);
   add_config(o, m);
   counts = cJSON_AddObjectToObject(o, "counts");
   json_ms(counts, "pending", r ? db_num(r, 0, 0, 0) : INT64_MIN);
@@ -70,6 +86,10 @@ static void on_status(struct db_res *r, void *arg)
 {
   struct call *c = arg;
 
+  if (!db_err(r) && !db_null(r, 4, 0, 0)) {
+    size.bytes = db_num(r, 4, 0, 0);
+    size.at = clock_mono_ms();
+  }
   if (call_release(c))
     answer_status(c, db_err(r) ? NULL : r);
 }
@@ -87,6 +107,8 @@ void read_status(struct call *c)
   db_q(tx, SQL_api_counts, "");
   db_q(tx, SQL_api_status_running, "");
   db_q(tx, SQL_api_status_waiting, "");
+  db_q(tx, SQL_api_backup, "");
+  db_q(tx, SQL_api_size, "l", !size.at || clock_mono_ms() - size.at > SIZE_MS);
   call_hold(c);
   db_send(tx, on_status, c);
 }

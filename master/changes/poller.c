@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "master/changes/githelper.h"
@@ -52,8 +53,20 @@ static void trouble(struct poll_state *ps, const char *why)
     log_warn("poll", "%s: %s", ps->p->conf->name, why);
   else
     log_info("poll", "%s: answers again", ps->p->conf->name);
+  if (!ps->trouble)
+    ps->trouble_ms = clock_mono_ms();
   free(ps->trouble);
   ps->trouble = xstrdup(why);
+}
+
+const char *worlds_trouble(const struct worlds *w, const char *project, int64_t *since)
+{
+  for (int i = 0; i < w->n; i++)
+    if (!strcmp(w->poll[i].p->conf->name, project)) {
+      *since = w->poll[i].trouble_ms;
+      return w->poll[i].trouble;
+    }
+  return NULL;
 }
 
 static void stored(struct db_res *res, void *arg)

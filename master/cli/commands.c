@@ -36,6 +36,8 @@ const struct command commands[] = {
     "--project, --branch and --revision must be given. A change that is known already is not built again." },
   { "config check", "FILE", 1, 1, F(PROJECT), cmd_config_check, "check a .drover.yml; needs no master", NULL },
   { "master stop", "", 0, 0, 0, cmd_master_stop, "stop the master; running builds go on at their workers", NULL },
+  { "doctor", "", 0, 0, 0, cmd_doctor, "what is wrong with this master, and what to do",
+    "Looks around on this host where the master does not answer. Exit: 0 nothing, or only warnings; 3 something has failed; 5 the master was not reached." },
   { "help", "[COMMAND]", 0, 2, 0, cmd_help, "this text, or the help of a command", NULL },
 };
 const int commands_count = COUNT(commands);

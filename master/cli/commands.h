@@ -34,6 +34,7 @@ int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *ar
 int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_master_stop(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_doctor(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_help(struct cli *c, const struct args *a, const char *const *arg, int narg);
 
 /* Finds the command that the words begin with; *used: how many words that took. NULL: none (told, exit code in c->code). */

@@ -36,6 +36,15 @@ const char *ppg_conninfo(const struct ppg *p) { return p->conninfo; }
 const char *ppg_version(const struct ppg *p) { return p->version ? p->version : ""; }
 const char *ppg_folder(const struct ppg *p) { return p->folder; }
 int ppg_pid(const struct ppg *p) { return p->pid; }
+bool ppg_programs_gone(const struct ppg *p)
+{
+  char *program = p->bindir ? xasprintf("%s/postgres", p->bindir) : NULL;
+  bool gone = program && access(program, X_OK);
+
+  free(program);
+  return gone;
+}
+
 bool ppg_adopted(const struct ppg *p) { return p->adopted; }
 
 static void ppg_free(struct ppg *p)
@@ -89,6 +98,21 @@ struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, cons
     return NULL;
   }
   return make_rest(p, loop, ops, ctx);
+}
+
+struct ppg *ppg_place(const char *state, const char *folder, struct buf *why)
+{
+  struct ppg *p = xcalloc(1, sizeof *p);
+
+  if (!pg_find_owner(&p->user, state, folder, why) && !pg_make_folder(p, state, folder, why))
+    return p;
+  ppg_free(p);
+  return NULL;
+}
+
+void ppg_place_free(struct ppg *p)
+{
+  ppg_free(p);
 }
 
 static void no_word(void *ctx) { (void)ctx; }

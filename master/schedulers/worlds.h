@@ -23,6 +23,8 @@ void worlds_free(struct worlds *w);
 void worlds_db_up(struct worlds *w);
 struct world *worlds_find(struct worlds *w, const char *project);
 struct world *worlds_only(struct worlds *w);   /* where there is just one project; else NULL */
+/* Why the last look at a project's repository failed; NULL: it went well. *since: clock_mono_ms of the first failure in a row. */
+const char *worlds_trouble(const struct worlds *w, const char *project, int64_t *since);
 /* Changes may be due to be read, or schedulers to fire. */
 void worlds_kick(struct worlds *w);
 

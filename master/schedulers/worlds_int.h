@@ -11,6 +11,7 @@ struct poll_state {
   uv_timer_t timer;
   bool busy;
   char *trouble;       /* the last failure, told once */
+  int64_t trouble_ms;  /* clock_mono_ms of the first in a row */
 };
 
 struct worlds {
