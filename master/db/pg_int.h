@@ -70,6 +70,7 @@ struct ppg {
   pid_t pid;                /* 0: none */
   int64_t born;             /* its start time, which tells it from a later process with the same pid */
   bool child;               /* ours to wait for */
+  bool beside;              /* by ppg_open: PostgreSQL's log is the master's to read */
   bool as_user;             /* connections are made under the user's uid: root is not among those whom this cluster knows */
   bool adopted;             /* it ran already */
   bool told_up;

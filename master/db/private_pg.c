@@ -132,6 +132,7 @@ struct ppg *ppg_open(uv_loop_t *loop, const char *state, const char *folder, boo
     ppg_free(p);
     return NULL;
   }
+  p->beside = true;
   p->as_user = p->user.drop;
   return make_rest(p, loop, &ops, NULL);
 }
@@ -148,6 +149,12 @@ PGconn *pg_connect(const struct pg_user *u, const char *conninfo)
 }
 
 /* ---- the machine: one step, which answers in how many ms the next is due ---- */
+
+static void tell_log(struct ppg *p)
+{
+  if (!p->beside)
+    pg_tail_read(&p->tail);
+}
 
 static void set_why(struct ppg *p, char *why)
 {
@@ -232,7 +239,7 @@ static int64_t step_starting(struct ppg *p)
   int64_t wait = p->backoff;
 
   if (postmaster_ended(p)) {
-    pg_tail_read(&p->tail);
+    tell_log(p);
     log_warn("pg", "did not start: %s", p->why);
     p->fails++;
     p->backoff = p->backoff * 2 > PG_BACKOFF_MAX_MS ? PG_BACKOFF_MAX_MS : p->backoff * 2;
@@ -251,7 +258,7 @@ static int64_t step_up(struct ppg *p)
 {
   if (!postmaster_ended(p))
     return PG_WATCH_MS;
-  pg_tail_read(&p->tail);
+  tell_log(p);
   log_warn("pg", "%s, starting it again", p->why);
   forget_postmaster(p);
   return 0;
@@ -259,7 +266,7 @@ static int64_t step_up(struct ppg *p)
 
 static int64_t step(struct ppg *p)
 {
-  pg_tail_read(&p->tail);
+  tell_log(p);
   switch (p->sm.state) {
   case PPG_DOWN: return step_down(p);
   case PPG_STARTING: return step_starting(p);
@@ -362,7 +369,7 @@ enum err ppg_start(struct ppg *p, struct buf *why)
     }
     poll(NULL, 0, (int)wait);
   }
-  pg_tail_read(&p->tail);
+  tell_log(p);
   if (!why->len)
     buf_addf(why, "PostgreSQL in %s does not start (%s); its log is %s", p->folder,
              p->why ? p->why : "no answer", p->tail.path);
@@ -403,7 +410,7 @@ static void stop(struct ppg *p)
   until = clock_mono_ms() + PG_QUIT_MS;
   while (pg_left_over(p->data, SIGKILL) && clock_mono_ms() < until)
     poll(NULL, 0, PG_LOOK_MS);
-  pg_tail_read(&p->tail);
+  tell_log(p);
   rmdir(p->sock); /* it is made again at the next start */
 }
 

@@ -287,6 +287,25 @@ class Restores(Base):
         self.new_builds(d3, "again")
         self.assertGreater(int(d3.sql("select min(id) from command where inc = 2")[0][0]), high)
         self.assertNotIn(b"refused", read(d2.path("master.log")) + read(d3.path("master.log")))
+        cluster = d3.get("/status")["cluster"]
+        self.assertEqual(d3.stop_master(), 0)
+        self.an_older_one(d3, cluster)
+
+    def an_older_one(self, d3, cluster):
+        """Workers that have seen a higher incarnation than a backup's leave its master alone, which says what to do."""
+        d3.verb("restore", d3.path("backup"), "--replace", cluster)
+        d3.start_master()
+        self.new_builds(d3, "third")
+        self.assertEqual(d3.get("/status")["incarnation"], 3)
+        self.assertEqual(d3.stop_master(), 0)
+        shutil.rmtree(d3.path("pg"))
+        d3.verb("restore", d3.path("backup"))
+        d3.start_master()
+        wait_for(lambda: b"worked under incarnation 3 of this cluster, the database is at 2" in read(d3.path("master.log")), "the master's word about it")
+        self.assertEqual(d3.stop_master(), 0)
+        self.assertIn("incarnation 1 \u2192 4", d3.verb("restore", d3.path("backup"), "--replace", cluster, "--above", "3"))
+        d3.start_master()
+        self.new_builds(d3, "fourth")
         self.stop(d3)
 
     def move(self, d, to, backup, incarnation):
