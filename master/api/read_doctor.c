@@ -20,6 +20,7 @@
 #include "master/core/conf.h"
 #include "master/core/diag.h"
 #include "master/core/master.h"
+#include "master/core/reload.h"
 #include "master/db/migrate.h"
 #include "master/db/private_pg.h"
 #include "master/schedulers/worlds.h"
@@ -80,6 +81,7 @@ static void look_at_disk(struct doctor_disk *d, const char *what, const char *pa
 static void know(struct call *c, struct doctor_facts *f, struct doctor_disk *disks)
 {
   struct master *m = call_master(c);
+  const struct reload_refusal *refused = m->reload ? reload_refused(m->reload) : NULL;
 
   f->version = DROVER_VERSION;
   f->want_api = m->conf->api && strcmp(m->conf->api, "none");
@@ -96,6 +98,8 @@ static void know(struct call *c, struct doctor_facts *f, struct doctor_disk *dis
   f->disks = disks;
   f->ndisks = DISKS;
   f->schema_latest = migrate_latest();
+  if (refused)
+    f->config_refused = refused->count ? "the files had errors" : call_is_tcp(c) ? "see drover status" : refused->brief;
   look_at_files(m, f);
 }
 
@@ -108,7 +112,7 @@ static struct doctor_poller *know_pollers(struct call *c, struct doctor_facts *f
     int64_t since = 0;
     const char *why = m->worlds ? worlds_trouble(m->worlds, m->conf->projects[i].name, &since) : NULL;
     if (why)
-      v[f->npollers++] = (struct doctor_poller){ m->conf->projects[i].name, call_is_local(c) ? why : NULL, clock_mono_ms() - since };
+      v[f->npollers++] = (struct doctor_poller){ m->conf->projects[i].name, call_is_tcp(c) ? NULL : why, clock_mono_ms() - since };
   }
   f->pollers = v;
   f->nprojects = m->conf->nprojects;

@@ -175,8 +175,7 @@ static void deliver(struct ask *a)
     r.why = a->why;
   }
   list_remove(&a->node);
-  if (!g->closing)
-    a->cb(&r, a->arg);
+  a->cb(&r, a->arg);
   gitres_free(&r);
   ask_free(a);
   if (g->closing)
@@ -504,6 +503,13 @@ struct gith *gith_new(uv_loop_t *loop, const char *program, const char *mirrors,
   return g;
 }
 
+void gith_set_max(struct gith *g, int max)
+{
+  assert(max > 0);
+  g->max = max;
+  kick(g);
+}
+
 void gith_set_deadline(struct gith *g, int64_t ms)
 {
   g->deadline_ms = ms;
@@ -525,10 +531,12 @@ void gith_close(struct gith *g, void (*done)(void *arg), void *arg)
   g->done_arg = arg;
   list_each(it, &g->asks) {
     struct ask *a = list_of(it, struct ask, node);
-    if (a->sm.state == ASK_QUEUED)
-      ask_free(a);
-    else
+    if (a->sm.state == ASK_QUEUED) {
+      refuse(a, ERR_AWAY, xstrdup("the master ends"));
+      deliver(a);
+    } else {
       kill_it(a, ERR_AWAY, xstrdup("the master ends"));
+    }
   }
   uv_close((uv_handle_t *)&g->kick, on_kick_closed);
 }

@@ -52,8 +52,10 @@ struct gith;
 /* program: path of the helper; mirrors: folder for the bare mirrors (made where missing); max: helpers at once, the rest wait in order, but polls and reads of one mirror never run at once. */
 const char *gith_program(const struct gith *g);
 struct gith *gith_new(uv_loop_t *loop, const char *program, const char *mirrors, int max) must_check;
+void gith_set_max(struct gith *g, int max); /* those that run go on */
 void gith_set_deadline(struct gith *g, int64_t ms); /* tests */
-/* Kills what runs; callbacks are not called any more; done from the loop, then g is freed. */
+/* Kills what runs. Whoever still waits is answered ERR_AWAY: what waits in line within this call, what runs from the loop. Nothing may be asked any more.
+   done from the loop, after the last answer; then g is freed. */
 void gith_close(struct gith *g, void (*done)(void *arg), void *arg);
 
 struct gith_poll {

@@ -168,7 +168,7 @@ static enum err put_keys(struct restore *r)
 /* ---- the database ---- */
 
 /* Whether what is there may go; otherwise what it is, and how to say yes. */
-static enum err may_replace(struct restore *r, const struct reload_there *t)
+static enum err may_replace(struct restore *r, const struct pg_reload_there *t)
 {
   if (!t->cluster)
     return ERR_OK;
@@ -203,10 +203,10 @@ static void date_text(int64_t ms, char out[32])
   strftime(out, 32, "%Y-%m-%d %H:%M", localtime_r(&t, &tm));
 }
 
-static enum err load(struct restore *r, const struct reload_there *before)
+static enum err load(struct restore *r, const struct pg_reload_there *before)
 {
   char date[32], gone[64];
-  struct reload job = { .database = open_dump(r, MANIFEST_DATABASE), .logs = -1, .replace = before->cluster != NULL, .least = before->incarnation > r->a->above ? before->incarnation : r->a->above, .gone = gone, .made_ms = r->m.made_ms,
+  struct pg_reload job = { .database = open_dump(r, MANIFEST_DATABASE), .logs = -1, .replace = before->cluster != NULL, .least = before->incarnation > r->a->above ? before->incarnation : r->a->above, .gone = gone, .made_ms = r->m.made_ms,
     .bytes = verify_size(&r->m, ""), .host = r->m.host, .place = r->folder };
   enum err e = job.database < 0 ? ERR_IO : ERR_OK;
 
@@ -215,7 +215,7 @@ static enum err load(struct restore *r, const struct reload_there *before)
   if (!e && r->m.logs && (job.logs = open_dump(r, MANIFEST_LOGS)) < 0)
     e = ERR_IO;
   if (!e)
-    e = reload_run(r->client, r->programs, &job, &r->why);
+    e = pg_reload_run(r->client, r->programs, &job, &r->why);
   if (job.database >= 0)
     close(job.database);
   if (job.logs >= 0)
@@ -224,7 +224,7 @@ static enum err load(struct restore *r, const struct reload_there *before)
 }
 
 /* Only what is really known: how many builds are lost can be told where the database that had them was replaced. */
-static void tell(const struct restore *r, const struct reload_there *before, const struct reload_there *after)
+static void tell(const struct restore *r, const struct pg_reload_there *before, const struct pg_reload_there *after)
 {
   char host[256] = "this host", date[32];
   const char *address = r->conf->address;
@@ -247,13 +247,13 @@ static void tell(const struct restore *r, const struct reload_there *before, con
 
 static enum err restore_database(struct restore *r)
 {
-  struct reload_there before = { 0 }, after = { 0 };
+  struct pg_reload_there before = { 0 }, after = { 0 };
   enum err e = client_open(&r->client, r->conf->state, r->conf->database_folder, r->conf->database, true, &r->why);
 
   if (!e)
     e = client_programs(r->client, atoi(client_version(r->client)) > atoi(r->m.postgresql) ? atoi(client_version(r->client)) : atoi(r->m.postgresql), &r->programs, &r->why);
   if (!e)
-    e = reload_look(r->client, &before, &r->why);
+    e = pg_reload_look(r->client, &before, &r->why);
   if (!e)
     e = may_replace(r, &before);
   if (!e)
@@ -261,11 +261,11 @@ static enum err restore_database(struct restore *r)
   if (!e)
     e = put_keys(r);
   if (!e)
-    e = reload_look(r->client, &after, &r->why);
+    e = pg_reload_look(r->client, &after, &r->why);
   if (!e)
     tell(r, &before, &after);
-  reload_there_free(&before);
-  reload_there_free(&after);
+  pg_reload_there_free(&before);
+  pg_reload_there_free(&after);
   return e;
 }
 

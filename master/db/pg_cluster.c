@@ -520,18 +520,27 @@ static bool is_mine(const char *path)
   return !lstat(path, &st) && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !access(path, W_OK);
 }
 
+/* A service's own folder is named by RUNTIME_DIRECTORY, a session's by XDG_RUNTIME_DIR. */
+static const char *runtime_folder(void)
+{
+  const char *unit = getenv("RUNTIME_DIRECTORY"), *xdg = getenv("XDG_RUNTIME_DIR");
+
+  if (plain_path(unit) && is_mine(unit))
+    return unit;
+  return plain_path(xdg) && is_mine(xdg) ? xdg : NULL;
+}
+
 enum err pg_make_sock(struct ppg *p, struct buf *why)
 {
-  const char *xdg = getenv("XDG_RUNTIME_DIR");
+  const char *run = runtime_folder();
   size_t room = sizeof((struct sockaddr_un *)0)->sun_path - sizeof "/.s.PGSQL.5432";
   char hash[HASH_LEN];
 
   path_hash(p->folder, hash);
   if (p->user.drop && is_mine("/run"))
     p->sock = xasprintf("/run/drover-%s", hash);
-  else if (!p->user.drop && plain_path(xdg) && is_mine(xdg) &&
-           strlen(xdg) + sizeof "/drover-" + HASH_LEN <= room)
-    p->sock = xasprintf("%s/drover-%s", xdg, hash);
+  else if (!p->user.drop && run && strlen(run) + sizeof "/drover-" + HASH_LEN <= room)
+    p->sock = xasprintf("%s/drover-%s", run, hash);
   else
     p->sock = xasprintf("/tmp/drover-%d-%s", (int)p->user.uid, hash);
   return own_folder(&p->user, p->sock, why);

@@ -71,6 +71,8 @@ struct ppg {
   int64_t born;             /* its start time, which tells it from a later process with the same pid */
   bool child;               /* ours to wait for */
   bool beside;              /* by ppg_open: PostgreSQL's log is the master's to read */
+  bool unit;                /* a service of its own runs it: only watched */
+  bool told_wait;           /* that we wait for that service */
   bool as_user;             /* connections are made under the user's uid: root is not among those whom this cluster knows */
   bool adopted;             /* it ran already */
   bool told_up;
@@ -81,10 +83,22 @@ struct ppg {
   void *done_arg;
 };
 
+/* How its postmaster is called. */
+struct pg_command {
+  char *program, *port, *dirs;
+  const char *argv[16];
+  char *lock, *sock_lock;   /* stale, where they are there: nothing runs, but the pid in them may still be a zombie's or another's */
+  const char *stale[3];
+};
+void pg_command_init(struct pg_command *c, const struct ppg *p); /* private_pg.c */
+void pg_command_free(struct pg_command *c);
+
 /* pg_proc.c */
 /* Starts argv as the user in a session of its own, with no descriptor of ours; its output goes to the end of log. remove: files removed before, NULL-ended. -1: errno. */
 pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log,
                const char *const *remove);
+/* Becomes argv as the user: output as ours is, and the service manager's socket stays with it. Returns where that failed: errno. */
+void pg_exec(const struct pg_user *u, const char *const *argv, const char *const *remove);
 /* Blocking; out (may be NULL) gets its output. ERR_FAILED: exit code other than 0; ERR_TIMEOUT: killed. */
 enum err pg_run(const struct pg_user *u, const char *const *argv, int64_t ms, struct buf *out) must_check;
 /* fn in a child as the user; returns what fn returned (0 to 200), 255 where the child failed. */

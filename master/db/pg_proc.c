@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/notify.h"
 
 enum { EXIT_CANT_DROP = 254, EXIT_CANT_EXEC = 253, EXIT_CHILD = 255 };
 
@@ -124,6 +125,24 @@ pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log
     unlink(*remove);
   exec(argv, out);
   return -1;
+}
+
+void pg_exec(const struct pg_user *u, const char *const *argv, const char *const *remove)
+{
+  char notify[256] = "";
+  const char *told = notify_socket();
+  /* The postmaster keeps what the service manager gave it, its backends do not. */
+  const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj",
+    "PG_OOM_ADJUST_VALUE=0", told ? notify : NULL, NULL };
+  int null = open("/dev/null", O_RDWR);
+
+  snprintf(notify, sizeof notify, "NOTIFY_SOCKET=%s", told ? told : "");
+  become(u);
+  for (; *remove; remove++)
+    unlink(*remove);
+  dup2(null, 0);
+  close_from(3);
+  execve(argv[0], (char *const *)argv, (char *const *)env);
 }
 
 /* Reads until all writers are gone or the time is over. */

@@ -21,13 +21,13 @@ enum { NUMBERS_BITS = 20 };
 
 /* ---- what is there ---- */
 
-enum err reload_look(const struct client *c, struct reload_there *t, struct buf *why)
+enum err pg_reload_look(const struct client *c, struct pg_reload_there *t, struct buf *why)
 {
   PGconn *pg = client_connect(c, why);
   PGresult *r = pg ? client_ask(pg, "select 1 from pg_tables where schemaname = current_schema() and tablename = 'cluster'", why) : NULL;
   bool ok = r != NULL, there = ok && PQntuples(r);
 
-  *t = (struct reload_there){ 0 };
+  *t = (struct pg_reload_there){ 0 };
   PQclear(r);
   if (there) {
     r = client_ask(pg, "select uuid, incarnation, (select count(*) from build), (select coalesce(max(id), 0) from build),"
@@ -47,7 +47,7 @@ enum err reload_look(const struct client *c, struct reload_there *t, struct buf 
   return ok ? ERR_OK : ERR_FAILED;
 }
 
-void reload_there_free(struct reload_there *t)
+void pg_reload_there_free(struct pg_reload_there *t)
 {
   free(t->cluster);
   t->cluster = NULL;
@@ -64,14 +64,14 @@ static void add_text(struct buf *b, const char *s)
   buf_addc(b, '\'');
 }
 
-static void first_words(const struct reload *r, struct buf *sql)
+static void first_words(const struct pg_reload *r, struct buf *sql)
 {
   buf_adds(sql, "begin;\nset client_min_messages = warning;\n");
   if (r->replace)
     buf_adds(sql, "drop schema public cascade;\ncreate schema public;\n");
 }
 
-static void last_words(const struct reload *r, struct buf *sql)
+static void last_words(const struct pg_reload *r, struct buf *sql)
 {
   buf_addf(sql, "set search_path = public;\nset standard_conforming_strings = on;\n"
                 "update cluster set incarnation = greatest(incarnation, %" PRId64 ") + 1, restored = now(),"
@@ -119,7 +119,7 @@ static bool feed(const struct client *c, const char *programs, int dump, int to,
   return !e;
 }
 
-static bool feed_all(const struct client *c, const char *programs, const struct reload *r, int to, struct buf *why)
+static bool feed_all(const struct client *c, const char *programs, const struct pg_reload *r, int to, struct buf *why)
 {
   struct buf sql;
   bool ok;
@@ -147,7 +147,7 @@ static void analyze(const struct client *c)
   buf_free(&why);
 }
 
-enum err reload_run(const struct client *c, const char *programs, const struct reload *r, struct buf *why)
+enum err pg_reload_run(const struct client *c, const char *programs, const struct pg_reload *r, struct buf *why)
 {
   char *program = xasprintf("%s/psql", programs);
   const char *argv[] = { program, "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-", NULL };

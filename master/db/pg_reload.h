@@ -10,17 +10,17 @@
 struct client;
 
 /* What a database holds now. */
-struct reload_there {
+struct pg_reload_there {
   char *cluster;            /* uuid; NULL: no drover in it */
   int64_t incarnation;
   int64_t builds, newest;   /* how many; the newest's id */
   int64_t workers;          /* with a token, not removed */
   int64_t open;             /* builds that are not done */
 };
-enum err reload_look(const struct client *c, struct reload_there *t, struct buf *why) must_check;
-void reload_there_free(struct reload_there *t);
+enum err pg_reload_look(const struct client *c, struct pg_reload_there *t, struct buf *why) must_check;
+void pg_reload_there_free(struct pg_reload_there *t);
 
-struct reload {
+struct pg_reload {
   int database, logs;       /* descriptors of the dumps, at their start; logs -1: not in the backup */
   bool replace;             /* drop what is there, in the same transaction */
   int64_t least;            /* the new incarnation is above this one, and above the dump's */
@@ -29,5 +29,5 @@ struct reload {
   const char *host, *place;
 };
 /* Puts it back; afterwards the incarnation is a new one, masters of the dump have stopped, and command numbers are above all that were ever given. */
-enum err reload_run(const struct client *c, const char *programs, const struct reload *r, struct buf *why) must_check;
+enum err pg_reload_run(const struct client *c, const char *programs, const struct pg_reload *r, struct buf *why) must_check;
 #endif

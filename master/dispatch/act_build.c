@@ -72,6 +72,10 @@ static void read_pipeline(struct acting *a)
 {
   struct world *p = worlds_find(a->m->worlds, a->project);
 
+  if (a->m->stopping) {
+    acting_fail(a, 503, "database_away", NULL, "the master is stopping");
+    return;
+  }
   if (acting_too_early(a, p))
     return;
   if (!p) {
