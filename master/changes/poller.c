@@ -66,8 +66,18 @@ static void trouble(struct poll_state *ps, const char *why)
     log_warn("poll", "%s: %s", ps->p->conf->name, why);
   else
     log_info("poll", "%s: answers again", ps->p->conf->name);
+  if (!ps->p->trouble)
+    ps->p->trouble_ms = clock_mono_ms();
   free(ps->p->trouble);
   ps->p->trouble = xstrdup(why);
+}
+
+const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since)
+{
+  struct world *p = worlds_find(w, project);
+
+  *since = p ? p->trouble_ms : 0;
+  return p ? p->trouble : NULL;
 }
 
 static void stored(struct db_res *res, void *arg)

@@ -52,6 +52,8 @@ const struct command commands[] = {
   { "master stop", "", 0, 0, 0, cmd_master_stop, "stop the master; running builds go on at their workers", NULL },
   { "completion", "bash|zsh|fish", 1, 1, 0, cmd_completion, "print a script that lets the shell complete words", NULL },
   { "complete", "WORD...", 0, 1000, 0, cmd_complete, "", "What may stand for the last word; completion scripts ask this." },
+  { "doctor", "", 0, 0, 0, cmd_doctor, "what is wrong with this master, and what to do",
+    "Looks around on this host where the master does not answer. Exit: 0 nothing, or only warnings; 3 something has failed; 5 the master was not reached." },
   { "help", "[COMMAND]", 0, 2, 0, cmd_help, "this text, or the help of a command", NULL },
 };
 const int commands_count = COUNT(commands);

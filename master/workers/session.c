@@ -258,7 +258,7 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->instance = xstrdup(wire_str(m, 2));
   s->boot = xstrdup(wire_str(m, 3));
   s->conn = wire_num(m, 4);
-  wire_id(m, 5);
+  s->high_inc = wire_id(m, 5).inc;
   if (m->bad || !str_is_name(name, strlen(name)) || !secret || !records_valid(m->blob, m->blob_len) || strlen(s->instance) != 32 || strlen(s->boot) != 32) {
     session_close(s, "protocol");
     return;
@@ -376,6 +376,9 @@ static void authenticated(struct db_res *res, void *arg)
     session_refuse(s, "user", "worker %s runs under the master's own user, so its builds could command the master (same_user: true allows it)", s->name);
     return;
   }
+  if (s->high_inc > s->m->incarnation)
+    log_warn("worker", "%s has worked under incarnation %" PRId64 " of this cluster, the database is at %" PRId64 ": it is an older one, and workers leave it alone; drover-master restore DIR --above %" PRId64,
+             s->name, s->high_inc, s->m->incarnation, s->high_inc);
   s->slots = (int)db_num(res, 0, 0, 2);
   s->tags = db_texts(res, 0, 0, 3, &s->ntags);
   meet_incumbent(s, db_num(res, 0, 0, 0));

@@ -32,6 +32,7 @@ struct session {
   int loading;                 /* pipelines and specs still to come before the inventory */
   int64_t worker, number;      /* row ids: worker; session's number */
   char *name, *instance, *boot, *peer, *secret, *facts;
+  int64_t high_inc;            /* incarnation of the highest command that it ever had; its word */
   int64_t conn, uid;           /* uid: the worker's word; -1: not told */
   int slots, cores;
   char **tags;

@@ -287,6 +287,25 @@ class Restores(Base):
         self.new_builds(d3, "again")
         self.assertGreater(int(d3.sql("select min(id) from command where inc = 2")[0][0]), high)
         self.assertNotIn(b"refused", read(d2.path("master.log")) + read(d3.path("master.log")))
+        cluster = d3.get("/status")["cluster"]
+        self.assertEqual(d3.stop_master(), 0)
+        self.an_older_one(d3, cluster)
+
+    def an_older_one(self, d3, cluster):
+        """Workers that have seen a higher incarnation than a backup's leave its master alone, which says what to do."""
+        d3.verb("restore", d3.path("backup"), "--replace", cluster)
+        d3.start_master()
+        self.new_builds(d3, "third")
+        self.assertEqual(d3.get("/status")["incarnation"], 3)
+        self.assertEqual(d3.stop_master(), 0)
+        shutil.rmtree(d3.path("pg"))
+        d3.verb("restore", d3.path("backup"))
+        d3.start_master()
+        wait_for(lambda: b"worked under incarnation 3 of this cluster, the database is at 2" in read(d3.path("master.log")), "the master's word about it")
+        self.assertEqual(d3.stop_master(), 0)
+        self.assertIn("incarnation 1 \u2192 4", d3.verb("restore", d3.path("backup"), "--replace", cluster, "--above", "3"))
+        d3.start_master()
+        self.new_builds(d3, "fourth")
         self.stop(d3)
 
     def move(self, d, to, backup, incarnation):
@@ -409,6 +428,77 @@ class Restores(Base):
         d2.start_master()
         self.assertEqual(d2.get("/status")["incarnation"], 2)
         self.assertEqual(d2.stop_master(), 0)
+
+
+class Upgrades(Base):
+    """Another major version of PostgreSQL is rarely at hand; pg_upgrade also goes from one version to itself, which is every step of ours for real."""
+
+    def bindir(self, d):
+        return os.path.dirname(os.readlink(f"/proc/{d.postmaster()}/exe"))
+
+    def test_upgrade(self):
+        d = self.site().up()
+        bindir = self.bindir(d)
+        both = ("--from", bindir, "--to", bindir)
+        major = int(read(d.path("pg/data/PG_VERSION")))
+        d.nonce("kept")
+        b = d.run("p/nonce")["id"]
+        with open(d.path("pg/data/local.conf"), "a") as f:
+            f.write("work_mem = '5MB'\n")
+        system = d.sql("select system_identifier from pg_control_system()")
+        self.assertIn("a master runs on the state folder", d.verb("upgrade-db", *both, code=3))
+        d.kill_master()  # and leaves PostgreSQL running
+        self.assertIn("PostgreSQL runs on ", d.verb("upgrade-db", *both, code=1))
+        d.start_master()
+        self.assertEqual(d.stop_master(), 0)
+        text = d.verb("upgrade-db")
+        self.assertIn(f"the database is of PostgreSQL {major}, and no newer one is installed: nothing to do", text)
+        self.assertIn("finds nothing in the way", d.verb("upgrade-db", "--check", *both))
+        self.assertEqual(sorted(os.listdir(d.path("pg"))), ["data", "postgres.log"])
+        self.assertIn("done in", d.verb("upgrade-db", *both))
+        kept = f"data.old-{major}"
+        self.assertEqual(sorted(os.listdir(d.path("pg"))), ["data", kept, "postgres.log"])
+        self.assertIn("of an upgrade before: remove it first", d.verb("upgrade-db", *both, code=1))
+        shutil.rmtree(d.path("pg", kept))
+        d.start_master()
+        for name in d.agents:
+            d.wait_worker(name)
+        self.assertEqual(d.get("/status")["incarnation"], 1)  # it is no copy
+        self.assertNotEqual(d.sql("select system_identifier from pg_control_system()"), system)
+        self.assertEqual(d.sql("show work_mem"), [["5MB"]])
+        self.assertEqual(d.log(b, "s1"), b"kept")
+        d.nonce("new")
+        self.assertEqual(d.log(d.run("p/nonce")["id"], "s1"), b"new")
+        self.stop(d)
+        self.refusals(d, major, bindir)
+
+    def refusals(self, d, major, bindir):
+        """A cluster of a version that is not here: neither the master nor upgrade-db touches it; both say what to type."""
+        path = d.path("pg/data/PG_VERSION")
+        with open(path, "r+") as f:
+            f.write("12\n")
+        d.start_master(wait=False)
+        self.assertEqual(d.master.wait(DEADLINE_S), 1)
+        text = read(d.path("master.log")).decode()
+        self.assertIn(f"was made by PostgreSQL 12, installed is only {major}", text)
+        self.assertIn("`apt-get install postgresql-12`", text)
+        self.assertIn("`drover-master upgrade-db`", text)
+        text = d.verb("upgrade-db", code=1)
+        self.assertIn("pg_upgrade needs the programs of PostgreSQL 12 too", text)
+        self.assertIn("`apt-get install postgresql-12`", text)
+        self.assertIn("`drover-master backup DIR`", text)
+        self.assertIn("was made by PostgreSQL 12", d.verb("backup", d.path("b"), code=1))
+        with open(path, "r+") as f:
+            f.write("99\n")
+        self.assertIn(f"of PostgreSQL 99, the newest that is installed is {major}", d.verb("upgrade-db", code=1))
+        with open(path, "r+") as f:
+            f.write(f"{major}\n")
+        os.chmod(d.path("pg/data/global/pg_control"), 0)  # pg_upgrade refuses: the old cluster stays the database
+        self.assertIn("pg_upgrade refused: ", d.verb("upgrade-db", "--from", bindir, "--to", bindir, code=1))
+        self.assertEqual(sorted(os.listdir(d.path("pg"))), ["data", "postgres.log"])
+        os.chmod(d.path("pg/data/global/pg_control"), 0o600)
+        d.configure(database="host=/nowhere dbname=x")
+        self.assertIn("names a server that is not drover's", d.verb("upgrade-db", code=2))
 
 
 if __name__ == "__main__":
