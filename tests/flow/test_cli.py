@@ -175,7 +175,7 @@ class Words(Cli):
         self.assertRegex(self.text('--version'), r'^drover \d+\.\d+\n$')
 
     def test_did_you_mean(self):
-        for args, want in ((['stauts'], 'did you mean status?'), (['worker', 'ad', 'x'], 'did you mean worker add?'), (['worker'], 'add, install, list, show, remove'),
+        for args, want in ((['stauts'], 'did you mean status?'), (['worker', 'ad', 'x'], 'did you mean worker add?'), (['worker'], 'add, install, list, show, clean, remove'),
                            (['build', 'x', '--brnch', 'y'], 'did you mean --branch?'), (['list', 'bulds'], 'did you mean builds?'),
                            (['xyzzy'], 'drover --help'), (['log'], 'ID[:STEP] is missing'), (['log', 'a/b/1', 'c'], 'too many'),
                            (['log', 'a/b/1', '--branch', 'x'], 'takes no --branch'), (['build', 'x', '--wait=1'], 'takes no value'),
@@ -327,6 +327,29 @@ build3  removed        0 of 1  -     -                -
         self.assertIn('libfoo/linux/42', self.text('show', 'linux'))
         self.run_cli('show', 'nothing', code=2)
         self.assertIn('no worker and no builder "nothing"', self.err)
+
+    def test_worker_folders(self):
+        folder = lambda path, **more: {'path': path, 'project': 'p', 'builder': 'b', 'slot': 0, 'state': 'kept', 'bytes': 3 << 20, 'complete': True, 'measured_at': NOW, 'last_used': NOW - 2.5 * HOUR,
+                                       'build': 'p/b/7', 'wanted_at': None, 'wanted_by': None, 'error': None, 'tries': 0, 'due_at': None, **more}
+        worker = {'name': 'build1', 'connected': True, 'slots': 2, 'used': 1, 'tags': [], 'facts': {}, 'running': [], 'disk': {'free': 3328599655, 'total': 100 << 30, 'min_free': 10 << 30, 'at': NOW},
+                  'folders': [folder('p/b/0', state='used', wanted_at=NOW), folder('p/b/1', bytes=None), folder('p/c/0', complete=False), folder('p/d/0', state='cleaning'),
+                              folder('p/e/0', error='io: bad\x1b[2Jdisk', tries=2, due_at=NOW + 30.5 * 60000), folder('p/f/0', wanted_at=NOW)]}
+        self.fake.on('GET ' + API + 'workers/build1', worker)
+        text = self.text('worker', 'show', 'build1')
+        self.assertIn('disk      3.1 GiB free of 100 GiB, 10 GiB must stay free: no new builds\n', text)
+        self.assertIn('WORK FOLDER', text)
+        for line in (r'p/b/0 +3 MiB +now +p/b/7, then it is removed', r'p/b/1 +- +2 h ago +-', r'p/c/0 +at least 3 MiB +2 h ago', r'p/d/0 +3 MiB +2 h ago +is being removed',
+                     r'p/e/0 .* could not be removed: io: bad\^\[\[2Jdisk; again in (30|29):\d\d min', r'p/f/0 .* is to be removed'):
+            self.assertRegex(text, line)
+        worker['disk'].update(free=50 << 30, min_free=0, total=None)
+        self.assertIn('disk      50 GiB free\n', self.text('worker', 'show', 'build1'))
+        self.fake.on('POST ' + API + 'workers/build1/clean', {'worker': 'build1', 'connected': False, 'folders': [{'path': 'p/b/0', 'bytes': 3 << 20, 'build': None}, {'path': 'p/c/0', 'bytes': None, 'build': 'p/c/4'}]})
+        self.assertEqual(self.text('worker', 'clean', 'build1'), 'removing  p/b/0  3 MiB\nlater     p/c/0  when p/c/4 is over\nbuild1 is away: they go when it is back\n')
+        self.assertEqual(self.fake.asked[-1].json, {})
+        self.assertEqual(json.loads(self.run_cli('worker', 'clean', 'build1', 'p/c', '--json'))['connected'], False)
+        self.assertEqual(self.fake.asked[-1].json, {'builder': 'p/c'})
+        self.run_cli('worker', 'clean', code=2)
+        self.run_cli('worker', 'clean', 'a', 'b', 'c', code=2)
 
     def test_why(self):
         self.fake.on('GET ' + API + 'requests/(r118|r119)/why', {'state': 'pending', 'reason': {'text': 'build1 is full', 'since': NOW - 2.5 * HOUR}})
