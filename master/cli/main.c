@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/str.h"
+#include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/http.h"
 
@@ -36,6 +37,7 @@ static void set_up(struct cli *c, const struct args *a)
   c->json = args_has(a, FLAG_JSON);
   c->color = c->tty && !args_has(a, FLAG_NO_COLOR) && !(no_color && *no_color) && !(term && str_eq(term, "dumb"));
   c->width = c->tty ? terminal_width() : 0;
+  c->call_ms = CALL_TIMEOUT_MS;
   c->retry_ms = RETRY_MS;
   c->socket = args_value(a, FLAG_SOCKET);
   if (!c->socket)

@@ -149,7 +149,7 @@ class Cli(unittest.TestCase):
                 h.send_header(k, v)
             h.end_headers()
             h.wfile.write(body)
-        self.fake.on('GET ' + API + 'builds/libfoo/linux/42/logs/(.*)', log)
+        self.fake.on('GET ' + API + 'builds/libfoo/linux/[0-9]+/logs/(.*)', log)
 
     def serve_build(self, **kw):
         self.fake.on('GET ' + API + '(?:builds/libfoo/linux/(?:42|last)|builds/linux/(?:42|last))', build(**kw))
@@ -226,20 +226,24 @@ class Words(Cli):
 class Reading(Cli):
     def test_status(self):
         self.fake.on('GET ' + API + 'status', {
-            'version': '0.1', 'up_ms': 6000, 'database': {'up': True, 'private': True, 'version': '15.20'}, 'listen': {'api': 7420, 'workers': 7421, 'pin': '3f9a77c2' * 8},
-            'config': {'version': 1, 'file': '/etc/drover/master.yaml', 'projects': 1, 'workers': 1}, 'counts': {'pending': 2, 'running': 1, 'workers_connected': 1},
+            'version': '0.1', 'up_ms': 6000, 'database': {'up': True, 'private': True, 'version': '15.20', 'size': 41200000},
+            'host': 'ci1', 'listen': {'api': 7420, 'workers': 7421, 'pin': '3f9a77c2' * 8, 'page': '127.0.0.1:7420', 'join': '*:7421'}, 'backup': None,
+            'config': {'version': 1, 'file': '/etc/drover/master.yaml', 'projects': 1, 'workers': 1,
+            'refused': {'at': NOW - 65000, 'text': '/etc/drover/conf.d/a.yaml:2:1: what\x07?\nsecond\n', 'count': 2}}, 'counts': {'pending': 2, 'running': 1, 'workers_connected': 1},
             'waiting': [request('pending', None, builder='clang'), request('pending', None, builder='clang', id='r119')], 'event': 7})
         self.fake.on('GET ' + API + 'builders', {'items': [
-            {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 2.5 * HOUR), 'running': [], 'pending': 0},
-            {'id': 'libfoo/clang', 'project': 'libfoo', 'name': 'clang', 'last': None, 'running': [build(1, None, 'running', duration=31000)], 'pending': 2}], 'next': None})
+            {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 2.5 * HOUR),
+             'running': [build(43, None, 'running', duration=31000, step='make')], 'pending': 0},
+            {'id': 'libfoo/clang', 'project': 'libfoo', 'name': 'clang', 'last': None, 'running': [build(1, None, 'running', duration=31000, step='make')], 'pending': 2}], 'next': None})
         self.fake.on('GET ' + API + 'requests/r118/why', {'state': 'pending', 'reason': {'kind': 'slots', 'text': 'build1 is full\x07', 'object': 'build1', 'since': NOW}})
         self.assertEqual(self.text('status'), '''\
-drover 0.1, up 6.0 s · PostgreSQL 15.20 private · configuration 1 (/etc/drover/master.yaml: 1 projects, 1 workers)
-listening  page 7420 · workers 7421 (TLS, key 3f9a 77c2 …)
+drover 0.1 on ci1, up 6.0 s · PostgreSQL 15.20 private, 41 MB · configuration 1 (/etc/drover: 1 project, 1 worker)
+listening  page 127.0.0.1:7420 · workers *:7421 (TLS, key 3f9a 77c2 …)      keys not backed up yet: drover-master backup DIR
+refused   the changed configuration, 1 min ago; version 1 stays: /etc/drover/conf.d/a.yaml:2:1: what^G? (and 1 more: drover config diff)
 now       1 running · 2 waiting · 1 workers connected
-BUILDER       LAST                NOW                 WAITING
-libfoo/linux  42 SUCCESS 2 h ago  -                   -
-libfoo/clang  -                   1 31.0 s on build1  r118: build1 is full^G (+1)
+BUILDER       LAST                NOW                                   WAITING
+libfoo/linux  42 SUCCESS 2 h ago  43 make 31.0 s of ~43.6 s on build1   -
+libfoo/clang  -                   1 make 31.0 s (no history) on build1  r118: build1 is full^G (+1)
 ''')
         narrow = re.sub(rb'\x1b\[[0-9;]*m', b'', self.on_terminal('status', columns=60)).decode()
         for line in narrow.splitlines()[3:]:
