@@ -9,6 +9,7 @@
 /* id, letter (0: none), value's name (NULL: takes none), help */
 #define FLAG_LIST(X)                                                                                              \
   X(SOCKET, socket, 0, "PATH", "the master's socket (default: $DROVER_SOCKET, else /run/drover/drover.sock)")     \
+  X(HOST, host, 'H', "ssh://HOST", "the master on that host, through ssh; ssh://USER@HOST:PORT/SOCKET says more") \
   X(JSON, json, 0, NULL, "the API's JSON as it came; where it goes on, one object a line")                        \
   X(NO_COLOR, no-color, 0, NULL, "no colours (also: NO_COLOR in the environment, or not a terminal)")             \
   X(HELP, help, 'h', NULL, "this text; after a command: about that command")                                      \
@@ -47,7 +48,7 @@ enum flag_id {
   FLAG_COUNT
 };
 #define FLAG_BIT(id) (UINT64_C(1) << FLAG_##id)
-#define FLAGS_GLOBAL (FLAG_BIT(SOCKET) | FLAG_BIT(JSON) | FLAG_BIT(NO_COLOR) | FLAG_BIT(HELP) | FLAG_BIT(VERSION))
+#define FLAGS_GLOBAL (FLAG_BIT(SOCKET) | FLAG_BIT(HOST) | FLAG_BIT(JSON) | FLAG_BIT(NO_COLOR) | FLAG_BIT(HELP) | FLAG_BIT(VERSION))
 
 struct flag {
   const char *name;

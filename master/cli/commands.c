@@ -54,6 +54,7 @@ const struct command commands[] = {
   { "complete", "WORD...", 0, 1000, 0, cmd_complete, "", "What may stand for the last word; completion scripts ask this." },
   { "doctor", "", 0, 0, 0, cmd_doctor, "what is wrong with this master, and what to do",
     "Looks around on this host where the master does not answer. Exit: 0 nothing, or only warnings; 3 something has failed; 5 the master was not reached." },
+  { "api-pipe", "", 0, 0, 0, cmd_api_pipe, "", "Joins standard input and output to the master's socket; drover -H runs this over ssh." },
   { "help", "[COMMAND]", 0, 2, 0, cmd_help, "this text, or the help of a command", NULL },
 };
 const int commands_count = COUNT(commands);

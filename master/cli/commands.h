@@ -45,6 +45,7 @@ int cmd_master_stop(struct cli *c, const struct args *a, const char *const *arg,
 int cmd_completion(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_complete(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_doctor(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_api_pipe(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_help(struct cli *c, const struct args *a, const char *const *arg, int narg);
 
 /* Finds the command that the words begin with; *used: how many words that took. NULL: none (told, exit code in c->code). */

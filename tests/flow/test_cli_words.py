@@ -165,6 +165,46 @@ class Configuration(Cli):
         self.assertEqual(self.text('config', 'diff'), 'the files say what is active: configuration 3\n')
 
 
+class Ssh(Cli):
+    """-H ssh://…: here ssh is a script that does what sshd does with the words behind the host: one line for a shell. It writes its own words down."""
+
+    def setUp(self):
+        super().setUp()
+        bin = os.path.join(self.folder, 'bin')
+        os.mkdir(bin)
+        os.symlink(os.path.abspath(PROGRAM), os.path.join(bin, 'drover'))
+        with open(os.path.join(bin, 'ssh'), 'w') as f:
+            f.write('#!/bin/sh\nprintf "%%s\\n" "$*" >>%s/words\nwhile [ "$1" != -- ]; do shift; done\nshift\nhost=$1; shift\n'
+                    '[ "$host" = nowhere ] && { echo "ssh: no route" >&2; exit 255; }\nDROVER_SOCKET=%s exec sh -c "$*"\n' % (self.folder, self.fake.path))
+        os.chmod(os.path.join(bin, 'ssh'), 0o755)
+        self.env['PATH'] = bin + ':' + self.env['PATH']
+        self.env['DROVER_SOCKET'] = '/nonexistent'
+
+    def test_through_ssh(self):
+        self.fake.on('GET ' + API + 'workers', {'items': [{'name': 'build1', 'slots': 1, 'used': 0, 'tags': []}], 'next': None})
+        self.assertIn('build1', self.text('-H', 'ssh://anna@ci1:2222', 'worker', 'list'))
+        self.assertIn('build1', self.text('-H', 'ssh://ci1' + self.fake.path, 'worker', 'list'))
+        with open(os.path.join(self.folder, 'words')) as f:
+            self.assertEqual(f.read(), f'-T -p 2222 -- anna@ci1 drover api-pipe\n-T -- ci1 drover api-pipe --socket {self.fake.path}\n')
+
+    def test_a_large_log_and_a_post(self):
+        data = os.urandom(3000000)
+        self.serve_build(steps=[step('test', log=data)])
+        self.serve_log(data)
+        self.assertEqual(self.run_cli('log', '--raw', 'linux/42:test', '-H', 'ssh://ci1'), data)
+        self.fake.on('POST ' + API + 'config/activate', {'version': 2, 'changes': []})
+        self.assertIn('configuration 2 active', self.text('config', 'activate', '-H', 'ssh://ci1'))
+
+    def test_refused(self):
+        for host in ('ci1', 'ssh://-oProxyCommand=x', 'ssh://', 'ssh://a b', 'ssh://a;b', 'ssh://@a', 'ssh://u@-x', 'ssh://a:b', 'ssh://a/$(x)', 'ssh://a@b@c'):
+            self.run_cli('status', '-H', host, code=2)
+            self.assertIn('--host wants', self.err)
+        self.run_cli('status', '-H', 'ssh://nowhere', code=5)
+        self.assertIn('nothing answers through ssh://nowhere', self.err)
+        with open(os.path.join(self.folder, 'words')) as f:
+            self.assertEqual(f.read(), '-T -- nowhere drover api-pipe\n')  # and nothing else was ever handed to ssh
+
+
 class Real(drover.Case):
     """One way through a real master, as in a day of operation."""
     PROJECTS = {}
