@@ -162,8 +162,8 @@ check('by keyboard alone', async () => {
   const page = await browser.open();
   await ready(page);
   const focus = () => page.evaluate(() => {
-    const e = document.activeElement, s = getComputedStyle(e);
-    return { text: (e.getAttribute('aria-label') || e.textContent || e.id).trim(), tag: e.nodeName, seen: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0 || s.boxShadow !== 'none' };
+    const e = document.activeElement, ringed = (x) => x && getComputedStyle(x).outlineStyle !== 'none' && parseFloat(getComputedStyle(x).outlineWidth) >= 2;
+    return { text: (e.getAttribute('aria-label') || e.textContent || e.id).trim(), tag: e.nodeName, seen: ringed(e) || ringed(e.closest('[data-test="row"]')) };
   });
   await page.keyboard.press('Tab');
   assert.match((await focus()).text, /Skip/);
