@@ -66,9 +66,11 @@ for flag in sorted(flags):
 for flag in sorted(options(manual, r"drover-(worker|master)\b") - {"--" + f for f in flags}):
     say("docs/drover.1", f"there is no flag {flag}", flag)
 
+VERBS = {"drover-worker": ("install", "uninstall")}  # verbs with options of their own, which --help alone doesn't list
 for program in ("drover-master", "drover-worker"):
     page = f"docs/{program}.8"
-    known, told = options(run(program, "--help")), options(plain(page), r"\bdrover [a-z]|systemctl|drover-(?!%s)" % program[7:])
+    helps = run(program, "--help") + "".join(run(program, verb, "--help") for verb in VERBS.get(program, ()))
+    known, told = options(helps), options(plain(page), r"\bdrover [a-z]|systemctl|pg_upgrade|drover-(?!%s)" % program[7:])
     if len(known) < 4:
         say(page, f"{program} --help was not understood")
     for option in sorted(known - told):
