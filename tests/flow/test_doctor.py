@@ -129,11 +129,15 @@ class Doctor(Case):
         with open(d.path("master.yaml"), "w") as f:
             f.write("no_such_key: 1\nwindow: never\n")
         self.becomes("configuration", "fail", "2 errors")
+        d.master.send_signal(signal.SIGHUP)
+        self.becomes("configuration", "fail", "2 errors", "the last reload was refused")
         with open(d.path("master.yaml"), "wb") as f:
             f.write(good + b"\n")
         self.becomes("configuration", "warn", "not the configuration that is used")
         with open(d.path("master.yaml"), "wb") as f:
             f.write(good)
+        self.becomes("configuration", "warn", "the last reload was refused")
+        d.master.send_signal(signal.SIGHUP)
         self.becomes("configuration", "ok")
 
     def test_repositories(self):

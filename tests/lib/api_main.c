@@ -13,6 +13,7 @@
 #include "master/core/conf_diff.h"
 #include "master/core/master.h"
 #include "master/core/reload.h"
+#include "master/changes/githelper.h"
 #include "master/db/db.h"
 #include "master/db/private_pg.h"
 #include "master/dispatch/actions.h"
@@ -91,6 +92,25 @@ int link_count(const struct link_server *s)
 {
   (void)s;
   return 0;
+}
+
+bool ppg_programs_gone(const struct ppg *p)
+{
+  (void)p;
+  return false;
+}
+
+const char *gith_program(const struct gith *g)
+{
+  (void)g;
+  return "";
+}
+
+const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since)
+{
+  (void)w, (void)project;
+  *since = 0;
+  return NULL;
 }
 
 const char *ppg_version(const struct ppg *p)
