@@ -67,7 +67,7 @@ export class LogView {
     if (this.busy || this.complete || document.hidden || this.stop.signal.aborted)
       return;
     this.busy = true;
-    const alive = this.live(); // before the question: what came while it ran is in the answer
+    const began = performance.now(), was = this.length, alive = this.live(); // before the question: what came while it ran is in the answer
     try {
       if (this.lines === null)
         await this.loadTail();
@@ -83,8 +83,9 @@ export class LogView {
       this.busy = false;
     }
     if (!this.complete)
-      this.plan(alive && !this.failed ? POLL_MS : 3 * POLL_MS);
-    this.changed();
+      this.plan(Math.max(alive && !this.failed ? POLL_MS : 3 * POLL_MS, performance.now() - began)); // a slow master is asked less
+    if (this.length !== was || this.complete)
+      this.changed();
   }
 
   trouble(e) {
