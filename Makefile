@@ -41,7 +41,7 @@ HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak help unit units fuzzers
+.PHONY: hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -148,6 +148,11 @@ $(B)/browser/.made: tests/browser/package.json tests/browser/package-lock.json t
 	@cp $^ $(@D)/
 	$(call say,npm) cd $(@D) && npm ci --loglevel=error --no-progress >/dev/null
 	@touch $@
+# Takes the pictures of docs/screens anew.
+screens: all
+	@.ci/deps check
+	@$(MAKE) $(B)/browser/.made
+	@DROVER_BUILD=$(abspath $(B)) node tests/browser/screens.mjs
 fuzz:
 	@.ci/deps check
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers
@@ -169,7 +174,7 @@ demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts screens    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)

@@ -43,20 +43,20 @@ const site = new Site();
 let browser = null;
 try {
   mkdirSync(INTO, { recursive: true });
-  const { url } = await site.up(PIPELINE, { 'parse.c': 'int parse;\n' }, { build1: { slots: 2 }, 'build2': { slots: 1, tags: ['debian12'] } });
+  const { url } = await site.up(PIPELINE, { 'parse.c': 'int parse;\n' }, { build1: { slots: 2 }, build2: { slots: 1, tags: ['debian12'] } }, false, 'libfoo');
   for (const c of COMMITS) {
     const tip = await site.commit(...c);
     await until('the change', async () => (await site.get('/changes?limit=1')).items[0]?.revision === tip);
     await until('its builds', () => builds(site));
-    await site.run('p/dist');
+    await site.run('libfoo/dist');
   }
   await site.commit({ broken: '1' }, 'Parser: skip the check for empty input', 'Dora Weiss');
-  await until('the failure', async () => (await site.get('/builds?builder=p/clang')).items.some((b) => b.result_text === 'failure'));
+  await until('the failure', async () => (await site.get('/builds?builder=libfoo/clang')).items.some((b) => b.result_text === 'failure'));
   await until('the rest', () => builds(site));
-  await site.ask('p/board');
+  await site.ask('libfoo/board');
   await site.commit({ slow: '1' }, 'Spool: segments of 8 MiB', 'Ann Miller', 'spool');
-  const linux = await until('the build', async () => (await site.get('/builds?builder=p/linux&state=running')).items[0]);
-  await until('clang, too', async () => (await site.get('/builds?builder=p/clang&state=running')).items.length === 0);
+  const linux = await until('the build', async () => (await site.get('/builds?builder=libfoo/linux&state=running')).items[0]);
+  await until('clang, too', async () => (await site.get('/builds?builder=libfoo/clang&state=running')).items.length === 0);
   browser = await Browser.start(site, url, { viewport: { width: 1200, height: 760 } });
   const page = await browser.open();
   await page.setViewportSize({ width: 1200, height: 760 });
