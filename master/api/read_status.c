@@ -1,9 +1,12 @@
 /* The master as a whole, and its workers. Status is answered with the database away too: what memory knows, and why the rest is missing. */
 #include "master/api/handlers.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
+#include "common/str.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
 #include "master/core/reload.h"
@@ -12,7 +15,7 @@
 #include "master/workers/link.h"
 #include "master/workers/work.h"
 
-enum { SIZE_MS = 60000 }; /* asking for the size looks at every file of the database */
+enum { HOST_MAX = 256, SIZE_MS = 60000 /* asking for the size looks at every file of the database */ };
 
 static struct {
   int64_t bytes, at; /* at 0: never asked */
@@ -45,6 +48,16 @@ static void add_refused(cJSON *o, const struct reload_refusal *r, bool tcp)
   json_num(f, "count", r->count);
 }
 
+/* "127.0.0.1:0" was listened on as "127.0.0.1:41873". */
+static void add_address(cJSON *o, const char *field, const char *configured, int port)
+{
+  const char *colon = configured ? strrchr(configured, ':') : NULL;
+  char *text = port && colon ? xasprintf("%.*s:%d", (int)(colon - configured), configured, port) : NULL;
+
+  json_text(o, field, text);
+  free(text);
+}
+
 static void add_config(cJSON *o, struct master *m, bool tcp)
 {
   cJSON *l = cJSON_AddObjectToObject(o, "listen"), *f;
@@ -53,6 +66,8 @@ static void add_config(cJSON *o, struct master *m, bool tcp)
   json_num(l, "api", m->api_port);
   json_num(l, "workers", m->workers_port);
   json_text(l, "pin", m->pin[0] ? m->pin : NULL);
+  add_address(l, "page", m->conf->api, m->api_port);
+  add_address(l, "join", m->conf->workers_listen, m->workers_port);
   f = cJSON_AddObjectToObject(o, "config");
   json_num(f, "version", m->config_version);
   json_text(f, "file", m->conf->file);
@@ -74,8 +89,11 @@ static void answer_status(struct call *c, const struct db_res *r)
 {
   struct master *m = call_master(c);
   cJSON *o = cJSON_CreateObject(), *counts;
+  char host[HOST_MAX] = "";
 
+  gethostname(host, sizeof host - 1);
   json_text(o, "version", DROVER_VERSION);
+  json_text(o, "host", host);
   json_text(o, "cluster", m->cluster);
   json_num(o, "incarnation", m->incarnation);
   json_num(o, "up_ms", clock_mono_ms() - m->started_ms);

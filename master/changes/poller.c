@@ -132,7 +132,6 @@ static void looked(const struct gith_result *g, void *arg)
   bool first = l->nknown == 0;
   struct db_tx *tx;
 
-  ps->look = NULL;
   if (!ps->p->gone) /* else it is another repository's trouble, or nobody's */
     trouble(ps, g->err ? g->why : NULL);
   if (ps->p->gone || g->err || !db_is_up(ps->w->m->db)) {
@@ -173,7 +172,7 @@ static void heads_read(struct db_res *res, void *arg)
     again(ps);
     return;
   }
-  l = ps->look = xcalloc(1, sizeof *l);
+  l = xcalloc(1, sizeof *l);
   l->ps = ps;
   l->nknown = db_rows(res, 0);
   l->known = xcalloc((size_t)l->nknown, sizeof *l->known);
@@ -238,18 +237,12 @@ void poller_remove(struct world *p)
   p->poll = NULL;
 }
 
-/* The database has answered everything, and the helpers answer nothing any more: no look comes back. */
+/* Helpers and database have answered all: no look is under way. */
 void poller_close(struct worlds *w)
 {
   list_each(it, &w->polls) {
     struct poll_state *ps = list_of(it, struct poll_state, node);
-    if (ps->look)
-      look_free(ps->look);
-    ps->look = NULL;
-    ps->busy = false;
     if (!ps->p->gone)
       poller_remove(ps->p);
-    else
-      maybe_free(ps);
   }
 }

@@ -6,8 +6,6 @@
 #include "common/list.h"
 #include "master/schedulers/worlds.h"
 
-struct look;
-
 /* One repository that is looked at. Freed when its timer is closed and no look is under way. */
 struct poll_state {
   struct list node;    /* of all in worlds.polls */
@@ -15,7 +13,6 @@ struct poll_state {
   struct world *p;     /* held */
   uv_timer_t timer;
   bool busy, closed;   /* a look is under way; the timer is closed */
-  struct look *look;   /* what the helper is asked for, until it answers */
 };
 
 struct worlds {

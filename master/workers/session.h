@@ -16,9 +16,10 @@
 struct master;
 struct run;
 struct sessions;
+struct rival;
 
-/* hello ─▶ auth ─▶ adopt ─▶ inventory ─▶ ready ─▶ away ─▶ adopt …;  any ─▶ closed */
-enum session_state { SESSION_HELLO, SESSION_AUTH, SESSION_ADOPT, SESSION_INVENTORY, SESSION_READY, SESSION_AWAY, SESSION_CLOSED, SESSION_STATES };
+/* hello ─▶ auth ─▶ (rival ─▶) adopt ─▶ inventory ─▶ ready ─▶ away ─▶ adopt …;  any ─▶ closed */
+enum session_state { SESSION_HELLO, SESSION_AUTH, SESSION_RIVAL, SESSION_ADOPT, SESSION_INVENTORY, SESSION_READY, SESSION_AWAY, SESSION_CLOSED, SESSION_STATES };
 
 struct session {
   struct list node;
@@ -42,6 +43,7 @@ struct session {
   struct map *specs;           /* of adopted runs: command number → struct have with the spec */
   int told;
   int64_t next_req;
+  struct rival *rival;         /* in state rival */
   struct work work;            /* its disk and work folders */
 };
 

@@ -215,6 +215,7 @@ int main(int argc, char **argv)
   m.conf = &conf;
   conf.socket = argv[2];
   conf.worker_of = map_new();
+  conf.keep_work_ms = 14 * INT64_C(86400000);
   conf.file = argv[0];
   conf.url = argc > 4 ? argv[4] : NULL;
   conf.prefix = conf_prefix(conf.url);
