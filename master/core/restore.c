@@ -170,7 +170,7 @@ static enum err put_keys(struct restore *r)
 /* Whether what is there may go; otherwise what it is, and how to say yes. */
 static enum err may_replace(struct restore *r, const struct pg_reload_there *t)
 {
-  if (!t->cluster)
+  if (!t->cluster || !t->used) /* a package's first start leaves a cluster that nobody would miss */
     return ERR_OK;
   if (r->a->replace && !strcmp(r->a->replace, t->cluster))
     return ERR_OK;

@@ -31,7 +31,8 @@ enum err pg_reload_look(const struct client *c, struct pg_reload_there *t, struc
   PQclear(r);
   if (there) {
     r = client_ask(pg, "select uuid, incarnation, (select count(*) from build), (select coalesce(max(id), 0) from build),"
-                       " (select count(*) from worker where secret_hash is not null and removed is null), (select count(*) from build where state <> 'done') from cluster", why);
+                       " (select count(*) from worker where secret_hash is not null and removed is null), (select count(*) from build where state <> 'done'),"
+                       " exists (select from build_request) or exists (select from change) or exists (select from worker where secret_hash is not null) from cluster", why);
     ok = r != NULL;
     if (r && PQntuples(r)) {
       t->cluster = xstrdup(PQgetvalue(r, 0, 0));
@@ -40,6 +41,7 @@ enum err pg_reload_look(const struct client *c, struct pg_reload_there *t, struc
       t->newest = strtoll(PQgetvalue(r, 0, 3), NULL, 10);
       t->workers = strtoll(PQgetvalue(r, 0, 4), NULL, 10);
       t->open = strtoll(PQgetvalue(r, 0, 5), NULL, 10);
+      t->used = *PQgetvalue(r, 0, 6) == 't';
     }
     PQclear(r);
   }

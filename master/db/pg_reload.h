@@ -16,6 +16,7 @@ struct pg_reload_there {
   int64_t builds, newest;   /* how many; the newest's id */
   int64_t workers;          /* with a token, not removed */
   int64_t open;             /* builds that are not done */
+  bool used;                /* it has builds, requests, changes or workers with tokens: not just a master's first start */
 };
 enum err pg_reload_look(const struct client *c, struct pg_reload_there *t, struct buf *why) must_check;
 void pg_reload_there_free(struct pg_reload_there *t);

@@ -41,6 +41,8 @@ class Restores(Base):
         self.assertEqual(d.stop_master(), 0)  # workers stay, and look for a master
 
         d2 = self.site(fill=False)
+        d2.start_master()  # as a package does when it is installed: a drover that nobody would miss
+        self.assertEqual(d2.stop_master(), 0)
         self.move(d, d2, "b1", 2)
         status = d2.get("/status")
         self.assertEqual(status["incarnation"], 2)
