@@ -21,7 +21,8 @@ void routes_check(void)
     const struct route *r = &routes[i];
     assert(r->permission != PERM_NONE && r->handle && r->path[0] == '/');
     assert((r->permission == PERM_READ) == !strcmp(r->method, "GET"));
-    assert((r->handle == act_call) == (r->permission != PERM_READ));
+    assert((r->handle == act_call) == (r->permission != PERM_READ && r->permission != PERM_HOOK));
+    assert((r->handle == hook_post) == (r->permission == PERM_HOOK));
   }
 }
 

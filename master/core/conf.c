@@ -20,6 +20,8 @@
 
 enum {
   URL_MAX = 2048,
+  SECRET_LEAST = 16, /* bytes of a hook's secret */
+  SECRET_MAX = 1024,
   POLL_LEAST_MS = 1000, /* for repositories elsewhere */
 };
 
@@ -233,6 +235,44 @@ static void set_pipeline(struct loader *l, struct conf_project *p, struct yml_do
     pipeline_of_site(l, p, doc, map);
 }
 
+/* The bytes of a secret; NULL: told. What others could read is no secret, what they could write is theirs. */
+static char *read_secret(struct loader *l, const struct yml_node *n, const char *path)
+{
+  char bytes[SECRET_MAX + 2], *secret = NULL;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat st = { 0 };
+  ssize_t len = -1;
+
+  if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
+    len = read(fd, bytes, sizeof bytes);
+  if (len < 0)
+    yml_error(l->d, n, NULL, "the secret's file %s can't be read: %s", path, fd >= 0 && !S_ISREG(st.st_mode) ? "it is no ordinary file" : strerror(errno));
+  else if (st.st_mode & 027)
+    yml_error(l->d, n, "chmod 0600, or 0640 where the service reads it by its group", "the secret's file %s is open to others, its mode is %04o", path, (unsigned)st.st_mode & 07777);
+  else if ((len -= len && bytes[len - 1] == '\n') < SECRET_LEAST || len > SECRET_MAX || memchr(bytes, 0, (size_t)len) || memchr(bytes, '\n', (size_t)len))
+    yml_error(l->d, n, "make one: openssl rand -hex 32", "the secret in %s is not one line of %d to %d bytes", path, SECRET_LEAST, SECRET_MAX);
+  else
+    secret = xstrndup(bytes, (size_t)len);
+  mem_wipe(bytes, sizeof bytes);
+  if (fd >= 0)
+    close(fd);
+  return secret;
+}
+
+static void set_hook(struct loader *l, struct conf_hook *h, const struct yml_node *n)
+{
+  const struct yml_node *file = yml_get(yml_get(n, "secret"), "file");
+
+  h->on = n && !yml_is_null(n);
+  if (!h->on || n->kind != YML_MAP)
+    return;
+  h->dialect = xstrdup(schema_text(n, SCHEMA_HOOK, "dialect"));
+  if (!file || file->kind != YML_SCALAR || !*file->text)
+    return;
+  h->secret_file = path_from(n->doc->file, file->text);
+  h->secret = read_secret(l, file, h->secret_file);
+}
+
 static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
                         const struct yml_node *map)
 {
@@ -247,6 +287,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
   p->branches = copy_strings(yml_get(map, "branches"), &p->nbranches);
   p->poll_ms = schema_ms(map, SCHEMA_PROJECT, "poll");
   p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
+  set_hook(l, &p->hook, yml_get(map, "hook"));
   if (git && git->kind == YML_SCALAR && !yml_is_null(git))
     check_git(l, git);
   if (p->poll_ms < POLL_LEAST_MS && !l->allow_local)
@@ -449,6 +490,11 @@ void conf_free(struct conf *c)
     free(p->name);
     free(p->git);
     free_strings(p->branches, p->nbranches);
+    free(p->hook.dialect);
+    free(p->hook.secret_file);
+    if (p->hook.secret)
+      mem_wipe(p->hook.secret, strlen(p->hook.secret));
+    free(p->hook.secret);
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);

@@ -16,12 +16,20 @@ struct conf_worker {
   int ntags;
 };
 
+struct conf_hook {
+  bool on;                 /* the project takes hooks at all */
+  char *dialect;           /* NULL: `poll`, a hook without a meaning of its own */
+  char *secret_file;       /* made absolute; NULL: unsigned, so a hook only makes the master look */
+  char *secret;            /* its bytes without the line feed at the end, no NUL in them; NULL where secret_file is */
+};
+
 struct conf_project {
   char *name, *git;        /* URL; file: and plain paths only with allow_local */
   char **branches;         /* globs; none given: all */
   int nbranches;
   int64_t poll_ms;         /* default 60 s */
   bool first_build;        /* key `first: build`: the tips seen at the very first look are changes too; default `note`: history is not built */
+  struct conf_hook hook;
   char *pipeline_file;     /* key `pipeline`: a file of the site that stands in for .drover.yml (path made absolute); or NULL */
   struct pipeline *pipeline; /* from `pipeline`, or from builders/steps/schedulers in the site's file; NULL: .drover.yml at each revision */
   char *pipeline_text;     /* a .drover.yml of it, for the version row: the file's text, or the site's keys written out; pipeline_parse

@@ -24,8 +24,9 @@
   extern const char schema_##n[];
 
 EMBED(0001)
+EMBED(0002)
 
-static const char *const steps[] = { schema_0001 }; /* step i + 1 */
+static const char *const steps[] = { schema_0001, schema_0002 }; /* step i + 1 */
 
 #define LOCK_NUMBER "7420001" /* advisory lock; nobody else in this database takes that number */
 

@@ -25,6 +25,8 @@ struct world *worlds_find(struct worlds *w, const char *project);
 struct world *worlds_only(struct worlds *w);   /* where there is just one project; else NULL */
 /* Changes may be due to be read, or schedulers to fire. */
 void worlds_kick(struct worlds *w);
+/* Look at the repository now, and not only when `poll` says so; at most once a second. */
+void worlds_look(struct worlds *w, struct world *p);
 
 /* The pipeline of a project at a revision ("" : the branch's tip): parsed, with its row. Answers from the loop. */
 struct world_pipe {

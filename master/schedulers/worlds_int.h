@@ -10,6 +10,9 @@ struct poll_state {
   struct world *p;
   uv_timer_t timer;
   bool busy;
+  bool once_more;      /* look again as soon as this look is over */
+  int64_t began_ms;    /* the last look, clock_mono_ms */
+  int told;            /* statements of the transaction under way */
   char *trouble;       /* the last failure, told once */
 };
 
