@@ -90,9 +90,9 @@ $(B)/libdrover.a: $(filter-out $(MAINS),$(sort $(MASTER_OBJ) $(CLI_OBJ) $(HELPER
 	@rm -f $@; ar rcs $@ $^
 TEST_LIBS = -lcmocka $(MASTER_LIBS) $(HELPER_LIBS)
 UNIT = $(patsubst %.c,$(B)/tests/%,$(notdir $(UNIT_SRC)))
-TEST_PROGRAMS = $(B)/tests/api_main
+TEST_PROGRAMS = $(B)/tests/api_main $(B)/tests/hook_main
 vpath test_%.c tests/unit tests/seq
-vpath api_main.c tests/lib
+vpath %_main.c tests/lib
 $(B)/tests/%: %.c $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)

@@ -56,9 +56,9 @@ char *hook_clean(const char *s, size_t max, bool line)
 
   buf_init(&b, BUF_NO_MAX);
   while (n) {
-    size_t len = str_utf8(s, n, NULL);
+    size_t len = str_utf8(s, n, NULL), skip = !line && n > 1 && s[0] == '\r' && s[1] == '\n';
     bool bad = !len || (len == 1 && ((unsigned char)*s < ' ' || *s == 127) && (line || !strchr("\n\t", *s)));
-    size_t add = bad ? sizeof instead - 1 : len;
+    size_t add = skip ? 0 : bad ? sizeof instead - 1 : len;
     if (b.len + add > max)
       break;
     buf_add(&b, bad ? instead : s, add);

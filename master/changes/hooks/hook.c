@@ -98,9 +98,11 @@ void hook_delivery(const struct hook_dialect *d, const struct hook_in *in, char 
   }
   SHA256((const unsigned char *)in->body, in->len, hash);
   str_hex(hash, n ? SHA256_DIGEST_LENGTH / 2 : SHA256_DIGEST_LENGTH, hex);
-  memcpy(out, n ? id : "", n);
-  out[n] = '/';
-  strcpy(out + n + (n > 0), hex);
+  if (n) {
+    memcpy(out, id, n);
+    out[n++] = '/';
+  }
+  strcpy(out + n, hex);
 }
 
 /* ---- the body ---- */

@@ -26,7 +26,7 @@ const char *pick_text(const cJSON *o, const char *path);
 int64_t pick_number(const cJSON *o, const char *path); /* 0 where it is not a whole number above 0 */
 bool pick_true(const cJSON *o, const char *path);
 
-/* A copy: UTF-8, no control bytes (line: not even ends of lines), at most max bytes. */
+/* A copy: UTF-8, no control bytes (line: not even ends of lines; else these are LF alone), at most max bytes. */
 char *hook_clean(const char *s, size_t max, bool line) must_check;
 /* "Name <mail>"; either may be "". */
 char *hook_person(const char *name, const char *mail) must_check;
