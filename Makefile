@@ -103,10 +103,10 @@ units: unit
 
 vpath fuzz_%.c tests/fuzz
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
-FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) master/core/yaml_write.c
+FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) master/core/yaml_write.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
 $(B)/fuzz/%: %.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
-	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson
+	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson -lcrypto
 fuzzers: $(FUZZERS)
 
 check:

@@ -224,6 +224,7 @@ static void on_timer(uv_timer_t *t)
     return;
   ps->busy = true;
   ps->began_ms = clock_mono_ms();
+  log_debug("poll", "%s: a look at the repository", ps->p->conf->name);
   if (!db_is_up(ps->w->m->db) || !ps->p->id) {
     again(ps);
     return;

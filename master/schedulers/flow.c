@@ -141,7 +141,10 @@ static void changes_here(struct db_res *res, void *arg)
     c = xcalloc(1, sizeof *c);
     *c = (struct change){ w, p, db_num(res, 0, i, 0), xstrdup(db_str(res, 0, i, 2)), xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)) };
     w->in_read++;
-    worlds_pipeline(w, p, c->branch, c->revision, pipeline_here, c);
+    if (!p->pipe_id && !db_null(res, 0, i, 6))
+      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->revision, pipeline_here, c);
+    else
+      worlds_pipeline(w, p, c->branch, c->revision, pipeline_here, c);
   }
 }
 

@@ -41,4 +41,6 @@ struct world_pipe {
   int nfiles;
 };
 void worlds_pipeline(struct worlds *w, struct world *p, const char *branch, const char *revision, void (*cb)(const struct world_pipe *r, void *arg), void *arg);
+/* The same where its row is known: no look at the repository; only pipe, pipe_id and revision are told. */
+void worlds_pipeline_known(struct worlds *w, struct world *p, int64_t pipe_id, const char *revision, void (*cb)(const struct world_pipe *r, void *arg), void *arg);
 #endif
