@@ -14,7 +14,9 @@
 #include "master/changes/hooks/hook.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
+#include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
+#include "master/schedulers/decide.h"
 #include "master/schedulers/worlds.h"
 
 enum { TELL_EVERY_MS = 1000 }; /* a refused delivery in the log */
@@ -112,8 +114,10 @@ static void committed(struct call *c, const struct db_res *r)
   } else {
     log_info("hook", "%s: %s %s told %d changes, %d of them new", call_arg(c, 0), t->event, t->delivery, all, made);
     events_kick(m->events);
-    if (made)
+    if (made) {
       worlds_kick(m->worlds);
+      dispatch_kick(m->dispatch);
+    }
     if (p && (t->cut || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "look"))))
       worlds_look(m->worlds, p);
   }
@@ -160,15 +164,41 @@ static void answer_ignored(struct call *c, const struct told *t, const struct ho
   call_json(c, 200, o);
 }
 
+/* Where the pipeline is the site's, what comes of a change is known before there is one: both are one transaction. NULL: it has to be read first. */
+static char *plans(const struct master *m, const struct world *p, const struct hook_read *r)
+{
+  cJSON *all = cJSON_CreateObject(), *it;
+  struct buf plan;
+  char *text;
+
+  for (int i = 0; p->pipe_id && i < r->nevents; i++) {
+    const struct hook_event *e = &r->events[i];
+    if (e->kind != HOOK_PUSH || cJSON_HasObjectItem(all, e->branch))
+      continue;
+    buf_init(&plan, BUF_NO_MAX);
+    decide_plan(p->conf->pipeline, e->branch, &plan);
+    it = cJSON_AddObjectToObject(all, e->branch);
+    cJSON_AddRawToObject(it, "plan", buf_str(&plan));
+    cJSON_AddNumberToObject(it, "pipeline", (double)p->pipe_id);
+    cJSON_AddNumberToObject(it, "config", (double)m->config_version);
+    buf_free(&plan);
+  }
+  text = p->pipe_id ? cJSON_PrintUnformatted(all) : NULL;
+  cJSON_Delete(all);
+  return text;
+}
+
 static void tell(struct call *c, const struct world *p, const struct told *t, const struct hook_read *r)
 {
   struct db_tx *tx = db_tx(call_master(c)->db, DB_ANY);
   char *by = xasprintf("%s hook", hook_name(dialect(p)));
   struct buf json;
+  char *plan = plans(call_master(c), p, r);
 
   buf_init(&json, BUF_NO_MAX);
   hook_json(r, &json);
-  db_q(tx, SQL_hook_told, "nssssss", p->id, hook_name(dialect(p)), t->delivery, t->event, p->conf->git, buf_str(&json), by);
+  db_q(tx, SQL_hook_told, "nsssssss", p->id, hook_name(dialect(p)), t->delivery, t->event, p->conf->git, buf_str(&json), by, plan);
+  free(plan);
   buf_free(&json);
   free(by);
   call_ask(c, tx, committed);

@@ -56,12 +56,34 @@ begin
   select x.id, x.fresh into id, fresh from change_put(p, 'branch', br, 0, '', repo, c, told, true, true) x;
 end $$;
 
+-- A change is decided, once (false: somebody else was first). plan: what its pipeline's schedulers want, [{scheduler, stable (ms), builders}] (schedulers/decide.h): a buildset at
+-- once, or with others when the branch has been quiet.
+create function change_decide(c bigint, st text, err text, pipe bigint, conf bigint, plan jsonb) returns boolean language plpgsql as $$
+declare x change%rowtype; s jsonb;
+begin
+  update change z set state = st, error = err, pipeline = pipe where z.id = c and z.state = 'reading' returning z.* into x;
+  if not found then return false; end if;
+  for s in select e from jsonb_array_elements(plan) with ordinality as l(e, n) order by n loop
+    if (s->>'stable')::bigint > 0 then
+      insert into scheduler_state (project, name, branch, due_at, changes)
+        values (x.project, s->>'scheduler', x.branch, now() + (s->>'stable')::bigint * interval '1 millisecond', array[c])
+        on conflict (project, name, branch) do update set due_at = excluded.due_at, changes = scheduler_state.changes || excluded.changes;
+    else
+      perform buildset_add(x.project, x.repository, x.branch, x.revision, s->>'scheduler', 'scheduler ' || (s->>'scheduler') || ' saw c' || c, array[c], '{}', null, conf, pipe, null,
+        s->'builders');
+    end if;
+  end loop;
+  insert into outbox (type, object, body) values ('change.' || st, 'c' || c, jsonb_build_object('error', err));
+  return true;
+end $$;
+
 -- A branch went from prev (null: it is new) to rev (null: it was deleted), told with its commits, oldest first, the last is rev. The poller (poller: true) and forges tell it in
 -- any order, late, or twice. The head moves only where it is at prev and the list is whole; else what is told counts, and a look at the repository has to settle the rest ('apart').
+-- plan: where the pipeline is known already, {plan, pipeline, config} for change_decide: what is new is decided in the same transaction; else null.
 --   moved   the head was at prev: now it is at rev
 --   there   it is at rev already: only what was missing is added, unless the revision itself was never told
 --   apart   it is elsewhere: a forge's revision is taken where it is not known at all; the poller's look is void, it looks again
-create function branch_told(p bigint, repo text, br text, prev text, rev text, commits jsonb, whole boolean, told text, poller boolean, out how text, out made jsonb) language plpgsql as $$
+create function branch_told(p bigint, repo text, br text, prev text, rev text, commits jsonb, whole boolean, told text, poller boolean, plan jsonb, out how text, out made jsonb) language plpgsql as $$
 declare head text; fits boolean; c jsonb; tip boolean; x record;
 begin
   perform branch_lock(p, br);
@@ -76,6 +98,9 @@ begin
       select y.id, y.fresh into x from change_put(p, 'branch', br, 0, '', repo, c, told, tip and (fits or how = 'there'),
         case when poller then how = 'moved' when tip then true
           else not exists (select from change z where z.project = p and z.revision = c->>'revision' and z.kind = 'branch') end) y;
+      if x.fresh and plan is not null then
+        perform change_decide(x.id, 'decided', null, (plan->>'pipeline')::bigint, (plan->>'config')::bigint, plan->'plan');
+      end if;
       if x.id is not null then
         made := made || jsonb_build_array(jsonb_build_object('change', 'c' || x.id, 'new', x.fresh, 'kind', 'branch', 'branch', br, 'revision', c->>'revision'));
       end if;
@@ -105,8 +130,8 @@ begin
   made := jsonb_strip_nulls(jsonb_build_object('change', 'c' || x.id, 'new', x.fresh, 'kind', k, 'branch', br, 'revision', e->>'revision', 'number', nullif(num, 0)));
 end $$;
 
--- A delivery, once. events: the list that hook_json writes. outcome: {"changes": […], "ignored": [why…], "look": true where the repository must be looked at}.
-create function hook_told(p bigint, dia text, del text, ev text, repo text, events jsonb, told text, out replay boolean, out outcome jsonb) language plpgsql as $$
+-- A delivery, once. events: the list that hook_json writes. plans: by branch, where the pipeline is known already. outcome: {"changes": […], "ignored": [why…], "look": true where the repository must be looked at}.
+create function hook_told(p bigint, dia text, del text, ev text, repo text, events jsonb, told text, plans jsonb, out replay boolean, out outcome jsonb) language plpgsql as $$
 declare e jsonb; b record; changes jsonb := '[]'; ignored jsonb := '[]'; look boolean := false; m jsonb;
 begin
   insert into hook_delivery (project, dialect, delivery, event) values (p, dia, del, ev) on conflict do nothing;
@@ -121,7 +146,7 @@ begin
       when 'ignored' then
         ignored := ignored || jsonb_build_array(e->'why');
       when 'branch' then
-        select t.how, t.made into b from branch_told(p, repo, e->>'branch', e->>'previous', e->>'revision', e->'commits', (e->>'whole')::boolean, told, false) t;
+        select t.how, t.made into b from branch_told(p, repo, e->>'branch', e->>'previous', e->>'revision', e->'commits', (e->>'whole')::boolean, told, false, plans->(e->>'branch')) t;
         changes := changes || b.made;
         look := look or b.how = 'apart';
       else

@@ -52,7 +52,8 @@ class World:
         unittest.addModuleCleanup(self.close)
         self.psql('-c', 'create database drover', db='postgres')
         if not MASTER: # the master makes its schema itself
-            self.psql('-1', '-f', os.path.join(TOP, 'master/db/schema_0001.sql'))
+            for step in sorted(glob.glob(os.path.join(TOP, 'master/db/schema_*.sql'))):
+                self.psql('-1', '-f', step)
         self.start()
 
     def run(self, argv, **kw):
