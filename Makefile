@@ -19,7 +19,7 @@ COMMON_SRC = $(wildcard common/*.c)
 PROTO_SRC = $(wildcard proto/*.c)
 WORKER_SRC = $(wildcard worker/*.c)
 MASTER_SRC = $(filter-out master/changes/githelper_main.c,$(foreach d,core db changes changes/hooks schedulers dispatch workers steps logs events api,$(wildcard master/$(d)/*.c)))
-CONF_SRC = master/core/yaml.c master/core/schema.c master/core/pipeline.c master/core/diag.c
+CONF_SRC = master/core/yaml.c master/core/yaml_write.c master/core/schema.c master/core/pipeline.c master/core/diag.c master/core/conf.c master/core/conf_keys.c master/core/conf_diff.c master/core/schema_ref.c
 CLI_SRC = $(wildcard master/cli/*.c)
 HELPER_SRC = master/changes/githelper_main.c $(wildcard master/changes/helper/*.c) master/changes/gitname.c master/changes/gitwire.c
 UNIT_SRC = $(wildcard tests/unit/test_*.c) $(wildcard tests/seq/test_*.c)
@@ -29,18 +29,19 @@ MASTER_LIBS = -luv -lpq -lcjson -lyaml -lmicrohttpd -lssl -lcrypto -lz
 CLI_LIBS = -lcjson -lyaml -lz
 HELPER_LIBS = -lgit2 -lz
 WORKER_LIBS = $(B)/musl-lib/libbearssl.a $(B)/musl-lib/libz.a
+WEB_SRC = $(wildcard master/web/*)
 
 # V=1 shows the commands.
 say = $(if $(V),,@echo '$(1)	$@';)
 obj = $(patsubst %.c,$(B)/$(1)/%.o,$(2))
 # The master deflates nothing: it stores what workers deflated.
-MASTER_OBJ = $(call obj,m,$(COMMON_SRC) $(filter-out proto/chunk_enc.c,$(PROTO_SRC)) $(MASTER_SRC))
+MASTER_OBJ = $(call obj,m,$(COMMON_SRC) $(filter-out proto/chunk_enc.c,$(PROTO_SRC)) $(MASTER_SRC)) $(B)/web/web_files.o
 CLI_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) $(CLI_SRC))
 HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: all deps demo check clean bench fuzz lint soak help unit units fuzzers
+.PHONY: install uninstall deb dist all deps demo check clean bench fuzz lint soak help unit units fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -50,6 +51,12 @@ $(B)/m/%.o: %.c
 $(B)/w/%.o: %.c | $(B)/musl-include/.made
 	@mkdir -p $(@D)
 	$(call say,musl) $(MUSL_CC) $(WORKER_CFLAGS) -c $< -o $@
+
+# The page's files, gzipped, as one object.
+$(B)/web/web_files.c: master/api/web_pack.py master/api/web_types.def master/web $(WEB_SRC)
+	$(call say,pack) python3 master/api/web_pack.py master/web master/api/web_types.def $(@D)
+$(B)/web/web_files.o: $(B)/web/web_files.c
+	$(call say,cc) $(CC) $(MASTER_CFLAGS) -c $< -o $@
 
 # musl-gcc doesn't see /usr/include: links to just the headers and archives the worker needs.
 $(B)/musl-include/.made:
@@ -81,6 +88,21 @@ $(B)/drover-worker: $(SAN_WORKER_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ -lbearssl -lz
 endif
 
+# ---- where it goes ----
+PREFIX ?= /usr/local
+PARTS ?= master worker cli
+place = @B=$(B) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) .pkg/install
+install: all
+	$(place) install $(PARTS)
+uninstall:
+	$(place) uninstall $(PARTS)
+deb: all
+	@B=$(B) VERSION=$(VERSION) DEB_REVISION=$(DEB_REVISION) .pkg/deb $(B)/deb
+dist:
+	@mkdir -p $(B)
+	@git archive --format=tar --prefix=drover-$(VERSION)/ HEAD | gzip -9n >$(B)/drover-$(VERSION).tar.gz
+	@echo "dist      $(B)/drover-$(VERSION).tar.gz"
+
 # ---- tests ----
 # $(B)/san: everything again under the sanitizers, the worker as an ordinary glibc program.
 S = $(B)/san
@@ -103,7 +125,7 @@ units: unit
 
 vpath fuzz_%.c tests/fuzz
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
-FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) master/core/yaml_write.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
+FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
 $(B)/fuzz/%: %.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
 	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson -lcrypto
@@ -113,7 +135,14 @@ check:
 	@.ci/deps check
 	@$(MAKE) -j2 all
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
+	@$(MAKE) $(B)/browser/.made
 	@python3 tests/run.py $(B) $(S) $(T)
+# What the browser tests import, by the lock file; nothing of it comes into the tree.
+$(B)/browser/.made: tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc
+	@mkdir -p $(@D)
+	@cp $^ $(@D)/
+	$(call say,npm) cd $(@D) && npm ci --loglevel=error --no-progress >/dev/null
+	@touch $@
 fuzz:
 	@.ci/deps check
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers
@@ -130,11 +159,12 @@ demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)
 
 $(B)/m/master/db/migrate.o: $(wildcard master/db/schema_*.sql)
+$(B)/w/worker/setup.o $(B)/g/worker/setup.o: .pkg/units/drover-worker.service
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

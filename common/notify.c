@@ -15,6 +15,7 @@ enum { NOTIFY_MAX = 512 };
 
 static struct sockaddr_un to;
 static socklen_t to_len; /* 0: nobody listens */
+static char named[sizeof to.sun_path];
 
 void notify_init(void)
 {
@@ -25,11 +26,17 @@ void notify_init(void)
   if (n > 1 && n < sizeof to.sun_path && (*path == '/' || *path == '@')) {
     to.sun_family = AF_UNIX;
     memcpy(to.sun_path, path, n + 1);
+    memcpy(named, path, n + 1);
     to_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
     if (*path == '@')
       to.sun_path[0] = 0; /* the abstract namespace */
   }
   unsetenv("NOTIFY_SOCKET");
+}
+
+const char *notify_socket(void)
+{
+  return to_len ? named : NULL;
 }
 
 void notify_send(const char *fmt, ...)

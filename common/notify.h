@@ -8,4 +8,6 @@
 void notify_init(void);
 /* "READY=1", "STATUS=…", "RELOADING=1\nMONOTONIC_USEC=…", "STOPPING=1"; several lines are allowed. Never blocks; what can't be delivered is dropped. */
 void notify_send(const char *fmt, ...) printf_like(1, 2);
+/* NOTIFY_SOCKET as it was at notify_init, for a program that this one becomes; NULL: nobody listens. */
+const char *notify_socket(void);
 #endif

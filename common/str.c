@@ -73,6 +73,47 @@ enum err str_duration(const char *s, int64_t *ms)
   return ERR_SYNTAX;
 }
 
+enum err str_size(const char *s, int64_t *bytes)
+{
+  static const char units[] = "KMGT";
+  size_t digits = strspn(s, "0123456789");
+  const char *unit = s[digits] ? strchr(units, s[digits]) : NULL;
+  int64_t v;
+  int shift;
+
+  if (str_number(s, digits, &v))
+    return ERR_SYNTAX;
+  if (v == 0 && !s[digits]) {
+    *bytes = 0;
+    return ERR_OK;
+  }
+  if (!unit || s[digits + 1])
+    return ERR_SYNTAX;
+  shift = 10 * (int)(unit - units + 1);
+  if (v > INT64_MAX >> shift)
+    return ERR_TOOBIG;
+  *bytes = v << shift;
+  return ERR_OK;
+}
+
+char *str_size_text(int64_t bytes, char out[STR_SIZE_MAX])
+{
+  static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+  uint64_t n = bytes > 0 ? (uint64_t)bytes : 0, rest;
+  int u = 0, whole, tenth;
+
+  while (n >> (10 * u) >= 1024)
+    u++;
+  whole = (int)(n >> (10 * u));
+  rest = n - ((uint64_t)whole << (10 * u));
+  tenth = (int)(rest * 10 >> (10 * u));
+  if (whole < 10 && tenth)
+    snprintf(out, STR_SIZE_MAX, "%d.%d %s", whole, tenth, units[u]);
+  else
+    snprintf(out, STR_SIZE_MAX, "%d %s", whole, units[u]);
+  return out;
+}
+
 static bool is_alnum(char c)
 {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

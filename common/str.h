@@ -24,6 +24,12 @@ int str_id_cmp(struct id a, struct id b);
 /* "90s" "30m" "1h" "2d" "250ms" or "0"; milliseconds. */
 enum err str_duration(const char *s, int64_t *ms) must_check;
 
+/* "500M", "10G": a whole number and K, M, G or T (1024 each step), or "0"; bytes. */
+enum err str_size(const char *s, int64_t *bytes) must_check;
+#define STR_SIZE_MAX 32
+/* "3.1 GiB", "10 GiB", "812 B"; returns out. Never more than there is: 9.99 GiB is "9.9 GiB". */
+char *str_size_text(int64_t bytes, char out[STR_SIZE_MAX]);
+
 /* 1*64 of [A-Za-z0-9._-], first a letter or digit: names of workers, projects, builders, steps, schedulers. */
 bool str_is_name(const char *s, size_t n);
 bool str_starts(const char *s, const char *prefix);

@@ -2,7 +2,7 @@
 """Runs the suites, two at a time, and sums them up; the last line is "N passed, N failed".
 
 usage: tests/run.py BUILD SANITIZED [PATTERN ...]
-BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a fuzzer (10 s), or a lint.
+BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a file of browser tests (node), a fuzzer (10 s), or a lint.
 """
 import concurrent.futures
 import glob
@@ -15,7 +15,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIMIT_S = 420          # no suite takes longer
 FUZZ_S = 10
-AS_SHIPPED = ("test_worker.py", "test_transcripts.py")  # the static program itself; the sanitized one runs in the system's tests
+AS_SHIPPED = ("test_worker.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
 
 def suites(build, san, patterns):
@@ -33,8 +33,10 @@ def suites(build, san, patterns):
     for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
         where = build if "/fault/" in path or os.path.basename(path) in AS_SHIPPED else san
         found.append((rel(path), [sys.executable, path], where, "unittest"))
+    for path in sorted(glob.glob(f"{TOP}/tests/browser/test_*.mjs")):
+        found.append((rel(path), ["node", "--test-reporter=tap", path], build, "node"))
     # The long ones first, so that nothing is waited for at the end.
-    found.sort(key=lambda s: (s[3] != "unittest", s[3] == "lint"))
+    found.sort(key=lambda s: (s[3] not in ("unittest", "node"), s[3] == "lint"))
     return [s for s in found if not patterns or any(p in s[0] for p in patterns)]
 
 
@@ -56,12 +58,17 @@ def counts(kind, text, code):
         failed = sum(int(n) for n in re.findall(r"\[  FAILED  \] (\d+) test", text))
         if passed or failed:
             return passed, failed if code == 0 else max(1, failed)
+    if kind == "node":
+        told = {word: int(n) for word, n in re.findall(r"^# (tests|pass|fail|cancelled) (\d+)", text, re.M)}
+        if told.get("tests"):
+            return told["pass"], told["fail"] + told["cancelled"] if code == 0 else max(1, told["fail"] + told["cancelled"])
+        return 0, 1
     return (1, 0) if code == 0 else (0, 1)
 
 
 def run(suite):
     name, command, where, kind = suite
-    env = dict(os.environ, DROVER_BUILD=where, DROVER_CLI=f"{where}/drover", DROVER_API=f"{where}/tests/api_main", ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
+    env = dict(os.environ, DROVER_BUILD=where, DROVER_CLI=f"{where}/drover", DROVER_API=f"{where}/tests/api_main", DROVER_BROWSER=f"{where}/browser", ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
                PYTHONDONTWRITEBYTECODE="1")
     begin = time.monotonic()
     try:

@@ -20,11 +20,13 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/notify.h"
 #include "worker/command.h"
 #include "worker/inventory.h"
 #include "worker/os.h"
 #include "worker/ownlog.h"
 #include "worker/serve.h"
+#include "worker/status.h"
 
 enum {
   SEEN_MS = 1000,        /* master-seen is written at most so often */
@@ -111,11 +113,7 @@ static bool set_up(struct agent *a, int *code)
 
   if (!open_state(a, code))
     return false;
-  ownlog_open(a->dir);
-  *code = EXIT_USAGE;
-  if (conf_read_file(a->conf, a->dir))
-    return false;
-  *code = EXIT_OTHER;
+  ownlog_open(a->dir, !strcmp(a->conf->format, "json"));
   e = ident_load(&a->ident, a->dir, &why);
   if (e) {
     log_error("worker", "%s/%s: %s", a->dir_path, why, err_text(e));
@@ -164,6 +162,19 @@ void agent_seen(struct agent *a, bool heard, bool connected)
   a->seen_written = now;
   if (pwrite(a->seen_fd, &a->seen, sizeof a->seen, 0) < 0)
     log_warn("worker", "master-seen can't be written: %s", strerror(errno));
+}
+
+/* Telling everybody else: the status file and the service manager. */
+static void tell_status(struct agent *a)
+{
+  struct status s = { .connected = link_is(&a->link, LINK_UP), .note = a->link.note };
+
+  link_address(&a->link, s.address, sizeof s.address);
+  if (s.connected) {
+    snprintf(s.name, sizeof s.name, "%s", a->conf->token.name);
+    snprintf(s.key, sizeof s.key, "%s", a->link.ops == &tls_bearssl ? "matched" : "none");
+  }
+  status_tell(a->dir, &s);
 }
 
 /* ---- the loop ---- */
@@ -274,6 +285,7 @@ static void keep_time(struct agent *a, int64_t now)
 static void work_link(struct agent *a, short revents, int64_t now)
 {
   bool was_up = link_is(&a->link, LINK_UP);
+  unsigned notes = a->link.note.count;
   int64_t heard = a->link.heard_at;
 
   if (link_turn(&a->link, revents, now))
@@ -289,6 +301,8 @@ static void work_link(struct agent *a, short revents, int64_t now)
     command_detach_all(a);
   }
   link_flush(&a->link);
+  if (link_is(&a->link, LINK_UP) != was_up || a->link.note.count != notes)
+    tell_status(a);
 }
 
 static void loop(struct agent *a, const sigset_t *mask)
@@ -325,13 +339,17 @@ int agent_main(struct conf *c)
   list_init(&a.commands);
   a.by_id = map_new();
   files_init(&a.files, a.work);
-  link_init(&a.link, &c->token);
+  link_init(&a.link, &c->token, &c->proxy);
   inventory_scan(&a);
   a.retention_at = clock_mono_ms() + RETENTION_MS;
   log_info("worker", "drover-worker %s in %s", DROVER_VERSION, a.dir_path);
+  tell_status(&a);
+  notify_send("READY=1"); /* a master that is away is no reason to say that the service failed */
   loop(&a, &mask);
+  notify_send("STOPPING=1");
   link_free(&a.link, "stop");
   agent_seen(&a, false, false);
+  tell_status(&a);
   log_info("worker", "stopped by signal %d; %d commands go on", (int)got_stop, a.nlive);
   return EXIT_STOPPED;
 }

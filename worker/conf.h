@@ -1,4 +1,4 @@
-/* What the worker was started with: the command line, the join token, DIR/worker.conf. */
+/* What the worker is told at its start: worker.conf and the command line (conf.def), and the join token. */
 #ifndef WORKER_CONF_H
 #define WORKER_CONF_H
 #include <stdbool.h>
@@ -6,19 +6,48 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "proto/token.h"
+#include "worker/proxy.h"
 
+#define CONF_FILE "/etc/drover/worker.conf"
+#define CONF_DIR "/var/lib/drover-worker"
 #define CONF_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define CONF_FILE_MAX 65536
+#define CONF_TOKEN_MAX 8192
 
-struct conf {
-  const char *join_file, *dir, *connect; /* of the command line */
-  enum log_level level;
-  struct token token;
-  char *path; /* PATH of commands */
+enum conf_id {
+#define C(name, argument, option, what) CONF_##name,
+#include "worker/conf.def"
+#undef C
+  CONF_KEYS
 };
 
-/* Reads the token ("-": standard input) and applies --connect. Says on stderr what is wrong. */
-enum err conf_read_token(struct conf *c) must_check;
-/* Reads worker.conf in the folder dir, if it is there. Says on stderr what is wrong, with its line. */
-enum err conf_read_file(struct conf *c, int dir) must_check;
-void conf_free(struct conf *c);
+struct conf_key {
+  const char *name, *argument, *what;
+  bool option; /* may also be given on the command line */
+};
+extern const struct conf_key conf_keys[CONF_KEYS];
+
+/* The command line: strings of argv, NULL where not given. They win over the file. */
+struct conf_given {
+  const char *config; /* the file to read */
+  const char *value[CONF_KEYS];
+};
+
+struct conf {
+  struct token token;
+  struct proxy proxy;
+  char *dir, *path, *connect;
+  enum log_level level;
+  const char *format; /* for log_set_format() */
+};
+
+/* Reads the one file there is: --config's, else DIR/worker.conf where --dir was given (it may be missing), else CONF_FILE (which may
+   be missing where --join-file was given). Tells all that is wrong, one line each in the log, with file and line. conf_free() in either case. */
+enum err conf_load(struct conf *c, const struct conf_given *given) must_check;
+void conf_free(struct conf *c); /* wipes what is secret */
+
+/* All of a file, NUL-ended, the caller's to wipe and free. NULL: errno (EFBIG: longer than `most`). */
+char *conf_slurp(int fd, size_t most) must_check;
+/* One line of the file: *key and *value are cut out of `line`, *value is NULL where there is no `=`. False: nothing is in it. */
+bool conf_split(char *line, char **key, char **value);
 #endif

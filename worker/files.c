@@ -14,6 +14,7 @@
 #include "proto/records.h"
 #include "worker/beneath.h"
 #include "worker/os.h"
+#include "worker/usage.h"
 
 enum { ANSWER_MAX = 4096 };
 
@@ -73,6 +74,33 @@ static int do_stat(int work, const char *path, struct buf *out)
   return 0;
 }
 
+static int do_usage(int work, const char *path, struct buf *out)
+{
+  struct usage u;
+  int dir = beneath_open(work, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+
+  if (dir < 0)
+    return -1;
+  os_yield();
+  usage_measure(dir, &u);
+  records_putf(out, "bytes", "%lld", (long long)u.bytes);
+  records_putf(out, "entries", "%lld", (long long)u.entries);
+  records_put(out, "complete", u.complete ? "1" : "0");
+  return 0;
+}
+
+static int do_op(int work, const struct op *op, struct buf *out)
+{
+  switch (op->verb) {
+  case VERB_stat: return do_stat(work, op->path, out);
+  case VERB_mkdir: return beneath_mkdirs(work, op->path);
+  case VERB_remove: return beneath_remove(work, op->path);
+  case VERB_usage: return do_usage(work, op->path, out);
+  case VERB_disk: return os_disk(work, out);
+  default: errno = EINVAL; return -1;
+  }
+}
+
 static void put_error(struct buf *out, int number)
 {
   const char *tag = "io", *text = NULL;
@@ -94,9 +122,7 @@ static void work_child(int work, const struct op *op, int fd)
   buf_init(&out, ANSWER_MAX);
   buf_add(&out, "ok", 3);
   umask(022);
-  r = op->verb == VERB_stat ? do_stat(work, op->path, &out)
-      : op->verb == VERB_mkdir ? beneath_mkdirs(work, op->path)
-                               : beneath_remove(work, op->path);
+  r = do_op(work, op, &out);
   if (r) {
     r = errno;
     buf_reset(&out);
@@ -109,12 +135,15 @@ static void work_child(int work, const struct op *op, int fd)
 
 static bool start(struct files *f, struct op *op)
 {
+  pid_t agent = getpid();
   int p[2];
 
   if (pipe2(p, O_CLOEXEC))
     return false;
   op->pid = fork();
   if (!op->pid) {
+    if (!os_end_with(agent)) /* else a removal would go on while the next agent's builds use the place again */
+      _exit(1);
     signal(SIGTERM, SIG_DFL);
     dup2(f->work, 0);
     dup2(p[1], 1);

@@ -19,7 +19,7 @@ struct files {
 };
 
 void files_init(struct files *f, int work);
-/* Takes a stat, mkdir or remove; answers at once (to out) where it is not even tried. */
+/* Takes a stat, mkdir, remove, usage or disk (path "."; none of these changes what it is asked about but mkdir and remove); answers at once (to out) where it is not even tried. */
 void files_take(struct files *f, enum verb verb, int64_t req, const char *path, size_t n, struct buf *out);
 /* Descriptors to poll, at most FILES_AT_ONCE; returns how many. */
 int files_poll(const struct files *f, struct pollfd *p);

@@ -1,7 +1,7 @@
 /* The link to the master.
 
-   Happy path: connect to the token's addresses in turn, TLS unless it is a unix socket, hello, welcome, messages.
-   Failures: nobody there, a wrong key, no welcome in 10 s, `no`, silence, a malformed line: closed with one line in the log, and
+   Happy path: connect to the token's addresses in turn, or to the proxy and have it connect there, TLS unless it is a unix socket, hello, welcome, messages.
+   Failures: nobody there, a proxy that refuses, a wrong key, no welcome in 10 s, `no`, silence, a malformed line: closed with one line in the log, and
    tried again after the time that docs/protocol.md 6 says. Nothing of what commands do depends on it. */
 #include "worker/link.h"
 
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,10 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 
 enum {
   CONNECT_MS = 10000,     /* of one address */
+  PROXY_MS = 30000,       /* it connects in its turn, with a deadline of its own that is told then */
   GREET_MS = 10000,
   JITTER_MS = 1000,
   BACKOFF_FIRST_MS = 1000,
@@ -38,7 +39,8 @@ enum {
 static const struct sm_row rows[LINK_STATES] = {
   [LINK_WAIT] = { "wait", SM_TO(LINK_RESOLVE) | SM_TO(LINK_CONNECT) },
   [LINK_RESOLVE] = { "resolve", SM_TO(LINK_CONNECT) | SM_TO(LINK_WAIT) },
-  [LINK_CONNECT] = { "connect", SM_TO(LINK_CONNECT) | SM_TO(LINK_GREET) | SM_TO(LINK_WAIT) },
+  [LINK_CONNECT] = { "connect", SM_TO(LINK_CONNECT) | SM_TO(LINK_PROXY) | SM_TO(LINK_GREET) | SM_TO(LINK_WAIT) },
+  [LINK_PROXY] = { "proxy", SM_TO(LINK_GREET) | SM_TO(LINK_WAIT) },
   [LINK_GREET] = { "greet", SM_TO(LINK_UP) | SM_TO(LINK_WAIT) },
   [LINK_UP] = { "up", SM_TO(LINK_WAIT) },
 };
@@ -50,10 +52,11 @@ static int64_t up_to(int64_t ms)
   return (int64_t)(r % (uint64_t)(ms + 1));
 }
 
-void link_init(struct link *l, const struct token *t)
+void link_init(struct link *l, const struct token *t, const struct proxy *p)
 {
   memset(l, 0, sizeof *l);
   l->token = t;
+  l->proxy = p;
   l->fd = -1;
   l->ping_ms = PING_FIRST_MS;
   buf_init(&l->out, LINK_OUT_MAX);
@@ -71,6 +74,35 @@ bool link_is(const struct link *l, enum link_state s) { return l->sm.state == (i
 size_t link_queued(const struct link *l) { return l->out.len - l->out_at; }
 
 static const struct token_address *address(const struct link *l) { return &l->token->address[l->address]; }
+static bool by_proxy(const struct link *l) { return l->proxy->address.host && !address(l)->is_unix; }
+static const struct token_address *dialed(const struct link *l) { return by_proxy(l) ? &l->proxy->address : address(l); }
+
+static const char *address_text(const struct token_address *a, char *out, size_t n)
+{
+  if (a->is_unix)
+    snprintf(out, n, "unix:%s", a->host);
+  else
+    snprintf(out, n, strchr(a->host, ':') ? "[%s]:%s" : "%s:%s", a->host, a->port);
+  return out;
+}
+
+const char *link_address(const struct link *l, char *out, size_t n) { return address_text(address(l), out, n); }
+
+void link_note(struct link *l, enum log_level level, const char *tag, const char *fmt, ...)
+{
+  void (*const say[])(const char *, const char *, ...) = { log_debug, log_info, log_warn, log_error };
+  va_list ap;
+
+  va_start(ap, fmt);
+  vsnprintf(l->note.why, sizeof l->note.why, fmt, ap);
+  va_end(ap);
+  for (char *p = l->note.why; *p; p++)
+    if ((unsigned char)*p < ' ' || *p == 127)
+      *p = '?';
+  snprintf(l->note.tag, sizeof l->note.tag, "%s", tag);
+  l->note.count++;
+  say[level]("link", "%s", l->note.why);
+}
 
 static void drop_out(struct link *l)
 {
@@ -145,11 +177,11 @@ static void complain_tls(struct link *l, int number)
     known = known || !memcmp(got, l->token->pin[i], TLS_PIN_LEN);
   if (got && !known) {
     str_hex(got, TLS_PIN_LEN, hex);
-    log_error("link", "the master's key does not match the token: got spki-sha256:%s", hex);
+    link_note(l, LOG_ERROR, "key", "the master's key does not match the token: got spki-sha256:%s", hex);
   } else if (number == EPROTO) {
-    log_warn("link", "TLS with the master failed");
+    link_note(l, LOG_WARN, "tls", "TLS with the master failed");
   } else {
-    log_warn("link", "the link broke: %s", strerror(number));
+    link_note(l, LOG_WARN, "closed", "the link broke: %s", strerror(number));
   }
 }
 
@@ -161,7 +193,7 @@ static void broke(struct link *l, int number)
   if (number)
     complain_tls(l, number);
   else
-    log_info("link", "the master closed the link");
+    link_note(l, LOG_INFO, "closed", "the master closed the link");
   link_end(l, was_up ? LINK_LOST : LINK_FAILED, NULL, 0);
 }
 
@@ -182,18 +214,35 @@ static void begin_greet(struct link *l, int64_t now)
   sm_move(&l->sm, LINK_GREET);
 }
 
+static bool begin_proxy(struct link *l, int64_t now)
+{
+  memset(&l->reply, 0, sizeof l->reply);
+  proxy_request(&l->out, l->proxy, address(l));
+  l->due = now + PROXY_MS;
+  sm_move(&l->sm, LINK_PROXY);
+  return false;
+}
+
+/* The socket is connected. True: with the master. */
+static bool reached(struct link *l, int64_t now)
+{
+  if (by_proxy(l))
+    return begin_proxy(l, now);
+  begin_greet(l, now);
+  return true;
+}
+
 /* Tries the targets that are left. True: connected at once. */
 static bool try_targets(struct link *l, int64_t now)
 {
-  int number = ENOENT;
+  int number = l->number ? l->number : ENOENT;
+  char to[LINK_WHY_MAX / 2];
 
   while (l->next_target < l->targets) {
     const struct resolve_target *t = &l->target[l->next_target++];
     l->fd = socket(t->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (l->fd >= 0 && !connect(l->fd, (const struct sockaddr *)&t->addr, t->len)) {
-      begin_greet(l, now);
-      return true;
-    }
+    if (l->fd >= 0 && !connect(l->fd, (const struct sockaddr *)&t->addr, t->len))
+      return reached(l, now);
     number = errno;
     if (l->fd >= 0 && number == EINPROGRESS) {
       l->due = now + CONNECT_MS;
@@ -203,20 +252,21 @@ static bool try_targets(struct link *l, int64_t now)
       close(l->fd);
     l->fd = -1;
   }
-  log_debug("link", "%s is not reached: %s", address(l)->host, strerror(number));
+  if (l->targets)
+    link_note(l, LOG_DEBUG, "unreachable", "%s%s is not reached: %s", by_proxy(l) ? "the proxy " : "", address_text(dialed(l), to, sizeof to), strerror(number));
   link_end(l, LINK_REFUSED, NULL, 0);
   return false;
 }
 
 static bool begin(struct link *l, int64_t now)
 {
-  l->next_target = 0;
-  l->targets = resolve_plain(address(l), l->target);
+  l->next_target = l->number = 0;
+  l->targets = resolve_plain(dialed(l), l->target);
   if (l->targets || address(l)->is_unix) {
     sm_move(&l->sm, LINK_CONNECT);
     return try_targets(l, now);
   }
-  l->fd = resolve_start(address(l));
+  l->fd = resolve_start(dialed(l));
   l->due = now + RESOLVE_MS;
   sm_move(&l->sm, LINK_RESOLVE);
   if (l->fd < 0)
@@ -229,7 +279,7 @@ static bool resolved(struct link *l, int64_t now)
   l->targets = resolve_take(l->fd, l->target);
   l->fd = -1;
   if (!l->targets)
-    log_warn("link", "the name %s is not known", address(l)->host);
+    link_note(l, LOG_WARN, "unknown-host", "the %sname %s is not known", by_proxy(l) ? "proxy's " : "", dialed(l)->host);
   sm_move(&l->sm, LINK_CONNECT);
   return try_targets(l, now);
 }
@@ -239,13 +289,50 @@ static bool connected(struct link *l, int64_t now)
   int number = 0;
   socklen_t len = sizeof number;
 
-  if (!getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &number, &len) && !number) {
-    begin_greet(l, now);
-    return true;
-  }
+  if (!getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &number, &len) && !number)
+    return reached(l, now);
   close(l->fd);
   l->fd = -1;
+  l->number = number;
   return try_targets(l, now);
+}
+
+/* ---- through a proxy ---- */
+
+static void proxy_failed(struct link *l, const char *why)
+{
+  link_note(l, LOG_WARN, "proxy", "%s", why);
+  link_end(l, LINK_FAILED, NULL, 0);
+}
+
+/* The request out, the answer in. True: connected with the master. */
+static bool ask_proxy(struct link *l, int64_t now)
+{
+  char part[1024], why[PROXY_WHY_MAX];
+  ssize_t n = 1;
+
+  while (l->out_at < l->out.len && (n = send(l->fd, l->out.data + l->out_at, l->out.len - l->out_at, MSG_NOSIGNAL)) > 0)
+    l->out_at += (size_t)n;
+  if (l->out_at < l->out.len && errno != EAGAIN && errno != EINTR) {
+    proxy_failed(l, "the proxy broke the connection");
+    return false;
+  }
+  while ((n = recv(l->fd, part, sizeof part, 0)) > 0)
+    switch (proxy_take(&l->reply, part, (size_t)n, why)) {
+    case PROXY_MORE:
+      break;
+    case PROXY_OPEN:
+      drop_out(l);
+      begin_greet(l, now);
+      return true;
+    case PROXY_REFUSED:
+    case PROXY_BROKEN:
+      proxy_failed(l, why);
+      return false;
+    }
+  if (n == 0 || (errno != EAGAIN && errno != EINTR))
+    proxy_failed(l, "the proxy closed the connection before it answered");
+  return false;
 }
 
 /* ---- bytes ---- */
@@ -281,7 +368,7 @@ void link_flush(struct link *l)
     l->said_at = clock_mono_ms();
   }
   if (l->out_at == l->out.len) {
-    if (link_is(l, LINK_GREET))
+    if (link_is(l, LINK_GREET) || link_is(l, LINK_PROXY))
       drop_out(l);
     buf_reset(&l->out);
     l->out_at = 0;
@@ -302,6 +389,9 @@ struct pollfd link_poll(const struct link *l)
   case LINK_CONNECT:
     p.events = POLLOUT;
     break;
+  case LINK_PROXY:
+    p.events = (short)(POLLIN | (link_queued(l) ? POLLOUT : 0));
+    break;
   case LINK_GREET:
   case LINK_UP:
     p.events = (short)((link_queued(l) < LINK_OUT_DEAF ? POLLIN : 0) | (link_queued(l) ? POLLOUT : 0) | l->ops->want(l->tls));
@@ -312,14 +402,18 @@ struct pollfd link_poll(const struct link *l)
 
 static void give_up(struct link *l)
 {
-  log_warn("link", "%s: no answer in time", address(l)->host);
-  link_end(l, link_is(l, LINK_GREET) ? LINK_FAILED : LINK_REFUSED, NULL, 0);
+  bool half = link_is(l, LINK_GREET) || link_is(l, LINK_PROXY);
+  char to[LINK_WHY_MAX / 2];
+
+  link_note(l, LOG_WARN, link_is(l, LINK_PROXY) ? "proxy" : half ? "silent" : "unreachable", "%s%s: no answer in time",
+            by_proxy(l) && !link_is(l, LINK_GREET) ? "the proxy " : "", address_text(link_is(l, LINK_GREET) ? address(l) : dialed(l), to, sizeof to));
+  link_end(l, half ? LINK_FAILED : LINK_REFUSED, NULL, 0);
 }
 
 static void stay_alive(struct link *l, int64_t now)
 {
   if (now - l->heard_at >= SILENCE_PINGS * l->ping_ms) {
-    log_warn("link", "the master is silent");
+    link_note(l, LOG_WARN, "silent", "the master is silent");
     link_end(l, LINK_LOST, "silence", 0);
   } else if (now - l->said_at >= l->ping_ms) {
     wire_put(&l->out, VERB_ping, "n", ++l->ping_n);
@@ -339,6 +433,10 @@ bool link_turn(struct link *l, short revents, int64_t now)
   case LINK_CONNECT:
     if (revents)
       return connected(l, now);
+    break;
+  case LINK_PROXY:
+    if (revents && ask_proxy(l, now))
+      return true;
     break;
   case LINK_GREET:
   case LINK_UP:
@@ -368,7 +466,7 @@ int64_t link_due(const struct link *l, int64_t now)
 
 void link_broken(struct link *l, const char *what)
 {
-  log_error("link", "the master broke the protocol: %s", what);
+  link_note(l, LOG_ERROR, "protocol", "the master broke the protocol: %s", what);
   link_end(l, link_is(l, LINK_UP) ? LINK_LOST : LINK_FAILED, "protocol", 0);
 }
 
@@ -411,5 +509,6 @@ void link_up(struct link *l, int64_t ping_ms)
   wire_reader_trust(l->in);
   l->ping_ms = ping_ms < PING_LEAST_MS ? PING_LEAST_MS : ping_ms > PING_MOST_MS ? PING_MOST_MS : ping_ms;
   l->backoff_ms = 0;
+  l->note = (struct link_note){ .count = 0 };
   sm_move(&l->sm, LINK_UP);
 }

@@ -1,38 +1,42 @@
 /* drover-worker: runs commands for a master, and never forgets a byte of their output.
 
-   Exit codes: 0 stopped by a signal, 2 wrong usage or configuration, 3 the state folder is in use by another drover-worker, 1 else.
-   `--minder` is how the program starts itself for one command (minder.h); it is not for people. */
+   Exit codes: 0 stopped by a signal, 2 wrong usage or configuration, 3 the state folder is in use by another drover-worker, 1 else;
+   those of `install` are in install.h. `--minder` is how the program starts itself for one command (minder.h); it is not for people. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/notify.h"
 #include "worker/agent.h"
+#include "worker/install.h"
 #include "worker/minder.h"
 
-static const char help[] =
-  "usage: drover-worker --join-file FILE --dir DIR [options]\n"
+static const char help_head[] =
+  "usage: drover-worker [--config FILE] [options]\n"
+  "       drover-worker install [options]       set this host up as a worker; --help after it tells more\n"
+  "       drover-worker uninstall [options]\n"
   "\n"
   "Connects to a drover master and runs its commands, in the foreground, until SIGTERM.\n"
   "Commands that are running then go on, and the next drover-worker on the same folder\n"
   "takes them over.\n"
   "\n"
-  "  --join-file FILE    the join token; FILE must not be readable by others; - is standard input\n"
-  "  --dir DIR           the state folder, made where missing; commands work in DIR/work\n"
-  "  --connect ADDRESS   unix:PATH or HOST:PORT instead of the token's addresses\n"
-  "  --log-level LEVEL   debug, info (default) or warn; the log goes to stderr and DIR/log\n"
+  "  --config FILE       the settings (default: DIR/worker.conf where --dir is given, else " CONF_FILE ")\n"
   "  --help, --version\n"
   "\n"
-  "DIR/worker.conf, if it is there, may hold: path = PATH of the commands\n"
+  "Settings: lines `name = value` of FILE, or options, which win:\n";
+static const char help_tail[] =
   "\n"
   "exit codes: 0 stopped by a signal, 2 wrong usage or configuration,\n"
   "            3 the folder is in use by another drover-worker, 1 anything else\n";
+
+enum { OPTION_FIRST = 1000 }; /* val of an option of conf.def, by its number */
 
 static int usage(const char *what)
 {
   if (what)
     fprintf(stderr, "drover-worker: %s\n", what);
-  fputs("usage: drover-worker --join-file FILE --dir DIR [options]; --help tells more\n", stderr);
+  fputs("usage: drover-worker [--config FILE] [options], or drover-worker install; --help tells more\n", stderr);
   return EXIT_USAGE;
 }
 
@@ -43,71 +47,79 @@ static int run_minder(char **word)
   return minder_main(&a);
 }
 
-static bool parse_level(const char *word, enum log_level *level)
+/* conf.def's name as an option's. */
+static const char *option_name(const char *key, char out[32])
 {
-  static const char *const words[] = { [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn" };
-
-  for (size_t i = 0; i < COUNT(words); i++)
-    if (!strcmp(words[i], word)) {
-      *level = (enum log_level)i;
-      return true;
-    }
-  return false;
+  snprintf(out, 32, "%s", key);
+  for (char *p = out; *p; p++)
+    *p = *p == '_' ? '-' : *p;
+  return out;
 }
 
-static int parse(int argc, char **argv, struct conf *c)
+static void print_help(void)
 {
-  static const struct option options[] = {
-    { "join-file", required_argument, NULL, 'j' }, { "dir", required_argument, NULL, 'd' },
-    { "connect", required_argument, NULL, 'c' },   { "log-level", required_argument, NULL, 'l' },
-    { "help", no_argument, NULL, 'h' },            { "version", no_argument, NULL, 'v' },
-    { NULL, 0, NULL, 0 },
-  };
-  int o;
+  char name[32], left[64];
 
+  fputs(help_head, stdout);
+  for (int i = 0; i < CONF_KEYS; i++) {
+    const struct conf_key *k = &conf_keys[i];
+    if (k->option)
+      snprintf(left, sizeof left, "--%s %s", option_name(k->name, name), k->argument);
+    else
+      snprintf(left, sizeof left, "%s = %s", k->name, k->argument);
+    printf("  %-20s%s%s\n", left, k->what, k->option ? "" : "; never as an option");
+  }
+  fputs(help_tail, stdout);
+}
+
+static int parse(int argc, char **argv, struct conf_given *g)
+{
+  static char names[CONF_KEYS][32];
+  struct option options[CONF_KEYS + 4] = { { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' } };
+  int n = 3, o;
+
+  for (int i = 0; i < CONF_KEYS; i++)
+    if (conf_keys[i].option)
+      options[n++] = (struct option){ option_name(conf_keys[i].name, names[i]), required_argument, NULL, OPTION_FIRST + i };
   while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1)
-    switch (o) {
-    case 'j':
-      c->join_file = optarg;
-      break;
-    case 'd':
-      c->dir = optarg;
-      break;
-    case 'c':
-      c->connect = optarg;
-      break;
-    case 'l':
-      if (!parse_level(optarg, &c->level))
-        return usage("--log-level is debug, info or warn");
-      break;
-    case 'h':
-      fputs(help, stdout);
+    if (o == 'c') {
+      g->config = optarg;
+    } else if (o == 'h') {
+      print_help();
       exit(0);
-    case 'v':
+    } else if (o == 'v') {
       puts("drover-worker " DROVER_VERSION);
       exit(0);
-    default:
+    } else if (o >= OPTION_FIRST) {
+      g->value[o - OPTION_FIRST] = optarg;
+    } else {
       return usage(NULL);
     }
-  if (optind < argc)
-    return usage("there are words too many");
-  if (!c->join_file || !c->dir)
-    return usage(c->dir ? "--join-file is missing" : "--dir is missing");
-  return 0;
+  return optind < argc ? usage("there are words too many (a token is never given as an argument: others would see it)") : 0;
 }
 
 int main(int argc, char **argv)
 {
-  struct conf c = { .level = LOG_INFO };
+  struct conf_given given = { .config = NULL };
+  struct conf c;
   int code;
 
   if (argc == MINDER_ARGS + 2 && !strcmp(argv[1], "--minder"))
     return run_minder(argv + 2);
-  code = parse(argc, argv, &c);
+  notify_init();
+  if (argc > 1 && !strcmp(argv[1], "install"))
+    return install_main(argc - 1, argv + 1);
+  if (argc > 1 && !strcmp(argv[1], "uninstall"))
+    return uninstall_main(argc - 1, argv + 1);
+  code = parse(argc, argv, &given);
   if (code)
     return code;
+  if (conf_load(&c, &given)) {
+    conf_free(&c);
+    return EXIT_USAGE;
+  }
   log_set_level(c.level);
-  if (conf_read_token(&c))
+  if (!log_set_format(c.format))
     return EXIT_USAGE;
   code = agent_main(&c);
   conf_free(&c);

@@ -37,6 +37,10 @@ bool os_proc_has_env(pid_t pid, const char *assignment);
 /* Is `word` the n-th word of its command line? */
 bool os_proc_has_word(pid_t pid, int n, const char *word);
 
+/* This process, a child of `parent`, ends when that one does. False: it has ended already. */
+bool os_end_with(pid_t parent);
+/* Behind all others, for processor and disk: what may take its time. */
+void os_yield(void);
 /* Before all others, as far as that is allowed: to catch up with a fork bomb. */
 void os_hurry(void);
 
@@ -45,6 +49,9 @@ void os_reset_library_signals(void);
 
 bool os_oom_shielded(void); /* this process is less likely to be killed when memory runs out */
 void os_oom_unshield(void);
+
+/* The records disk_free_kib (what an ordinary user may still take) and disk_total_kib of the file system of the folder dir; 0, or -1 and errno. */
+int os_disk(int dir, struct buf *out);
 
 /* Facts for the greeting, as records (docs/protocol.md 2). */
 void os_facts(struct buf *out, const char *work);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,19 @@ bool os_walk_next(struct os_walk *w, struct os_proc *p)
   return false;
 }
 
+bool os_end_with(pid_t parent)
+{
+  return !prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) && getppid() == parent;
+}
+
+void os_yield(void)
+{
+  enum { WHO_PROCESS = 1, CLASS_IDLE = 3 << 13, NICEST = 19 };
+
+  if (setpriority(PRIO_PROCESS, 0, NICEST) || syscall(SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE))
+    errno = 0; /* then it takes its share like anybody */
+}
+
 void os_hurry(void)
 {
   if (setpriority(PRIO_PROCESS, 0, -20)) /* only root may; others converge as well, but slower */
@@ -233,6 +247,22 @@ void os_oom_unshield(void)
   close(fd);
 }
 
+static void put_disk(struct buf *out, const struct statvfs *fs)
+{
+  records_putf(out, "disk_free_kib", "%llu", (unsigned long long)fs->f_bavail * fs->f_frsize / 1024);
+  records_putf(out, "disk_total_kib", "%llu", (unsigned long long)fs->f_blocks * fs->f_frsize / 1024);
+}
+
+int os_disk(int dir, struct buf *out)
+{
+  struct statvfs fs;
+
+  if (fstatvfs(dir, &fs))
+    return -1;
+  put_disk(out, &fs);
+  return 0;
+}
+
 void os_facts(struct buf *out, const char *work)
 {
   struct utsname u;
@@ -250,7 +280,7 @@ void os_facts(struct buf *out, const char *work)
   if (pages > 0 && page > 0)
     records_putf(out, "memory_kib", "%lld", (long long)pages * (page / 1024));
   if (statvfs(work, &fs) == 0)
-    records_putf(out, "disk_free_kib", "%llu", (unsigned long long)fs.f_bavail * fs.f_frsize / 1024);
+    put_disk(out, &fs);
   records_putf(out, "uid", "%u", (unsigned)getuid());
   if (pw && pw->pw_name)
     records_put(out, "user", pw->pw_name);

@@ -11,6 +11,7 @@
 enum { FILE_MAX = 1 << 20, LINE_MAX_LEN = 2304 };
 
 static int folder = -1, file = -1;
+static bool has_time; /* the lines tell it themselves */
 static long long size;
 
 static void open_file(void)
@@ -42,10 +43,12 @@ static void put(enum log_level level, const char *line)
   w = write(2, text, (size_t)n);
   if (file < 0)
     return;
-  clock_gettime(CLOCK_REALTIME, &t);
-  gmtime_r(&t.tv_sec, &tm);
-  n = (int)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-  n += snprintf(text + n, sizeof text - (size_t)n, ".%03ldZ %s\n", t.tv_nsec / 1000000, line);
+  if (!has_time) {
+    clock_gettime(CLOCK_REALTIME, &t);
+    gmtime_r(&t.tv_sec, &tm);
+    n = (int)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    n += snprintf(text + n, sizeof text - (size_t)n, ".%03ldZ %s\n", t.tv_nsec / 1000000, line);
+  }
   if (size + n > FILE_MAX)
     rotate();
   w = file < 0 ? 0 : write(file, text, (size_t)n);
@@ -53,9 +56,10 @@ static void put(enum log_level level, const char *line)
     size += w;
 }
 
-void ownlog_open(int dir)
+void ownlog_open(int dir, bool lines_have_time)
 {
   folder = dir;
+  has_time = lines_have_time;
   open_file();
   log_set_sink(put);
 }

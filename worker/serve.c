@@ -14,6 +14,8 @@
 #include "worker/os.h"
 #include "worker/spec.h"
 
+#define SERVE_FEATURES "disk" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+
 enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000 };
 
 static void put_error(struct agent *a, const char *tag, const char *what, const char *text)
@@ -47,7 +49,7 @@ void serve_hello(struct agent *a)
   a->listed = false;
   i->conn++;
   if (ident_save(i)) {
-    log_error("worker", "ident can't be written: no greeting");
+    link_note(&a->link, LOG_ERROR, "ident", "ident can't be written: no greeting");
     link_end(&a->link, LINK_FAILED, NULL, 0);
     return;
   }
@@ -59,7 +61,7 @@ void serve_hello(struct agent *a)
   records_put(&facts, "path", a->conf->path);
   assert(!facts.failed);
   wire_put_blob(&a->link.out, VERB_hello, facts.data, facts.len, "nsssnis", (int64_t)WIRE_VERSION, a->conf->token.name,
-                i->instance, a->boot, i->conn, &i->high, "-");
+                i->instance, a->boot, i->conn, &i->high, SERVE_FEATURES);
   mem_wipe(facts.data, facts.len);
   buf_free(&facts);
 }
@@ -71,12 +73,12 @@ static void on_welcome(struct agent *a, struct wire_msg *m)
   if (m->bad)
     return;
   if (version != WIRE_VERSION) {
-    log_error("worker", "the master speaks version %lld of the protocol", (long long)version);
+    link_note(&a->link, LOG_ERROR, "protocol", "the master speaks version %lld of the protocol, this worker %d", (long long)version, WIRE_VERSION);
     link_end(&a->link, LINK_FAILED, "protocol", 0);
     return;
   }
   if (incarnation < a->ident.incarnation) {
-    log_error("worker", "the master's incarnation %lld is older than %lld, seen before", (long long)incarnation,
+    link_note(&a->link, LOG_ERROR, "incarnation", "the master's incarnation %lld is older than %lld, seen before", (long long)incarnation,
               (long long)a->ident.incarnation);
     link_end(&a->link, LINK_FAILED, "incarnation", 0);
     return;
@@ -84,7 +86,7 @@ static void on_welcome(struct agent *a, struct wire_msg *m)
   if (incarnation > a->ident.incarnation) {
     a->ident.incarnation = incarnation;
     if (ident_save(&a->ident)) {
-      log_error("worker", "ident can't be written");
+      link_note(&a->link, LOG_ERROR, "ident", "ident can't be written");
       link_end(&a->link, LINK_FAILED, NULL, 0);
       return;
     }
@@ -98,10 +100,12 @@ static void on_welcome(struct agent *a, struct wire_msg *m)
 static void on_no(struct agent *a, struct wire_msg *m)
 {
   int64_t retry_ms = wire_num(m, 1);
+  char tag[LINK_TAG_MAX];
 
   if (m->bad)
     return;
-  log_error("worker", "the master refuses this worker (%s): %.*s", wire_str(m, 0), (int)m->blob_len, m->blob ? m->blob : "");
+  snprintf(tag, sizeof tag, "no-%.16s", wire_str(m, 0));
+  link_note(&a->link, LOG_ERROR, tag, "the master refuses this worker (%s): %.*s", wire_str(m, 0), (int)m->blob_len, m->blob ? m->blob : "");
   link_end(&a->link, LINK_FAILED, NULL, retry_ms);
 }
 
@@ -109,8 +113,10 @@ static void on_busy(struct agent *a, struct wire_msg *m)
 {
   int64_t ms = wire_num(m, 0);
 
-  if (!m->bad)
-    link_end(&a->link, LINK_TOLD, NULL, ms < TIME_MAX_MS ? ms : TIME_MAX_MS);
+  if (m->bad)
+    return;
+  link_note(&a->link, LOG_DEBUG, "busy", "the master is busy");
+  link_end(&a->link, LINK_TOLD, NULL, ms < TIME_MAX_MS ? ms : TIME_MAX_MS);
 }
 
 /* ---- commands ---- */
@@ -284,6 +290,14 @@ static void on_file(struct agent *a, struct wire_msg *m)
     files_take(&a->files, m->verb, req, m->blob ? m->blob : "", m->blob ? m->blob_len : 0, &a->link.out);
 }
 
+static void on_disk(struct agent *a, struct wire_msg *m)
+{
+  int64_t req = wire_num(m, 0);
+
+  if (!m->bad)
+    files_take(&a->files, VERB_disk, req, ".", 1, &a->link.out);
+}
+
 static void on_inventory(struct agent *a, struct wire_msg *m)
 {
   (void)m;
@@ -292,7 +306,7 @@ static void on_inventory(struct agent *a, struct wire_msg *m)
 
 static void on_bye(struct agent *a, struct wire_msg *m)
 {
-  log_info("worker", "the master says bye: %s", wire_str(m, 0));
+  link_note(&a->link, LOG_INFO, "bye", "the master says bye: %s", wire_str(m, 0));
   link_end(&a->link, link_is(&a->link, LINK_UP) ? LINK_LOST : LINK_FAILED, NULL, 0);
 }
 
@@ -314,7 +328,8 @@ static const struct {
   [VERB_ack] = { on_ack, false, true },         [VERB_follow] = { on_follow, false, true },
   [VERB_kill] = { on_kill, false, true },       [VERB_forget] = { on_forget, false, true },
   [VERB_stat] = { on_file, false, true },       [VERB_mkdir] = { on_file, false, true },
-  [VERB_remove] = { on_file, false, true },
+  [VERB_remove] = { on_file, false, true },     [VERB_usage] = { on_file, false, true },
+  [VERB_disk] = { on_disk, false, true },
 };
 
 static void serve(struct agent *a, struct wire_msg *m)

@@ -2,7 +2,6 @@
 #include "master/api/auth.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,25 +26,6 @@ void auth_peer(int fd, char who[AUTH_WHO_MAX])
     snprintf(who, AUTH_WHO_MAX, "%s", found->pw_name);
   else
     snprintf(who, AUTH_WHO_MAX, "uid %ld", (long)cred.uid);
-}
-
-void auth_local(int fd, char *out, size_t n)
-{
-  struct sockaddr_storage a;
-  socklen_t len = sizeof a;
-  struct in6_addr *six = &((struct sockaddr_in6 *)&a)->sin6_addr;
-  const char *text = NULL;
-
-  if (getsockname(fd, (struct sockaddr *)&a, &len))
-    len = 0;
-  else if (a.ss_family == AF_INET)
-    text = inet_ntop(AF_INET, &((struct sockaddr_in *)&a)->sin_addr, out, (socklen_t)n);
-  else if (a.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(six))
-    text = inet_ntop(AF_INET, &six->s6_addr[12], out, (socklen_t)n);
-  else if (a.ss_family == AF_INET6)
-    text = inet_ntop(AF_INET6, six, out, (socklen_t)n);
-  if (!text)
-    *out = 0;
 }
 
 static bool all_digits(const char *s, const char *end)
@@ -130,14 +110,14 @@ bool auth_host(const char *host, const char *local, const char *url)
   return part && split(part, n, site) && !strcasecmp(site, name);
 }
 
-bool auth_origin(const char *origin, const char *host, const char *url)
+bool auth_origin(const char *origin, const char *host, const char *scheme, const char *url)
 {
   size_t n, m;
   const char *a = authority(origin, &n), *b = authority(url, &m);
 
   if (!a || a[n] || !(str_starts(origin, "http://") || str_starts(origin, "https://")))
     return false;
-  if (host && strlen(host) == n && !strncasecmp(a, host, n))
+  if (host && strlen(host) == n && !strncasecmp(a, host, n) && (!scheme || (strlen(scheme) == (size_t)(a - origin) - 3 && str_starts(origin, scheme))))
     return true;
   return b && n == m && a - origin == b - url && !strncasecmp(origin, url, (size_t)(b - url) + m);
 }

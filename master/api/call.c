@@ -10,8 +10,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/str.h"
+#include "master/api/accept.h"
 #include "master/api/auth.h"
 #include "master/api/handlers.h"
+#include "master/api/proxy.h"
+#include "master/api/web.h"
 #include "master/changes/hooks/hook.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
@@ -25,8 +28,11 @@ static const struct sm_row rows[CALL_STATES] = {
 };
 
 struct master *call_master(const struct call *c) { return c->h->m; }
+bool call_is_tcp(const struct call *c) { return c->conn->s->tcp; }
 const struct route *call_route(const struct call *c) { return c->route; }
 int call_args(const struct call *c) { return c->nargs; }
+int call_segments(const struct call *c) { return c->path.nseg; }
+int call_web_dir(const struct call *c) { return c->h->web_dir; }
 const char *call_query(const struct call *c, const char *key) { return path_query(&c->path, key); }
 bool call_is_head(const struct call *c) { return c->is_head; }
 const struct buf *call_body(const struct call *c) { return &c->body; }
@@ -46,9 +52,10 @@ void call_who(const struct call *c, char *who, size_t n)
 {
   char name[AUTH_WHO_MAX] = "";
 
-  assert(c->conn && !c->conn->s->tcp);
-  auth_peer(c->conn->fd, name);
-  snprintf(who, n, "%s", name);
+  assert(c->conn);
+  if (!c->conn->s->tcp)
+    auth_peer(c->conn->fd, name);
+  snprintf(who, n, "%s", c->conn->s->tcp ? c->client : name);
 }
 
 void *call_data(struct call *c, size_t n)
@@ -113,7 +120,7 @@ void call_completed(void *cls, struct MHD_Connection *mhd, void **context, enum 
   if (!c)
     return;
   *context = NULL;
-  log_debug("api", "%s %d in %lld us%s", c->target, c->status, (long long)(clock_mono_us() - c->began_us),
+  log_debug("api", "%s%s%s %d in %lld us%s", c->client, *c->client ? ": " : "", c->target, c->status, (long long)(clock_mono_us() - c->began_us),
             why == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : ", cut");
   close_stream(c);
   c->conn->deadline = clock_mono_ms() + HTTP_IDLE_MS;
@@ -187,11 +194,18 @@ void call_json(struct call *c, int status, cJSON *body)
   ready(c, status, "application/json");
 }
 
+void call_bytes(struct call *c, int status, const char *type, const void *p, size_t n)
+{
+  c->out = xmalloc(n + 1);
+  if (n)
+    memcpy(c->out, p, n);
+  c->out_len = n;
+  ready(c, status, type);
+}
+
 void call_body_text(struct call *c, int status, const char *type, const char *text)
 {
-  c->out = xstrdup(text);
-  c->out_len = strlen(text);
-  ready(c, status, type);
+  call_bytes(c, status, type, text, strlen(text));
 }
 
 void call_error(struct call *c, int status, const char *code, const char *help, const char *fmt, ...)
@@ -256,6 +270,14 @@ static struct MHD_Response *make_response(struct call *c)
   return MHD_create_response_from_buffer(c->out_len, out ? out : xstrdup(""), MHD_RESPMEM_MUST_FREE);
 }
 
+static void add_default(const struct call *c, struct MHD_Response *r, const char *name, const char *value)
+{
+  for (int i = 0; i < c->nheaders; i++)
+    if (!strcmp(c->headers[i].name, name))
+      return;
+  MHD_add_response_header(r, name, value);
+}
+
 static enum MHD_Result queue(struct call *c)
 {
   struct MHD_Response *r = make_response(c);
@@ -263,8 +285,8 @@ static enum MHD_Result queue(struct call *c)
 
   MHD_add_response_header(r, "Content-Type", c->type);
   MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-  MHD_add_response_header(r, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-  MHD_add_response_header(r, "Cache-Control", "no-store");
+  add_default(c, r, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+  add_default(c, r, "Cache-Control", "no-store");
   for (int i = 0; i < c->nheaders; i++)
     MHD_add_response_header(r, c->headers[i].name, c->headers[i].value);
   if (c->h->close_by)
@@ -352,19 +374,68 @@ static bool refused_shape(struct call *c)
     call_error(c, 400, "bad_request", NULL, "headers that contradict each other");
   else if (encoding && strcasecmp(encoding, "chunked"))
     call_error(c, 400, "bad_request", NULL, "a transfer encoding that is not known here");
-  else if (path_parse(&c->path, c->target, &why))
+  else if (path_parse(&c->path, c->target, c->h->m->conf->prefix, &why))
     call_error(c, 400, "bad_request", NULL, "the path of the request has %s", why);
   else
     return false;
   return true;
 }
 
-/* A browser must not be the one who asks for another page's sake. */
+/* Lines of one name, joined as RFC 9110 5.3 says. */
+struct lines {
+  const char *name;
+  struct buf all;
+};
+
+static enum MHD_Result on_line(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+  struct lines *l = cls;
+
+  (void)kind;
+  if (!strcasecmp(key, l->name)) {
+    buf_adds(&l->all, l->all.len ? ", " : "");
+    buf_adds(&l->all, value ? value : "");
+  }
+  return MHD_YES;
+}
+
+/* NULL: there is none; else freed by the caller. */
+static char *joined(struct call *c, const char *name)
+{
+  struct lines l = { .name = name };
+
+  if (!call_header(c, name))
+    return NULL;
+  buf_init(&l.all, 2 * HTTP_HEAD_MAX);
+  MHD_get_connection_values(c->mhd, MHD_HEADER_KIND, on_line, &l);
+  return buf_take(&l.all);
+}
+
+/* Who asks over TCP, and by which name: the peer, or what it says where it is a proxy that is trusted. */
+static void read_proxy(struct call *c, struct proxy_asked *asked)
+{
+  const struct conf *conf = c->h->m->conf;
+  char *all[] = { joined(c, "X-Forwarded-For"), joined(c, "X-Forwarded-Proto"), joined(c, "X-Forwarded-Host"), joined(c, "Forwarded") };
+  struct proxy_says says = { all[0], all[1], all[2], all[3] };
+  struct net_addr peer;
+
+  memset(asked, 0, sizeof *asked);
+  if (!net_peer(c->conn->fd, &peer)) {
+    proxy_read(&says, &peer, conf->trusted, conf->ntrusted, asked);
+    net_addr_text(&asked->client, c->client);
+  }
+  for (size_t i = 0; i < COUNT(all); i++)
+    free(all[i]);
+}
+
+/* A browser must not be the one who asks for another page's sake. What a proxy says can only narrow this: the name that reached us has to be ours, too. */
 static bool refused_browser(struct call *c, const char *method)
 {
   const char *origin = call_header(c, "Origin"), *host = call_header(c, "Host"), *url = c->h->m->conf->url;
   const char *site = call_header(c, "Sec-Fetch-Site");
-  char local[64];
+  char local[NET_TEXT_MAX] = "";
+  struct proxy_asked asked;
+  struct net_addr here;
 
   if (!c->conn->s->tcp) {
     if (!origin && (!site || !strcmp(method, "GET")))
@@ -372,10 +443,12 @@ static bool refused_browser(struct call *c, const char *method)
     call_error(c, 403, "forbidden", NULL, "no browser is served on this socket");
     return true;
   }
-  auth_local(c->conn->fd, local, sizeof local);
-  if (!auth_host(host, local, url))
+  read_proxy(c, &asked);
+  if (!net_local(c->conn->fd, &here))
+    net_addr_text(&here, local);
+  if (!auth_host(host, local, url) || (asked.has_host && !auth_host(asked.host, local, url)))
     call_error(c, 403, "forbidden", "set site.url to the address that the page is reached by", "this is not the host that was asked for");
-  else if (origin && !auth_origin(origin, host, url))
+  else if (origin && !auth_origin(origin, asked.has_host ? asked.host : host, asked.scheme, url))
     call_error(c, 403, "forbidden", NULL, "another site's page asked for this");
   else
     return false;
@@ -398,6 +471,8 @@ static bool refused_route(struct call *c, const char *method)
 
   buf_init(&allow, 256);
   c->route = route_find(method, &c->path, c->args, &c->nargs, &allow);
+  if (!c->route && !allow.len && c->path.nseg <= WEB_DEPTHS && accept_html(call_header(c, "Accept")) && route_may_be_page(method, &c->path))
+    c->route = route_unknown_page();
   if (!c->route && allow.len) {
     call_header_set(c, "Allow", buf_str(&allow));
     call_error(c, 405, "method_not_allowed", NULL, "this can only be asked for with %s", buf_str(&allow));

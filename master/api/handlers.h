@@ -5,13 +5,13 @@
 #include "master/api/json.h"
 
 /* read_status.c */
-void read_root(struct call *c);
 void read_status(struct call *c);
 void read_workers(struct call *c);
 void read_worker(struct call *c);
 
 /* read_build.c */
 void read_builders(struct call *c);
+void read_broken(struct call *c);
 void read_builds(struct call *c);
 void read_build(struct call *c);
 
@@ -21,6 +21,18 @@ void read_request(struct call *c);
 void read_buildset(struct call *c);
 void read_changes(struct call *c);
 void read_change(struct call *c);
+
+/* read_config.c */
+void read_projects(struct call *c);
+void read_config(struct call *c);
+void read_config_history(struct call *c);
+void read_config_diff(struct call *c);
+/* download.c */
+void download_list(struct call *c);
+void download_get(struct call *c);
+/* web.c */
+void web_page(struct call *c);
+void web_asset(struct call *c);
 
 /* read_why.c, logs_get.c, sse.c, act.c */
 void read_why(struct call *c);
@@ -40,6 +52,9 @@ struct page {
 bool page_get(struct call *c, struct page *p) must_check;              /* false: answered */
 /* {"items": rows, "next": number in the last column of the last row, null where there can be no more} */
 void page_json(struct call *c, const struct db_res *r, int stmt, const struct json_col *cols, int n, const struct page *p);
+void page_items(struct call *c, const struct db_res *r, int stmt, cJSON *items, int n, const struct page *p); /* the same, with rows made already; takes items */
+/* Requests, those that wait with `waits`: {kind, text, object}, why (as GET /requests/{id}/why, without where it came from). */
+cJSON *request_rows(struct call *c, const struct db_res *r, int stmt) must_check;
 /* "r118" or "118"; false: answered with not_found. */
 bool id_get(struct call *c, const char *text, char letter, int64_t *id) must_check;
 /* A number, or "last": INT64_MIN. */
@@ -47,6 +62,6 @@ bool build_number(struct call *c, const char *text, int64_t *number) must_check;
 /* "project/name"; false: answered. Fills copies that the caller frees. */
 bool builder_get(struct call *c, const char *text, char **project, char **name) must_check;
 
-extern const struct json_col build_cols[], request_cols[], buildset_cols[], change_cols[], worker_cols[];
-enum { BUILD_COLS = 20, REQUEST_COLS = 18, BUILDSET_COLS = 12, CHANGE_COLS = 19, WORKER_COLS = 11 };
+extern const struct json_col build_cols[], request_cols[], buildset_cols[], change_cols[], worker_cols[], folder_cols[];
+enum { BUILD_COLS = 22, REQUEST_COLS = 18, BUILDSET_COLS = 12, CHANGE_COLS = 20, WORKER_COLS = 11, FOLDER_COLS = 15 };
 #endif

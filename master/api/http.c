@@ -5,14 +5,18 @@
 #include "master/api/http_int.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/api/web.h"
+#include "master/core/conf.h"
 #include "master/core/master.h"
 
 enum {
@@ -43,6 +47,8 @@ void http_maybe_done(struct http *h)
     return;
   list_each(it, &h->servers)
     server_free(list_of(it, struct server, node));
+  if (h->web_dir >= 0)
+    close(h->web_dir);
   if (h->done)
     h->done(h->done_arg);
   free(h);
@@ -199,6 +205,9 @@ struct http *http_new(struct master *m)
   routes_check();
   h->m = m;
   list_init(&h->servers);
+  h->web_dir = m->web_dir ? web_dir_open(m->web_dir) : -1;
+  if (m->web_dir && h->web_dir < 0)
+    log_error("api", "--web-dir %s: %s; the page comes from the program", m->web_dir, strerror(errno));
   uv_timer_init(m->loop, &h->sweep);
   h->sweep.data = h;
   h->handles = 1;

@@ -33,17 +33,21 @@ struct master *call_master(const struct call *c);
 const struct route *call_route(const struct call *c);
 const char *call_arg(const struct call *c, int i);           /* of the path's {names}, in order */
 int call_args(const struct call *c);
+int call_segments(const struct call *c);                     /* of the path */
 const char *call_query(const struct call *c, const char *key);
 const char *call_header(const struct call *c, const char *name); /* NULL: not there */
 bool call_is_head(const struct call *c);
+bool call_is_tcp(const struct call *c);
 const struct buf *call_body(const struct call *c);
-void call_who(const struct call *c, char *who, size_t n);    /* of a unix connection */
+int call_web_dir(const struct call *c);                      /* descriptor of --web-dir, or -1 */
+void call_who(const struct call *c, char *who, size_t n);    /* for the record: the login name of a unix connection, the address of a TCP one */
 
 /* What a handler keeps between two questions to the database; freed (shallowly) with the call. */
 void *call_data(struct call *c, size_t n);                   /* zeroed at first; always the same memory */
 
 /* Each call gets exactly one of these, from the handler or from a later callback. */
 void call_json(struct call *c, int status, cJSON *body);     /* takes body */
+void call_bytes(struct call *c, int status, const char *type, const void *p, size_t n); /* copied */
 void call_body_text(struct call *c, int status, const char *type, const char *text);
 void call_error(struct call *c, int status, const char *code, const char *help, const char *fmt, ...) printf_like(5, 6);
 
@@ -59,7 +63,7 @@ struct stream_ops {
 void call_stream(struct call *c, const char *type, int64_t length, size_t block, const struct stream_ops *ops, void *s);
 void call_wake(struct call *c);
 void call_abort(struct call *c, const char *why);             /* cuts the connection under a stream whose reader does not keep up */
-void call_header_set(struct call *c, const char *name, const char *value); /* of the answer, before it; value: no control bytes */
+void call_header_set(struct call *c, const char *name, const char *value); /* of the answer, before it; instead of ours of that name; value: no control bytes */
 
 /* Questions to the database: got is called with the answer unless the database is away (503) or refused (500), which is answered here, or the client has gone. */
 struct db_tx *call_tx(const struct call *c) must_check;

@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "common/list.h"
+#include "common/net.h"
 #include "common/sm.h"
 #include "master/api/http.h"
 #include "master/api/routes.h"
@@ -15,6 +16,7 @@ struct http {
   struct list servers;
   uv_timer_t sweep;       /* runs while there are connections */
   int handles;            /* not closed yet */
+  int web_dir;            /* descriptor of --web-dir, or -1 */
   int held;               /* calls that wait for somebody's callback */
   int large;              /* calls with a body above HTTP_BODY_MAX */
   int64_t close_by;       /* 0: not closing */
@@ -44,7 +46,7 @@ struct conn {
 
 /* reading ─▶ working ─▶ ready ─▶ sending ─▶ gone.  Suspended in working, and in sending while a stream has nothing. */
 enum { CALL_READING, CALL_WORKING, CALL_READY, CALL_SENDING, CALL_GONE, CALL_STATES };
-enum { CALL_HEADERS_MAX = 6 };
+enum { CALL_HEADERS_MAX = 12 };
 
 struct call {
   struct sm sm;
@@ -52,6 +54,7 @@ struct call {
   struct conn *conn;              /* NULL when gone */
   struct MHD_Connection *mhd;
   char *target;
+  char client[NET_TEXT_MAX];      /* who asked over TCP; "" where that is not known yet, or by the unix socket */
   struct path path;
   const struct route *route;
   const char *args[ROUTE_ARGS_MAX];

@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/log.h"
 #include "common/str.h"
+#include "master/api/accept.h"
 #include "master/core/master.h"
 #include "master/logs/watch.h"
 #include "proto/chunk.h"
@@ -25,10 +25,10 @@ enum {
 };
 
 /* Columns of api_log_find and api_log_look. */
-enum { BUILD, BUILD_DONE, STEP, STEP_ENDED, LOG, COMMAND, LENGTH, STORED, CLOSED };
+enum { BUILD, BUILD_DONE, STEP, STEP_ENDED, LOG, COMMAND, LENGTH, STORED, CLOSED, LINES, GONE }; /* GONE: of api_log_find only */
 
 struct one_log {
-  int64_t id, length, stored;
+  int64_t id, length, stored, lines;
   bool closed;             /* it will not get longer */
 };
 
@@ -104,7 +104,7 @@ static void take_logs(struct reader *rd, const struct db_res *r)
       rd->logs = xrealloc(rd->logs, (size_t)(k + 1) * sizeof *rd->logs);
       rd->nlogs++;
     }
-    rd->logs[k] = (struct one_log){ id, db_num(r, 0, i, LENGTH), db_num(r, 0, i, STORED), db_num(r, 0, i, CLOSED) != 0 };
+    rd->logs[k] = (struct one_log){ id, db_num(r, 0, i, LENGTH), db_num(r, 0, i, STORED), db_num(r, 0, i, LINES), db_num(r, 0, i, CLOSED) != 0 };
     all_closed = all_closed && rd->logs[k].closed;
   }
   rd->ended = db_num(r, 0, 0, STEP_ENDED) || db_num(r, 0, 0, BUILD_DONE) || (rd->command && rd->nlogs && all_closed);
@@ -268,7 +268,7 @@ static bool send_chunk(struct reader *rd)
   struct log_page *p = rd->cur;
   int i = p->at++;
   const char *z = p->data.data + p->row[i].start;
-  int64_t skip;
+  int64_t skip, over;
   size_t got;
 
   while (rd->send_log < p->log) {
@@ -281,6 +281,7 @@ static bool send_chunk(struct reader *rd)
     return false;
   }
   rd->send_off = p->row[i].off + p->row[i].raw;
+  over = rd->send_off - rd->logs[p->log].length; /* behind `to` */
   if (rd->gzip) {
     rd->crc = chunk_crc_join(rd->crc, p->row[i].crc, p->row[i].raw);
     rd->total += p->row[i].raw;
@@ -293,7 +294,7 @@ static bool send_chunk(struct reader *rd)
     return false;
   }
   rd->span = rd->raw + skip;
-  rd->span_len = got - (size_t)skip;
+  rd->span_len = got - (size_t)skip - (over > 0 ? (size_t)over : 0);
   return true;
 }
 
@@ -367,43 +368,43 @@ static const struct stream_ops log_ops = { log_read, log_tick, log_close };
 
 /* ---- the request ---- */
 
-/* "gzip" among the codings, and not with q=0. */
-static bool takes_gzip(const char *header)
-{
-  while (header && *header) {
-    size_t n = strcspn(header, ","), name;
-    const char *q;
-    header += strspn(header, " \t");
-    name = strcspn(header, ",; \t");
-    n = strcspn(header, ",");
-    q = memmem(header, n, "q=", 2);
-    if (name == 4 && !strncasecmp(header, "gzip", 4))
-      return !q || strspn(q + 2, "0.") < strcspn(q + 2, ", \t");
-    header += n + (header[n] == ',');
-  }
-  return false;
-}
-
 static void add_headers(struct call *c, const struct reader *rd)
 {
   char text[24];
   bool complete = rd->ended;
+  int64_t lines = 0;
 
-  for (int i = 0; i < rd->nlogs; i++)
+  for (int i = 0; i < rd->nlogs; i++) {
     complete = complete && rd->logs[i].closed;
+    lines += rd->logs[i].lines;
+  }
   snprintf(text, sizeof text, "%lld", (long long)length_of(rd, false));
   call_header_set(c, "X-Drover-Length", text);
+  snprintf(text, sizeof text, "%lld", (long long)lines);
+  call_header_set(c, "X-Drover-Lines", text);
   call_header_set(c, "X-Drover-Complete", complete ? "1" : "0");
   call_header_set(c, "Vary", "Accept-Encoding");
   if (rd->gzip)
     call_header_set(c, "Content-Encoding", "gzip");
+  if (rd->follow) /* a proxy must not wait for more before it passes on what there is */
+    call_header_set(c, "X-Accel-Buffering", "no");
 }
 
 /* What was said in the request; kept until the logs are known. */
 struct wish {
-  int64_t from;
+  int64_t from, to; /* to: INT64_MAX: to the end */
   bool follow;
 };
+
+/* The logs end at byte `to` of all of them, as far as this reader is concerned. */
+static void cut_at(struct reader *rd, int64_t to)
+{
+  for (int i = 0; i < rd->nlogs; i++) {
+    if (rd->logs[i].length > to)
+      rd->logs[i].length = to;
+    to -= rd->logs[i].length;
+  }
+}
 
 static int64_t skip_to(struct reader *rd, int64_t from)
 {
@@ -417,6 +418,19 @@ static int64_t skip_to(struct reader *rd, int64_t from)
   rd->send_log = rd->fetch_log;
   rd->send_off = rd->fetch_off;
   return from >= total ? 0 : total - from;
+}
+
+/* A log that a restored backup does not have. */
+static bool is_gone(struct call *c, const struct db_res *r)
+{
+  const char *command = call_query(c, "command");
+
+  for (int i = 0; i < db_rows(r, 0); i++)
+    if (!db_null(r, 0, i, GONE) && (!command || !strcmp(command, db_str(r, 0, i, COMMAND)))) {
+      call_error(c, 410, "gone", NULL, "this log is %s", db_str(r, 0, i, GONE));
+      return true;
+    }
+  return false;
 }
 
 static void got_logs(struct call *c, const struct db_res *r)
@@ -433,6 +447,8 @@ static void got_logs(struct call *c, const struct db_res *r)
     call_error(c, 404, "not_found", "`drover show` lists the steps", "this build has no step %s", call_arg(c, 3));
     return;
   }
+  if (is_gone(c, r))
+    return;
   rd = xcalloc(1, sizeof *rd);
   rd->c = c;
   rd->m = call_master(c);
@@ -440,14 +456,15 @@ static void got_logs(struct call *c, const struct db_res *r)
   rd->step = xstrdup(call_arg(c, 3));
   rd->command = xstrdup(call_query(c, "command"));
   rd->follow = wish->follow;
-  rd->gzip = !rd->follow && !call_query(c, "from") && takes_gzip(call_header(c, "Accept-Encoding"));
+  rd->gzip = !rd->follow && !call_query(c, "from") && !call_query(c, "to") && accept_gzip(call_header(c, "Accept-Encoding"));
   take_logs(rd, r);
   if (!rd->gzip)
     rd->raw = xmalloc(CHUNK_RAW_MAX);
+  add_headers(c, rd);
+  cut_at(rd, wish->to);
   length = skip_to(rd, wish->from);
   if (rd->gzip)
     length = CHUNK_GZIP_HEAD + length_of(rd, true) + CHUNK_GZIP_TAIL;
-  add_headers(c, rd);
   if (rd->follow) {
     rd->watch.changed = on_changed;
     rd->watch.arg = rd;
@@ -461,13 +478,14 @@ static void got_logs(struct call *c, const struct db_res *r)
 
 void logs_get(struct call *c)
 {
-  const char *from = call_query(c, "from"), *follow = call_query(c, "follow");
+  const char *from = call_query(c, "from"), *to = call_query(c, "to"), *follow = call_query(c, "follow");
   struct wish *wish = call_data(c, sizeof *wish);
   int64_t number;
   struct db_tx *tx;
 
-  if (from && str_number(from, strlen(from), &wish->from)) {
-    call_error(c, 400, "bad_request", NULL, "from is the number of a byte");
+  wish->to = INT64_MAX;
+  if ((from && str_number(from, strlen(from), &wish->from)) || (to && str_number(to, strlen(to), &wish->to))) {
+    call_error(c, 400, "bad_request", NULL, "from and to are numbers of bytes");
     return;
   }
   if (follow && strcmp(follow, "0") && strcmp(follow, "1")) {
@@ -475,6 +493,10 @@ void logs_get(struct call *c)
     return;
   }
   wish->follow = follow && *follow == '1';
+  if (wish->follow && to) {
+    call_error(c, 400, "bad_request", NULL, "what is followed has no `to`");
+    return;
+  }
   if (!build_number(c, call_arg(c, 2), &number))
     return;
   tx = call_tx(c);

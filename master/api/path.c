@@ -79,6 +79,9 @@ static const char *parse_segments(struct path *p, char *s)
     return NULL;
   for (char *next; s; s = next) {
     next = strchr(s, '/');
+    p->slash = !next && !*s && p->nseg;
+    if (p->slash)
+      return NULL;
     if (next)
       *next++ = 0;
     if (p->nseg == PATH_SEGMENTS_MAX)
@@ -120,15 +123,25 @@ static const char *parse_query(struct path *p, char *s)
   return NULL;
 }
 
-enum err path_parse(struct path *p, const char *target, const char **why)
+/* What is left of the target behind the prefix; itself where it doesn't begin with that. "" and "?…" stand for the prefix alone. */
+static const char *behind(const char *target, const char *prefix)
 {
+  size_t n = prefix ? strlen(prefix) : 0;
+
+  return n && !strncmp(target, prefix, n) && strchr("/?", target[n]) ? target + n : target;
+}
+
+enum err path_parse(struct path *p, const char *target, const char *prefix, const char **why)
+{
+  const char *rest;
   char *query;
 
   memset(p, 0, sizeof *p);
   *why = check_raw(target);
   if (*why)
     return ERR_BADARG;
-  p->memory = xstrdup(target);
+  rest = behind(target, prefix);
+  p->memory = *rest == '/' ? xstrdup(rest) : xasprintf("/%s", rest);
   query = strchr(p->memory, '?');
   if (query)
     *query++ = 0;

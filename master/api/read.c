@@ -10,7 +10,8 @@
 const struct json_col build_cols[] = {
   { "id", JSON_TEXT }, { "number", JSON_NUM }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "why", JSON_TEXT },
   { "attempt", JSON_NUM }, { "request", JSON_TEXT }, { "buildset", JSON_TEXT }, { "worker", JSON_TEXT }, { "slot", JSON_NUM }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT },
-  { "got_revision", JSON_TEXT }, { "reason", JSON_TEXT }, { "started", JSON_TIME }, { "finished", JSON_TIME }, { "duration", JSON_NUM }, { "row", JSON_SKIP },
+  { "got_revision", JSON_TEXT }, { "reason", JSON_TEXT }, { "started", JSON_TIME }, { "finished", JSON_TIME }, { "duration", JSON_NUM }, { "now", JSON_RAW }, { "expected", JSON_NUM },
+  { "row", JSON_SKIP },
 };
 const struct json_col request_cols[] = {
   { "id", JSON_TEXT }, { "buildset", JSON_TEXT }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "why", JSON_TEXT },
@@ -24,14 +25,19 @@ const struct json_col buildset_cols[] = {
 const struct json_col change_cols[] = {
   { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "previous", JSON_TEXT }, { "author", JSON_TEXT }, { "author_at", JSON_TIME },
   { "message", JSON_TEXT }, { "files", JSON_RAW }, { "told_by", JSON_TEXT }, { "state", JSON_TEXT }, { "error", JSON_TEXT }, { "created", JSON_TIME }, { "buildsets", JSON_RAW },
-  { "kind", JSON_TEXT }, { "number", JSON_NUM }, { "properties", JSON_RAW }, { "url", JSON_TEXT }, { "row", JSON_SKIP },
+  { "requests", JSON_RAW }, { "kind", JSON_TEXT }, { "number", JSON_NUM }, { "properties", JSON_RAW }, { "url", JSON_TEXT }, { "row", JSON_SKIP },
 };
 const struct json_col worker_cols[] = {
   { "name", JSON_TEXT }, { "connected", JSON_BOOL }, { "since", JSON_TIME }, { "lost_at", JSON_TIME }, { "slots", JSON_NUM }, { "used", JSON_NUM }, { "tags", JSON_RAW },
   { "facts", JSON_RAW }, { "peer", JSON_TEXT }, { "instance", JSON_TEXT }, { "removed", JSON_TIME },
 };
+const struct json_col folder_cols[] = {
+  { "path", JSON_TEXT }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "slot", JSON_NUM }, { "state", JSON_TEXT }, { "bytes", JSON_NUM }, { "complete", JSON_BOOL },
+  { "measured_at", JSON_TIME }, { "last_used", JSON_TIME }, { "build", JSON_TEXT }, { "wanted_at", JSON_TIME }, { "wanted_by", JSON_TEXT }, { "error", JSON_TEXT },
+  { "tries", JSON_NUM }, { "due_at", JSON_TIME },
+};
 _Static_assert(COUNT(build_cols) == BUILD_COLS && COUNT(request_cols) == REQUEST_COLS && COUNT(buildset_cols) == BUILDSET_COLS && COUNT(change_cols) == CHANGE_COLS &&
-               COUNT(worker_cols) == WORKER_COLS, "handlers.h");
+               COUNT(worker_cols) == WORKER_COLS && COUNT(folder_cols) == FOLDER_COLS, "handlers.h");
 
 /* Ids may come with their letter. */
 static bool number(const char *text, int64_t *n)
@@ -57,10 +63,15 @@ bool page_get(struct call *c, struct page *p)
 
 void page_json(struct call *c, const struct db_res *r, int stmt, const struct json_col *cols, int n, const struct page *p)
 {
+  page_items(c, r, stmt, json_rows(r, stmt, cols, n), n, p);
+}
+
+void page_items(struct call *c, const struct db_res *r, int stmt, cJSON *items, int n, const struct page *p)
+{
   cJSON *body = cJSON_CreateObject();
   int rows = db_rows(r, stmt);
 
-  cJSON_AddItemToObject(body, "items", json_rows(r, stmt, cols, n));
+  cJSON_AddItemToObject(body, "items", items);
   if (rows && rows == p->limit)
     json_num(body, "next", db_num(r, stmt, rows - 1, n - 1));
   else

@@ -8,11 +8,17 @@
 #include "proto/records.h"
 
 static const struct json_col builder_cols[] = {
-  { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "name", JSON_TEXT }, { "pending", JSON_NUM },
+  { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "name", JSON_TEXT }, { "pending", JSON_NUM }, { "recent", JSON_RAW },
 };
 static const struct json_col step_cols[] = {
   { "name", JSON_TEXT }, { "number", JSON_NUM }, { "kind", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "summary", JSON_TEXT },
-  { "started", JSON_TIME }, { "finished", JSON_TIME }, { "duration", JSON_NUM }, { "row", JSON_SKIP },
+  { "started", JSON_TIME }, { "finished", JSON_TIME }, { "duration", JSON_NUM }, { "trail", JSON_RAW }, { "row", JSON_SKIP },
+};
+static const struct json_col broken_cols[] = {
+  { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "name", JSON_TEXT }, { "last", JSON_SKIP }, { "since", JSON_TEXT }, { "since_at", JSON_TIME }, { "good", JSON_NUM }, { "count", JSON_NUM }, { "change", JSON_RAW },
+};
+static const struct json_col reason_cols[] = { /* changes of a build */
+  { "id", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "author", JSON_TEXT }, { "message", JSON_TEXT },
 };
 static const struct json_col command_cols[] = {
   { "id", JSON_TEXT }, { "name", JSON_TEXT }, { "state", JSON_TEXT }, { "how", JSON_TEXT }, { "code", JSON_NUM }, { "reason", JSON_TEXT }, { "detail", JSON_TEXT },
@@ -21,7 +27,7 @@ static const struct json_col command_cols[] = {
 static const struct json_col log_cols[] = {
   { "id", JSON_NUM }, { "name", JSON_TEXT }, { "command", JSON_TEXT }, { "length", JSON_NUM }, { "stored", JSON_NUM }, { "lines", JSON_NUM }, { "complete", JSON_BOOL },
 };
-enum { STEP_ROW = 9, COMMAND_STEP = 11, COMMAND_SPEC = 12, LOG_STEP = 7 };
+enum { STEP_ROW = 10, COMMAND_STEP = 11, COMMAND_SPEC = 12, LOG_STEP = 7 };
 enum { BUILD_PROJECT = 2, BUILD_BUILDER = 3 };
 
 /* ---- builders ---- */
@@ -65,6 +71,30 @@ void read_builders(struct call *c)
   db_q(tx, SQL_api_builders_last, "");
   db_q(tx, SQL_api_builders_running, "");
   call_ask(c, tx, got_builders);
+}
+
+static void got_broken(struct call *c, const struct db_res *r)
+{
+  cJSON *body = cJSON_CreateObject(), *items = cJSON_AddArrayToObject(body, "items");
+
+  for (int i = 0; i < db_rows(r, 0); i++) {
+    cJSON *o = json_row(r, 0, i, broken_cols, COUNT(broken_cols)), *last = builds_of(r, 1, i);
+    cJSON *first = cJSON_DetachItemFromArray(last, 0);
+    cJSON_Delete(last);
+    cJSON_AddItemToObject(o, "last", first ? first : cJSON_CreateNull());
+    cJSON_AddItemToArray(items, o);
+  }
+  cJSON_AddNullToObject(body, "next");
+  call_json(c, 200, body);
+}
+
+void read_broken(struct call *c)
+{
+  struct db_tx *tx = call_tx(c);
+
+  db_q(tx, SQL_api_broken, "");
+  db_q(tx, SQL_api_broken_last, "");
+  call_ask(c, tx, got_broken);
 }
 
 /* ---- builds ---- */
@@ -165,6 +195,7 @@ static void got_build(struct call *c, const struct db_res *r)
     cJSON_AddItemToObject(t, "logs", logs_of(r, db_num(r, 1, i, STEP_ROW)));
     cJSON_AddItemToArray(steps, t);
   }
+  cJSON_AddItemToObject(o, "changes", json_rows(r, 4, reason_cols, COUNT(reason_cols)));
   call_json(c, 200, o);
 }
 
@@ -191,6 +222,7 @@ static void got_found(struct call *c, const struct db_res *r)
   db_q(tx, SQL_api_build_steps, "n", id);
   db_q(tx, SQL_api_build_commands, "n", id);
   db_q(tx, SQL_api_build_logs, "n", id);
+  db_q(tx, SQL_api_build_changes, "n", id);
   call_ask(c, tx, got_build);
 }
 

@@ -8,7 +8,7 @@
 
 static void got_requests(struct call *c, const struct db_res *r)
 {
-  page_json(c, r, 0, request_cols, REQUEST_COLS, call_data(c, sizeof(struct page)));
+  page_items(c, r, 0, request_rows(c, r, 0), REQUEST_COLS, call_data(c, sizeof(struct page)));
 }
 
 void read_requests(struct call *c)
@@ -61,7 +61,7 @@ static void got_buildset(struct call *c, const struct db_res *r)
     return;
   }
   o = json_row(r, 0, 0, buildset_cols, BUILDSET_COLS);
-  cJSON_AddItemToObject(o, "requests", json_rows(r, 1, request_cols, REQUEST_COLS));
+  cJSON_AddItemToObject(o, "requests", request_rows(c, r, 1));
   call_json(c, 200, o);
 }
 

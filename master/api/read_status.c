@@ -6,17 +6,11 @@
 #include "common/clock.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
+#include "master/core/reload.h"
 #include "master/db/private_pg.h"
 #include "master/events/events.h"
 #include "master/workers/link.h"
-
-void read_root(struct call *c)
-{
-  call_body_text(c, 200, "text/plain; charset=utf-8",
-                 "drover " DROVER_VERSION "\n\n"
-                 "The API is at /api/v1 (try /api/v1/status); over TCP it can be read only.\n"
-                 "On the master's host the command line does everything: drover status, drover list, drover log BUILD.\n");
-}
+#include "master/workers/work.h"
 
 static void add_database(cJSON *o, struct master *m, const char *version)
 {
@@ -29,7 +23,22 @@ static void add_database(cJSON *o, struct master *m, const char *version)
   json_text(d, "why", m->db_why);
 }
 
-static void add_config(cJSON *o, struct master *m)
+/* Over TCP without what may quote a file. */
+static void add_refused(cJSON *o, const struct reload_refusal *r, bool tcp)
+{
+  cJSON *f;
+
+  if (!r) {
+    cJSON_AddNullToObject(o, "refused");
+    return;
+  }
+  f = cJSON_AddObjectToObject(o, "refused");
+  json_num(f, "at", r->at_ms);
+  json_text(f, "text", tcp ? NULL : r->brief);
+  json_num(f, "count", r->count);
+}
+
+static void add_config(cJSON *o, struct master *m, bool tcp)
 {
   cJSON *l = cJSON_AddObjectToObject(o, "listen"), *f;
 
@@ -42,6 +51,7 @@ static void add_config(cJSON *o, struct master *m)
   json_text(f, "file", m->conf->file);
   json_num(f, "projects", m->conf->nprojects);
   json_num(f, "workers", m->conf->nworkers);
+  add_refused(f, reload_refused(m->reload), tcp);
 }
 
 /* r NULL: the database is away. */
@@ -55,13 +65,13 @@ static void answer_status(struct call *c, const struct db_res *r)
   json_num(o, "incarnation", m->incarnation);
   json_num(o, "up_ms", clock_mono_ms() - m->started_ms);
   add_database(o, m, r ? db_str(r, 0, 0, 3) : NULL);
-  add_config(o, m);
+  add_config(o, m, call_is_tcp(c));
   counts = cJSON_AddObjectToObject(o, "counts");
   json_ms(counts, "pending", r ? db_num(r, 0, 0, 0) : INT64_MIN);
   json_ms(counts, "running", r ? db_num(r, 0, 0, 1) : INT64_MIN);
   json_num(counts, "workers_connected", r ? db_num(r, 0, 0, 2) : m->links ? link_count(m->links) : 0);
   cJSON_AddItemToObject(o, "running", r ? json_rows(r, 1, build_cols, BUILD_COLS) : cJSON_CreateArray());
-  cJSON_AddItemToObject(o, "waiting", r ? json_rows(r, 2, request_cols, REQUEST_COLS) : cJSON_CreateArray());
+  cJSON_AddItemToObject(o, "waiting", r ? request_rows(c, r, 2) : cJSON_CreateArray());
   json_num(o, "event", m->events ? events_last(m->events) : 0);
   call_json(c, 200, o);
 }
@@ -109,6 +119,27 @@ void read_workers(struct call *c)
   call_ask(c, tx, got_workers);
 }
 
+/* What a session of this master knows is newer than the row. */
+static void add_disk(cJSON *o, struct master *m, const char *name, const struct db_res *r)
+{
+  int64_t free_bytes = db_rows(r, 3) && !db_null(r, 3, 0, 0) ? db_num(r, 3, 0, 0) : -1, total = db_rows(r, 3) && !db_null(r, 3, 0, 1) ? db_num(r, 3, 0, 1) : -1;
+  int64_t at = db_rows(r, 3) ? db_ms(r, 3, 0, 2) : INT64_MIN;
+  cJSON *d;
+
+  if (m->works && works_disk(m->works, name, &free_bytes, &total))
+    at = clock_wall_ms();
+  json_num(o, "keep_work", conf_keep_work_ms(m->conf, name));
+  if (free_bytes < 0) {
+    cJSON_AddNullToObject(o, "disk");
+    return;
+  }
+  d = cJSON_AddObjectToObject(o, "disk");
+  json_num(d, "free", free_bytes);
+  json_ms(d, "total", total < 0 ? INT64_MIN : total);
+  json_num(d, "min_free", conf_min_free(m->conf, name, total));
+  json_ms(d, "at", at);
+}
+
 static void got_worker(struct call *c, const struct db_res *r)
 {
   cJSON *o;
@@ -119,6 +150,8 @@ static void got_worker(struct call *c, const struct db_res *r)
   }
   o = json_row(r, 0, 0, worker_cols, WORKER_COLS);
   cJSON_AddItemToObject(o, "running", json_rows(r, 1, build_cols, BUILD_COLS));
+  add_disk(o, call_master(c), call_arg(c, 0), r);
+  cJSON_AddItemToObject(o, "folders", json_rows(r, 2, folder_cols, FOLDER_COLS));
   call_json(c, 200, o);
 }
 
@@ -128,5 +161,7 @@ void read_worker(struct call *c)
 
   db_q(tx, SQL_api_worker, "s", call_arg(c, 0));
   db_q(tx, SQL_api_worker_builds, "s", call_arg(c, 0));
+  db_q(tx, SQL_api_worker_folders, "s", call_arg(c, 0));
+  db_q(tx, SQL_api_worker_disk, "s", call_arg(c, 0));
   call_ask(c, tx, got_worker);
 }

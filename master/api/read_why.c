@@ -4,13 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/str.h"
 #include "master/dispatch/why.h"
 #include "master/steps/step.h"
 
 /* Columns of api_why. */
 enum {
-  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY,
+  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER,
 };
+
+enum { REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_TAGS = 12 }; /* of request_cols */
 
 struct reason {
   const char *kind, *object;
@@ -43,7 +46,7 @@ static void why_waiting(struct call *c, const struct db_res *r, struct reason *o
   char **tags = db_texts(r, 0, 0, TAGS, &n);
 
   memset(w, 0, sizeof *w);
-  why_pending(call_master(c), (const char *const *)tags, n, w);
+  why_pending(call_master(c), col(r, PROJECT), col(r, BUILDER), (const char *const *)tags, n, w);
   for (int i = 0; i < n; i++)
     free(tags[i]);
   free(tags);
@@ -87,6 +90,22 @@ static void why_ended(const struct db_res *r, struct reason *out)
     buf_addf(&out->text, " The slot is held until %s has told that all processes are gone.", col(r, WORKER));
 }
 
+/* tags: a JSON array of strings, as the database wrote it. */
+static void why_of_tags(struct call *c, const char *project, const char *builder, const char *tags, struct why *w)
+{
+  cJSON *list = cJSON_Parse(tags), *tag;
+  int n = 0, all = cJSON_GetArraySize(list);
+  const char **v = xcalloc((size_t)all + 1, sizeof *v);
+
+  cJSON_ArrayForEach(tag, list)
+    if (cJSON_IsString(tag))
+      v[n++] = tag->valuestring;
+  memset(w, 0, sizeof *w);
+  why_pending(call_master(c), project, builder, v, n, w);
+  free(v);
+  cJSON_Delete(list);
+}
+
 static void got_why(struct call *c, const struct db_res *r)
 {
   struct reason out = { .since = INT64_MIN };
@@ -115,6 +134,35 @@ static void got_why(struct call *c, const struct db_res *r)
   json_ms(reason, "since", out.since);
   buf_free(&out.text);
   call_json(c, 200, o);
+}
+
+/* Rows of one builder with the same tags, which stand together more often than not, wait for the same. */
+cJSON *request_rows(struct call *c, const struct db_res *r, int stmt)
+{
+  cJSON *list = json_rows(r, stmt, request_cols, REQUEST_COLS), *o;
+  char *last = NULL;
+  struct why w;
+  int i = 0;
+
+  cJSON_ArrayForEach(o, list) {
+    const char *tags = db_str(r, stmt, i, REQUEST_TAGS), *project = db_str(r, stmt, i, REQUEST_PROJECT), *builder = db_str(r, stmt, i, REQUEST_BUILDER);
+    char *mine;
+    if (strcmp(db_str(r, stmt, i++, REQUEST_STATE), "pending")) {
+      cJSON_AddNullToObject(o, "waits");
+      continue;
+    }
+    mine = xasprintf("%s/%s %s", project, builder, tags);
+    if (!str_eq(last, mine))
+      why_of_tags(c, project, builder, tags, &w);
+    free(last);
+    last = mine;
+    cJSON *waits = cJSON_AddObjectToObject(o, "waits");
+    json_text(waits, "kind", w.kind && *w.kind ? w.kind : "starting");
+    json_text(waits, "text", w.text[0] ? w.text : "about to start");
+    json_text(waits, "object", w.object[0] ? w.object : NULL);
+  }
+  free(last);
+  return list;
 }
 
 void read_why(struct call *c)

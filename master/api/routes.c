@@ -10,18 +10,23 @@
 static const struct route routes[] = {
 #define R(method, path, permission, handler, query, text) { #method, path, PERM_##permission, handler, 0, query },
 #define A(method, path, permission, action, text) { #method, path, PERM_##permission, act_call, action, "" },
+#define P(path, text) { "GET", path, PERM_READ, web_page, 0, "" },
 #include "master/api/routes.def"
 #undef R
 #undef A
+#undef P
 };
+
+/* A page that is not there is a page that says so. */
+static const struct route unknown_page = { "GET", "/", PERM_READ, web_page, 0, "" };
 
 void routes_check(void)
 {
   for (size_t i = 0; i < COUNT(routes); i++) {
     const struct route *r = &routes[i];
     assert(r->permission != PERM_NONE && r->handle && r->path[0] == '/');
-    assert((r->permission == PERM_READ) == !strcmp(r->method, "GET"));
-    assert((r->handle == act_call) == (r->permission != PERM_READ && r->permission != PERM_HOOK));
+    assert(r->permission != PERM_READ || !strcmp(r->method, "GET")); /* what only the unix socket is told may be a GET too */
+    assert((r->handle == act_call) == (strcmp(r->method, "GET") && r->permission != PERM_HOOK));
     assert((r->handle == hook_post) == (r->permission == PERM_HOOK));
   }
 }
@@ -46,7 +51,7 @@ static bool match(const char *pattern, const struct path *p, const char *args[RO
     if (*at == '/')
       at++;
   }
-  return !*at;
+  return !*at && (!p->slash || at[-1] == '/'); /* "/download/" is there without its last slash too, others not with one */
 }
 
 const struct route *route_find(const char *method, const struct path *p, const char *args[ROUTE_ARGS_MAX], int *nargs, struct buf *allow)
@@ -61,4 +66,21 @@ const struct route *route_find(const char *method, const struct path *p, const c
     buf_addf(allow, "%s%s", allow->len ? ", " : "", strcmp(routes[i].method, "GET") ? routes[i].method : "GET, HEAD");
   }
   return NULL;
+}
+
+bool route_may_be_page(const char *method, const struct path *p)
+{
+  static const char *const others[] = { "api", "assets", "download" };
+
+  if (strcmp(method, "GET") && strcmp(method, "HEAD"))
+    return false;
+  for (size_t i = 0; i < COUNT(others); i++)
+    if (p->nseg && !strcmp(p->seg[0], others[i]))
+      return false;
+  return true;
+}
+
+const struct route *route_unknown_page(void)
+{
+  return &unknown_page;
 }

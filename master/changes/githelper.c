@@ -498,6 +498,13 @@ struct gith *gith_new(uv_loop_t *loop, const char *program, const char *mirrors,
   return g;
 }
 
+void gith_set_max(struct gith *g, int max)
+{
+  assert(max > 0);
+  g->max = max;
+  kick(g);
+}
+
 void gith_set_deadline(struct gith *g, int64_t ms)
 {
   g->deadline_ms = ms;

@@ -51,6 +51,7 @@ typedef void gith_cb(const struct gith_result *r, void *arg); /* r is valid duri
 struct gith;
 /* program: path of the helper; mirrors: folder for the bare mirrors (made where missing); max: helpers at once, the rest wait in order, but polls and reads of one mirror never run at once. */
 struct gith *gith_new(uv_loop_t *loop, const char *program, const char *mirrors, int max) must_check;
+void gith_set_max(struct gith *g, int max); /* those that run go on */
 void gith_set_deadline(struct gith *g, int64_t ms); /* tests */
 /* Kills what runs. Whoever still waits is answered ERR_AWAY: what waits in line within this call, what runs from the loop. Nothing may be asked any more.
    done from the loop, after the last answer; then g is freed. */

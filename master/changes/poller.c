@@ -33,6 +33,15 @@ static void look_now(struct poll_state *ps)
   uv_timer_start(&ps->timer, on_timer, (uint64_t)(since < LOOK_LEAST_MS ? LOOK_LEAST_MS - since : 0), 0);
 }
 
+static void maybe_free(struct poll_state *ps)
+{
+  if (!ps->closed || ps->busy)
+    return;
+  list_remove(&ps->node);
+  world_drop(ps->p);
+  free(ps);
+}
+
 static void again(struct poll_state *ps)
 {
   /* A tenth of jitter, so that a hundred projects don't all ask in the same second. */
@@ -40,6 +49,10 @@ static void again(struct poll_state *ps)
   int64_t ms = ps->p->conf->poll_ms;
 
   ps->busy = false;
+  if (ps->p->gone) {
+    maybe_free(ps);
+    return;
+  }
   if (ps->w->m->stopping)
     return;
   if (ps->once_more) {
@@ -62,14 +75,14 @@ static void look_free(struct look *l)
 
 static void trouble(struct poll_state *ps, const char *why)
 {
-  if (str_eq(ps->trouble, why))
+  if (str_eq(ps->p->trouble, why))
     return;
   if (why)
     log_warn("poll", "%s: %s", ps->p->conf->name, why);
   else
     log_info("poll", "%s: answers again", ps->p->conf->name);
-  free(ps->trouble);
-  ps->trouble = xstrdup(why);
+  free(ps->p->trouble);
+  ps->p->trouble = xstrdup(why);
 }
 
 /* A hook moved the head while we looked: what we saw may be old. */
@@ -100,6 +113,7 @@ static void stored(struct db_res *res, void *arg)
   if (db_err(res) == ERR_FAILED)
     log_error("poll", "%s: %s", ps->p->conf->name, db_errtext(res));
   if (!db_err(res)) {
+    ps->p->looked_ms = clock_wall_ms();
     for (int i = 0; i < branches; i++)
       log_made(ps, db_str(res, i, 0, 1));
     ps->once_more = ps->once_more || was_apart(res, branches);
@@ -166,8 +180,10 @@ static void looked(const struct gith_result *g, void *arg)
   bool first = l->nknown == 0;
   struct db_tx *tx;
 
-  trouble(ps, g->err ? g->why : NULL);
-  if (g->err || !db_is_up(ps->w->m->db)) {
+  ps->look = NULL;
+  if (!ps->p->gone) /* else it is another repository's trouble, or nobody's */
+    trouble(ps, g->err ? g->why : NULL);
+  if (ps->p->gone || g->err || !db_is_up(ps->w->m->db)) {
     look_free(l);
     again(ps);
     return;
@@ -184,6 +200,7 @@ static void looked(const struct gith_result *g, void *arg)
   drop_deleted(tx, l, g);
   look_free(l);
   if (!db_count(tx)) {
+    ps->p->looked_ms = clock_wall_ms();
     db_drop(tx);
     again(ps);
     return;
@@ -200,11 +217,11 @@ static void heads_read(struct db_res *res, void *arg)
                          .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
   struct look *l;
 
-  if (db_err(res) || ps->w->m->stopping) {
+  if (db_err(res) || ps->p->gone || ps->w->m->stopping) {
     again(ps);
     return;
   }
-  l = xcalloc(1, sizeof *l);
+  l = ps->look = xcalloc(1, sizeof *l);
   l->ps = ps;
   l->nknown = db_rows(res, 0);
   l->known = xcalloc((size_t)l->nknown, sizeof *l->known);
@@ -234,31 +251,32 @@ static void on_timer(uv_timer_t *t)
   db_send(tx, heads_read, ps);
 }
 
-void poller_init(struct worlds *w)
+/* ---- life ---- */
+
+void poller_add(struct worlds *w, struct world *p)
 {
-  w->poll = xcalloc((size_t)w->n, sizeof *w->poll);
-  for (int i = 0; i < w->n; i++) {
-    struct poll_state *ps = &w->poll[i];
-    ps->w = w;
-    ps->p = &w->v[i];
-    uv_timer_init(w->m->loop, &ps->timer);
-    ps->timer.data = ps;
-    w->handles++;
-  }
+  struct poll_state *ps = xcalloc(1, sizeof *ps);
+
+  ps->w = w;
+  ps->p = world_hold(p);
+  p->poll = ps;
+  uv_timer_init(w->m->loop, &ps->timer);
+  ps->timer.data = ps;
+  list_push(&w->polls, &ps->node);
+  w->handles++;
 }
 
-void poller_start(struct worlds *w)
+void poller_start(struct world *p)
 {
-  for (int i = 0; i < w->n; i++)
-    if (!w->poll[i].busy && w->v[i].conf->git && w->v[i].conf->poll_ms)
-      uv_timer_start(&w->poll[i].timer, on_timer, 0, 0);
+  if (!p->poll->busy && p->conf->git && p->conf->poll_ms)
+    uv_timer_start(&p->poll->timer, on_timer, 0, 0);
 }
 
 void worlds_look(struct worlds *w, struct world *p)
 {
-  struct poll_state *ps = &w->poll[p - w->v];
+  struct poll_state *ps = p->poll;
 
-  if (!p->conf->git || w->m->stopping)
+  if (!ps || !p->conf->git || w->m->stopping)
     return;
   if (ps->busy)
     ps->once_more = true; /* what happened may be younger than what the look that is under way sees */
@@ -269,13 +287,31 @@ void worlds_look(struct worlds *w, struct world *p)
 static void timer_closed(uv_handle_t *h)
 {
   struct poll_state *ps = h->data;
+  struct worlds *w = ps->w;
 
-  free(ps->trouble);
-  worlds_closed(ps->w);
+  ps->closed = true;
+  maybe_free(ps);
+  worlds_closed(w);
 }
 
+void poller_remove(struct world *p)
+{
+  uv_close((uv_handle_t *)&p->poll->timer, timer_closed);
+  p->poll = NULL;
+}
+
+/* The database has answered everything, and the helpers answer nothing any more: no look comes back. */
 void poller_close(struct worlds *w)
 {
-  for (int i = 0; i < w->n; i++)
-    uv_close((uv_handle_t *)&w->poll[i].timer, timer_closed);
+  list_each(it, &w->polls) {
+    struct poll_state *ps = list_of(it, struct poll_state, node);
+    if (ps->look)
+      look_free(ps->look);
+    ps->look = NULL;
+    ps->busy = false;
+    if (!ps->p->gone)
+      poller_remove(ps->p);
+    else
+      maybe_free(ps);
+  }
 }

@@ -9,6 +9,7 @@
 #include "master/cli/js.h"
 #include "master/cli/list.h"
 #include "master/cli/show.h"
+#include "master/cli/work.h"
 #include "master/cli/table.h"
 
 #define SHOW_BUILDS 10 /* of a builder */
@@ -294,6 +295,7 @@ static void show_worker(struct cli *c, const cJSON *w)
     linef(c, "fact", "%s = %s", fact->string, buf_str(&text));
     buf_free(&text);
   }
+  work_show(c, w);
   if (!cJSON_IsArray(running))
     running = js_get(w, "builds");
   if (cJSON_GetArraySize(running))

@@ -31,6 +31,8 @@ const struct command commands[] = {
     "Prints a token that the worker needs to join. An older token of that name is no longer good." },
   { "worker list", "", 0, 0, 0, cmd_worker_list, "all workers", NULL },
   { "worker show", "NAME", 1, 1, 0, cmd_worker_show, "one worker, with what it builds", NULL },
+  { "worker clean", "NAME [BUILDER]", 1, 2, 0, cmd_worker_clean, "remove its work folders, or only a builder's",
+    "Those that no build uses go now, the others when their builds are over. The next build there begins with a fresh checkout." },
   { "worker remove", "NAME", 1, 1, 0, cmd_worker_remove, "no new builds for it, and its link is closed", NULL },
   { "change send", "", 0, 0, F_CHANGE, cmd_change_send, "tell the master about a change",
     "--project, --branch and --revision must be given. A change that is known already is not built again." },

@@ -30,6 +30,7 @@ int cmd_why(struct cli *c, const struct args *a, const char *const *arg, int nar
 int cmd_worker_add(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_clean(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg);

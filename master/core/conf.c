@@ -23,7 +23,9 @@ enum {
   SECRET_LEAST = 16, /* bytes of a hook's secret */
   SECRET_MAX = 1024,
   POLL_LEAST_MS = 1000, /* for repositories elsewhere */
+  MIN_FREE_SHARE = 10,  /* of a disk */
 };
+#define MIN_FREE_DEFAULT (INT64_C(10) << 30) /* as the table says */
 
 struct loader {
   struct conf *c;
@@ -66,10 +68,23 @@ static char *path_from(const char *file, const char *path)
   return whole;
 }
 
-/* Not more than one byte above the limit: the parser says that it is too large. */
-static enum err read_file(const char *file, struct buf *out)
+/* For reading; anything but an ordinary file (a FIFO would hold us for ever) only where `any` says so. */
+static int open_file(const char *file, bool any)
 {
-  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  int fd = open(file, O_RDONLY | O_CLOEXEC | (any ? 0 : O_NONBLOCK));
+  struct stat st;
+
+  if (fd < 0 || any || (!fstat(fd, &st) && S_ISREG(st.st_mode)))
+    return fd;
+  close(fd);
+  errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+  return -1;
+}
+
+/* Not more than one byte above the limit: the parser says that it is too large. */
+static enum err read_file(const char *file, bool any, struct buf *out)
+{
+  int fd = open_file(file, any);
 
   if (fd < 0)
     return ERR_IO;
@@ -98,11 +113,13 @@ static enum err read_file(const char *file, struct buf *out)
 static bool take_file(struct loader *l, const char *file, struct buf *out)
 {
   buf_init(out, BUF_NO_MAX);
-  if (read_file(file, out)) {
-    diag_add(l->d, file, NULL, 0, 0, NULL, "can't be read: %s", strerror(errno));
+  if (read_file(file, !strcmp(file, l->c->file), out)) {
+    diag_add(l->d, file, NULL, 0, 0, NULL, "can't be read: %s", errno == EINVAL ? "it is not an ordinary file" : strerror(errno));
     buf_free(out);
     return false;
   }
+  l->c->files = xrealloc(l->c->files, (size_t)(l->c->nfiles + 1) * sizeof *l->c->files);
+  l->c->files[l->c->nfiles++] = path_from(file, strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
   if (l->text.len)
     buf_addf(&l->text, "%s--- # %s\n", l->text.data[l->text.len - 1] == '\n' ? "" : "\n", file);
   buf_add(&l->text, buf_str(out), out->len);
@@ -182,6 +199,13 @@ static char **copy_strings(const struct yml_node *n, int *count)
     if (n->items[i]->kind == YML_SCALAR)
       v[(*count)++] = xstrdup(n->items[i]->text);
   return v;
+}
+
+static void free_strings(char **v, int n)
+{
+  for (int i = 0; i < n; i++)
+    free(v[i]);
+  free(v);
 }
 
 static bool is_site_key(const char *key)
@@ -288,6 +312,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
   p->poll_ms = schema_ms(map, SCHEMA_PROJECT, "poll");
   p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
   set_hook(l, &p->hook, yml_get(map, "hook"));
+  conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
   if (git && git->kind == YML_SCALAR && !yml_is_null(git))
     check_git(l, git);
   if (p->poll_ms < POLL_LEAST_MS && !l->allow_local)
@@ -305,6 +330,9 @@ static void add_worker(struct loader *l, const char *name, const struct yml_node
   *w = (struct conf_worker){ .name = xstrdup(name),
                              .slots = (int)schema_int(map, SCHEMA_WORKER, "slots") };
   w->tags = copy_strings(yml_get(map, "tags"), &w->ntags);
+  conf_keys_of(&w->keys, map, SCHEMA_WORKER);
+  w->keep_work_ms = yml_get(map, "keep_work") ? schema_ms(map, SCHEMA_WORKER, "keep_work") : CONF_UNSET;
+  w->min_free = yml_get(map, "min_free") ? schema_size(map, SCHEMA_WORKER, "min_free") : CONF_UNSET;
 }
 
 /* False: a file before this one has the name; told. */
@@ -355,6 +383,53 @@ static void check_join_address(struct loader *l, const struct yml_node *n)
     yml_error(l->d, n, NULL, "\"address\" is what workers connect to: it has a host and a port");
 }
 
+char *conf_prefix(const char *url)
+{
+  const char *host = url ? strstr(url, "://") : NULL, *path = host ? strchr(host + 3, '/') : NULL;
+  size_t n = path ? strlen(path) : 0;
+
+  while (n && path[n - 1] == '/')
+    n--;
+  return xstrndup(path ? path : "", n);
+}
+
+/* The path is taken off requests as it stands, so it has nothing that could be written in two ways, and doesn't begin as one of the page's own does. */
+static void check_url(struct loader *l, const struct yml_node *n)
+{
+  static const char *const own[] = { "api", "assets", "download", "hooks" };
+  static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  const char *at = l->c->prefix;
+
+  if (!n || n->kind != YML_SCALAR || !str_eq(n->text, l->c->url))
+    return;
+  if (strpbrk(n->text, "?#")) {
+    yml_error(l->d, n, NULL, "\"url\" is an address without query and fragment");
+    return;
+  }
+  for (bool first = true; *at; first = false) {
+    size_t len = strspn(++at, word);
+    if (!len || (at[len] && at[len] != '/') || *at == '.') {
+      yml_error(l->d, n, "letters, digits and . _ ~ - between single slashes, no word with a dot at its start", "the path of \"url\" has something that two servers could read differently");
+      return;
+    }
+    for (size_t i = 0; first && i < COUNT(own); i++)
+      if (strlen(own[i]) == len && !strncmp(at, own[i], len))
+        yml_error(l->d, n, "such as /ci/", "the path of \"url\" can't begin with /%s, which is the page's own", own[i]);
+    at += len;
+  }
+}
+
+static void set_trusted(struct conf *c, const struct yml_node *n)
+{
+  int count;
+  char **text = copy_strings(n, &count);
+
+  c->trusted = xcalloc((size_t)count + 1, sizeof *c->trusted);
+  for (int i = 0; i < count; i++) /* those that are none were told by the schema */
+    c->ntrusted += !net_parse(text[i], &c->trusted[c->ntrusted]);
+  free_strings(text, count);
+}
+
 static void set_site(struct loader *l, const struct yml_node *top, const char *file)
 {
   struct conf *c = l->c;
@@ -362,7 +437,11 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
                         *database = yml_get(top, "database");
   const char *folder = schema_text(database, SCHEMA_DATABASE, "folder");
 
+  conf_keys_site(&c->keys, top);
   c->url = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "url"));
+  c->prefix = conf_prefix(c->url);
+  check_url(l, yml_get(site, "url"));
+  set_trusted(c, yml_get(top, "trusted_proxies"));
   c->address = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "address"));
   check_join_address(l, yml_get(site, "address"));
   c->state = path_from(file, schema_text(top, SCHEMA_SITE, "state"));
@@ -372,9 +451,12 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
   c->workers_listen = xstrdup(schema_text(listen, SCHEMA_LISTEN, "workers"));
   c->database = xstrdup(schema_text(top, SCHEMA_SITE, "database"));
   c->database_folder = folder ? path_from(file, folder) : NULL;
+  c->downloads = schema_text(top, SCHEMA_SITE, "downloads") ? path_from(file, schema_text(top, SCHEMA_SITE, "downloads")) : NULL;
   c->allow_local = schema_bool(top, SCHEMA_SITE, "allow_local");
   c->same_user = schema_bool(top, SCHEMA_SITE, "same_user");
   c->window_ms = schema_ms(top, SCHEMA_SITE, "window");
+  c->keep_work_ms = schema_ms(top, SCHEMA_SITE, "keep_work");
+  c->min_free = yml_get(top, "min_free") ? schema_size(top, SCHEMA_SITE, "min_free") : CONF_UNSET;
   c->helpers = (int)schema_int(top, SCHEMA_SITE, "helpers");
   l->allow_local = c->allow_local;
 }
@@ -450,6 +532,7 @@ struct conf *conf_load(const char *file, struct diags *d)
   int before = diag_count(d), n;
 
   buf_init(&l.text, BUF_NO_MAX);
+  l.c->users = 1;
   l.c->file = xstrdup(file);
   main_doc = load_file(&l, file, SCHEMA_SITE);
   if (!main_doc)
@@ -463,6 +546,9 @@ struct conf *conf_load(const char *file, struct diags *d)
   yml_drop(main_doc);
   map_free(l.workers);
   map_free(l.projects);
+  l.c->worker_of = map_new();
+  for (int i = 0; i < l.c->nworkers; i++)
+    map_set(l.c->worker_of, l.c->workers[i].name, &l.c->workers[i]);
   diag_sort(d);
   if (diag_count(d) == before)
     return l.c;
@@ -470,18 +556,19 @@ struct conf *conf_load(const char *file, struct diags *d)
   return NULL;
 }
 
-static void free_strings(char **v, int n)
+struct conf *conf_hold(struct conf *c)
 {
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
+  c->users++;
+  return c;
 }
 
 void conf_free(struct conf *c)
 {
-  if (!c)
+  if (!c || --c->users)
     return;
+  conf_keys_free(&c->keys);
   for (int i = 0; i < c->nworkers; i++) {
+    conf_keys_free(&c->workers[i].keys);
     free(c->workers[i].name);
     free_strings(c->workers[i].tags, c->workers[i].ntags);
   }
@@ -498,16 +585,31 @@ void conf_free(struct conf *c)
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);
+    conf_keys_free(&p->keys);
   }
   char *own[] = {
     c->file,           c->text,    c->state,    c->socket,          c->api, c->workers_listen,
-    c->workers_socket, c->address, c->database, c->database_folder, c->url
+    c->workers_socket, c->address, c->database, c->database_folder, c->url,
+    c->prefix,         c->downloads
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);
+  free_strings(c->files, c->nfiles);
+  free(c->trusted);
+  map_free(c->worker_of);
   free(c->workers);
   free(c->projects);
   free(c);
+}
+
+bool conf_same_secrets(const struct conf *a, const struct conf *b)
+{
+  for (int i = 0; i < a->nprojects; i++) {
+    const struct conf_project *p = conf_project(b, a->projects[i].name);
+    if (!p || !str_eq(a->projects[i].hook.secret, p->hook.secret))
+      return false;
+  }
+  return true;
 }
 
 const struct conf_project *conf_project(const struct conf *c, const char *name)
@@ -516,6 +618,24 @@ const struct conf_project *conf_project(const struct conf *c, const char *name)
     if (!strcmp(c->projects[i].name, name))
       return &c->projects[i];
   return NULL;
+}
+
+int64_t conf_min_free(const struct conf *c, const char *worker, int64_t total)
+{
+  const struct conf_worker *w = map_get(c->worker_of, worker);
+
+  if (w && w->min_free != CONF_UNSET)
+    return w->min_free;
+  if (c->min_free != CONF_UNSET)
+    return c->min_free;
+  return total >= 0 && total / MIN_FREE_SHARE < MIN_FREE_DEFAULT ? total / MIN_FREE_SHARE : MIN_FREE_DEFAULT;
+}
+
+int64_t conf_keep_work_ms(const struct conf *c, const char *worker)
+{
+  const struct conf_worker *w = map_get(c->worker_of, worker);
+
+  return w && w->keep_work_ms != CONF_UNSET ? w->keep_work_ms : c->keep_work_ms;
 }
 
 void conf_reference(struct buf *out)

@@ -7,11 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#include <openssl/sha.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +23,11 @@
 #include "common/str.h"
 #include "master/api/api.h"
 #include "master/changes/githelper.h"
+#include "master/core/announce.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
+#include "master/core/place.h"
+#include "master/core/reload.h"
 #include "master/db/db.h"
 #include "master/db/migrate.h"
 #include "master/db/private_pg.h"
@@ -45,21 +46,13 @@ struct life {
   uv_signal_t term, intr, hup;
   uv_timer_t beat, roll, stop;
   int lock_fd;
-  bool raise, identified, listening;
+  bool raise, database_unit, identified, listening;
   int exit_code;
 };
 
 static void stop_next(struct life *l);
 
 /* ---- with the database ---- */
-
-static void config_hash(const struct conf *c, char hex[65])
-{
-  unsigned char hash[SHA256_DIGEST_LENGTH];
-
-  SHA256((const unsigned char *)c->text, strlen(c->text), hash);
-  str_hex(hash, sizeof hash, hex);
-}
 
 static bool listen_workers(struct life *l)
 {
@@ -123,31 +116,17 @@ static void identified(struct db_res *res, void *arg)
   }
   free(m->db_why);
   m->db_why = NULL;
+  if (reload_doubtful(m->reload))
+    reload_settled(m->reload);
   if (!l->listening)
     begin_links(l, db_str(res, 2, 0, 3));
   if (m->stopping)
     return;
+  announce_state(m);
   events_db_up(m->events);
   sessions_db_up(m->sessions);
   worlds_db_up(m->worlds);
   dispatch_kick(m->dispatch);
-}
-
-static void put_workers(struct db_tx *tx, const struct conf *c)
-{
-  const char **names = xcalloc((size_t)c->nworkers, sizeof *names);
-  char *array;
-
-  for (int i = 0; i < c->nworkers; i++) {
-    names[i] = c->workers[i].name;
-    array = db_text_array((const char *const *)c->workers[i].tags, c->workers[i].ntags);
-    db_q(tx, SQL_worker_config, "sns", c->workers[i].name, (int64_t)c->workers[i].slots, array);
-    free(array);
-  }
-  array = db_text_array(names, c->nworkers);
-  db_q(tx, SQL_worker_unconfig, "s", array);
-  free(array);
-  free(names);
 }
 
 static void on_up(void *ctx)
@@ -156,7 +135,7 @@ static void on_up(void *ctx)
   struct master *m = &l->m;
   struct db_tx *tx;
   unsigned char random[16];
-  char uuid[33], hash[65], host[256] = "?", *key;
+  char uuid[33], host[256] = "?", *key;
 
   if (m->stopping)
     return;
@@ -164,15 +143,17 @@ static void on_up(void *ctx)
   str_random(random, sizeof random);
   str_hex(random, sizeof random, uuid);
   key = link_key_make(); /* used where the cluster has none yet */
-  config_hash(m->conf, hash);
   gethostname(host, sizeof host - 1);
   db_q(tx, SQL_cluster_make, "ss", uuid, key);
   db_q(tx, l->raise ? SQL_cluster_raise : SQL_cluster_check, "");
   db_q(tx, SQL_cluster_get, "");
   if (!l->identified) {
-    db_q(tx, SQL_config_add, "ss", hash, m->conf->text);
+    reload_put_version(tx, m->conf, NULL);
     db_q(tx, SQL_master_add, "sn", host, (int64_t)getpid());
-    put_workers(tx, m->conf);
+    reload_put_workers(tx, m->conf);
+  } else if (reload_doubtful(m->reload)) {
+    reload_put_version(tx, m->conf, "master");
+    reload_put_workers(tx, m->conf);
   }
   db_q(tx, SQL_log_roll, "");
   l->raise = false;
@@ -187,6 +168,7 @@ static void on_down(void *ctx, const char *why)
 
   free(l->m.db_why);
   l->m.db_why = xstrdup(why);
+  announce_state(&l->m);
   sessions_db_down(l->m.sessions);
 }
 
@@ -253,10 +235,12 @@ static void db_gone(void *arg)
   struct life *l = arg;
 
   l->m.db = NULL; /* every transaction was answered: nobody comes back to these */
+  reload_free(l->m.reload);
   dispatch_free(l->m.dispatch);
   worlds_free(l->m.worlds);
   events_free(l->m.events);
   watches_free(l->m.watches);
+  works_free(l->m.works);
   sessions_free(l->m.sessions);
   pipes_close();
   if (l->m.ppg)
@@ -328,6 +312,7 @@ void master_stop(struct master *m, const char *why)
     return;
   m->stopping = true;
   log_info("master", "stopping: %s", why);
+  announce_stopping(why);
   uv_timer_start(&l->stop, on_stop_turn, 50, 0); /* answers that were just written go out */
 }
 
@@ -336,7 +321,8 @@ static void on_signal(uv_signal_t *s, int number)
   struct life *l = s->data;
 
   if (number == SIGHUP) {
-    log_info("master", "SIGHUP: a changed configuration is read at the next start");
+    if (!l->m.stopping)
+      reload_ask(l->m.reload, "SIGHUP", NULL, NULL);
     return;
   }
   master_stop(&l->m, number == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -344,15 +330,21 @@ static void on_signal(uv_signal_t *s, int number)
 
 /* ---- the beginning ---- */
 
+static int make_state(const char *state)
+{
+  if (!mkdir(state, 0755) || errno == EEXIST)
+    return 0;
+  log_error("master", "can't make the state folder %s: %s", state, strerror(errno));
+  return 1;
+}
+
 static int own_state(struct life *l, const char *state)
 {
-  char *path = xasprintf("%s/lock", state);
+  char *path;
 
-  if (mkdir(state, 0755) && errno != EEXIST) {
-    log_error("master", "can't make the state folder %s: %s", state, strerror(errno));
-    free(path);
+  if (make_state(state))
     return 1;
-  }
+  path = xasprintf("%s/lock", state);
   l->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (l->lock_fd < 0 || flock(l->lock_fd, LOCK_EX | LOCK_NB)) {
     log_error("master", errno == EWOULDBLOCK ? "another master runs on the state folder %s" : "can't use the state folder %s: %m", state);
@@ -361,17 +353,6 @@ static int own_state(struct life *l, const char *state)
   }
   free(path);
   return 0;
-}
-
-static char *helper_path(void)
-{
-  char self[4096];
-  ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-
-  if (n < 0)
-    return xstrdup("drover-git-helper");
-  self[n] = 0;
-  return xasprintf("%s/drover-git-helper", dirname(self));
 }
 
 /* Blocking: nothing else can be done before there is a schema. A given database that is away is waited for. */
@@ -384,8 +365,9 @@ static int begin_database(struct life *l, const char **conninfo)
   buf_init(&why, 4096);
   *conninfo = m->conf->database;
   if (!*conninfo) {
+    announce_starting("starting the private PostgreSQL");
     static const struct ppg_ops ops = { on_pg_ready, on_pg_lost };
-    m->ppg = ppg_new(m->loop, m->conf->state, m->conf->database_folder, &ops, l, &why);
+    m->ppg = (l->database_unit ? ppg_of_service : ppg_new)(m->loop, m->conf->state, m->conf->database_folder, &ops, l, &why);
     if (!m->ppg || ppg_start(m->ppg, &why)) {
       log_error("master", "no database: %s", buf_str(&why));
       buf_free(&why);
@@ -396,6 +378,7 @@ static int begin_database(struct life *l, const char **conninfo)
   for (bool told = false; (err = migrate_run(*conninfo, &why)) == ERR_AWAY; told = true) {
     if (!told)
       log_warn("master", "waiting for the database: %s", buf_str(&why));
+    announce_starting(buf_str(&why));
     buf_reset(&why);
     sleep(MIGRATE_RETRY_S);
   }
@@ -440,7 +423,7 @@ static void begin_timers(struct life *l)
   uv_timer_start(&l->roll, on_roll, ROLL_MS, ROLL_MS);
 }
 
-int master_run(struct conf *conf, bool raise)
+int master_run(struct conf *conf, const struct master_options *options)
 {
   static const struct db_ops ops = { on_up, on_down };
   struct life *l = xcalloc(1, sizeof *l);
@@ -453,23 +436,30 @@ int master_run(struct conf *conf, bool raise)
   m->conf = conf;
   m->started_ms = clock_mono_ms();
   m->db_why = xstrdup("starting");
-  l->raise = raise;
+  m->web_dir = options->web_dir;
+  l->raise = options->raise;
+  l->database_unit = options->database_unit;
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN); /* until we can reload */
   rc = own_state(l, conf->state);
   if (!rc)
     rc = begin_database(l, &conninfo);
-  if (rc)
+  if (rc) {
+    conf_free(conf);
     return rc;
+  }
   begin_timers(l);
-  program = helper_path();
+  program = place_find("drover-git-helper");
   mirrors = xasprintf("%s/mirrors", conf->state);
   m->db = db_new(m->loop, conninfo, DB_WORK, DB_READERS, &ops, l);
   m->gith = gith_new(m->loop, program, mirrors, conf->helpers);
   m->events = events_new(m);
   m->watches = watches_new(m);
   m->sessions = sessions_new(m);
+  m->works = works_new(m);
   m->dispatch = dispatch_new(m);
   m->worlds = worlds_new(m);
+  m->reload = reload_new(m);
   rc = begin_api(l);
   free(program);
   free(mirrors);
@@ -484,7 +474,25 @@ int master_run(struct conf *conf, bool raise)
   uv_loop_close(m->loop);
   free(m->db_why);
   free(m->cluster);
+  conf_free(m->conf);
   close(l->lock_fd);
   free(l);
   return rc;
+}
+
+int master_database(const struct conf *conf)
+{
+  struct buf why;
+
+  if (conf->database) {
+    log_info("master", "the database is given (%s: `database`): there is no private one to run", conf->file);
+    return 0;
+  }
+  if (make_state(conf->state))
+    return 1;
+  buf_init(&why, 4096);
+  if (ppg_become(conf->state, conf->database_folder, &why))
+    log_error("master", "no database: %s", buf_str(&why));
+  buf_free(&why);
+  return 1;
 }

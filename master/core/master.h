@@ -15,13 +15,15 @@ struct link_server;
 struct events;
 struct watches;
 struct sessions;
+struct works;
 struct dispatch;
 struct worlds;
 struct api;
+struct reload;
 
 struct master {
   uv_loop_t *loop;
-  struct conf *conf;
+  struct conf *conf;           /* the active one; a reload puts another in its place between two turns of the loop: hold it (conf.h) or look again */
   int64_t config_version;      /* id of its row */
   struct db *db;
   struct ppg *ppg;             /* NULL with a given database */
@@ -37,9 +39,12 @@ struct master {
   struct events *events;
   struct watches *watches;
   struct sessions *sessions;
+  struct works *works;         /* work folders */
   struct dispatch *dispatch;
   struct worlds *worlds;       /* changes and schedulers */
   struct api *api;
+  struct reload *reload;
+  const char *web_dir;         /* --web-dir, or NULL */
   bool stopping;
 };
 

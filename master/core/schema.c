@@ -5,30 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/net.h"
 #include "common/str.h"
 
 #define SECOND INT64_C(1000)
 #define DAY (86400 * SECOND)
 
-/* What a value may be; a key may take several. The first eight are scalars. */
+/* What a value may be; a key may take several. Those up to T_WORD are scalars. */
 enum type {
   T_TEXT = 1 << 0,
   T_NAME = 1 << 1,
   T_BOOL = 1 << 2,
   T_INT = 1 << 3,
   T_DURATION = 1 << 4,
-  T_ADDRESS = 1 << 5,  /* HOST:PORT */
-  T_PATH = 1 << 6,     /* relative, without .. */
-  T_BRANCH = 1 << 7,   /* a branch's name or a glob */
-  T_URL = 1 << 8,      /* http or https */
-  T_SCRIPT = 1 << 9,
-  T_WORD = 1 << 10,    /* one of `words` */
-  T_STRINGS = 1 << 11, /* of `item`; one scalar stands for a list of one */
-  T_ARGV = 1 << 12,
-  T_MAP = 1 << 13,     /* of group `sub` */
-  T_NAMED = 1 << 14,   /* name → map of group `sub` */
-  T_ENV = 1 << 15,
-  T_STEPS = 1 << 16,   /* scripts, or maps of group `sub` */
+  T_SIZE = 1 << 5,
+  T_ADDRESS = 1 << 6,  /* HOST:PORT */
+  T_PATH = 1 << 7,     /* relative, without .. */
+  T_BRANCH = 1 << 8,   /* a branch's name or a glob */
+  T_URL = 1 << 9,      /* http or https */
+  T_SCRIPT = 1 << 10,
+  T_NETWORK = 1 << 11, /* an address, or address/bits */
+  T_WORD = 1 << 12,    /* one of `words` */
+  T_STRINGS = 1 << 13, /* of `item`; one scalar stands for a list of one */
+  T_ARGV = 1 << 14,
+  T_MAP = 1 << 15,     /* of group `sub` */
+  T_NAMED = 1 << 16,   /* name → map of group `sub` */
+  T_ENV = 1 << 17,
+  T_STEPS = 1 << 18,   /* scripts, or maps of group `sub` */
 };
 
 struct key {
@@ -36,7 +39,7 @@ struct key {
   unsigned in;     /* mask of groups */
   unsigned types, item;
   enum schema_group sub;
-  bool required;
+  bool required, restart;
   int64_t min, max;
   const char *fallback, *words, *doc, *example;
   const char *later; /* words of keys that are to come, separated by blanks */
@@ -69,8 +72,10 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_BOOL, "true or false", NULL },
   { T_INT, "a whole number", NULL },
   { T_DURATION, "a duration", "a number and ms, s, m, h or d: 90s, 30m, 1h" },
+  { T_SIZE, "a size", "a whole number and K, M, G or T, or 0: 500M, 10G" },
   { T_ADDRESS, "HOST:PORT", "such as 127.0.0.1:7420, [::1]:7420 or *:7421" },
   { T_URL, "an http or https URL", NULL },
+  { T_NETWORK, "an address or network", "such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length" },
   { T_NAME, "a name", "1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit" },
   { T_BRANCH, "a branch or pattern", "letters, digits and . _ + @ / -, with * and ? in patterns" },
   { T_PATH, "a folder below the checkout", "a relative path without .." },
@@ -221,6 +226,7 @@ static bool is_url(const char *s)
 
 static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_node *n)
 {
+  struct net net;
   int64_t v;
 
   switch (type) {
@@ -230,10 +236,12 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   case T_BOOL: return n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));
   case T_INT: return n->plain && is_int(n->text, k->min, k->max, &v);
   case T_DURATION: return is_duration(n->text, k->min, k->max, &v);
+  case T_SIZE: return !str_size(n->text, &v);
   case T_ADDRESS: return is_address(n->text);
   case T_PATH: return is_path(n->text);
   case T_BRANCH: return is_branch(n->text);
   case T_URL: return is_url(n->text);
+  case T_NETWORK: return !net_parse(n->text, &net);
   case T_WORD: return has_word(k->words, n->text);
   default: return false;
   }
@@ -545,6 +553,19 @@ int64_t schema_ms(const struct yml_node *map, enum schema_group group, const cha
   return ms;
 }
 
+int64_t schema_size(const struct yml_node *map, enum schema_group group, const char *key)
+{
+  const struct key *k = row_of(group, key);
+  const char *s = scalar_of(map, k, T_SIZE);
+  int64_t bytes = 0;
+
+  if (!s)
+    s = k->fallback;
+  if (s && str_size(s, &bytes))
+    assert(!"a default that is no size");
+  return bytes;
+}
+
 int64_t schema_int(const struct yml_node *map, enum schema_group group, const char *key)
 {
   const struct key *k = row_of(group, key);
@@ -577,7 +598,7 @@ static void fill_view(struct schema_view *v, const struct key *k, enum schema_gr
                              .fallback = k->fallback,
                              .words = k->words,
                              .wants = wants_text(k),
-                             .required = k->required,
+                             .required = k->required, .restart = k->restart,
                              .site = groups[g].site,
                              .repository = groups[g].repository,
                              .group = g };

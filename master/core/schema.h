@@ -27,6 +27,7 @@ bool schema_has(enum schema_group group, const char *key);
    The key must be one of the group's. map may be NULL or not a map. */
 const char *schema_text(const struct yml_node *map, enum schema_group group, const char *key);
 int64_t schema_ms(const struct yml_node *map, enum schema_group group, const char *key);
+int64_t schema_size(const struct yml_node *map, enum schema_group group, const char *key); /* bytes */
 int64_t schema_int(const struct yml_node *map, enum schema_group group, const char *key);
 bool schema_bool(const struct yml_node *map, enum schema_group group, const char *key);
 
@@ -38,6 +39,7 @@ struct schema_view {
   const char *words;   /* fixed words it takes, separated by blanks, or NULL: "none git" */
   char *wants;         /* its type in words; valid until the next call, freed by the last */
   bool required, site, repository; /* site, repository: where it may stand */
+  bool restart;        /* a running master can't change it: a reload that would is refused */
   enum schema_group group;
 };
 /* Walk: *at = 0 at first, v all zero; false at the end. */

@@ -12,6 +12,9 @@ static const char intro[] =
   "built is described by a pipeline: the file `.drover.yml` in the repository, read at the revision that is built; or a file of this host\n"
   "that a project names; or the same keys in the project itself. `drover config check FILE` tells all errors at once, without a master.\n"
   "\n"
+  "A running master reads the files anew on SIGHUP and on `drover config activate`: all of them or, where anything is wrong, none. What a\n"
+  "running master can't change says \"Restart the master to change it\" below; a reload in which such a key differs is refused.\n"
+  "\n"
   "The smallest pipeline:\n"
   "\n"
   "```yaml\n"
@@ -30,6 +33,7 @@ static const char intro[] =
   "Anchors, aliases and `<<` work within 100,000 values, 16 MiB and 64 levels.\n"
   "\n"
   "- **duration**: a number and `ms`, `s`, `m`, `h` or `d`, such as `250ms`, `90s`, `30m`, `1h`, `2d`; or `0`.\n"
+  "- **size**: a whole number and `K`, `M`, `G` or `T` (1024 each step), such as `500M`, `10G`; or `0`.\n"
   "- **true or false**: these two words, without quotes.\n"
   "- **name**: 1 to 64 letters, digits, `.`, `_` and `-`, first a letter or digit.\n"
   "- **a list of strings**: one string stands for a list of one.\n"
@@ -46,6 +50,8 @@ static const struct {
   { SCHEMA_DATABASE, "### database" },
   { SCHEMA_WORKER, "### workers.NAME" },
   { SCHEMA_PROJECT, "### projects.NAME" },
+  { SCHEMA_HOOK, "### hook, of a project" },
+  { SCHEMA_HOOK_SECRET, "### secret, of a hook" },
   { SCHEMA_PIPELINE, "## A pipeline: .drover.yml, or in a project" },
   { SCHEMA_DEFAULTS, "### defaults" },
   { SCHEMA_BUILDER, "### builders.NAME" },
@@ -64,6 +70,8 @@ static void add_key(const struct schema_view *v, struct buf *out)
   if (v->fallback)
     buf_addf(out, ", default `%s`", v->fallback);
   buf_addf(out, ". %s", v->doc);
+  if (v->restart)
+    buf_adds(out, " Restart the master to change it.");
   if (v->example)
     buf_addf(out, " Example: `%s`", v->example);
   buf_addc(out, '\n');

@@ -25,8 +25,10 @@
 
 EMBED(0001)
 EMBED(0002)
+EMBED(0003)
+EMBED(0004)
 
-static const char *const steps[] = { schema_0001, schema_0002 }; /* step i + 1 */
+static const char *const steps[] = { schema_0001, schema_0002, schema_0003, schema_0004 }; /* step i + 1 */
 
 #define LOCK_NUMBER "7420001" /* advisory lock; nobody else in this database takes that number */
 
@@ -121,14 +123,14 @@ static enum err apply(PGconn *pg, int number, struct buf *why)
   if (e)
     return e; /* the connection is closed now, which rolls back */
   buf_reset(why);
-  log_info("db", "schema %d -> %d (%.1f s)", number - 1, number,
-           (double)(clock_mono_ms() - from) / 1000);
+  log_debug("db", "schema step %d took %.1f s", number, (double)(clock_mono_ms() - from) / 1000);
   return ERR_OK;
 }
 
 static enum err migrate(PGconn *pg, struct buf *why)
 {
   int version = 0;
+  int64_t from = clock_mono_ms();
   enum err e = run(pg, "select pg_advisory_lock(" LOCK_NUMBER ")", why);
 
   if (e || (e = read_version(pg, &version, why)))
@@ -140,6 +142,8 @@ static enum err migrate(PGconn *pg, struct buf *why)
   }
   for (int n = version + 1; n <= migrate_latest() && !e; n++)
     e = apply(pg, n, why);
+  if (!e && version < migrate_latest())
+    log_info("db", "schema %d -> %d (%.1f s)", version, migrate_latest(), (double)(clock_mono_ms() - from) / 1000);
   return e;
 }
 

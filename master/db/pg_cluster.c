@@ -51,6 +51,51 @@ enum err pg_find_user(struct pg_user *u, struct buf *why)
   return ERR_OK;
 }
 
+static bool belongs_to(const char *path, uid_t *uid)
+{
+  struct stat st;
+
+  if (lstat(path, &st) || !S_ISDIR(st.st_mode))
+    return false;
+  *uid = st.st_uid;
+  return true;
+}
+
+/* The folder that a root's note in the state folder names; false: there is none. */
+static bool read_note(const char *state, char *line, size_t cap)
+{
+  char *note = xasprintf("%s/database", state);
+  FILE *f = fopen(note, "re");
+  bool ok = f && fgets(line, (int)cap, f) && line[0] == '/';
+
+  if (ok)
+    line[strcspn(line, "\n")] = 0;
+  if (f)
+    fclose(f);
+  free(note);
+  return ok;
+}
+
+enum err pg_find_owner(struct pg_user *u, const char *state, const char *folder, struct buf *why)
+{
+  char line[4096], *own = xasprintf("%s/pg", state);
+  struct passwd *pw;
+  uid_t uid = 0;
+  bool found = !geteuid() && ((folder && belongs_to(folder, &uid) && uid) || (read_note(state, line, sizeof line) && belongs_to(line, &uid) && uid) ||
+                              (belongs_to(own, &uid) && uid) || (belongs_to(state, &uid) && uid));
+
+  free(own);
+  if (!found)
+    return pg_find_user(u, why);
+  pw = getpwuid(uid);
+  if (!pw) {
+    buf_addf(why, "the database belongs to uid %d, who has no name in /etc/passwd", (int)uid);
+    return ERR_NOTFOUND;
+  }
+  *u = (struct pg_user){ pw->pw_uid, pw->pw_gid, xstrdup(pw->pw_name), true };
+  return ERR_OK;
+}
+
 /* ---- folder ---- */
 
 static bool is_empty(const char *path)
@@ -136,15 +181,11 @@ static enum err check_reach(const struct ppg *p, struct buf *why)
    named there. */
 static char *folder_of_root(const char *state, struct buf *why)
 {
-  char hash[HASH_LEN], line[4096] = "", *note = xasprintf("%s/database", state), *path = NULL;
-  FILE *f = fopen(note, "re");
+  char hash[HASH_LEN], line[4096], *note = xasprintf("%s/database", state), *path = NULL;
   struct stat st;
+  FILE *f = NULL;
 
-  if (f && fgets(line, sizeof line, f))
-    line[strcspn(line, "\n")] = 0;
-  if (f)
-    fclose(f);
-  if (line[0] == '/' && !lstat(line, &st) && S_ISDIR(st.st_mode)) {
+  if (read_note(state, line, sizeof line) && !lstat(line, &st) && S_ISDIR(st.st_mode)) {
     free(note);
     return xstrdup(line);
   }
@@ -174,16 +215,18 @@ fail:
 enum err pg_make_folder(struct ppg *p, const char *state, const char *folder, struct buf *why)
 {
   char *real = realpath(state, NULL), *path;
+  uid_t owner = 0;
   enum err e;
 
   if (!real) {
     buf_addf(why, "state folder %s: %s", state, strerror(errno));
     return ERR_NOTFOUND;
   }
+  (void)belongs_to(real, &owner);
   if (folder)
     path = xstrdup(folder);
   else
-    path = p->user.drop ? folder_of_root(real, why) : xasprintf("%s/pg", real);
+    path = p->user.drop && owner != p->user.uid ? folder_of_root(real, why) : xasprintf("%s/pg", real);
   free(real);
   if (!path)
     return ERR_IO;
@@ -202,9 +245,9 @@ enum err pg_make_folder(struct ppg *p, const char *state, const char *folder, st
 
 /* ---- programs ---- */
 
-static int data_major(const struct ppg *p)
+int pg_data_major(const char *data)
 {
-  char *path = xasprintf("%s/PG_VERSION", p->data);
+  char *path = xasprintf("%s/PG_VERSION", data);
   FILE *f = fopen(path, "re");
   int major = 0;
 
@@ -277,7 +320,7 @@ static void search_all(struct search *s)
 
 enum err pg_find_programs(struct ppg *p, struct buf *why)
 {
-  struct search s = { .p = p, .want = data_major(p) };
+  struct search s = { .p = p, .want = pg_data_major(p->data) };
 
   search_all(&s);
   if (s.best) {
@@ -444,7 +487,7 @@ enum err pg_make_cluster(struct ppg *p, const char *state, struct buf *why)
       buf_addf(why, "can't rename %s", fresh);
       e = ERR_IO;
     }
-  } else if (!data_major(p)) {
+  } else if (!pg_data_major(p->data)) {
     buf_addf(why, "%s is there but holds no database", p->data);
     e = ERR_DENIED;
   }
@@ -467,18 +510,27 @@ static bool is_mine(const char *path)
   return !lstat(path, &st) && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !access(path, W_OK);
 }
 
+/* A service's own folder is named by RUNTIME_DIRECTORY, a session's by XDG_RUNTIME_DIR. */
+static const char *runtime_folder(void)
+{
+  const char *unit = getenv("RUNTIME_DIRECTORY"), *xdg = getenv("XDG_RUNTIME_DIR");
+
+  if (plain_path(unit) && is_mine(unit))
+    return unit;
+  return plain_path(xdg) && is_mine(xdg) ? xdg : NULL;
+}
+
 enum err pg_make_sock(struct ppg *p, struct buf *why)
 {
-  const char *xdg = getenv("XDG_RUNTIME_DIR");
+  const char *run = runtime_folder();
   size_t room = sizeof((struct sockaddr_un *)0)->sun_path - sizeof "/.s.PGSQL.5432";
   char hash[HASH_LEN];
 
   path_hash(p->folder, hash);
   if (p->user.drop && is_mine("/run"))
     p->sock = xasprintf("/run/drover-%s", hash);
-  else if (!p->user.drop && plain_path(xdg) && is_mine(xdg) &&
-           strlen(xdg) + sizeof "/drover-" + HASH_LEN <= room)
-    p->sock = xasprintf("%s/drover-%s", xdg, hash);
+  else if (!p->user.drop && run && strlen(run) + sizeof "/drover-" + HASH_LEN <= room)
+    p->sock = xasprintf("%s/drover-%s", run, hash);
   else
     p->sock = xasprintf("/tmp/drover-%d-%s", (int)p->user.uid, hash);
   return own_folder(&p->user, p->sock, why);

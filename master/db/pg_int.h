@@ -70,6 +70,10 @@ struct ppg {
   pid_t pid;                /* 0: none */
   int64_t born;             /* its start time, which tells it from a later process with the same pid */
   bool child;               /* ours to wait for */
+  bool unit;                /* a service of its own runs it: only watched */
+  bool told_wait;           /* that we wait for that service */
+  bool as_user;             /* connections are made under the user's uid: root is not among those whom this cluster knows */
+  bool adopted;             /* it ran already */
   bool told_up;
   int fails;                /* ends while starting, in a row */
   int64_t backoff;
@@ -78,10 +82,22 @@ struct ppg {
   void *done_arg;
 };
 
+/* How its postmaster is called. */
+struct pg_command {
+  char *program, *port, *dirs;
+  const char *argv[16];
+  char *lock, *sock_lock;   /* stale, where they are there: nothing runs, but the pid in them may still be a zombie's or another's */
+  const char *stale[3];
+};
+void pg_command_init(struct pg_command *c, const struct ppg *p); /* private_pg.c */
+void pg_command_free(struct pg_command *c);
+
 /* pg_proc.c */
 /* Starts argv as the user in a session of its own, with no descriptor of ours; its output goes to the end of log. remove: files removed before, NULL-ended. -1: errno. */
 pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log,
                const char *const *remove);
+/* Becomes argv as the user: output as ours is, and the service manager's socket stays with it. Returns where that failed: errno. */
+void pg_exec(const struct pg_user *u, const char *const *argv, const char *const *remove);
 /* Blocking; out (may be NULL) gets its output. ERR_FAILED: exit code other than 0; ERR_TIMEOUT: killed. */
 enum err pg_run(const struct pg_user *u, const char *const *argv, int64_t ms, struct buf *out) must_check;
 /* fn in a child as the user; returns what fn returned (0 to 200), 255 where the child failed. */
@@ -90,13 +106,28 @@ int64_t pg_proc_born(pid_t pid);                       /* start time in ticks si
 bool pg_proc_is_postgres(pid_t pid, const char *data); /* a postgres whose working folder is data */
 int pg_left_over(const char *data, int sig);           /* how many such processes there are; each gets sig where that is not 0 */
 
+/* A program's standard input and output, given up to it, and one more variable of its environment ("NAME=value" or NULL). */
+struct pg_io {
+  int in, out;
+  const char *env;
+};
+/* Starts argv as the user; it is killed when we die. *err: what it writes to standard error can be read there, to the end. -1: errno. */
+pid_t pg_start(const struct pg_user *u, const char *const *argv, const struct pg_io *io, int *err);
+
 /* pg_cluster.c */
+int pg_data_major(const char *data); /* of the PG_VERSION in it; 0: none */
+/* Under root: whom the cluster belongs to, where there is one, else whom the state folder belongs to, else user postgres. */
+enum err pg_find_owner(struct pg_user *u, const char *state, const char *folder, struct buf *why) must_check;
 enum err pg_find_user(struct pg_user *u, struct buf *why) must_check;
 enum err pg_make_folder(struct ppg *p, const char *state, const char *folder, struct buf *why) must_check;
 enum err pg_find_programs(struct ppg *p, struct buf *why) must_check;
 enum err pg_make_cluster(struct ppg *p, const char *state, struct buf *why) must_check;
 enum err pg_make_sock(struct ppg *p, struct buf *why) must_check;
 bool pg_read_lock(const struct ppg *p, struct pg_lock *lock); /* false: no or a half-written lock file */
+
+struct pg_conn;
+/* private_pg.c: a connection made under the user's uid (struct pg_conn is libpq's PGconn). */
+struct pg_conn *pg_connect(const struct pg_user *u, const char *conninfo);
 
 /* pg_tail.c */
 void pg_tail_init(struct pg_tail *t, const char *path, uid_t owner);

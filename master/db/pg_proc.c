@@ -11,12 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/notify.h"
 
 enum { EXIT_CANT_DROP = 254, EXIT_CANT_EXEC = 253, EXIT_CHILD = 255 };
 
@@ -74,6 +76,39 @@ static void exec(const char *const *argv, int out)
   _exit(EXIT_CANT_EXEC);
 }
 
+pid_t pg_start(const struct pg_user *u, const char *const *argv, const struct pg_io *io, int *err)
+{
+  pid_t us = getpid(), pid;
+  int fds[2];
+
+  if (pipe2(fds, O_CLOEXEC))
+    return -1;
+  pid = fork_quiet();
+  if (!pid) {
+    const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", io->env, NULL };
+    int null = open("/dev/null", O_RDWR), in, out, to;
+
+    become(u);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* behind become(): a change of uid forgets it */
+    if (getppid() != us)
+      _exit(EXIT_CHILD);
+    in = fcntl(io->in < 0 ? null : io->in, F_DUPFD, 3); /* first out of each other's way */
+    out = fcntl(io->out < 0 ? null : io->out, F_DUPFD, 3);
+    to = fcntl(fds[1], F_DUPFD, 3);
+    dup2(in, 0);
+    dup2(out, 1);
+    dup2(to, 2);
+    close_from(3);
+    execve(argv[0], (char *const *)argv, (char *const *)env);
+    _exit(EXIT_CANT_EXEC);
+  }
+  close(fds[1]);
+  if (pid < 0)
+    close(fds[0]);
+  *err = fds[0];
+  return pid;
+}
+
 pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log,
                const char *const *remove)
 {
@@ -90,6 +125,24 @@ pid_t pg_spawn(const struct pg_user *u, const char *const *argv, const char *log
     unlink(*remove);
   exec(argv, out);
   return -1;
+}
+
+void pg_exec(const struct pg_user *u, const char *const *argv, const char *const *remove)
+{
+  char notify[256] = "";
+  const char *told = notify_socket();
+  /* The postmaster keeps what the service manager gave it, its backends do not. */
+  const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj",
+    "PG_OOM_ADJUST_VALUE=0", told ? notify : NULL, NULL };
+  int null = open("/dev/null", O_RDWR);
+
+  snprintf(notify, sizeof notify, "NOTIFY_SOCKET=%s", told ? told : "");
+  become(u);
+  for (; *remove; remove++)
+    unlink(*remove);
+  dup2(null, 0);
+  close_from(3);
+  execve(argv[0], (char *const *)argv, (char *const *)env);
 }
 
 /* Reads until all writers are gone or the time is over. */

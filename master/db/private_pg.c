@@ -36,6 +36,7 @@ const char *ppg_conninfo(const struct ppg *p) { return p->conninfo; }
 const char *ppg_version(const struct ppg *p) { return p->version ? p->version : ""; }
 const char *ppg_folder(const struct ppg *p) { return p->folder; }
 int ppg_pid(const struct ppg *p) { return p->pid; }
+bool ppg_adopted(const struct ppg *p) { return p->adopted; }
 
 static void ppg_free(struct ppg *p)
 {
@@ -59,17 +60,28 @@ static char *make_conninfo(const struct ppg *p, const char *database)
                    " gssencmode=disable connect_timeout=5", p->sock, PG_PORT, database, p->user.name);
 }
 
-struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops,
-                    void *ctx, struct buf *why)
+/* All that a postmaster needs. */
+static enum err prepare(struct ppg *p, const char *state, const char *folder, struct buf *why)
 {
-  struct ppg *p = xcalloc(1, sizeof *p);
+  enum err e = pg_find_user(&p->user, why);
+
+  if (!e)
+    e = pg_make_folder(p, state, folder, why);
+  if (!e && p->unit) {
+    p->sock = xstrdup(""); /* the lock file will tell */
+    return e;
+  }
+  if (!e)
+    e = pg_find_programs(p, why);
+  if (!e)
+    e = pg_make_cluster(p, state, why);
+  return e ? e : pg_make_sock(p, why);
+}
+
+static struct ppg *make_rest(struct ppg *p, uv_loop_t *loop, const struct ppg_ops *ops, void *ctx)
+{
   char *log;
 
-  if (pg_find_user(&p->user, why) || pg_make_folder(p, state, folder, why) ||
-      pg_find_programs(p, why) || pg_make_cluster(p, state, why) || pg_make_sock(p, why)) {
-    ppg_free(p);
-    return NULL;
-  }
   log = xasprintf("%s/postgres.log", p->folder);
   pg_tail_init(&p->tail, log, p->user.uid);
   free(log);
@@ -82,6 +94,62 @@ struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, cons
   uv_timer_init(loop, &p->timer);
   p->timer.data = p;
   return p;
+}
+
+static struct ppg *make(uv_loop_t *loop, const char *state, const char *folder, bool unit,
+                        const struct ppg_ops *ops, void *ctx, struct buf *why)
+{
+  struct ppg *p = xcalloc(1, sizeof *p);
+
+  p->unit = unit;
+  if (!prepare(p, state, folder, why))
+    return make_rest(p, loop, ops, ctx);
+  ppg_free(p);
+  return NULL;
+}
+
+struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops,
+                    void *ctx, struct buf *why)
+{
+  return make(loop, state, folder, false, ops, ctx, why);
+}
+
+struct ppg *ppg_of_service(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops,
+                           void *ctx, struct buf *why)
+{
+  return make(loop, state, folder, true, ops, ctx, why);
+}
+
+static void no_word(void *ctx) { (void)ctx; }
+static void no_word_why(void *ctx, const char *why) { (void)ctx, (void)why; }
+
+struct ppg *ppg_open(uv_loop_t *loop, const char *state, const char *folder, bool make, struct buf *why)
+{
+  static const struct ppg_ops ops = { no_word, no_word_why };
+  struct ppg *p = xcalloc(1, sizeof *p);
+  bool ok = !pg_find_owner(&p->user, state, folder, why) && !pg_make_folder(p, state, folder, why);
+
+  if (ok && !make && !pg_data_major(p->data)) {
+    buf_addf(why, "there is no database in %s", p->folder);
+    ok = false;
+  }
+  if (!ok || pg_find_programs(p, why) || pg_make_cluster(p, state, why) || pg_make_sock(p, why)) {
+    ppg_free(p);
+    return NULL;
+  }
+  p->as_user = p->user.drop;
+  return make_rest(p, loop, &ops, NULL);
+}
+
+/* PostgreSQL asks the kernel who we are when we connect. Only for programs with one thread. */
+PGconn *pg_connect(const struct pg_user *u, const char *conninfo)
+{
+  bool other = u->drop && !seteuid(u->uid);
+  PGconn *pg = PQconnectdb(conninfo);
+
+  if (other && seteuid(0))
+    log_error("pg", "can't become root again: %s", strerror(errno));
+  return pg;
 }
 
 /* ---- the machine: one step, which answers in how many ms the next is due ---- */
@@ -124,19 +192,36 @@ static void forget_postmaster(struct ppg *p)
   sm_move(&p->sm, PPG_DOWN);
 }
 
-static void spawn(struct ppg *p)
+void pg_command_init(struct pg_command *c, const struct ppg *p)
 {
-  char *program = xasprintf("%s/postgres", p->bindir), *port = xasprintf("%d", PG_PORT);
-  char *dirs = xasprintf("unix_socket_directories=%s", p->sock);
-  /* stale, where they are there: nothing runs, but its pid may still be a zombie's or another's */
-  char *lock = xasprintf("%s/postmaster.pid", p->data);
-  char *sock_lock = xasprintf("%s/.s.PGSQL.%d.lock", p->sock, PG_PORT);
-  const char *stale[] = { lock, sock_lock, NULL };
-  const char *argv[] = { program, "-D", p->data, "-p", port, "-c", "listen_addresses=", "-c", dirs,
+  *c = (struct pg_command){ .program = xasprintf("%s/postgres", p->bindir), .port = xasprintf("%d", PG_PORT),
+    .dirs = xasprintf("unix_socket_directories=%s", p->sock), .lock = xasprintf("%s/postmaster.pid", p->data),
+    .sock_lock = xasprintf("%s/.s.PGSQL.%d.lock", p->sock, PG_PORT) };
+  const char *argv[] = { c->program, "-D", p->data, "-p", c->port, "-c", "listen_addresses=", "-c", c->dirs,
     "-c", "unix_socket_permissions=0700", "-c", "logging_collector=off", "-c", "log_destination=stderr",
     NULL };
-  pid_t pid = pg_spawn(&p->user, argv, p->tail.path, stale);
 
+  memcpy(c->argv, argv, sizeof argv);
+  c->stale[0] = c->lock;
+  c->stale[1] = c->sock_lock;
+}
+
+void pg_command_free(struct pg_command *c)
+{
+  free(c->program);
+  free(c->port);
+  free(c->dirs);
+  free(c->lock);
+  free(c->sock_lock);
+}
+
+static void spawn(struct ppg *p)
+{
+  struct pg_command c;
+  pid_t pid;
+
+  pg_command_init(&c, p);
+  pid = pg_spawn(&p->user, c.argv, p->tail.path, c.stale);
   if (pid > 0) {
     p->pid = pid;
     p->child = true;
@@ -144,17 +229,44 @@ static void spawn(struct ppg *p)
   } else {
     log_error("pg", "can't start a process: %s", strerror(errno));
   }
-  free(program);
-  free(port);
-  free(dirs);
-  free(lock);
-  free(sock_lock);
+  pg_command_free(&c);
+}
+
+/* A running one was perhaps started in another environment; its lock file tells where it listens, once it does. */
+static void take_sock(struct ppg *p, const struct pg_lock *lock)
+{
+  if (lock->sock[0] != '/' || !strcmp(lock->sock, p->sock))
+    return;
+  free(p->sock);
+  free(p->conninfo);
+  p->sock = xstrdup(lock->sock);
+  p->conninfo = make_conninfo(p, PG_DATABASE);
+}
+
+/* The postmaster that the lock file names, if it lives. */
+static bool find_running(struct ppg *p)
+{
+  struct pg_lock lock;
+
+  if (!pg_read_lock(p, &lock) || !pg_proc_is_postgres(lock.pid, p->data) ||
+      !pg_proc_born(lock.pid))
+    return false;
+  p->pid = lock.pid;
+  p->born = pg_proc_born(lock.pid);
+  take_sock(p, &lock);
+  return true;
 }
 
 static int64_t step_down(struct ppg *p)
 {
-  int left = pg_left_over(p->data, SIGKILL);
+  int left;
 
+  if (p->unit) {
+    if (find_running(p))
+      sm_move(&p->sm, PPG_STARTING);
+    return p->pid ? PG_LOOK_MS : PG_WATCH_MS;
+  }
+  left = pg_left_over(p->data, SIGKILL);
   if (left) {
     log_warn("pg", "%d processes of a dead postmaster were left, killed", left);
     return PG_LOOK_MS;
@@ -178,6 +290,7 @@ static int64_t step_starting(struct ppg *p)
   }
   if (!pg_read_lock(p, &lock) || lock.pid != p->pid || !lock.ready)
     return PG_LOOK_MS;
+  take_sock(p, &lock);
   p->fails = 0;
   p->backoff = PG_BACKOFF_MIN_MS;
   sm_move(&p->sm, PPG_UP);
@@ -189,7 +302,7 @@ static int64_t step_up(struct ppg *p)
   if (!postmaster_ended(p))
     return PG_WATCH_MS;
   pg_tail_read(&p->tail);
-  log_warn("pg", "%s, starting it again", p->why);
+  log_warn("pg", "%s, %s", p->why, p->unit ? "its service is waited for" : "starting it again");
   forget_postmaster(p);
   return 0;
 }
@@ -227,21 +340,11 @@ static void on_timer(uv_timer_t *t)
 /* A postmaster that runs on our folder already, most likely started by a master before us. */
 static void adopt_or_start(struct ppg *p)
 {
-  struct pg_lock lock;
-
-  if (!pg_read_lock(p, &lock) || !pg_proc_is_postgres(lock.pid, p->data) ||
-      !pg_proc_born(lock.pid)) {
+  if (!find_running(p)) {
     sm_move(&p->sm, PPG_DOWN);
     return;
   }
-  p->pid = lock.pid;
-  p->born = pg_proc_born(lock.pid);
-  if (lock.sock[0] == '/' && strcmp(lock.sock, p->sock)) { /* started in another environment */
-    free(p->sock);
-    free(p->conninfo);
-    p->sock = xstrdup(lock.sock);
-    p->conninfo = make_conninfo(p, PG_DATABASE);
-  }
+  p->adopted = true;
   log_info("pg", "taking over the running PostgreSQL, pid %d", (int)p->pid);
   sm_move(&p->sm, PPG_STARTING);
 }
@@ -261,7 +364,7 @@ static bool ask(PGconn *pg, const char *text, char **answer)
 static bool greet(struct ppg *p, struct buf *why)
 {
   char *conninfo = make_conninfo(p, "postgres"), *there = NULL, *version = NULL;
-  PGconn *pg = PQconnectdb(conninfo);
+  PGconn *pg = p->as_user ? pg_connect(&p->user, conninfo) : PQconnectdb(conninfo);
   bool ok = PQstatus(pg) == CONNECTION_OK && ask(pg, "set statement_timeout = 20000", NULL) &&
             ask(pg, "select 1 from pg_database where datname = '" PG_DATABASE "'", &there) &&
             (*there || ask(pg, "create database " PG_DATABASE, NULL)) &&
@@ -287,7 +390,7 @@ enum err ppg_start(struct ppg *p, struct buf *why)
   int64_t until = clock_mono_ms() + PG_START_MS, from = clock_mono_ms();
 
   adopt_or_start(p);
-  while (clock_mono_ms() < until && p->fails < PG_START_FAILS) {
+  while (p->unit || (clock_mono_ms() < until && p->fails < PG_START_FAILS)) {
     int64_t wait = step(p);
 
     if (p->sm.state == PPG_UP && greet(p, why)) {
@@ -295,6 +398,11 @@ enum err ppg_start(struct ppg *p, struct buf *why)
                (double)(clock_mono_ms() - from) / 1000);
       uv_timer_start(&p->timer, on_timer, 0, 0);
       return ERR_OK;
+    }
+    if (p->unit && !p->told_wait) {
+      p->told_wait = true;
+      log_warn("pg", "waiting for the PostgreSQL in %s, which a service of its own runs (drover-postgresql)%s%s",
+               p->folder, why->len ? ": " : "", buf_str(why));
     }
     poll(NULL, 0, (int)wait);
   }
@@ -319,26 +427,35 @@ static bool wait_end(struct ppg *p, int64_t ms)
   return true;
 }
 
-static void stop(struct ppg *p)
+static void stop_postmaster(struct ppg *p)
 {
-  int64_t until;
+  if (!p->pid || postmaster_ended(p))
+    return;
+  kill(p->pid, SIGINT); /* fast: ends sessions; SIGTERM would wait for clients */
+  if (wait_end(p, PG_STOP_MS))
+    return;
+  log_warn("pg", "did not stop within %d s, SIGQUIT", PG_STOP_MS / 1000);
+  kill(p->pid, SIGQUIT);
+  if (wait_end(p, PG_QUIT_MS))
+    return;
+  kill(p->pid, SIGKILL);
+  (void)wait_end(p, PG_QUIT_MS);
+}
 
-  if (p->sm.state == PPG_NEW)
-    adopt_or_start(p);
-  if (p->pid && !postmaster_ended(p)) {
-    kill(p->pid, SIGINT); /* fast: ends sessions; SIGTERM would wait for clients */
-    if (!wait_end(p, PG_STOP_MS)) {
-      log_warn("pg", "did not stop within %d s, SIGQUIT", PG_STOP_MS / 1000);
-      kill(p->pid, SIGQUIT);
-      if (!wait_end(p, PG_QUIT_MS)) {
-        kill(p->pid, SIGKILL);
-        (void)wait_end(p, PG_QUIT_MS);
-      }
-    }
-  }
-  until = clock_mono_ms() + PG_QUIT_MS;
+static void kill_left_overs(const struct ppg *p)
+{
+  int64_t until = clock_mono_ms() + PG_QUIT_MS;
+
   while (pg_left_over(p->data, SIGKILL) && clock_mono_ms() < until)
     poll(NULL, 0, PG_LOOK_MS);
+}
+
+static void stop(struct ppg *p)
+{
+  if (p->sm.state == PPG_NEW)
+    adopt_or_start(p);
+  stop_postmaster(p);
+  kill_left_overs(p);
   pg_tail_read(&p->tail);
   rmdir(p->sock); /* it is made again at the next start */
 }
@@ -354,10 +471,32 @@ static void on_closed(uv_handle_t *h)
 
 void ppg_close(struct ppg *p, bool stop_it, void (*done)(void *arg), void *arg)
 {
-  if (stop_it)
+  if (stop_it && !p->unit)
     stop(p);
   p->done = done;
   p->done_arg = arg;
   sm_move(&p->sm, PPG_STOPPED);
   uv_close((uv_handle_t *)&p->timer, on_closed);
+}
+
+enum err ppg_become(const char *state, const char *folder, struct buf *why)
+{
+  struct ppg *p = xcalloc(1, sizeof *p);
+  enum err e = prepare(p, state, folder, why);
+  struct pg_command c;
+
+  if (!e) {
+    if (find_running(p)) {
+      log_info("pg", "PostgreSQL runs already, pid %d: stopped, to run as this service", (int)p->pid);
+      stop_postmaster(p);
+    }
+    kill_left_overs(p);
+    pg_command_init(&c, p);
+    pg_exec(&p->user, c.argv, c.stale);
+    buf_addf(why, "can't start %s: %s", c.program, strerror(errno));
+    pg_command_free(&c);
+    e = ERR_FAILED;
+  }
+  ppg_free(p);
+  return e;
 }

@@ -20,6 +20,11 @@ struct ppg_ops {
 /* state: the master's state folder. folder: where the cluster lives, or NULL for the rule of docs/design.md (as root /var/lib/drover/<hash of state>, named in state/database; else state/pg).
    Blocking part: finds the binaries, makes the cluster where there is none. why gets the sentence for people. */
 struct ppg *ppg_new(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops, void *ctx, struct buf *why) must_check;
+/* The same where a service of its own runs it (ppg_become): ppg_start then waits for as long as it takes, and it is only watched, never made, started or stopped. */
+struct ppg *ppg_of_service(uv_loop_t *loop, const char *state, const char *folder, const struct ppg_ops *ops, void *ctx, struct buf *why) must_check;
+/* For programs that work beside the master, or in its place: under root the cluster is run by whom it belongs to. make false: ERR_NOTFOUND's sentence where there is no cluster, nothing is made. */
+struct ppg *ppg_open(uv_loop_t *loop, const char *state, const char *folder, bool make, struct buf *why) must_check;
+bool ppg_adopted(const struct ppg *p); /* after ppg_start: it ran already */
 /* Starts it or adopts the running one and waits (blocking, at most 60 s) until it answers; then watches it from the loop. */
 enum err ppg_start(struct ppg *p, struct buf *why) must_check;
 const char *ppg_conninfo(const struct ppg *p); /* host=<socket folder> user=… dbname=drover; the database exists after ppg_start */
@@ -28,4 +33,7 @@ const char *ppg_folder(const struct ppg *p);
 int ppg_pid(const struct ppg *p);              /* postmaster, 0 while it is down */
 /* stop: SIGINT to the postmaster and wait for its end (blocking, at most 20 s, then SIGQUIT); else leave it running for the next master. */
 void ppg_close(struct ppg *p, bool stop, void (*done)(void *arg), void *arg);
+/* Makes the cluster where there is none, ends what runs on it or was left there, and becomes its postmaster (execve), logging to stderr: the main program of a
+   service. Returns only where that failed. */
+enum err ppg_become(const char *state, const char *folder, struct buf *why) must_check;
 #endif

@@ -134,7 +134,7 @@ create table step (
   id bigint generated always as identity primary key,
   build bigint not null, number int not null, name text not null, kind text not null,
   state text not null,                 -- of its machine: the name of the command whose answer it waits for
-  vars jsonb not null default '{}',    -- what its machine must know beside the state
+  vars jsonb not null default '{}',    -- what its machine must know beside the state; trail: the states it has left, for people
   result smallint, summary text, -- result null: still running
   started timestamptz not null default now(), finished timestamptz,
   unique (build, number));

@@ -11,6 +11,7 @@ static const struct {
 #include "master/db/sql_world.def"
 #include "master/db/sql_build.def"
 #include "master/db/sql_log.def"
+#include "master/db/sql_work.def"
 #include "master/db/sql_api.def"
 #undef S
 };

@@ -17,6 +17,8 @@ enum action {
   ACT_CHANGE,
   ACT_WORKER_ADD,
   ACT_WORKER_REMOVE,    /* id: name */
+  ACT_CONFIG_ACTIVATE,
+  ACT_WORKER_CLEAN,     /* id: name */
   ACT_MASTER_STOP,
 };
 

@@ -32,6 +32,8 @@ void act_cancel(struct acting *a, enum action kind, const cJSON *args);
 void act_change(struct acting *a, const cJSON *args);
 void act_worker_add(struct acting *a, const cJSON *args);
 void act_worker_remove(struct acting *a);
+void act_config_activate(struct acting *a);
+void act_worker_clean(struct acting *a, const cJSON *args);
 /* "libfoo/linux/42", "linux/42" (project ""), "linux/last" (number 0). The strings are the caller's. */
 enum err act_build_id(const char *id, char **project, char **builder, int64_t *number) must_check;
 const char *act_string(const cJSON *args, const char *key); /* NULL where it is not a string */

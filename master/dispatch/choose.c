@@ -35,22 +35,32 @@ static int missing_tag(const struct choose_worker *w, int n, const char *const *
 
 int choose_worker(const struct choose_worker *w, int n, const char *const *tags, int ntags, enum choose_reason *why, int *which)
 {
-  int best = -1, full = -1;
+  int best = -1, full = -1, low = -1, cleaning = -1;
 
   *which = -1;
   for (int i = 0; i < n; i++) {
     if (!choose_has_tags(&w[i], tags, ntags))
       continue;
-    if (w[i].used >= w[i].slots)
+    if (w[i].low)
+      low = low < 0 ? i : low;
+    else if (w[i].used >= w[i].slots)
       full = full < 0 ? i : full;
+    else if (w[i].cleaning)
+      cleaning = cleaning < 0 ? i : cleaning;
     else if (best < 0 || (long)w[i].used * w[best].slots < (long)w[best].used * w[i].slots)
       best = i;
   }
   if (best >= 0) {
     *why = CHOOSE_OK;
+  } else if (cleaning >= 0) {
+    *why = CHOOSE_CLEANING;
+    *which = cleaning;
   } else if (full >= 0) {
     *why = CHOOSE_FULL;
     *which = full;
+  } else if (low >= 0) {
+    *why = CHOOSE_DISK;
+    *which = low;
   } else if (n == 0) {
     *why = CHOOSE_NONE_CONNECTED;
   } else {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "master/core/conf.h"
@@ -31,6 +32,7 @@ struct dispatch {
   int limit;           /* of the look under way */
   int loading;         /* pipelines on their way */
   struct map *claimed; /* requests with a run whose claim is not answered yet */
+  int64_t long_window_ms, shortened_ms; /* builds that started before (clock_mono_ms) have at least this window; 0: none */
   struct map *numbers; /* builder → next number, while claims of it are in flight; values are numbers */
 };
 
@@ -47,7 +49,7 @@ static int gather(struct master *m, struct choose_worker *w, struct session **of
     struct session *s = list_of(it, struct session, node);
     if (!session_ready(s) || n == max)
       continue;
-    w[n] = (struct choose_worker){ s->name, (const char *const *)s->tags, s->ntags, s->slots, session_runs(s) };
+    w[n] = (struct choose_worker){ s->name, (const char *const *)s->tags, s->ntags, s->slots, session_runs(s), work_is_low(s), false };
     if (of)
       of[n] = s;
     n++;
@@ -55,7 +57,28 @@ static int gather(struct master *m, struct choose_worker *w, struct session **of
   return n;
 }
 
-void why_pending(struct master *m, const char *const *tags, int ntags, struct why *why)
+/* What differs from builder to builder. Removals are rare: mostly there is nothing to look for. */
+static void gather_cleaning(struct choose_worker *w, struct session *const *of, int n, const char *project, const char *builder)
+{
+  for (int i = 0; i < n; i++)
+    w[i].cleaning = map_count(of[i]->work.blocked) && session_slot(of[i], project, builder) < 0;
+}
+
+static void why_disk(const struct session *s, struct why *why)
+{
+  char has[STR_SIZE_MAX], wants[STR_SIZE_MAX], total[STR_SIZE_MAX];
+  int64_t min_free = work_min_free(s);
+  int n;
+
+  why->kind = "disk";
+  n = snprintf(why->text, sizeof why->text, "%.64s has %s free, %s must stay free (min_free)", s->name, str_size_text(s->work.free, has), str_size_text(min_free, wants));
+  if (s->work.total >= 0 && s->work.total < min_free)
+    snprintf(why->text + n, sizeof why->text - (size_t)n, "; its disk has only %s in all", str_size_text(s->work.total, total));
+  else if (s->work.used_up)
+    snprintf(why->text + n, sizeof why->text - (size_t)n, "; no unused work folder is left to remove there");
+}
+
+void why_pending(struct master *m, const char *project, const char *builder, const char *const *tags, int ntags, struct why *why)
 {
   static struct choose_worker w[DISPATCH_WORKERS_MAX];
   static struct session *of[DISPATCH_WORKERS_MAX];
@@ -68,6 +91,7 @@ void why_pending(struct master *m, const char *const *tags, int ntags, struct wh
     snprintf(why->text, sizeof why->text, "the database is away%s%.150s", m->db_why ? ": " : "", m->db_why ? m->db_why : "");
     return;
   }
+  gather_cleaning(w, of, n, project, builder);
   choose_worker(w, n, tags, ntags, &reason, &which);
   switch (reason) {
   case CHOOSE_OK:
@@ -93,6 +117,15 @@ void why_pending(struct master *m, const char *const *tags, int ntags, struct wh
              first ? first->name : "", session_runs(s) > 1 ? ", …" : "");
     break;
   }
+  case CHOOSE_DISK:
+    why_disk(of[which], why);
+    snprintf(why->object, sizeof why->object, "%.64s", of[which]->name);
+    break;
+  case CHOOSE_CLEANING:
+    why->kind = "disk";
+    snprintf(why->object, sizeof why->object, "%.64s", of[which]->name);
+    snprintf(why->text, sizeof why->text, "%.64s is removing its work folder of %.64s/%.64s", of[which]->name, project, builder);
+    break;
   }
 }
 
@@ -118,7 +151,7 @@ static int free_slots(struct master *m, struct buf *tags)
 
   list_each(it, sessions_list(m->sessions)) {
     struct session *s = list_of(it, struct session, node);
-    int runs = session_ready(s) ? session_runs(s) : s->slots;
+    int runs = session_ready(s) && !work_is_low(s) ? session_runs(s) : s->slots;
     if (runs >= s->slots)
       continue;
     n += s->slots - runs;
@@ -156,7 +189,7 @@ static void claim(struct dispatch *d, struct run_claims *claims, struct session 
   r->name = xasprintf("%s/%s/%" PRId64, STR(2), STR(3), number);
   r->pipe = pipe;
   r->def = pipeline_builder(pipes_of(pipe), STR(3));
-  r->ctx = (struct build_ctx){ .project = xstrdup(STR(2)), .builder = xstrdup(STR(3)), .slot = session_slot(s), .repository = xstrdup(STR(8)),
+  r->ctx = (struct build_ctx){ .project = xstrdup(STR(2)), .builder = xstrdup(STR(3)), .slot = session_slot(s, STR(2), STR(3)), .repository = xstrdup(STR(8)),
                                .branch = xstrdup(STR(9)), .revision = xstrdup(STR(10)), .properties = xstrdup(STR(11)), .changes = xstrdup(STR(12)),
                                .allow_local = m->conf->allow_local, .alone_ms = dispatch_alone_ms(m) };
   map_set_n(d->claimed, (uint64_t)r->request, r);
@@ -206,6 +239,7 @@ static void one(struct dispatch *d, struct run_claims *claims, struct db_res *re
   if (map_get_n(d->claimed, (uint64_t)request))
     return;
   tags = db_texts(res, 0, row, 5, &ntags);
+  gather_cleaning(w, of, n, db_str(res, 0, row, 2), db_str(res, 0, row, 3));
   at = choose_worker(w, n, (const char *const *)tags, ntags, &why, &which);
   for (int i = 0; i < ntags; i++)
     free(tags[i]);
@@ -317,6 +351,15 @@ int64_t dispatch_alone_ms(const struct master *m)
   return window > 2 * DISPATCH_WINDOW_SLACK_MS ? window - DISPATCH_WINDOW_SLACK_MS : window / 2;
 }
 
+void dispatch_window_changed(struct dispatch *d, int64_t old_ms)
+{
+  if (old_ms <= d->m->conf->window_ms)
+    return;
+  if (old_ms > d->long_window_ms)
+    d->long_window_ms = old_ms;
+  d->shortened_ms = clock_mono_ms();
+}
+
 void dispatch_give_up(struct master *m, int64_t build, struct id epoch, const char *why)
 {
   struct db_tx *tx = db_tx(m->db, (uint64_t)build);
@@ -337,7 +380,7 @@ static void overdue_found(struct db_res *res, void *arg)
     bool cancelled = !strcmp(db_str(res, 0, i, 4), "cancelling");
     bool again = !cancelled && attempts < RUN_ATTEMPTS_MAX && strcmp(db_str(res, 0, i, 5), "done");
     struct db_tx *tx = db_tx(d->m->db, (uint64_t)build);
-    log_warn("dispatch", "build %" PRId64 " is lost: its worker stayed away longer than %" PRId64 " s", build, d->m->conf->window_ms / 1000);
+    log_warn("dispatch", "build %" PRId64 " is lost: its worker stayed away longer than %" PRId64 " s", build, db_num(res, 0, i, 6) / 1000);
     db_q(tx, SQL_fence, "nnn", build, db_num(res, 0, i, 1), db_num(res, 0, i, 2));
     db_q(tx, SQL_steps_lost, "n", build);
     db_q(tx, SQL_build_finish, "nnslns", build, (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_RETRY), "the worker stayed away too long", (int)again,
@@ -354,7 +397,7 @@ static void on_overdue(uv_timer_t *t)
   if (!db_is_up(d->m->db) || d->m->stopping)
     return;
   tx = db_tx(d->m->db, DB_ANY);
-  db_q(tx, SQL_builds_overdue, "n", d->m->conf->window_ms);
+  db_q(tx, SQL_builds_overdue, "nnn", d->m->conf->window_ms, d->long_window_ms, clock_mono_ms() - d->shortened_ms - DISPATCH_CLAIM_SLACK_MS);
   db_send(tx, overdue_found, d);
 }
 

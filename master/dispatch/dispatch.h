@@ -10,6 +10,7 @@
 struct master;
 
 #define DISPATCH_SAFETY_MS 5000   /* looks at least so often: requests of other masters, lost hints */
+#define DISPATCH_CLAIM_SLACK_MS 60000   /* a build may be claimed so long after its first command was made */
 #define DISPATCH_WINDOW_SLACK_MS 120000 /* a worker ends a command alone so long before the window closes */
 
 struct dispatch *dispatch_new(struct master *m) must_check;
@@ -20,6 +21,8 @@ void dispatch_kick(struct dispatch *d);
 void dispatch_claimed(struct dispatch *d, bool failed);
 /* A run for this request exists (or not any more): don't claim it twice. */
 void dispatch_forget_claim(struct dispatch *d, int64_t request);
+/* m->conf has another window. A shorter one counts for builds that start from now on: commands of older ones were told to go on alone for as long as the old one allows, and there must never be two copies. */
+void dispatch_window_changed(struct dispatch *d, int64_t old_ms);
 int64_t dispatch_alone_ms(const struct master *m);
 /* Ends a build that can't go on, as EXCEPTION. */
 void dispatch_give_up(struct master *m, int64_t build, struct id epoch, const char *why);

@@ -165,10 +165,12 @@ static void walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved)
   }
   if (moved) {
     struct buf vars;
+    char *object = xasprintf("%s:%s", r->name, r->step.def->name);
     buf_init(&vars, BUF_NO_MAX);
     step_vars(&r->step, &vars);
-    db_q(tx, SQL_step_move, "nnss", r->id, (int64_t)r->number, sm_name(&r->step.sm), buf_str(&vars));
+    db_q(tx, SQL_step_move, "nnsss", r->id, (int64_t)r->number, sm_name(&r->step.sm), buf_str(&vars), object);
     buf_free(&vars);
+    free(object);
   }
   if (r->next.want == WANT_RUN) {
     p->command_stmt = db_count(tx);
@@ -235,6 +237,7 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
   dispatch_forget_claim(r->m->dispatch, r->request);
   if (p->ends) {
     log_info("build", "%s %s%s%s", r->name, result_text(r->so_far), *r->step.summary ? ": " : "", r->step.summary);
+    work_kick(r->session);
     run_drop(r);
     return;
   }
@@ -327,6 +330,7 @@ void run_claim(struct run_claims *c, struct session *s, struct run *r, int64_t n
 {
   struct db_tx *tx = c->tx;
   struct pending *p = run_pending(r);
+  char folder[STEP_PATH_MAX];
 
   assert(c->n < RUN_CLAIMS_MAX);
   c->v[c->n++] = p;
@@ -340,7 +344,8 @@ void run_claim(struct run_claims *c, struct session *s, struct run *r, int64_t n
   sm_init(&r->sm, r->name, run_rows, RUN_STATES, RUN_TX);
   log_end_init(&r->log, 0, r->epoch, 0, 0, 0);
   list_push(&s->runs, &r->node);
-  db_q(tx, SQL_claim, "nnnnnnnsn", s->worker, s->number, r->request, next_number, r->m->incarnation, (int64_t)r->ctx.slot, r->m->id, r->name, r->id);
+  step_folder(r->ctx.project, r->ctx.builder, r->ctx.slot, folder);
+  db_q(tx, SQL_claim, "nnnnnnnsns", s->worker, s->number, r->request, next_number, r->m->incarnation, (int64_t)r->ctx.slot, r->m->id, r->name, r->id, folder);
   r->number = 1;
   begin_step(r, tx);
   walk(r, tx, p, false);

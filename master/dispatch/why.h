@@ -5,10 +5,10 @@
 
 struct master;
 struct why {
-  const char *kind;   /* no_worker, slots, database, starting; "" where the request does not wait */
+  const char *kind;   /* no_worker, slots, disk, database, starting; "" where the request does not wait */
   char text[256];     /* sentence for people */
   char object[80];    /* worker, tag … or "" */
 };
-/* tags: what the request needs. */
-void why_pending(struct master *m, const char *const *tags, int ntags, struct why *w);
+/* tags: what the request needs. project, builder: what it is for. */
+void why_pending(struct master *m, const char *project, const char *builder, const char *const *tags, int ntags, struct why *w);
 #endif

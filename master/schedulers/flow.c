@@ -26,6 +26,7 @@ struct change {
 
 static void change_free(struct change *c)
 {
+  world_drop(c->p);
   free(c->branch);
   free(c->revision);
   free(c->repository);
@@ -84,8 +85,16 @@ static void put_buildset(struct db_tx *tx, struct worlds *w, int64_t project, co
 static void pipeline_here(const struct world_pipe *r, void *arg)
 {
   struct change *c = arg;
-  struct db_tx *tx = db_tx(c->w->m->db, DB_ANY);
+  struct worlds *w = c->w;
+  struct db_tx *tx;
 
+  if (c->p->gone) { /* it stays in `reading`: for the project as it is now, or until there is one again */
+    w->in_read--;
+    change_free(c);
+    soon(w, FLOW_AFTER_MS);
+    return;
+  }
+  tx = db_tx(w->m->db, DB_ANY);
   if (r->err && err_class(r->err) == ERR_CLASS_RETRY) {
     log_warn("change", "c%" PRId64 " can't be read yet: %s", c->id, r->why);
     db_q(tx, SQL_change_later, "ns", c->id, r->why);
@@ -119,9 +128,9 @@ static void changes_here(struct db_res *res, void *arg)
     struct world *p = worlds_find(w, db_str(res, 0, i, 1));
     struct change *c;
     if (!p || !p->id)
-      continue; /* of a project that is not in this configuration */
+      continue; /* it left the configuration since we asked */
     c = xcalloc(1, sizeof *c);
-    *c = (struct change){ w, p, db_num(res, 0, i, 0), xstrdup(db_str(res, 0, i, 2)), xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)) };
+    *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), xstrdup(db_str(res, 0, i, 2)), xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)) };
     w->in_read++;
     if (!p->pipe_id && !db_null(res, 0, i, 6))
       worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->revision, pipeline_here, c);
@@ -238,28 +247,44 @@ static void due_here(struct db_res *res, void *arg)
   }
 }
 
+/* Of other projects' changes and timers another master takes care, or nobody until they are configured again. */
+static char *our_projects(const struct worlds *w)
+{
+  const char **names = xcalloc((size_t)w->n + 1, sizeof *names);
+  char *array;
+
+  for (int i = 0; i < w->n; i++)
+    names[i] = w->v[i]->conf->name;
+  array = db_text_array(names, w->n);
+  free(names);
+  return array;
+}
+
 static void on_due(uv_timer_t *t)
 {
   struct worlds *w = t->data;
   struct db_tx *tx;
+  char *ours;
 
   if (!db_is_up(w->m->db)) {
     soon(w, FLOW_SAFETY_MS);
     return;
   }
+  ours = our_projects(w);
   if (!w->reading && !w->in_read) {
     w->reading = true;
     tx = db_tx(w->m->db, DB_ANY);
-    db_q(tx, SQL_changes_due, "");
+    db_q(tx, SQL_changes_due, "s", ours);
     db_send(tx, changes_here, w);
   }
   if (!w->firing) {
     w->firing = true;
     tx = db_tx(w->m->db, DB_ANY);
-    db_q(tx, SQL_sched_due, "");
-    db_q(tx, SQL_sched_next, "");
+    db_q(tx, SQL_sched_due, "s", ours);
+    db_q(tx, SQL_sched_next, "s", ours);
     db_send(tx, due_here, w);
   }
+  free(ours);
 }
 
 void flow_init(struct worlds *w)

@@ -6,7 +6,7 @@
 
 #include "common/log.h"
 #include "master/changes/githelper.h"
-#include "master/core/conf.h"
+#include "master/core/conf_diff.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/schedulers/worlds_int.h"
@@ -14,57 +14,154 @@
 struct world *worlds_find(struct worlds *w, const char *project)
 {
   for (int i = 0; i < w->n; i++)
-    if (!strcmp(w->v[i].conf->name, project))
-      return &w->v[i];
+    if (!strcmp(w->v[i]->conf->name, project))
+      return w->v[i];
   return NULL;
+}
+
+struct world *const *worlds_all(const struct worlds *w, int *n)
+{
+  *n = w->n;
+  return w->v;
 }
 
 struct world *worlds_only(struct worlds *w)
 {
-  return w->n == 1 ? &w->v[0] : NULL;
+  return w->n == 1 ? w->v[0] : NULL;
+}
+
+struct world *world_hold(struct world *p)
+{
+  p->users++;
+  return p;
+}
+
+void world_drop(struct world *p)
+{
+  if (--p->users)
+    return;
+  conf_free(p->site);
+  free(p->trouble);
+  free(p);
 }
 
 /* ---- rows ---- */
 
+void worlds_put_rows(struct db_tx *tx, const struct conf *c)
+{
+  for (int i = 0; i < c->nprojects; i++) {
+    const struct conf_project *p = &c->projects[i];
+    db_q(tx, SQL_project_add, "s", p->name);
+    if (!p->pipeline)
+      continue;
+    db_q(tx, SQL_pipeline_add, "b", p->pipeline_text, strlen(p->pipeline_text));
+    for (int k = 0; k < p->pipeline->nbuilders; k++) /* so that lists show what was never built */
+      db_q(tx, SQL_builder_add, "ss", p->name, p->pipeline->builders[k].name);
+  }
+}
+
+/* What worlds_put_rows asked for, to the worlds that are still those of c. look: at all repositories at once, not only at those that are new. */
+static void take_rows(struct worlds *w, const struct conf *c, const struct db_res *res, int stmt, bool look)
+{
+  for (int i = 0; i < c->nprojects; i++) {
+    const struct conf_project *conf = &c->projects[i];
+    struct world *p = worlds_find(w, conf->name);
+    int64_t id = db_num(res, stmt++, 0, 0), pipe_id = conf->pipeline ? db_num(res, stmt++, 0, 0) : 0;
+    if (conf->pipeline)
+      stmt += conf->pipeline->nbuilders;
+    if (!p || p->conf != conf)
+      continue;
+    if (look || !p->id)
+      poller_start(p);
+    p->id = id;
+    p->pipe_id = pipe_id;
+  }
+  worlds_kick(w);
+}
+
+struct asked_rows {
+  struct worlds *w;
+  struct conf *conf; /* held: another one may be active when the answer comes */
+};
+
 static void rows_made(struct db_res *res, void *arg)
 {
-  struct worlds *w = arg;
-  int stmt = 0;
+  struct asked_rows *a = arg;
 
-  if (db_err(res)) {
-    if (db_err(res) == ERR_FAILED)
-      log_error("project", "%s", db_errtext(res));
-    return;
-  }
-  for (int i = 0; i < w->n; i++) {
-    const struct pipeline *p = w->v[i].conf->pipeline;
-    w->v[i].id = db_num(res, stmt++, 0, 0);
-    if (p) {
-      w->v[i].pipe_id = db_num(res, stmt++, 0, 0);
-      stmt += p->nbuilders;
-    }
-  }
-  poller_start(w);
-  worlds_kick(w);
+  if (!db_err(res))
+    take_rows(a->w, a->conf, res, 0, true);
+  else if (db_err(res) == ERR_FAILED)
+    log_error("project", "%s", db_errtext(res));
+  conf_free(a->conf);
+  free(a);
 }
 
 void worlds_db_up(struct worlds *w)
 {
+  struct asked_rows *a;
   struct db_tx *tx;
 
   if (!w->n)
     return;
+  a = xmalloc(sizeof *a);
+  *a = (struct asked_rows){ w, conf_hold(w->m->conf) };
   tx = db_tx(w->m->db, DB_ANY);
-  for (int i = 0; i < w->n; i++) {
-    const struct conf_project *c = w->v[i].conf;
-    db_q(tx, SQL_project_add, "s", c->name);
-    if (!c->pipeline)
+  worlds_put_rows(tx, a->conf);
+  db_send(tx, rows_made, a);
+}
+
+/* ---- the projects of a configuration ---- */
+
+static struct world *world_new(struct worlds *w, struct conf *site, const struct conf_project *conf)
+{
+  struct world *p = xcalloc(1, sizeof *p);
+
+  *p = (struct world){ .site = conf_hold(site), .conf = conf, .users = 1 };
+  poller_add(w, p);
+  return p;
+}
+
+static void world_gone(struct world *p)
+{
+  p->gone = true;
+  poller_remove(p);
+  world_drop(p);
+}
+
+/* The worlds of m->conf: those that are as they were stay, with whatever they are doing. */
+static void configure(struct worlds *w)
+{
+  struct conf *c = w->m->conf;
+  struct world **v = xcalloc((size_t)c->nprojects + 1, sizeof *v);
+
+  for (int i = 0; i < c->nprojects; i++) {
+    const struct conf_project *conf = &c->projects[i];
+    struct world *p = worlds_find(w, conf->name);
+    if (!p || !conf_project_same(p->conf, conf)) {
+      v[i] = world_new(w, c, conf);
       continue;
-    db_q(tx, SQL_pipeline_add, "b", c->pipeline_text, strlen(c->pipeline_text));
-    for (int k = 0; k < c->pipeline->nbuilders; k++) /* so that lists show what was never built */
-      db_q(tx, SQL_builder_add, "ss", c->name, c->pipeline->builders[k].name);
+    }
+    v[i] = world_hold(p);
+    conf_free(p->site);
+    p->site = conf_hold(c);
+    p->conf = conf;
   }
-  db_send(tx, rows_made, w);
+  for (int i = 0; i < w->n; i++) {
+    struct world *p = w->v[i];
+    if (p->site == c)
+      world_drop(p); /* it has the new list's reference */
+    else
+      world_gone(p);
+  }
+  free(w->v);
+  w->v = v;
+  w->n = c->nprojects;
+}
+
+void worlds_reload(struct worlds *w, const struct db_res *res, int first)
+{
+  configure(w);
+  take_rows(w, w->m->conf, res, first, false);
 }
 
 /* ---- the pipeline of a project at a revision ---- */
@@ -83,7 +180,10 @@ struct asking {
 
 static void asking_end(struct asking *a, const struct world_pipe *r)
 {
-  a->cb(r, a->arg);
+  const struct world_pipe changed = { .err = ERR_AGAIN, .why = "the configuration of the project has just changed", .revision = "" };
+
+  a->cb(a->p->gone ? &changed : r, a->arg);
+  world_drop(a->p);
   for (int i = 0; i < a->nfiles; i++)
     free(a->files[i]);
   free(a->files);
@@ -219,7 +319,7 @@ void worlds_pipeline(struct worlds *w, struct world *p, const char *branch, cons
   struct asking *a = xcalloc(1, sizeof *a);
 
   a->w = w;
-  a->p = p;
+  a->p = world_hold(p);
   a->cb = cb;
   a->arg = arg;
   a->revision = xstrdup(revision);
@@ -235,7 +335,7 @@ void worlds_pipeline_known(struct worlds *w, struct world *p, int64_t pipe_id, c
 {
   struct asking *a = xcalloc(1, sizeof *a);
 
-  *a = (struct asking){ .w = w, .p = p, .cb = cb, .arg = arg, .revision = xstrdup(revision), .pipe_id = pipe_id };
+  *a = (struct asking){ .w = w, .p = world_hold(p), .cb = cb, .arg = arg, .revision = xstrdup(revision), .pipe_id = pipe_id };
   with_row(a);
 }
 
@@ -246,11 +346,8 @@ struct worlds *worlds_new(struct master *m)
   struct worlds *w = xcalloc(1, sizeof *w);
 
   w->m = m;
-  w->n = m->conf->nprojects;
-  w->v = xcalloc((size_t)w->n, sizeof *w->v);
-  for (int i = 0; i < w->n; i++)
-    w->v[i].conf = &m->conf->projects[i];
-  poller_init(w);
+  list_init(&w->polls);
+  configure(w);
   flow_init(w);
   return w;
 }
@@ -259,8 +356,6 @@ void worlds_closed(struct worlds *w)
 {
   if (--w->handles)
     return;
-  free(w->poll);
-  free(w->v);
   free(w);
 }
 
@@ -268,6 +363,9 @@ void worlds_free(struct worlds *w)
 {
   w->handles++; /* until both have begun */
   poller_close(w);
+  for (int i = 0; i < w->n; i++)
+    world_drop(w->v[i]);
+  free(w->v);
   flow_close(w);
   worlds_closed(w);
 }

@@ -9,18 +9,38 @@
 #include "master/dispatch/pipes.h"
 
 struct master;
+struct conf;
 struct conf_project;
+struct db_res;
+struct db_tx;
+struct poll_state;
 struct worlds;
 
-struct world {               /* one project */
-  const struct conf_project *conf;
+/* One project as the active configuration has it. A reload that leaves the project as it was only moves the pointers; one that changes or removes it leaves the world `gone`, and whatever is under way
+   for it finds nothing to do when it comes back. Who keeps a world over a turn of the loop holds it. */
+struct world {
+  struct conf *site;         /* held */
+  const struct conf_project *conf; /* in site */
   int64_t id;                /* row; 0 until the database was first up */
   int64_t pipe_id;           /* row of the site's pipeline; 0: it is in the repository */
+  bool gone;
+  int users;
+  int64_t looked_ms;         /* clock_wall_ms of the last look at the repository, when its heads were stored; 0: none yet */
+  char *trouble;             /* of the last look; NULL: none */
+  struct poll_state *poll;   /* NULL once gone */
 };
+struct world *world_hold(struct world *p) must_check;
+void world_drop(struct world *p);
 
 struct worlds *worlds_new(struct master *m) must_check;
 void worlds_free(struct worlds *w);
 void worlds_db_up(struct worlds *w);
+/* A new configuration: its projects' rows into the transaction that activates it, and, once that is committed (m->conf is the new one), all worlds over to it. first: number of the first of those
+   statements in the answer. */
+void worlds_put_rows(struct db_tx *tx, const struct conf *c);
+void worlds_reload(struct worlds *w, const struct db_res *res, int first);
+/* All of them, n, in the order of the configuration. */
+struct world *const *worlds_all(const struct worlds *w, int *n);
 struct world *worlds_find(struct worlds *w, const char *project);
 struct world *worlds_only(struct worlds *w);   /* where there is just one project; else NULL */
 /* Changes may be due to be read, or schedulers to fire. */

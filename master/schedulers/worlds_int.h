@@ -3,31 +3,37 @@
 #define MASTER_SCHEDULERS_WORLDS_INT_H
 #include <uv.h>
 
+#include "common/list.h"
 #include "master/schedulers/worlds.h"
 
+struct look;
+
+/* One repository that is looked at. Freed when its timer is closed and no look is under way. */
 struct poll_state {
+  struct list node;    /* of all in worlds.polls */
   struct worlds *w;
-  struct world *p;
+  struct world *p;     /* held */
   uv_timer_t timer;
-  bool busy;
+  bool busy, closed;   /* a look is under way; the timer is closed */
   bool once_more;      /* look again as soon as this look is over */
   int64_t began_ms;    /* the last look, clock_mono_ms */
   int told;            /* statements of the transaction under way */
-  char *trouble;       /* the last failure, told once */
+  struct look *look;   /* what the helper is asked for, until it answers */
 };
 
 struct worlds {
   struct master *m;
-  struct world *v;
+  struct world **v;
   int n, handles;
-  struct poll_state *poll;
+  struct list polls;   /* of gone worlds too, while a look is under way */
   uv_timer_t due;      /* changes to be read, schedulers to fire */
   bool reading, firing, again;
   int in_read;         /* changes being read */
 };
 
-void poller_init(struct worlds *w);
-void poller_start(struct worlds *w);
+void poller_add(struct worlds *w, struct world *p);
+void poller_start(struct world *p); /* the first look, at once */
+void poller_remove(struct world *p);
 void poller_close(struct worlds *w);
 void flow_init(struct worlds *w);
 void flow_close(struct worlds *w);

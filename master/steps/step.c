@@ -129,6 +129,12 @@ void intent_free(struct intent *i)
   buf_free(&i->spec);
 }
 
+void step_folder(const char *project, const char *builder, int slot, char out[STEP_PATH_MAX])
+{
+  int n = snprintf(out, STEP_PATH_MAX, "%s/%s/%d", project, builder, slot);
+  assert(n > 0 && n < STEP_PATH_MAX); /* names are at most 64 long */
+}
+
 void step_path(const struct build_ctx *c, const char *what, char out[STEP_PATH_MAX])
 {
   int n = snprintf(out, STEP_PATH_MAX, "%s/%s/%d/%s", c->project, c->builder, c->slot, what);

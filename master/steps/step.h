@@ -90,6 +90,7 @@ void intent_free(struct intent *i);
 
 /* Folders of a build below the worker's work folder (docs/design.md): tree, home, tmp, report. out: at least STEP_PATH_MAX. */
 #define STEP_PATH_MAX 320
+void step_folder(const char *project, const char *builder, int slot, char out[STEP_PATH_MAX]); /* what holds these */
 void step_path(const struct build_ctx *c, const char *what, char out[STEP_PATH_MAX]);
 /* The environment and folders every command of a build gets. */
 void step_common(const struct build_ctx *c, struct buf *spec);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "master/core/conf.h"
+#include "master/core/conf_diff.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
@@ -67,13 +67,13 @@ int session_runs(const struct session *s)
   return n;
 }
 
-int session_slot(const struct session *s)
+int session_slot(const struct session *s, const char *project, const char *builder)
 {
   for (int slot = 0; slot < s->slots; slot++) {
     bool used = false;
     list_each(it, &s->runs)
       used |= list_of(it, struct run, node)->ctx.slot == slot;
-    if (!used)
+    if (!used && !work_blocks(s, project, builder, slot))
       return slot;
   }
   return -1;
@@ -106,6 +106,15 @@ void session_have_clear(struct session *s)
   s->told = 0;
 }
 
+static void free_tags(struct session *s)
+{
+  for (int i = 0; i < s->ntags; i++)
+    free(s->tags[i]);
+  free(s->tags);
+  s->tags = NULL;
+  s->ntags = 0;
+}
+
 static void session_free(struct session *s)
 {
   session_have_clear(s);
@@ -114,14 +123,13 @@ static void session_free(struct session *s)
   map_free(s->specs);
   map_free(s->by_cmd);
   map_free(s->by_req);
-  for (int i = 0; i < s->ntags; i++)
-    free(s->tags[i]);
-  free(s->tags);
+  free_tags(s);
   free(s->name);
   free(s->instance);
   free(s->boot);
   free(s->peer);
   free(s->facts);
+  work_free(&s->work);
   if (s->secret)
     mem_wipe(s->secret, strlen(s->secret));
   free(s->secret);
@@ -131,7 +139,7 @@ static void session_free(struct session *s)
 /* A closed session is freed when the answer of its transaction, and what it loads, came in. */
 void session_maybe_free(struct session *s)
 {
-  if (s->sm.state == SESSION_CLOSED && !s->link && !s->in_tx && !s->loading)
+  if (s->sm.state == SESSION_CLOSED && !s->link && !s->in_tx && !s->loading && !s->work.txs)
     session_free(s);
 }
 
@@ -259,6 +267,7 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->cores = cores ? atoi(cores) : 1;
   s->uid = user ? atoi(user) : -1;
   s->facts = facts_of(m->blob, m->blob_len);
+  work_hello(s, wire_str(m, 6), m->blob, m->blob_len);
   if (!db_is_up(s->m->db)) {
     session_busy(s);
     return;
@@ -305,6 +314,28 @@ static bool incumbent_gives_way(struct session *s)
   return true;
 }
 
+static void configure(struct session *s)
+{
+  const struct conf_worker *w = s->name ? conf_worker(s->m->conf, s->name) : NULL;
+
+  if (!w)
+    return; /* made by `drover worker add`: the row is all there is */
+  free_tags(s);
+  s->slots = w->slots;
+  s->tags = xcalloc((size_t)w->ntags + 1, sizeof *s->tags);
+  for (s->ntags = 0; s->ntags < w->ntags; s->ntags++)
+    s->tags[s->ntags] = xstrdup(w->tags[s->ntags]);
+}
+
+void sessions_reload(struct sessions *ss)
+{
+  list_each(it, &ss->all) {
+    struct session *s = list_of(it, struct session, node);
+    if (s->worker && s->sm.state != SESSION_CLOSED)
+      configure(s);
+  }
+}
+
 static void authenticated(struct db_res *res, void *arg)
 {
   struct session *s = arg;
@@ -337,6 +368,7 @@ static void authenticated(struct db_res *res, void *arg)
   s->worker = db_num(res, 0, 0, 0);
   s->slots = (int)db_num(res, 0, 0, 2);
   s->tags = db_texts(res, 0, 0, 3, &s->ntags);
+  configure(s); /* the row may have been read just before a reload changed it */
   if (!incumbent_gives_way(s)) {
     s->worker = 0;
     session_refuse(s, "duplicate", "another instance is connected as %s and answers", s->name);
@@ -415,6 +447,7 @@ struct session *session_new(struct master *m, struct link *l)
   s->have = map_new();
   s->specs = map_new();
   list_init(&s->runs);
+  work_init(&s->work);
   sm_init(&s->sm, "session", session_rows, SESSION_STATES, SESSION_HELLO);
   list_push(&m->sessions->all, &s->node);
   link_set_data(l, s);

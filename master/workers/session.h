@@ -11,6 +11,7 @@
 #include "common/map.h"
 #include "common/sm.h"
 #include "master/workers/link.h"
+#include "master/workers/work.h"
 
 struct master;
 struct run;
@@ -40,6 +41,7 @@ struct session {
   struct map *specs;           /* of adopted runs: command number → struct have with the spec */
   int told;
   int64_t next_req;
+  struct work work;            /* its disk and work folders */
 };
 
 struct sessions *sessions_new(struct master *m);
@@ -47,13 +49,15 @@ void sessions_free(struct sessions *ss);
 extern const struct link_ops session_link_ops;   /* ctx of the link server: struct master */
 void sessions_db_up(struct sessions *ss);
 void sessions_db_down(struct sessions *ss);
+/* m->conf is another one now: connected workers that it names get its slots and tags. Builds that are running stay, whatever the new number of slots. */
+void sessions_reload(struct sessions *ss);
 /* All of them, in order of arrival. */
 struct list *sessions_list(struct sessions *ss);
 struct session *session_of_worker(struct sessions *ss, int64_t worker);
 void session_close(struct session *s, const char *reason);
 bool session_ready(const struct session *s);
-/* A slot that no run holds, from 0; -1: full. */
-int session_slot(const struct session *s);
+/* A slot that no run holds and in which the builder's work folder is not about to be removed, from 0; -1: none. */
+int session_slot(const struct session *s, const char *project, const char *builder);
 int session_runs(const struct session *s);
 void session_forget(struct session *s, struct id cmd);
 const char *session_state_name(const struct session *s);

@@ -17,7 +17,7 @@
 #include "master/events/events.h"
 #include "master/workers/session_int.h"
 
-enum { ADOPT_TAKE, ADOPT_BUILDS, ADOPT_LOGS, ADOPT_READ }; /* statements of adopt(), from s->first */
+enum { ADOPT_TAKE, ADOPT_BUILDS, ADOPT_LOGS, ADOPT_READ, ADOPT_CLEANING }; /* statements of adopt(), from s->first */
 
 static void adopted(struct db_res *res, void *arg);
 
@@ -33,6 +33,7 @@ void session_adopt(struct session *s)
   db_q(tx, SQL_session_builds, "nnn", s->worker, s->m->id, s->m->incarnation);
   db_q(tx, SQL_session_logs, "n", s->worker);
   db_q(tx, SQL_session_read, "n", s->worker);
+  db_q(tx, SQL_work_cleaning, "n", s->worker);
   db_q(tx, SQL_session_facts, "ns", s->worker, s->facts);
   db_send(tx, adopted, s);
 }
@@ -164,6 +165,7 @@ static void adopted(struct db_res *res, void *arg)
     return;
   }
   s->number = db_num(res, s->first, 0, 0);
+  work_adopted(s, res, s->first + ADOPT_CLEANING);
   events_kick(s->m->events);
   if (!pipelines_here(s, res))
     return;

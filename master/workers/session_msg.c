@@ -32,9 +32,12 @@ static void on_error(struct session *s, struct wire_msg *m)
 static void on_done(struct session *s, struct wire_msg *m)
 {
   int64_t req = wire_num(m, 0);
-  struct run *r = m->bad || !session_ready(s) ? NULL : map_get_n(s->by_req, (uint64_t)req);
+  struct run *r;
   char *text;
 
+  if (!m->bad && work_answered(s, req, wire_str(m, 1), m->blob, m->blob_len))
+    return;
+  r = m->bad || !session_ready(s) ? NULL : map_get_n(s->by_req, (uint64_t)req);
   if (!r)
     return;
   text = xstrndup(m->blob ? m->blob : "", m->blob_len);

@@ -283,7 +283,7 @@ class Reading(unittest.TestCase):
         self.assertEqual((w['facts'], [b['id'] for b in w['running']], w['peer']), ({'os': 'linux'}, ['libfoo/linux/1'], '10.0.0.1:5'))
 
     def test_headers_and_head(self):
-        for path in ('/', '/api/v1/status', '/api/v1/nothing', '/api/v1/builds/libbar/dist/7/logs/test'):
+        for path in ('/api/v1/status', '/api/v1/nothing', '/api/v1/builds/libbar/dist/7/logs/test'):
             r = W.ask('GET', path)
             self.assertEqual((r.getheader('X-Content-Type-Options'), r.getheader('Cache-Control'), r.getheader('Server')), ('nosniff', 'no-store', None))
             self.assertIn("default-src 'none'", r.getheader('Content-Security-Policy'))
@@ -357,6 +357,21 @@ class Refusals(unittest.TestCase):
                 c.close()
         for method in ('GET', 'POST'):
             self.assertEqual(W.ask(method, '/api/v1/builds', headers={'Origin': 'http://localhost'}).status, 403)
+
+    def test_prefix(self):
+        """site.url has a path: a proxy may pass it on or strip it."""
+        for tcp in (False, True):
+            for path in ('/drover', '/drover/', '/drover/api/v1/status', '/api/v1/status'):
+                self.assertEqual(W.ask('GET', path, tcp=tcp).status, 200, path)
+            for path, status in (('/drover/drover', 404), ('/drover//', 400), ('/droverx/api/v1/status', 404), ('/drover/..', 400)):
+                self.assertEqual(W.ask('GET', path, tcp=tcp).status, status, path)
+
+    def test_nobody_is_believed(self):
+        """Without trusted_proxies what a proxy says is nobody's word: neither does it open anything, nor close."""
+        for name in ('localhost', 'ci.example.org', 'evil.example', ''):
+            for headers in ({'X-Forwarded-Host': name}, {'Forwarded': 'for=1.1.1.1;host="%s"' % name}, {'X-Forwarded-For': '127.0.0.1', 'X-Forwarded-Host': name, 'X-Forwarded-Proto': 'https'}):
+                self.assertEqual(W.ask('GET', '/api/v1/status', headers=headers, tcp=True).status, 200)
+                self.assertEqual(W.ask('GET', '/api/v1/status', headers={**headers, 'Host': 'evil.example'}, tcp=True).status, 403)
 
     def test_smuggling(self):
         end = b'Host: localhost\r\n'

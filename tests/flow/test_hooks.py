@@ -289,6 +289,22 @@ class GitHub(Hooked):
         self.assertEqual(self.deliver(body, headers, "narrow", 200)["ignored"], ["branch other is not watched"])
         self.assertEqual(self.deliver(*github(push("main", None, "e" * 40)), "narrow", 202)["changes"][0]["branch"], "main")
 
+    def test_another_secret(self):
+        """A secret that is changed counts from the next reload on, and the configuration's text is the same."""
+        self.wait_head("main", self.first)
+        body, headers = github({"zen": "x"}, "ping")
+        new = "another secret of the test"
+        self.secret_file(self.d.path("hook.secret"), new)
+        try:
+            self.assertEqual(send(self.port, "p", body, headers)[0], 200)
+            self.d.post("/config/activate")
+            self.assertEqual(send(self.port, "p", body, headers)[0], 401)
+            self.assertEqual(send(self.port, "p", *github({"zen": "x"}, "ping", secret=new))[0], 200)
+        finally:
+            self.secret_file(self.d.path("hook.secret"), SECRET)
+            self.d.post("/config/activate")
+        self.assertEqual(send(self.port, "p", body, headers)[0], 200)
+
     def test_before_the_first_look(self):
         """A hook of a project that was never looked at puts no head there: all other branches would look new."""
         status, a = send(self.port, "unseen", *github(push("main", self.first, "d" * 40)))

@@ -84,7 +84,7 @@ class Commands(Case):
         s = self.connect()
         self.assertEqual((s.hello["version"], s.hello["name"], s.hello["conn"], s.hello["high"]), (1, "w1", 1, "0-0"))
         self.assertEqual(s.facts["secret"].decode(), SECRET)
-        for fact in "os arch release cores memory_kib disk_free_kib host version work path user uid isolation boot_ms".split():
+        for fact in "os arch release cores memory_kib disk_free_kib disk_total_kib host version work path user uid isolation boot_ms".split():
             self.assertIn(fact, s.facts)
         self.assertEqual(s.facts["work"].decode(), os.path.realpath(self.b.worker.work))
         s.run_all({"3-7": ["true"]})
@@ -873,6 +873,80 @@ class Files(Case):
         self.assertEqual(s.file_op("remove", "nothing/at/all")[0], "ok")
         self.assertEqual(os.listdir(work), ["link"])
 
+    def test_usage(self):
+        s = self.connect()
+        work, outside = self.b.worker.work, os.path.join(self.b.folder, "outside")
+        usage = lambda path: (lambda tag, f: (tag, *(int(f[k]) for k in ("bytes", "entries", "complete"))))(*s.file_op("usage", path))
+        self.assertEqual(s.file_op("usage", "a")[0], "notfound")
+        os.makedirs(f"{work}/a/b")
+        os.makedirs(outside)
+        with open(f"{outside}/large", "wb") as f:
+            f.write(bytes(3000000))
+        with open(f"{work}/a/b/file", "wb") as f:
+            f.write(bytes(1000000))
+        tag, plain, entries, complete = usage("a")
+        self.assertEqual((tag, entries, complete), ("ok", 3, 1))
+        self.assertTrue(1000000 <= plain < 1200000, plain)
+        # links in, out and round, a pipe, a socket of no one, holes: counted as what they are
+        os.symlink(outside, f"{work}/a/out")
+        os.symlink("/", f"{work}/a/root")
+        os.symlink("..", f"{work}/a/b/up")
+        os.symlink("loop", f"{work}/a/loop")
+        os.mkfifo(f"{work}/a/pipe")
+        with open(f"{work}/a/holes", "w") as f:
+            f.truncate(1 << 40)
+        tag, more, entries, complete = usage("a")
+        self.assertEqual((tag, entries, complete), ("ok", 9, 1))
+        self.assertLess(more, plain + 200000)
+        for i in range(9):  # ten names of one file are one file; of names elsewhere only the own share counts
+            os.link(f"{work}/a/b/file", f"{outside}/name{i}" if i % 2 == 0 else f"{work}/a/name{i}")
+        tag, shared, entries, complete = usage("a")
+        self.assertEqual((tag, entries, complete), ("ok", 13, 1))
+        self.assertTrue(plain / 2 - 100000 < shared < plain / 2 + 200000, (plain, shared))
+        # what can't be read or is too deep: at least so much
+        os.mkdir(f"{work}/shut")
+        os.mkdir(f"{work}/shut/in")
+        os.chmod(f"{work}/shut", 0)
+        self.assertEqual(usage("shut")[0::3] if os.getuid() else ("ok", 1), ("ok", 0) if os.getuid() else ("ok", 1))
+        os.chmod(f"{work}/shut", 0o755)
+        at = os.open(work, os.O_RDONLY)
+        for _ in range(300):
+            os.mkdir("deep", dir_fd=at)
+            down = os.open("deep", os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = down
+        os.close(at)
+        tag, _, entries, complete = usage("deep")
+        self.assertEqual((tag, complete), ("ok", 0))
+        self.assertIn(entries, range(190, 210))
+        for path in ("a/b/file", "a/root", "a/pipe"):
+            self.assertEqual(s.file_op("usage", path)[0], "notdir", path)
+        self.assertEqual(s.file_op("usage", "a/out/x")[0], "outside")
+
+    def test_usage_of_one_file_system(self):
+        s = self.connect()
+        other = f"{self.b.worker.work}/a/other"
+        os.makedirs(other)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", other], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("no file system can be mounted here")
+        try:
+            with open(f"{other}/file", "wb") as f:
+                f.write(bytes(4000000))
+            tag, found = s.file_op("usage", "a")
+            self.assertEqual((tag, found["entries"], found["complete"]), ("ok", b"1", b"1"))
+            self.assertLess(int(found["bytes"]), 1000000)
+        finally:
+            subprocess.run(["umount", "-l", other], check=True)
+
+    def test_disk(self):
+        s = self.connect()
+        s.send("disk", 7)
+        m = s.expect("done", req=7, tag="ok")
+        fs = os.statvfs(self.b.worker.work)
+        found = dict(x.split(b"=") for x in m.blob.split(b"\0") if x)
+        self.assertEqual(int(found[b"disk_total_kib"]), fs.f_blocks * fs.f_frsize // 1024)
+        self.assertLess(abs(int(found[b"disk_free_kib"]) - fs.f_bavail * fs.f_frsize // 1024), 20 << 20)
+
     def test_hostile_paths(self):
         s = self.connect()
         work, outside = self.b.worker.work, os.path.join(self.b.folder, "outside")
@@ -1086,7 +1160,7 @@ class Program(Case):
         self.assertEqual(self.run_program("--help").returncode, 0)
         self.assertIn("exit codes", self.run_program("--help").stdout)
         self.assertIn("drover-worker", self.run_program("--version").stdout)
-        for args in ([], ["--nonesuch"], ["--dir", "/tmp/x"], ["--join-file", "x", "--dir", "y", "z"], ["--log-level", "loud"]):
+        for args in (["--config", "/nonesuch/worker.conf"], ["--nonesuch"], ["--dir", "/nonesuch"], ["--join-file", "x", "--dir", "y", "z"], ["--log-level", "loud"], ["--log-format", "xml"]):
             self.assertEqual(self.run_program(*args).returncode, 2, args)
 
     def test_token_file(self):

@@ -10,7 +10,9 @@
 #include "common/log.h"
 #include "master/api/api.h"
 #include "master/core/conf.h"
+#include "master/core/conf_diff.h"
 #include "master/core/master.h"
+#include "master/core/reload.h"
 #include "master/db/db.h"
 #include "master/db/private_pg.h"
 #include "master/dispatch/actions.h"
@@ -21,6 +23,7 @@
 #include "master/logs/watch.h"
 #include "master/schedulers/worlds.h"
 #include "master/workers/link.h"
+#include "master/workers/work.h"
 
 static struct master m;
 static uv_signal_t term, usr1;
@@ -65,12 +68,18 @@ void act_run(struct master *master, enum action a, const char *id, const cJSON *
   uv_timer_start(&d->timer, deed_done, 1, 0);
 }
 
-void why_pending(struct master *master, const char *const *tags, int ntags, struct why *w)
+void why_pending(struct master *master, const char *project, const char *builder, const char *const *tags, int ntags, struct why *w)
 {
-  (void)master;
+  (void)master, (void)project, (void)builder;
   w->kind = "no_worker";
   snprintf(w->text, sizeof w->text, "No worker has the tag %s.", ntags ? tags[0] : "-");
   snprintf(w->object, sizeof w->object, "%s", ntags ? tags[0] : "");
+}
+
+bool works_disk(const struct works *works, const char *worker, int64_t *free_bytes, int64_t *total)
+{
+  (void)works, (void)worker, (void)free_bytes, (void)total;
+  return false;
 }
 
 void run_follow(struct master *master, int64_t build, bool on)
@@ -116,6 +125,28 @@ const char *ppg_version(const struct ppg *p)
 const char *ppg_folder(const struct ppg *p)
 {
   (void)p;
+  return NULL;
+}
+
+const struct reload_refusal *reload_refused(const struct reload *r)
+{
+  (void)r;
+  return NULL;
+}
+
+struct conf *reload_look(const struct master *master, struct conf_diff *diff, char **text, int *count)
+{
+  (void)master;
+  *diff = (struct conf_diff){ 0 };
+  *text = xstrdup("master.yaml:1:1: not here\n");
+  *count = 1;
+  return NULL;
+}
+
+struct world *const *worlds_all(const struct worlds *w, int *n)
+{
+  (void)w;
+  *n = 0;
   return NULL;
 }
 
@@ -186,8 +217,10 @@ int main(int argc, char **argv)
   m.loop = uv_default_loop();
   m.conf = &conf;
   conf.socket = argv[2];
+  conf.worker_of = map_new();
   conf.file = argv[0];
   conf.url = argc > 4 ? argv[4] : NULL;
+  conf.prefix = conf_prefix(conf.url);
   socket_path = argv[2];
   tcp = argv[3];
   m.cluster = argv[0];
@@ -203,5 +236,6 @@ int main(int argc, char **argv)
   uv_signal_start(&term, on_signal, SIGTERM);
   uv_signal_start(&usr1, on_signal, SIGUSR1);
   uv_run(m.loop, UV_RUN_DEFAULT);
+  free(conf.prefix);
   return uv_loop_close(m.loop) ? 1 : 0;
 }

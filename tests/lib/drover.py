@@ -90,6 +90,7 @@ class Drover:
         self.tcp, self.port = tcp, free_port()
         self.workers = workers or {"here": {"slots": 4}}
         self.conf = {"state": self.path("state"), "database": {"folder": self.path("pg")}, "allow_local": True, "same_user": True,
+                     "min_free": 0,  # a full machine must not keep tests from building
                      "listen": {"socket": self.path("api.sock"), "api": "none", "workers": f"127.0.0.1:{self.port}",
                                 "workers_socket": self.path("w.sock")},
                      "site": {"address": f"127.0.0.1:{self.port}"}, "workers": self.workers, "projects": projects, **site}

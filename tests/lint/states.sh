@@ -10,7 +10,7 @@ WHAT = {
     "master/db/db.c": "The database as the master sees it", "master/db/db_conn.c": "One database connection", "master/db/private_pg.c": "The private PostgreSQL",
     "master/workers/session.c": "A worker's session", "master/workers/link.c": "A worker's link, in the master", "master/steps/git.c": "Step: checkout by git",
     "master/steps/shell.c": "Step: run", "worker/command.c": "A command, in the worker's agent", "worker/link.c": "The worker's link",
-    "worker/minder.c": "A command, in its minder",
+    "worker/minder.c": "A command, in its minder", "master/workers/work.c": "The work folders of a connected worker",
 }
 print("# States\n")
 print("Made from the tables of states in the sources by `tests/lint/states.sh --print`; `make lint` compares. A state's name is what logs, the API and the")

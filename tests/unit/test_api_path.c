@@ -20,7 +20,7 @@ static int status_of(const char *method, const char *target)
   int n, status = 400;
 
   buf_init(&allow, 256);
-  if (!path_parse(&p, target, &why)) {
+  if (!path_parse(&p, target, "/ci", &why)) {
     assert_null(why);
     status = route_find(method, &p, args, &n, &allow) ? 200 : allow.len ? 405 : 404;
   } else {
@@ -56,7 +56,7 @@ static void test_routes(void **state)
   assert_int_equal(status_of("DELETE", "/api/v1/workers/w"), 200);
 
   buf_init(&allow, 256);
-  assert_int_equal(path_parse(&p, "/api/v1/builds/my%20lib/linux%5Bgcc%5D/42/logs/a%2Bb?from=1&x=a+b%2Fc&e&=v&", &why), ERR_OK);
+  assert_int_equal(path_parse(&p, "/api/v1/builds/my%20lib/linux%5Bgcc%5D/42/logs/a%2Bb?from=1&x=a+b%2Fc&e&=v&", NULL, &why), ERR_OK);
   assert_non_null(route_find("GET", &p, args, &n, &allow));
   assert_int_equal(n, 4);
   assert_string_equal(args[0], "my lib");
@@ -68,11 +68,29 @@ static void test_routes(void **state)
   assert_string_equal(path_query(&p, "e"), "");
   assert_null(path_query(&p, "y"));
   path_free(&p);
-  assert_int_equal(path_parse(&p, "/api/v1/workers", &why), ERR_OK);
+  assert_int_equal(path_parse(&p, "/api/v1/workers", NULL, &why), ERR_OK);
   assert_null(route_find("PUT", &p, args, &n, &allow));
   assert_string_equal(buf_str(&allow), "GET, HEAD, POST");
   path_free(&p);
   buf_free(&allow);
+}
+
+/* The path that the page is reached by is taken off once, and only as a whole. */
+static void test_prefix(void **state)
+{
+  static const struct {
+    const char *target;
+    int status;
+  } cases[] = {
+    { "/ci", 200 }, { "/ci/", 200 }, { "/ci/api/v1/status", 200 }, { "/ci?x=1", 200 }, { "/ci/?x=1", 200 }, { "/", 200 }, { "/api/v1/status", 200 },
+    { "/cix", 404 }, { "/cix/api/v1/status", 404 }, { "/ci/ci", 404 }, { "/CI/", 400 }, { "/ci//", 400 }, { "//ci/", 400 }, { "/ci/../api/v1/status", 400 },
+    { "/ci%2fapi/v1/status", 400 }, { "/%63i/api/v1/status", 404 }, { "/ci/api/v1/builds/../status", 400 }, { "/ci;/api", 400 }, { "/ci#", 400 },
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(cases); i++)
+    if (status_of("GET", cases[i].target) != cases[i].status)
+      fail_msg("%s: %d", cases[i].target, status_of("GET", cases[i].target));
 }
 
 /* Every mutation at every place of every path: nothing is taken for a route. */
@@ -105,7 +123,7 @@ static void test_mutations(void **state)
 static void test_shapes(void **state)
 {
   static const char *const refused[] = {
-    "", "*", "api/v1/status", "http://x/api/v1/status", "//", "//api", "/api/", "/api//v1", "/api/./v1", "/api/../v1", "/%2e", "/%2E%2e", "/a%2Fb", "/a%5Cb", "/a;b", "/a%3Bb", "/a%00", "/a?b=%00", "/a?b=%",
+    "", "*", "api/v1/status", "http://x/api/v1/status", "//", "//api", "/api//", "/api//v1", "/api/./v1", "/api/../v1", "/%2e", "/%2E%2e", "/a%2Fb", "/a%5Cb", "/a;b", "/a%3Bb", "/a%00", "/a?b=%00", "/a?b=%",
     "/a?b=1&b=2", "/a?b=%ff", "/a#b", "/a b", "/a\x7f", "/a\xff", "/1/2/3/4/5/6/7/8/9/10/11/12/13", "/a?1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17", "/a%\x30", "/..;/api",
   };
   char longest[PATH_TARGET_MAX + 2];
@@ -122,6 +140,10 @@ static void test_shapes(void **state)
   longest[PATH_TARGET_MAX + 1] = 0;
   assert_int_equal(status_of("GET", longest), 400);
   assert_int_equal(status_of("GET", "/RPC2"), 404);
+  assert_int_equal(status_of("GET", "/api/v1/status/"), 404);
+  assert_int_equal(status_of("GET", "/download/"), 200);
+  assert_int_equal(status_of("GET", "/download"), 200);
+  assert_int_equal(status_of("GET", "/download/x/"), 404);
   assert_int_equal(status_of("GET", "/api/v1/%73tatus"), 200); /* decoded once */
   assert_int_equal(status_of("GET", "/api/v1/%2573tatus"), 404);
   assert_int_equal(status_of("GET", "/%252e%252e"), 404);
@@ -150,18 +172,21 @@ static void test_origin(void **state)
   const char *url = "https://ci.example.org/drover/";
 
   (void)state;
-  assert_true(auth_origin("http://localhost:7420", "localhost:7420", url));
-  assert_true(auth_origin("https://ci.example.org", "localhost:7420", url));
-  assert_true(auth_origin("https://CI.example.org", "ci.example.org", NULL));
-  assert_false(auth_origin("http://ci.example.org", "localhost", url));
-  assert_false(auth_origin("http://localhost", "localhost:7420", url));
-  assert_false(auth_origin("http://localhost:7420/", "localhost:7420", url));
-  assert_false(auth_origin("null", "localhost", url));
-  assert_false(auth_origin("", "localhost", url));
-  assert_false(auth_origin("ftp://localhost", "localhost", url));
-  assert_false(auth_origin("https://ci.example.org:444", "localhost", url));
-  assert_false(auth_origin("https://ci.example.or", "localhost", url));
-  assert_false(auth_origin("http://", NULL, NULL));
+  assert_true(auth_origin("http://localhost:7420", "localhost:7420", NULL, url));
+  assert_true(auth_origin("https://ci.example.org", "localhost:7420", NULL, url));
+  assert_true(auth_origin("https://CI.example.org", "ci.example.org", NULL, NULL));
+  assert_false(auth_origin("http://ci.example.org", "localhost", NULL, url));
+  assert_false(auth_origin("http://localhost", "localhost:7420", NULL, url));
+  assert_true(auth_origin("https://ci2.example.org", "ci2.example.org", "https", url));
+  assert_false(auth_origin("http://ci2.example.org", "ci2.example.org", "https", url));
+  assert_false(auth_origin("https://ci2.example.org", "ci2.example.org", "http", url));
+  assert_false(auth_origin("http://localhost:7420/", "localhost:7420", NULL, url));
+  assert_false(auth_origin("null", "localhost", NULL, url));
+  assert_false(auth_origin("", "localhost", NULL, url));
+  assert_false(auth_origin("ftp://localhost", "localhost", NULL, url));
+  assert_false(auth_origin("https://ci.example.org:444", "localhost", NULL, url));
+  assert_false(auth_origin("https://ci.example.or", "localhost", NULL, url));
+  assert_false(auth_origin("http://", NULL, NULL, NULL));
 }
 
 static void test_text(void **state)
@@ -182,7 +207,7 @@ static void test_text(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_routes), cmocka_unit_test(test_mutations), cmocka_unit_test(test_shapes), cmocka_unit_test(test_host), cmocka_unit_test(test_origin), cmocka_unit_test(test_text),
+    cmocka_unit_test(test_routes), cmocka_unit_test(test_prefix), cmocka_unit_test(test_mutations), cmocka_unit_test(test_shapes), cmocka_unit_test(test_host), cmocka_unit_test(test_origin), cmocka_unit_test(test_text),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }

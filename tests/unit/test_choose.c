@@ -50,13 +50,18 @@ static bool suits(const struct choose_worker *w, const char *const *tags, int n)
 }
 
 /* Of all that suit and have room: none that is before it in the order (share used, place). Written as the definition, not as a search. */
+static bool may_have_it(const struct choose_worker *w)
+{
+  return w->used < w->slots && !w->low && !w->cleaning;
+}
+
 static bool is_best(const struct choose_worker *w, int n, const char *const *tags, int ntags, int at)
 {
-  if (!suits(&w[at], tags, ntags) || w[at].used >= w[at].slots)
+  if (!suits(&w[at], tags, ntags) || !may_have_it(&w[at]))
     return false;
   for (int i = 0; i < n; i++) {
     double a = (double)w[i].used / w[i].slots, b = (double)w[at].used / w[at].slots;
-    if (i != at && suits(&w[i], tags, ntags) && w[i].used < w[i].slots && (a < b - 1e-12 || (a <= b + 1e-12 && i < at)))
+    if (i != at && suits(&w[i], tags, ntags) && may_have_it(&w[i]) && (a < b - 1e-12 || (a <= b + 1e-12 && i < at)))
       return false;
   }
   return true;
@@ -64,7 +69,7 @@ static bool is_best(const struct choose_worker *w, int n, const char *const *tag
 
 static void against_the_model(void **state)
 {
-  int seen[4] = { 0 };
+  int seen[CHOOSE_CLEANING + 1] = { 0 };
 
   (void)state;
   for (int c = 0; c < CASES; c++) {
@@ -75,7 +80,7 @@ static void against_the_model(void **state)
 
     for (int i = 0; i < n; i++) {
       int slots = 1 + below(4);
-      w[i] = (struct choose_worker){ "w", worker_tags[i], some_tags(worker_tags[i], TAGS_MAX), slots, below(slots + 2) };
+      w[i] = (struct choose_worker){ "w", worker_tags[i], some_tags(worker_tags[i], TAGS_MAX), slots, below(slots + 2), !below(4), !below(4) };
     }
     at = choose_worker(w, n, tags, ntags, &why, &which);
     for (int i = 0; i < n; i++) {
@@ -102,16 +107,25 @@ static void against_the_model(void **state)
         assert_int_equal(had, t < which);
       }
     } else {
-      assert_int_equal(why, CHOOSE_FULL);
+      bool full = false, cleaning = false;
+      for (int i = 0; i < n; i++) {
+        if (!suits(&w[i], tags, ntags) || w[i].low)
+          continue;
+        full |= w[i].used >= w[i].slots;
+        cleaning |= w[i].used < w[i].slots; /* and had it else */
+      }
+      assert_int_equal(why, cleaning ? CHOOSE_CLEANING : full ? CHOOSE_FULL : CHOOSE_DISK);
       assert_in_range(which, 0, n - 1);
       assert_true(suits(&w[which], tags, ntags));
-      assert_true(w[which].used >= w[which].slots);
+      assert_int_equal(w[which].low, why == CHOOSE_DISK);
+      if (why != CHOOSE_DISK)
+        assert_int_equal(w[which].used >= w[which].slots, why == CHOOSE_FULL);
     }
   }
   for (size_t i = 0; i < COUNT(seen); i++)
     assert_true(seen[i] > CASES / 100);
-  print_message("choose: %d cases (%d chosen, %d none connected, %d no tag, %d full)\n", CASES, seen[CHOOSE_OK], seen[CHOOSE_NONE_CONNECTED], seen[CHOOSE_NO_TAG],
-                seen[CHOOSE_FULL]);
+  print_message("choose: %d cases (%d chosen, %d none connected, %d no tag, %d full, %d low, %d cleaning)\n", CASES, seen[CHOOSE_OK], seen[CHOOSE_NONE_CONNECTED],
+                seen[CHOOSE_NO_TAG], seen[CHOOSE_FULL], seen[CHOOSE_DISK], seen[CHOOSE_CLEANING]);
 }
 
 /* Claims taken one by one from the same choice: no worker gets more than its slots, and all slots are filled. */
@@ -124,7 +138,7 @@ static void slots_are_filled_and_not_more(void **state)
     enum choose_reason why;
 
     for (int i = 0; i < n; i++) {
-      w[i] = (struct choose_worker){ "w", NULL, 0, 1 + below(8), 0 };
+      w[i] = (struct choose_worker){ "w", NULL, 0, 1 + below(8), 0, false, false };
       room += w[i].slots;
     }
     for (int at; (at = choose_worker(w, n, NULL, 0, &why, &which)) >= 0; given++) {
@@ -141,7 +155,7 @@ static void slots_are_filled_and_not_more(void **state)
 static void by_hand(void **state)
 {
   const char *const linux_tag[] = { "linux" }, *const both[] = { "linux", "gpu" }, *const gpu[] = { "gpu" };
-  struct choose_worker w[] = { { "a", linux_tag, 1, 2, 1 }, { "b", gpu, 1, 4, 1 }, { "c", linux_tag, 1, 2, 1 } };
+  struct choose_worker w[] = { { "a", linux_tag, 1, 2, 1, false, false }, { "b", gpu, 1, 4, 1, false, false }, { "c", linux_tag, 1, 2, 1, false, false } };
   enum choose_reason why;
   int which;
 
@@ -155,6 +169,15 @@ static void by_hand(void **state)
   assert_int_equal(choose_worker(w, 3, linux_tag, 1, &why, &which), -1);
   assert_int_equal(why, CHOOSE_FULL);
   assert_int_equal(which, 0);
+  w[2].used = 1;
+  w[2].low = true; /* it would have a slot, but no room */
+  assert_int_equal(choose_worker(w, 3, linux_tag, 1, &why, &which), -1);
+  assert_int_equal(why, CHOOSE_FULL);
+  w[0].low = true;
+  assert_int_equal(choose_worker(w, 3, linux_tag, 1, &why, &which), -1);
+  assert_int_equal(why, CHOOSE_DISK);
+  assert_int_equal(which, 0);
+  assert_int_equal(choose_worker(w, 3, gpu, 1, &why, &which), 1);
   assert_true(choose_has_tags(&w[0], NULL, 0));
   assert_false(choose_has_tags(&w[0], both, 2));
 }

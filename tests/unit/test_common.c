@@ -141,6 +141,31 @@ static void test_duration(void **state)
   assert_int_equal(str_duration("106751991167d", &ms), ERR_OK);
 }
 
+static void test_size(void **state)
+{
+  static const struct { const char *s; int64_t bytes; } good[] = {
+    { "0", 0 }, { "1K", 1024 }, { "500M", INT64_C(524288000) }, { "10G", INT64_C(10737418240) }, { "3T", INT64_C(3298534883328) }, { "0G", 0 },
+    { "8388607T", INT64_C(8388607) << 40 } };
+  static const char *const bad[] = { "", "1", "10", "1.5G", "-1G", "10g", "10GB", "G", " 1G", "1G ", "01G", "1B", "1P", "10%" };
+  static const struct { int64_t bytes; const char *text; } texts[] = {
+    { 0, "0 B" }, { -5, "0 B" }, { 1023, "1023 B" }, { 1024, "1 KiB" }, { 1536, "1.5 KiB" }, { 10 * 1024, "10 KiB" }, { 1024 * 1024 - 1, "1023 KiB" },
+    { 1024 * 1024, "1 MiB" }, { INT64_C(10737418240), "10 GiB" }, { INT64_C(10737418239), "9.9 GiB" }, { INT64_C(3328599655), "3.1 GiB" },
+    { INT64_MAX, "7.9 EiB" } };
+  char out[STR_SIZE_MAX];
+  int64_t v;
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(good); i++) {
+    assert_int_equal(str_size(good[i].s, &v), ERR_OK);
+    assert_int_equal(v, good[i].bytes);
+  }
+  for (size_t i = 0; i < COUNT(bad); i++)
+    assert_int_equal(str_size(bad[i], &v), ERR_SYNTAX);
+  assert_int_equal(str_size("8388608T", &v), ERR_TOOBIG);
+  for (size_t i = 0; i < COUNT(texts); i++)
+    assert_string_equal(str_size_text(texts[i].bytes, out), texts[i].text);
+}
+
 static void test_names_and_prefixes(void **state)
 {
   static const char *const good[] = { "a", "0", "A.b_c-9", "x..", "linux-x86_64" };
@@ -540,7 +565,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_buf),   cmocka_unit_test(test_number),   cmocka_unit_test(test_id),
-    cmocka_unit_test(test_duration), cmocka_unit_test(test_names_and_prefixes), cmocka_unit_test(test_hex_and_secrets),
+    cmocka_unit_test(test_duration), cmocka_unit_test(test_size), cmocka_unit_test(test_names_and_prefixes), cmocka_unit_test(test_hex_and_secrets),
     cmocka_unit_test(test_glob),  cmocka_unit_test(test_distance), cmocka_unit_test(test_map),
     cmocka_unit_test(test_list),  cmocka_unit_test(test_err),      cmocka_unit_test(test_clock),
     cmocka_unit_test(test_mem),   cmocka_unit_test(test_sm),       cmocka_unit_test(test_log),

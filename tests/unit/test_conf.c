@@ -105,6 +105,18 @@ static struct conf *must_load(const struct fixture *f)
   return c;
 }
 
+static char *must_fail(const struct fixture *f)
+{
+  struct diags d;
+  char *text;
+
+  diag_init(&d);
+  assert_null(conf_load(f->file, &d));
+  text = printed_of(f, &d);
+  diag_free(&d);
+  return text;
+}
+
 static void expect_refused(const struct fixture *f, const char *printed)
 {
   struct diags d;
@@ -140,6 +152,10 @@ static void test_defaults(void **state)
   assert_false(c->same_user);
   assert_int_equal(c->window_ms, 30 * 60000);
   assert_int_equal(c->helpers, 4);
+  assert_int_equal(conf_keep_work_ms(c, "any"), INT64_C(14) * 86400000);
+  assert_int_equal(conf_min_free(c, "any", -1), INT64_C(10) << 30);
+  assert_int_equal(conf_min_free(c, "any", INT64_C(500) << 30), INT64_C(10) << 30);
+  assert_int_equal(conf_min_free(c, "any", INT64_C(20) << 30), INT64_C(2) << 30); /* a small disk takes builds too */
   assert_int_equal(c->nworkers, 0);
   assert_int_equal(c->nprojects, 0);
   assert_null(conf_project(c, "x"));
@@ -159,18 +175,24 @@ static void test_everything(void **state)
       "state: state\n"
       "listen: {socket: run/api.sock, api: none, workers: \"[::1]:0\", workers_socket: /run/w.sock}\n"
       "database: {folder: pg}\n"
+      "trusted_proxies: [127.0.0.1, 10.0.0.0/8, \"::1\"]\n"
       "allow_local: true\n"
       "same_user: true\n"
       "window: 90s\n"
+      "keep_work: 30d\n"
+      "min_free: 20G\n"
       "helpers: 64\n"
       "workers:\n"
-      "  build1: {slots: 2, tags: [debian12, board]}\n"
+      "  build1: {slots: 2, tags: [debian12, board], keep_work: 0, min_free: 500M}\n"
       "  build2:\n"
       "projects:\n"
       "  libfoo: {git: \"https://git.example.org/libfoo.git\", branches: [main, \"release/*\"], poll: 250ms}\n"
       "  here: {git: /srv/here, branches: main}\n");
   c = must_load(f);
   assert_string_equal(c->url, "https://ci.example.org/drover/");
+  assert_string_equal(c->prefix, "/drover");
+  assert_int_equal(c->ntrusted, 3);
+  assert_int_equal(c->trusted[1].bits, 96 + 8);
   assert_string_equal(c->address, "ci.example.org:7421");
   want = path(f, "state");
   assert_string_equal(c->state, want);
@@ -188,6 +210,12 @@ static void test_everything(void **state)
   assert_true(c->allow_local && c->same_user);
   assert_int_equal(c->window_ms, 90000);
   assert_int_equal(c->helpers, 64);
+  assert_int_equal(conf_keep_work_ms(c, "build1"), 0);
+  assert_int_equal(conf_keep_work_ms(c, "build2"), INT64_C(30) * 86400000);
+  assert_int_equal(conf_keep_work_ms(c, "not named here"), INT64_C(30) * 86400000);
+  assert_int_equal(conf_min_free(c, "build1", INT64_C(1) << 30), INT64_C(500) << 20);
+  assert_int_equal(conf_min_free(c, "build2", INT64_C(1) << 30), INT64_C(20) << 30); /* what is said counts, on a small disk too */
+  assert_int_equal(conf_min_free(c, "not named here", -1), INT64_C(20) << 30);
   assert_int_equal(c->nworkers, 2);
   assert_string_equal(c->workers[0].name, "build1");
   assert_int_equal(c->workers[0].slots, 2);
@@ -328,6 +356,87 @@ static void test_pipeline_file(void **state)
   free(want);
 }
 
+static void put_mode(const struct fixture *f, const char *name, const char *text, mode_t mode)
+{
+  char *p = path(f, name);
+
+  put(f, name, text);
+  assert_int_equal(chmod(p, mode), 0);
+  free(p);
+}
+
+static void test_hooks(void **state)
+{
+  struct fixture *f = *state;
+  char *want = path(f, "s");
+  struct conf *c, *again;
+
+  put(f, "master.yaml", "projects:\n"
+                        "  none: {git: \"git@host:a.git\"}\n"
+                        "  poll: {git: \"git@host:a.git\", hook: poll}\n"
+                        "  bare: {git: \"git@host:a.git\", hook: {dialect: gitea}}\n"
+                        "  full: {git: \"git@host:a.git\", hook: {dialect: github, secret: {file: s}}}\n");
+  put_mode(f, "s", "0123456789abcdef 0123\n", 0600);
+  c = must_load(f);
+  assert_false(conf_project(c, "none")->hook.on);
+  assert_true(conf_project(c, "poll")->hook.on);
+  assert_null(conf_project(c, "poll")->hook.dialect);
+  assert_null(conf_project(c, "poll")->hook.secret);
+  assert_string_equal(conf_project(c, "bare")->hook.dialect, "gitea");
+  assert_null(conf_project(c, "bare")->hook.secret);
+  assert_string_equal(conf_project(c, "full")->hook.secret_file, want);
+  assert_string_equal(conf_project(c, "full")->hook.secret, "0123456789abcdef 0123");
+  assert_null(strstr(c->text, "0123456789abcdef")); /* the version row has none of it */
+  put_mode(f, "s", "0123456789abcdef 0123", 0640);
+  again = must_load(f);
+  assert_true(conf_same_secrets(c, again));
+  conf_free(again);
+  put_mode(f, "s", "fedcba9876543210", 0640);
+  again = must_load(f);
+  assert_string_equal(again->text, c->text);
+  assert_false(conf_same_secrets(c, again));
+  conf_free(again);
+  conf_free(c);
+  free(want);
+}
+
+static void test_hook_errors(void **state)
+{
+  static const struct { const char *text; mode_t mode; const char *says; } table[] = {
+    { "0123456789abcde\n", 0600, "is not one line of 16 to 1024 bytes (make one: openssl rand -hex 32)" },
+    { "\n", 0600, "is not one line of 16 to 1024 bytes" },
+    { "0123456789abcdef\nmore\n", 0600, "is not one line of 16 to 1024 bytes" },
+    { "0123456789abcdef\n", 0644, "is open to others, its mode is 0644 (chmod 0600, or 0640 where the service reads it by its group)" },
+    { "0123456789abcdef\n", 0660, "is open to others, its mode is 0660" },
+    { "0123456789abcdef\n", 0601, "is open to others, its mode is 0601" },
+    { NULL, 0, "can't be read: No such file or directory" } };
+  struct fixture *f = *state;
+  char *s = path(f, "s"), *got;
+
+  put(f, "master.yaml", "projects: {p: {git: \"git@host:a.git\", hook: {dialect: github, secret: {file: s}}}}\n");
+  for (size_t i = 0; i < COUNT(table); i++) {
+    unlink(s);
+    if (table[i].text)
+      put_mode(f, "s", table[i].text, table[i].mode);
+    got = must_fail(f);
+    assert_non_null(strstr(got, "master.yaml:1:78: the secret"));
+    assert_non_null(strstr(got, table[i].says));
+    free(got);
+  }
+  unlink(s);
+  assert_int_equal(mkdir(s, 0700), 0);
+  got = must_fail(f);
+  assert_non_null(strstr(got, "it is no ordinary file"));
+  free(got);
+  rmdir(s);
+  free(s);
+  put(f, "master.yaml", "projects: {p: {git: \"git@host:a.git\", hook: {dialect: svn, secret: 0123456789abcdef}}}\n");
+  got = must_fail(f);
+  assert_non_null(strstr(got, "\"dialect\" wants \"github\" or \"gitlab\" or \"gitea\" or \"forgejo\" or \"bitbucket\", got \"svn\""));
+  assert_non_null(strstr(got, "\"secret\" wants a map, got"));
+  free(got);
+}
+
 static void test_pipeline_in_the_site(void **state)
 {
   struct fixture *f = *state;
@@ -366,6 +475,23 @@ static void test_pipeline_in_the_site(void **state)
 }
 
 static const struct { const char *text, *printed; } refusals[] = {
+  { "site:\n  url: https://ci.example.org/a/../b\n",
+    "master.yaml:2:8: the path of \"url\" has something that two servers could read differently (letters, digits and . _ ~ - between single slashes, no word with a dot at its start)\n"
+    "  url: https://ci.example.org/a/../b\n       ^\n" },
+  { "site:\n  url: https://ci.example.org//a\n",
+    "master.yaml:2:8: the path of \"url\" has something that two servers could read differently (letters, digits and . _ ~ - between single slashes, no word with a dot at its start)\n"
+    "  url: https://ci.example.org//a\n       ^\n" },
+  { "site:\n  url: https://ci.example.org/%63i/\n",
+    "master.yaml:2:8: the path of \"url\" has something that two servers could read differently (letters, digits and . _ ~ - between single slashes, no word with a dot at its start)\n"
+    "  url: https://ci.example.org/%63i/\n       ^\n" },
+  { "site:\n  url: https://ci.example.org/ci?x\n", "master.yaml:2:8: \"url\" is an address without query and fragment\n  url: https://ci.example.org/ci?x\n       ^\n" },
+  { "site:\n  url: https://ci.example.org/api/x\n",
+    "master.yaml:2:8: the path of \"url\" can't begin with /api, which is the page's own (such as /ci/)\n  url: https://ci.example.org/api/x\n       ^\n" },
+  { "trusted_proxies: [127.0.0.1, nginx, 10.0.0.1/8]\n",
+    "master.yaml:1:30: \"trusted_proxies\" wants an address or network, got \"nginx\" (such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length)\n"
+    "  trusted_proxies: [127.0.0.1, nginx, 10.0.0.1/8]\n                               ^\n"
+    "master.yaml:1:37: \"trusted_proxies\" wants an address or network, got \"10.0.0.1/8\" (such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length)\n"
+    "  trusted_proxies: [127.0.0.1, nginx, 10.0.0.1/8]\n                                      ^\n" },
   { "sites: {}\n", "master.yaml:1:1: unknown key \"sites\" (did you mean \"site\"?)\n  sites: {}\n  ^\n" },
   { "secrets: {}\n", "master.yaml:1:1: \"secrets\" is not supported by this version yet\n  secrets: {}\n  ^\n" },
   { "steps: [a]\n", "master.yaml:1:1: unknown key \"steps\" (it is a key of a project of the site)\n  steps: [a]\n  ^\n" },
@@ -382,6 +508,11 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "allow_local: \"true\"\n", "master.yaml:1:14: \"allow_local\" wants true or false, got \"true\"\n  allow_local: \"true\"\n               ^\n" },
   { "helpers: 65\n", "master.yaml:1:10: \"helpers\" wants a whole number from 1 to 64, got \"65\"\n  helpers: 65\n           ^\n" },
   { "helpers: 1.5\n", "master.yaml:1:10: \"helpers\" wants a whole number from 1 to 64, got \"1.5\"\n  helpers: 1.5\n           ^\n" },
+  { "min_free: 10\n", "master.yaml:1:11: \"min_free\" wants a size, got \"10\" (a whole number and K, M, G or T, or 0: 500M, 10G)\n  min_free: 10\n            ^\n" },
+  { "workers: {w: {min_free: 10%}}\n", "master.yaml:1:25: \"min_free\" wants a size, got \"10%\" (a whole number and K, M, G or T, or 0: 500M, 10G)\n"
+                                       "  workers: {w: {min_free: 10%}}\n                          ^\n" },
+  { "keep_work: 5000d\n", "master.yaml:1:12: \"keep_work\" wants a duration from 0 to 3650d, got \"5000d\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n"
+                          "  keep_work: 5000d\n             ^\n" },
   { "window: 10ms\n", "master.yaml:1:9: \"window\" wants a duration from 1s to 30d, got \"10ms\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n"
                       "  window: 10ms\n          ^\n" },
   { "database: [a]\n", "master.yaml:1:11: \"database\" wants a string or a map, got a list\n  database: [a]\n            ^\n" },
@@ -511,6 +642,8 @@ int main(void)
     cmocka_unit_test_setup_teardown(test_files, setup, teardown),
     cmocka_unit_test_setup_teardown(test_relative_file, setup, teardown),
     cmocka_unit_test_setup_teardown(test_pipeline_file, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_hooks, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_hook_errors, setup, teardown),
     cmocka_unit_test_setup_teardown(test_pipeline_in_the_site, setup, teardown),
     cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
     cmocka_unit_test_setup_teardown(test_socket_too_long, setup, teardown),

@@ -421,6 +421,78 @@ static void broken_settings(void **s)
   pgfix_close(&f, true);
 }
 
+static pid_t service(void)
+{
+  pid_t pid = fork();
+  struct buf why;
+
+  if (pid)
+    return pid;
+  buf_init(&why, 4096);
+  (void)!ppg_become(f.state, f.folder, &why);
+  fprintf(stderr, "%s\n", buf_str(&why));
+  _exit(1);
+}
+
+/* A service of its own runs it: waited for at the start, watched, never started or stopped by us. */
+static void of_a_service(void **s)
+{
+  pid_t pid, second;
+  struct buf why;
+  int status;
+
+  (void)s;
+  buf_init(&why, 4096);
+  f.closed = false;
+  f.ready = f.lost = 0;
+  f.ppg = ppg_of_service(&f.loop, f.state, f.folder, &pgfix_ops, &f, &why);
+  assert_non_null(f.ppg);
+  pid = service(); /* makes the cluster, while the master already waits */
+  assert_int_equal(ppg_start(f.ppg, &why), ERR_OK);
+  assert_int_equal(ppg_pid(f.ppg), pid);
+  pgfix_until(&f, &f.ready, 1, 5000);
+  PQfinish(dial());
+  kill(pid, SIGKILL);
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  pgfix_until(&f, &f.lost, 1, 10000);
+  for (int i = 0; i < 20; i++) { /* some looks later it is still not ours to start */
+    usleep(20 * 1000);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+  }
+  assert_int_equal(ppg_pid(f.ppg), 0);
+  second = service(); /* and ends what the first one left behind */
+  pgfix_until(&f, &f.ready, 2, 10000);
+  assert_int_equal(ppg_pid(f.ppg), second);
+  PQfinish(dial());
+  pgfix_close(&f, true);
+  assert_int_equal(waitpid(second, &status, WNOHANG), 0);
+  kill(second, SIGINT);
+  assert_int_equal(waitpid(second, &status, 0), second);
+  assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+  buf_free(&why);
+  assert_int_equal(processes(), 0);
+}
+
+/* What a master without a service left running is ended first: there is one postmaster, the service's. */
+static void service_takes_over(void **s)
+{
+  int status, before;
+  pid_t pid;
+
+  (void)s;
+  pgfix_open(&f);
+  before = ppg_pid(f.ppg);
+  pgfix_close(&f, false);
+  pid = service();
+  assert_int_equal(waitpid(before, &status, 0), before);
+  pgfix_open(&f);
+  assert_int_equal(ppg_pid(f.ppg), pid);
+  PQfinish(dial());
+  pgfix_close(&f, true);
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_int_equal(processes(), 0);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -436,6 +508,8 @@ int main(void)
     cmocka_unit_test_setup_teardown(usual_place, setup, teardown),
     cmocka_unit_test_setup_teardown(own_log, setup, teardown),
     cmocka_unit_test_setup_teardown(broken_settings, setup, teardown),
+    cmocka_unit_test_setup_teardown(of_a_service, setup, teardown),
+    cmocka_unit_test_setup_teardown(service_takes_over, setup, teardown),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;

@@ -1,4 +1,4 @@
-/* Events as the JSON that the statement hook_told takes; docs in db/schema_0002.sql. */
+/* Events as the JSON that the statement hook_told takes; docs in db/schema_0004.sql. */
 #include <stdlib.h>
 #include <string.h>
 

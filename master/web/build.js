@@ -1,0 +1,153 @@
+// One build: its steps, the states of their machines as they are passed, the log of one step.
+import { get } from './api.js';
+import { to } from './base.js';
+import { h, show } from './dom.js';
+import { LogView, size } from './log.js';
+import { badge, branch, builderName, commandLine, crumbs, fact, firstLine, mark, person, problem, stateOf } from './parts.js';
+import { say, setTitle } from './shell.js';
+import { watch } from './store.js';
+import { ago, duration, now, runs } from './time.js';
+
+const stepState = (s) => s.result === null ? 'running' : s.result_text;
+
+// The step that is looked at when nobody has chosen one: what runs, else what broke, else the last.
+function chosen(b, wish) {
+  const named = b.steps.find((s) => s.name === wish);
+  return named || b.steps.find((s) => s.result === null) || b.steps.find((s) => ['failure', 'exception'].includes(s.result_text)) || b.steps[b.steps.length - 1] || null;
+}
+
+// The states that the step's machine has passed, each with its time, and the one it is in.
+function trail(s) {
+  const list = s.trail || [];
+  if (s.state === 'run' || list.every((t) => t.state === 'run')) // it has but one
+    return null;
+  let before = s.started;
+  const passed = list.map((t) => {
+    const took = t.at - before;
+    before = t.at;
+    return h('li', { class: 'passed', 'data-state': t.state }, t.state, h('span', { class: 'num dim' }, ' ' + duration(took)));
+  });
+  const last = s.result !== null ? s.state !== 'done' ? h('li', { class: 's-' + stepState(s), 'data-state': s.state }, s.state) : null
+    : h('li', { class: 'at s-running', 'data-state': s.state }, s.state, ' ', runs(before));
+  return h('ol', { class: 'trail', 'aria-label': 'states' }, passed, last);
+}
+
+function why(s) {
+  const c = s.commands[s.commands.length - 1];
+  return s.summary || (c && c.how === 'exit' && c.code ? 'exit ' + c.code : c && c.reason !== '-' && c.reason) || null;
+}
+
+function stepItem(b, s, on) {
+  const state = stepState(s);
+  return h('li', { class: 'step' + (on ? ' on' : ''), 'data-test': 'step', 'data-name': s.name, 'data-state': s.result === null ? s.state : s.result_text, 'data-key': 'step-' + s.number },
+    h('a', { class: 'steplink', href: to('builds', b.project, b.builder, b.number, s.name), 'aria-current': on ? 'true' : null }, mark(state), h('span', { class: 'name' }, s.name),
+      h('span', { class: 'num' }, s.result === null ? runs(now() - s.duration) : duration(s.duration))),
+    why(s) ? h('p', { class: 'dim summary' }, why(s)) : null, trail(s));
+}
+
+function toolbar(b, s, log) {
+  const bytes = log.length || s.logs.reduce((n, l) => n + l.length, 0), alive = s.result === null;
+  return h('div', { class: 'logbar' }, h('h2', { id: 'h-log' }, s.name), h('span', { class: 'dim num' }, size(bytes)),
+    h('span', { class: 'grow' }),
+    alive ? h('button', { type: 'button', class: 'button small', 'data-do': 'follow', 'aria-pressed': String(log.follows) }, log.follows ? 'Following' : 'Follow') : null,
+    h('a', { class: 'button small', href: log.address({}), download: b.project + '-' + b.builder + '-' + b.number + '-' + s.name + '.txt' }, 'Download'));
+}
+
+function head(b) {
+  const state = stateOf(b), alive = b.state !== 'done', short = b.got_revision || b.revision;
+  return [
+    crumbs(h('a', { href: to('builders', b.project, b.builder) }, builderName(b.project, b.builder)), b.number > 1 ? h('a', { href: to('builds', b.project, b.builder, b.number - 1) }, '← #' + (b.number - 1)) : null),
+    h('div', { class: 'title', 'data-key': 'title' }, h('h1', {}, builderName(b.project, b.builder), h('span', { class: 'no' }, '#', b.number)), badge(state, { 'data-test': 'build-result', 'aria-live': 'polite' }),
+      h('span', { class: 'dim' }, alive ? runs(now() - b.duration) : duration(b.duration), alive && b.expected ? ' of ~' + duration(b.expected) : null)),
+    b.why ? h('p', { class: 'lead', 'data-key': 'lead' }, b.why) : null,
+    h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(b.branch)), fact('revision', short ? h('code', { class: 'rev', title: short }, short.slice(0, 12)) : null), fact('worker', b.worker ? h('a', { href: to('workers', b.worker) }, b.worker) : null),
+      fact('started', ago(b.started)), fact('ended', ago(b.finished)), fact('attempt', b.attempt > 1 ? b.attempt : null), fact('reason', b.reason), fact('request', h('a', { href: to('requests', b.request) }, b.request)),
+      fact('changes', b.changes.map((c) => h('div', {}, h('a', { href: to('changes', c.id) }, c.id), ' ', firstLine(c.message), h('span', { class: 'dim' }, ' ', person(c.author)))))),
+  ];
+}
+
+function commands(b) {
+  const id = b.project + '/' + b.builder + '/' + b.number;
+  return h('div', { class: 'cmds', 'data-key': 'cmds' }, b.state === 'done' ? commandLine('drover rerun ' + id, 'build it again') : commandLine('drover cancel ' + id, 'cancel it'), commandLine('drover show ' + id, 'all about it'));
+}
+
+export function build(main, [, project, name, number, wish], hash) {
+  let b = null, log = null, spoken = null;
+  const path = [project, name, number], object = project + '/' + name + '/' + number;
+  setTitle(object, null);
+
+  const stepNow = () => log && b && b.steps.find((s) => s.name === log.step);
+
+  function openLog(s) {
+    if (log && s && log.step === s.name)
+      return;
+    log?.close();
+    log = s ? new LogView([b.project, b.builder, String(b.number)], s.name, () => stepNow()?.result === null, render) : null;
+    if (log) {
+      log.follows = s.result === null && !/^#L/.test(location.hash);
+      log.poll();
+    }
+  }
+
+  function render() {
+    if (!b)
+      return;
+    const s = stepNow();
+    show(main, head(b), h('div', { class: 'build', 'data-key': 'build' },
+      h('section', { class: 'card steps', 'aria-label': 'Steps', 'data-key': 'steps' }, b.steps.length ? h('ol', {}, b.steps.map((x) => stepItem(b, x, x === s))) : h('p', { class: 'none' }, 'No step has begun.')),
+      s ? h('section', { class: 'card logcard', 'aria-labelledby': 'h-log', 'data-key': 'log' }, toolbar(b, s, log), h('div', { 'data-keep': '', 'data-key': 'log-' + s.name, class: 'logplace' })) : null), commands(b));
+    const place = main.querySelector('.logplace');
+    if (place && place.firstChild !== log.el)
+      place.replaceChildren(log.el);
+  }
+
+  function announce() {
+    const state = stateOf(b);
+    if (spoken && spoken !== state)
+      say(object + ': ' + state);
+    spoken = state;
+  }
+
+  const w = watch({
+    load: (signal) => get(['builds', ...path], {}, signal),
+    wants: (e) => e.object === object || e.object.startsWith(object + ':') || (b && e.object === b.request),
+    shown(data) {
+      b = data;
+      setTitle('#' + b.number + ' ' + b.project + '/' + b.builder, stateOf(b));
+      const s = chosen(b, wish);
+      // Without a choice of somebody's the page goes along with the build, as long as the log on the screen is followed.
+      if (!log || wish || log.follows || !stepNow())
+        openLog(s);
+      render();
+      log?.poll();
+      announce();
+    },
+    failed(e) {
+      if (!b || e.status === 404)
+        show(main, problem(e));
+    },
+  });
+  const onClick = (e) => {
+    if (e.target.closest('[data-do="follow"]') && log)
+      log.follow(!log.follows);
+  };
+  main.addEventListener('click', onClick);
+  return {
+    moved(segments, mark) {
+      if (segments.slice(1, 4).join('\0') !== path.join('\0'))
+        return false;
+      if (segments[4] !== wish && (segments[4] || !mark)) {
+        wish = segments[4];
+        openLog(b && chosen(b, wish));
+        render();
+      }
+      log?.jump();
+      return true;
+    },
+    stop() {
+      main.removeEventListener('click', onClick);
+      log?.close();
+      w.stop();
+    },
+  };
+}

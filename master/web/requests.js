@@ -1,0 +1,30 @@
+// One request: whether and why it waits, its builds.
+import { get } from './api.js';
+import { to } from './base.js';
+import { h, show } from './dom.js';
+import { badge, branch, builderName, crumbs, commandLine, fact, idPath, problem, revision, row, rows, section, stateOf } from './parts.js';
+import { setTitle } from './shell.js';
+import { watch } from './store.js';
+import { ago } from './time.js';
+
+export function request(main, [, id]) {
+  setTitle(id, null);
+  return watch({
+    load: (signal) => Promise.all([get(['requests', id], {}, signal), get(['requests', id, 'why'], {}, signal)]),
+    wants: () => true, // what another build takes or gives back may be the reason
+    shown([r, why]) {
+      const state = stateOf(r);
+      setTitle(r.id + ' ' + r.builder, state);
+      show(main, crumbs(h('a', { href: to('builders', r.project, r.builder) }, builderName(r.project, r.builder))),
+        h('h1', { 'data-key': 'h1' }, 'Request ', r.id, ' ', badge(state, { 'data-test': 'request-state' })),
+        h('p', { class: 'lead', 'data-test': 'why', 'data-key': 'why' }, why.reason.text),
+        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(r.branch)), fact('revision', revision(r.revision)), fact('reason', r.reason), fact('priority', r.priority),
+          fact('needs', r.tags.length ? r.tags.join(', ') : null), fact('attempts', r.attempts || null), fact('made', ago(r.created)), fact('started', ago(r.claimed)), fact('ended', ago(r.finished)), fact('buildset', r.buildset)),
+        section('builds', 'Builds', null, rows(r.builds.map((b) => row({ id: b, state: b === r.builds[r.builds.length - 1] ? state : 'retry', href: idPath(b), title: b })), 'It has not been started.')),
+        r.state !== 'done' ? h('div', { class: 'cmds', 'data-key': 'cmds' }, commandLine('drover cancel ' + r.id, 'cancel it')) : null);
+    },
+    failed(e) {
+      show(main, problem(e));
+    },
+  });
+}

@@ -1,0 +1,63 @@
+// Workers, and one of them.
+import { get } from './api.js';
+import { to } from './base.js';
+import { h, show } from './dom.js';
+import { buildRow, crumbs, commandLine, fact, problem, row, rows, section } from './parts.js';
+import { setTitle } from './shell.js';
+import { watch } from './store.js';
+import { ago } from './time.js';
+
+const wants = (e) => /^(worker|build)\./.test(e.type);
+const stateOf = (w) => w.removed ? 'cancelled' : w.connected ? w.used ? 'running' : 'success' : w.since || w.lost_at ? 'exception' : 'none';
+const word = (w) => w.removed ? 'removed' : w.connected ? 'connected' : w.lost_at ? 'away' : 'never seen';
+
+function slots(w) {
+  return h('span', { class: 'slots', title: w.used + ' of ' + w.slots + ' slots in use' }, Array.from({ length: Math.min(w.slots, 32) }, (_, i) => h('i', { class: i < w.used ? 'full' : '' })),
+    h('span', { class: 'num' }, w.used + '/' + w.slots));
+}
+
+// What the worker says of itself is text, whatever it says.
+function system(w) {
+  const f = w.facts || {};
+  return [f.os, f.arch, f.cores ? f.cores + ' cores' : null].filter(Boolean).map(String).join(' · ');
+}
+
+function workerRow(w) {
+  return row({ id: w.name, state: stateOf(w), href: to('workers', w.name), title: w.name,
+    sub: [word(w), w.connected ? ['since ', ago(w.since)] : w.lost_at ? ['since ', ago(w.lost_at)] : null, system(w), w.tags.length ? w.tags.map((t) => h('span', { class: 'chip' }, t)) : null],
+    side: [slots(w)] });
+}
+
+export function workers(main) {
+  setTitle('Workers', null);
+  return watch({
+    load: (signal) => get(['workers'], {}, signal),
+    wants,
+    shown({ items }) {
+      const there = items.filter((w) => !w.removed);
+      show(main, h('h1', { 'data-key': 'h1' }, 'Workers'), section('workers', 'All', there.length, rows(there.map(workerRow), 'No worker is known yet. On the master\'s host: drover worker add NAME')));
+    },
+    failed(e) {
+      if (!main.firstChild)
+        show(main, problem(e));
+    },
+  });
+}
+
+export function worker(main, [, name]) {
+  setTitle(name, null);
+  return watch({
+    load: (signal) => get(['workers', name], {}, signal),
+    wants,
+    shown(w) {
+      show(main, crumbs(h('a', { href: to('workers') }, 'Workers')), h('h1', { 'data-key': 'h1' }, w.name), h('p', { class: 'lead', 'data-key': 'lead' }, word(w), ' ', w.connected ? ['since ', ago(w.since)] : w.lost_at ? ['since ', ago(w.lost_at)] : null),
+        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('slots', slots(w)), fact('tags', w.tags.join(', ')), fact('address', w.peer), fact('instance', w.instance),
+          Object.entries(w.facts || {}).map(([k, v]) => fact(k, typeof v === 'object' ? JSON.stringify(v) : String(v)))),
+        section('running', 'Running on it', w.running.length || null, rows(w.running.map((b) => buildRow(b)), 'Nothing.')),
+        h('div', { class: 'cmds', 'data-key': 'cmds' }, commandLine('drover worker show ' + w.name, 'more')));
+    },
+    failed(e) {
+      show(main, problem(e));
+    },
+  });
+}
