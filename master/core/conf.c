@@ -17,11 +17,10 @@
 #include "common/map.h"
 #include "common/str.h"
 #include "master/core/schema.h"
+#include "master/core/secret.h"
 
 enum {
   URL_MAX = 2048,
-  SECRET_LEAST = 16, /* bytes of a hook's secret */
-  SECRET_MAX = 1024,
   POLL_LEAST_MS = 1000, /* for repositories elsewhere */
   MIN_FREE_SHARE = 10,  /* of a disk */
 };
@@ -259,27 +258,18 @@ static void set_pipeline(struct loader *l, struct conf_project *p, struct yml_do
     pipeline_of_site(l, p, doc, map);
 }
 
-/* The bytes of a secret; NULL: told. What others could read is no secret, what they could write is theirs. */
-static char *read_secret(struct loader *l, const struct yml_node *n, const char *path)
+/* NULL: told. */
+static char *secret_of(struct loader *l, const struct yml_node *n, const char *path)
 {
-  char bytes[SECRET_MAX + 2], *secret = NULL;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  struct stat st = { 0 };
-  ssize_t len = -1;
+  const char *help;
+  struct buf why;
+  char *secret;
 
-  if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
-    len = read(fd, bytes, sizeof bytes);
-  if (len < 0)
-    yml_error(l->d, n, NULL, "the secret's file %s can't be read: %s", path, fd >= 0 && !S_ISREG(st.st_mode) ? "it is no ordinary file" : strerror(errno));
-  else if (st.st_mode & 027)
-    yml_error(l->d, n, "chmod 0600, or 0640 where the service reads it by its group", "the secret's file %s is open to others, its mode is %04o", path, (unsigned)st.st_mode & 07777);
-  else if ((len -= len && bytes[len - 1] == '\n') < SECRET_LEAST || len > SECRET_MAX || memchr(bytes, 0, (size_t)len) || memchr(bytes, '\n', (size_t)len))
-    yml_error(l->d, n, "make one: openssl rand -hex 32", "the secret in %s is not one line of %d to %d bytes", path, SECRET_LEAST, SECRET_MAX);
-  else
-    secret = xstrndup(bytes, (size_t)len);
-  mem_wipe(bytes, sizeof bytes);
-  if (fd >= 0)
-    close(fd);
+  buf_init(&why, BUF_NO_MAX);
+  secret = secret_read(path, &why, &help);
+  if (!secret)
+    yml_error(l->d, n, help, "%s", buf_str(&why));
+  buf_free(&why);
   return secret;
 }
 
@@ -294,7 +284,7 @@ static void set_hook(struct loader *l, struct conf_hook *h, const struct yml_nod
   if (!file || file->kind != YML_SCALAR || !*file->text)
     return;
   h->secret_file = path_from(n->doc->file, file->text);
-  h->secret = read_secret(l, file, h->secret_file);
+  h->secret = secret_of(l, file, h->secret_file);
 }
 
 static void add_project(struct loader *l, struct yml_doc *doc, const char *name,

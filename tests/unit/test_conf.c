@@ -426,7 +426,7 @@ static void test_hook_errors(void **state)
   unlink(s);
   assert_int_equal(mkdir(s, 0700), 0);
   got = must_fail(f);
-  assert_non_null(strstr(got, "it is no ordinary file"));
+  assert_non_null(strstr(got, "is no ordinary file"));
   free(got);
   rmdir(s);
   free(s);

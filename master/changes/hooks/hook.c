@@ -46,7 +46,7 @@ static const char *proof(const struct hook_dialect *d, const struct hook_in *in,
       continue;
     *row = p;
     if (!p->before)
-      return *value && strlen(value) <= HOOK_SECRET_MAX ? value : NULL;
+      return *value && strlen(value) <= SECRET_MAX ? value : NULL;
     if (!str_starts(value, p->before))
       return NULL;
     value += strlen(p->before);
@@ -68,7 +68,7 @@ bool hook_verify(const struct hook_dialect *d, const struct hook_in *in, const c
   const struct hook_proof *row;
   const char *value = proof(d, in, &row);
 
-  if (!value || n < HOOK_SECRET_LEAST)
+  if (!value || n < SECRET_LEAST)
     return false;
   if (row->before) {
     if (str_unhex(value, HEX_HMAC, got, sizeof got) || !HMAC(EVP_sha256(), secret, (int)n, (const unsigned char *)in->body, in->len, want, NULL))

@@ -13,6 +13,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "master/core/secret.h"
 
 #define HOOK_BODY_MAX (25u << 20)     /* bytes; GitHub sends no larger ones */
 #define HOOK_DEPTH_MAX 64             /* of maps and lists in the JSON */
@@ -24,8 +25,6 @@
 #define HOOK_TEXT_MAX (64u << 10)     /* bytes of a message, a comment */
 #define HOOK_EVENT_MAX 64             /* bytes of an event's name */
 #define HOOK_DELIVERY_MAX 128         /* bytes of a delivery's id */
-#define HOOK_SECRET_LEAST 16          /* bytes */
-#define HOOK_SECRET_MAX 1024
 
 enum hook_kind { HOOK_IGNORED, HOOK_PUSH, HOOK_TAG, HOOK_PULL, HOOK_COMMENT };
 
