@@ -327,7 +327,7 @@ class GitHub(Hooked):
         """The figure of the issue: 5 ms on a quiet machine. Here only that it is no matter of seconds; what was measured is printed."""
         at = self.branch("fast")
         took = []
-        for i in range(20):
+        for i in range(7):
             rev = self.commit("fast", str(i))
             body, headers = github(push("fast", at, rev, [entry(self.repo(), rev)]))
             begin = time.time()
@@ -337,8 +337,8 @@ class GitHub(Hooked):
             took.append((float(row[0][0]) - begin) * 1000)
             at = rev
         took.sort()
-        print(f"hook sent to request row's transaction: median {took[10]:.1f} ms, least {took[0]:.1f}, most {took[-1]:.1f}", file=sys.stderr)
-        self.assertLess(took[10], 1000)
+        print(f"hook sent to request row's transaction: median {took[3]:.1f} ms, least {took[0]:.1f}, most {took[-1]:.1f}", file=sys.stderr)
+        self.assertLess(took[3], 1000)
 
 
 class Repository(Hooked):
@@ -353,7 +353,7 @@ class Repository(Hooked):
         git(self.d.root, "clone", "-q", repo, work)
         self.wait_head("main", at)
         revs = []
-        for i in range(20):
+        for i in range(12):
             new = [commit(work, {"f": f"{i}.{k}"}, f"{i}.{k}") for k in range(i % 3 + 1)]
             sent = github(push("main", at, new[-1], [entry(work, r) for r in new]))
             git(work, "push", "-q", "origin", "main")  # from here on either may be first
