@@ -18,8 +18,8 @@ WORKER_LDFLAGS = -static -Wl,--gc-sections
 COMMON_SRC = $(wildcard common/*.c)
 PROTO_SRC = $(wildcard proto/*.c)
 WORKER_SRC = $(wildcard worker/*.c)
-MASTER_SRC = $(filter-out master/changes/githelper_main.c,$(foreach d,core db changes schedulers dispatch workers steps logs events api,$(wildcard master/$(d)/*.c)))
-CONF_SRC = master/core/yaml.c master/core/yaml_write.c master/core/schema.c master/core/pipeline.c master/core/diag.c master/core/conf.c master/core/conf_keys.c master/core/conf_diff.c master/core/schema_ref.c $(wildcard master/core/expr_*.c) master/core/interp.c master/core/pipe_expr.c
+MASTER_SRC = $(filter-out master/changes/githelper_main.c,$(foreach d,core db changes changes/hooks schedulers dispatch workers steps logs events api,$(wildcard master/$(d)/*.c)))
+CONF_SRC = master/core/yaml.c master/core/yaml_write.c master/core/schema.c master/core/pipeline.c master/core/diag.c master/core/conf.c master/core/conf_keys.c master/core/conf_diff.c master/core/schema_ref.c $(wildcard master/core/expr_*.c) master/core/interp.c master/core/pipe_expr.c master/core/secret.c
 CLI_SRC = $(wildcard master/cli/*.c)
 HELPER_SRC = master/changes/githelper_main.c $(wildcard master/changes/helper/*.c) master/changes/gitname.c master/changes/gitwire.c
 UNIT_SRC = $(wildcard tests/unit/test_*.c) $(wildcard tests/seq/test_*.c)
@@ -112,9 +112,9 @@ $(B)/libdrover.a: $(filter-out $(MAINS),$(sort $(MASTER_OBJ) $(CLI_OBJ) $(HELPER
 	@rm -f $@; ar rcs $@ $^
 TEST_LIBS = -lcmocka $(MASTER_LIBS) $(HELPER_LIBS)
 UNIT = $(patsubst %.c,$(B)/tests/%,$(notdir $(UNIT_SRC)))
-TEST_PROGRAMS = $(B)/tests/api_main
+TEST_PROGRAMS = $(B)/tests/api_main $(B)/tests/hook_main
 vpath test_%.c tests/unit tests/seq
-vpath api_main.c tests/lib
+vpath %_main.c tests/lib
 $(B)/tests/%: %.c $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)
@@ -130,10 +130,10 @@ units: unit
 
 vpath fuzz_%.c tests/fuzz
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
-FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) worker/proxy.c master/schedulers/cron.c master/schedulers/zone.c
+FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) worker/proxy.c master/schedulers/cron.c master/schedulers/zone.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
 $(B)/fuzz/%: %.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
-	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson
+	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson -lcrypto
 fuzzers: $(FUZZERS)
 
 check:

@@ -12,8 +12,10 @@
 #include "common/str.h"
 #include "master/api/accept.h"
 #include "master/api/auth.h"
+#include "master/api/handlers.h"
 #include "master/api/proxy.h"
 #include "master/api/web.h"
+#include "master/changes/hooks/hook.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
 
@@ -89,6 +91,7 @@ void *call_begin(void *cls, const char *target, struct MHD_Connection *mhd)
 
 static void call_free(struct call *c)
 {
+  c->h->large -= c->large;
   path_free(&c->path);
   buf_free(&c->body);
   for (int i = 0; i < c->nheaders; i++)
@@ -475,7 +478,7 @@ static bool refused_route(struct call *c, const char *method)
     call_error(c, 405, "method_not_allowed", NULL, "this can only be asked for with %s", buf_str(&allow));
   } else if (!c->route) {
     call_error(c, 404, "not_found", "docs/api.md lists all paths", "there is nothing under this path");
-  } else if (c->conn->s->tcp && c->route->permission != PERM_READ) {
+  } else if (c->conn->s->tcp && c->route->permission != PERM_READ && c->route->permission != PERM_HOOK) {
     call_header_set(c, "WWW-Authenticate", "Bearer");
     call_error(c, 401, "unauthorized", "use `drover` on the master's host, over its unix socket", "over TCP this master can only be read");
   }
@@ -484,6 +487,24 @@ static bool refused_route(struct call *c, const char *method)
     if (!known_key(c->route->query, c->path.query[i].key))
       call_error(c, 400, "bad_request", *c->route->query ? c->route->query : NULL, "unknown key in the query");
   return c->sm.state != CALL_READING;
+}
+
+static size_t body_max(struct call *c, const char *method)
+{
+  const char *args[ROUTE_ARGS_MAX];
+  const struct route *r;
+  struct buf allow;
+  int n;
+
+  buf_init(&allow, 256);
+  r = route_find(method, &c->path, args, &n, &allow);
+  buf_free(&allow);
+  return r && r->permission == PERM_HOOK ? HOOK_BODY_MAX : HTTP_BODY_MAX;
+}
+
+static void too_large(struct call *c)
+{
+  call_error(c, 413, "too_large", NULL, "the body of this request has at most %zu bytes", c->body.max);
 }
 
 /* The head is there. What is refused is answered when the body has been read, so that the client sees the answer; a body that is too large is not waited for. */
@@ -498,29 +519,45 @@ static enum MHD_Result take_head(struct call *c, const char *method)
   MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)(HTTP_IDLE_MS / 1000));
   if (refused_shape(c))
     return queue(c);
-  if (length && (str_number(length, strlen(length), &n) || n > HTTP_BODY_MAX)) {
-    call_error(c, 413, "too_large", NULL, "the body of a request has at most %u bytes", HTTP_BODY_MAX);
+  buf_init(&c->body, body_max(c, method));
+  if (length && (str_number(length, strlen(length), &n) || n > (int64_t)c->body.max)) {
+    too_large(c);
     return queue(c);
   }
-  if (!refused_browser(c, method))
-    (void)refused_route(c, method);
+  if (!refused_browser(c, method) && !refused_route(c, method) && c->route->permission == PERM_HOOK)
+    hook_head(c);
   return MHD_YES;
+}
+
+/* Few large bodies at a time: strangers may fill this much memory, and not more. */
+static bool take_large(struct call *c)
+{
+  if (c->large)
+    return true;
+  if (c->h->large == HTTP_LARGE_MAX) {
+    call_error(c, 503, "busy", "send it again", "too many large bodies at once");
+    buf_free(&c->body);
+    return false;
+  }
+  c->large = true;
+  c->h->large++;
+  return true;
 }
 
 static enum MHD_Result take_body(struct call *c, const char *data, size_t *size)
 {
   c->body_seen += *size;
-  if (c->sm.state == CALL_READING)
+  if (c->sm.state == CALL_READING && (c->body_seen <= HTTP_BODY_MAX || take_large(c)))
     buf_add(&c->body, data, *size);
   *size = 0;
-  return c->body_seen > 2 * HTTP_BODY_MAX ? MHD_NO : MHD_YES;
+  return c->body_seen > c->body.max + HTTP_BODY_MAX ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result work(struct call *c)
 {
   c->conn->deadline = 0;
   if (c->body.failed) {
-    call_error(c, 413, "too_large", NULL, "the body of a request has at most %u bytes", HTTP_BODY_MAX);
+    too_large(c);
   } else {
     sm_move(&c->sm, CALL_WORKING);
     c->route->handle(c);

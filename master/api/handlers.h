@@ -42,6 +42,9 @@ void read_why(struct call *c);
 void logs_get(struct call *c);
 void sse_get(struct call *c);
 void act_call(struct call *c);
+/* hook.c; hook_head: with the head alone, may answer. */
+void hook_head(struct call *c);
+void hook_post(struct call *c);
 
 /* What several of them share (read.c): columns of the selects of sql_api.def, and what is said about lists and ids. */
 enum { LIST_DEFAULT = 50, LIST_MAX = 1000 };
@@ -63,5 +66,5 @@ bool build_number(struct call *c, const char *text, int64_t *number) must_check;
 bool builder_get(struct call *c, const char *text, char **project, char **name) must_check;
 
 extern const struct json_col build_cols[], request_cols[], buildset_cols[], change_cols[], worker_cols[], folder_cols[];
-enum { BUILD_COLS = 22, REQUEST_COLS = 18, BUILDSET_COLS = 12, CHANGE_COLS = 16, WORKER_COLS = 11, FOLDER_COLS = 15 };
+enum { BUILD_COLS = 22, REQUEST_COLS = 18, BUILDSET_COLS = 12, CHANGE_COLS = 20, WORKER_COLS = 11, FOLDER_COLS = 15 };
 #endif

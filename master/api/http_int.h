@@ -18,6 +18,7 @@ struct http {
   int handles;            /* not closed yet */
   int web_dir;            /* descriptor of --web-dir, or -1 */
   int held;               /* calls that wait for somebody's callback */
+  int large;              /* calls with a body above HTTP_BODY_MAX */
   int64_t close_by;       /* 0: not closing */
   bool stopped;           /* all daemons are gone */
   void (*done)(void *arg);
@@ -58,7 +59,7 @@ struct call {
   const struct route *route;
   const char *args[ROUTE_ARGS_MAX];
   int nargs;
-  bool head_read, is_head, suspended, cut;
+  bool head_read, is_head, suspended, cut, large;
   struct buf body;
   size_t body_seen;
   int64_t began_us;

@@ -91,7 +91,7 @@ void read_changes(struct call *c)
   if (!page_get(c, p))
     return;
   tx = call_tx(c);
-  db_q(tx, SQL_api_changes, "Nssn", p->before, call_query(c, "project"), call_query(c, "branch"), p->limit);
+  db_q(tx, SQL_api_changes, "Nssns", p->before, call_query(c, "project"), call_query(c, "branch"), p->limit, call_query(c, "kind"));
   call_ask(c, tx, got_changes);
 }
 

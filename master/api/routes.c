@@ -26,7 +26,8 @@ void routes_check(void)
     const struct route *r = &routes[i];
     assert(r->permission != PERM_NONE && r->handle && r->path[0] == '/');
     assert(r->permission != PERM_READ || !strcmp(r->method, "GET")); /* what only the unix socket is told may be a GET too */
-    assert((r->handle == act_call) == !!strcmp(r->method, "GET"));
+    assert((r->handle == act_call) == (strcmp(r->method, "GET") && r->permission != PERM_HOOK));
+    assert((r->handle == hook_post) == (r->permission == PERM_HOOK));
   }
 }
 

@@ -9,7 +9,7 @@
 
 #define ROUTE_ARGS_MAX 4
 
-enum permission { PERM_NONE, PERM_READ, PERM_BUILD, PERM_CHANGE, PERM_ADMIN };
+enum permission { PERM_NONE, PERM_READ, PERM_BUILD, PERM_CHANGE, PERM_ADMIN, PERM_HOOK };
 
 struct call;
 struct route {

@@ -14,6 +14,8 @@
 #include "master/events/events.h"
 #include "master/schedulers/worlds_int.h"
 
+enum { LOOK_LEAST_MS = 1000 };
+
 struct look {                 /* one poll under way */
   struct poll_state *ps;
   struct gith_head *known;
@@ -21,6 +23,15 @@ struct look {                 /* one poll under way */
 };
 
 static void on_timer(uv_timer_t *t);
+
+/* However often somebody asks, at most one look begins in LOOK_LEAST_MS. */
+static void look_now(struct poll_state *ps)
+{
+  int64_t since = clock_mono_ms() - ps->began_ms;
+
+  ps->once_more = false;
+  uv_timer_start(&ps->timer, on_timer, (uint64_t)(since < LOOK_LEAST_MS ? LOOK_LEAST_MS - since : 0), 0);
+}
 
 static void maybe_free(struct poll_state *ps)
 {
@@ -44,6 +55,10 @@ static void again(struct poll_state *ps)
   }
   if (ps->w->m->stopping)
     return;
+  if (ps->once_more) {
+    look_now(ps);
+    return;
+  }
   str_random(&r, sizeof r);
   uv_timer_start(&ps->timer, on_timer, (uint64_t)(ms - ms / 20 + ms / 10 * r / 65536), 0);
 }
@@ -80,30 +95,73 @@ const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since
   return p ? p->trouble : NULL;
 }
 
+/* A hook moved the head while we looked: what we saw may be old. */
+static bool was_apart(struct db_res *res, int branches)
+{
+  for (int i = 0; i < branches; i++)
+    if (!strcmp(db_str(res, i, 0, 0), "apart"))
+      return true;
+  return false;
+}
+
+static void log_made(struct poll_state *ps, const char *made)
+{
+  cJSON *list = cJSON_Parse(made), *it;
+
+  cJSON_ArrayForEach(it, list)
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(it, "new")))
+      log_info("change", "%s %s %s %.12s by the poller", ps->p->conf->name, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "change")),
+               cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "branch")), cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "revision")));
+  cJSON_Delete(list);
+}
+
 static void stored(struct db_res *res, void *arg)
 {
   struct poll_state *ps = arg;
+  int branches = ps->told;
 
   if (db_err(res) == ERR_FAILED)
     log_error("poll", "%s: %s", ps->p->conf->name, db_errtext(res));
   if (!db_err(res)) {
     ps->p->looked_ms = clock_wall_ms();
+    for (int i = 0; i < branches; i++)
+      log_made(ps, db_str(res, i, 0, 1));
+    ps->once_more = ps->once_more || was_apart(res, branches);
     events_kick(ps->w->m->events);
     worlds_kick(ps->w);
   }
   again(ps);
 }
 
-static void put_commit(struct db_tx *tx, struct poll_state *ps, const struct gith_commit *c)
+static cJSON *commit_json(const struct gith_commit *c)
 {
-  cJSON *files = c->nfiles ? cJSON_CreateStringArray((const char *const *)c->files, c->nfiles) : cJSON_CreateArray(); /* cJSON makes nothing of an empty list */
-  char *json = cJSON_PrintUnformatted(files);
+  cJSON *o = cJSON_CreateObject();
 
-  db_q(tx, SQL_change_add, "nsssssNssss", ps->p->id, ps->p->conf->git, c->branch, c->revision, c->previous, c->author, c->author_ms, c->message, json,
-       c->files_cut ? "{\"files_cut\":true}" : "{}", "git poller");
-  log_info("change", "%s %s %.12s by the poller", ps->p->conf->name, c->branch, c->revision);
+  cJSON_AddStringToObject(o, "revision", c->revision);
+  if (*c->previous)
+    cJSON_AddStringToObject(o, "previous", c->previous);
+  cJSON_AddStringToObject(o, "author", c->author);
+  cJSON_AddNumberToObject(o, "at", (double)c->author_ms);
+  cJSON_AddStringToObject(o, "message", c->message);
+  cJSON_AddItemToObject(o, "files", c->nfiles ? cJSON_CreateStringArray((const char *const *)c->files, c->nfiles) : cJSON_CreateArray()); /* cJSON makes nothing of an empty list */
+  if (c->files_cut)
+    cJSON_AddTrueToObject(cJSON_AddObjectToObject(o, "properties"), "files_cut");
+  return o;
+}
+
+/* A branch went from one revision to another (NULL: new; deleted), with those of the commits that are its own. */
+static void put_branch(struct db_tx *tx, struct poll_state *ps, const struct gith_result *g, const char *branch, const char *from, const char *to, bool with_commits)
+{
+  cJSON *list = cJSON_CreateArray();
+  char *json;
+
+  for (int i = 0; with_commits && i < g->ncommits; i++)
+    if (!strcmp(g->commits[i].branch, branch))
+      cJSON_AddItemToArray(list, commit_json(&g->commits[i]));
+  json = cJSON_PrintUnformatted(list);
+  db_q(tx, SQL_branch_told, "nsssss", ps->p->id, ps->p->conf->git, branch, from, to, json);
   free(json);
-  cJSON_Delete(files);
+  cJSON_Delete(list);
 }
 
 static const char *known_revision(const struct look *l, const char *branch)
@@ -121,7 +179,7 @@ static void drop_deleted(struct db_tx *tx, struct look *l, const struct gith_res
     for (int k = 0; k < g->nheads && !there; k++)
       there = !strcmp(l->known[i].branch, g->heads[k].branch);
     if (!there)
-      db_q(tx, SQL_head_drop, "ns", l->ps->p->id, l->known[i].branch);
+      put_branch(tx, l->ps, g, l->known[i].branch, l->known[i].revision, NULL, false);
   }
 }
 
@@ -140,15 +198,14 @@ static void looked(const struct gith_result *g, void *arg)
     return;
   }
   tx = db_tx(ps->w->m->db, DB_ANY);
-  if (!first || ps->p->conf->first_build)
-    for (int i = 0; i < g->ncommits; i++)
-      put_commit(tx, ps, &g->commits[i]);
-  for (int i = 0; i < g->nheads; i++)
-    if (!str_eq(known_revision(l, g->heads[i].branch), g->heads[i].revision)) {
-      if (first && !ps->p->conf->first_build)
-        log_info("poll", "%s: %s is at %.12s; history is not built", ps->p->conf->name, g->heads[i].branch, g->heads[i].revision);
-      db_q(tx, SQL_head_set, "nss", ps->p->id, g->heads[i].branch, g->heads[i].revision);
-    }
+  for (int i = 0; i < g->nheads; i++) {
+    const char *known = known_revision(l, g->heads[i].branch);
+    if (str_eq(known, g->heads[i].revision))
+      continue;
+    if (first && !ps->p->conf->first_build)
+      log_info("poll", "%s: %s is at %.12s; history is not built", ps->p->conf->name, g->heads[i].branch, g->heads[i].revision);
+    put_branch(tx, ps, g, g->heads[i].branch, known, g->heads[i].revision, !first || ps->p->conf->first_build);
+  }
   drop_deleted(tx, l, g);
   look_free(l);
   if (!db_count(tx)) {
@@ -157,6 +214,7 @@ static void looked(const struct gith_result *g, void *arg)
     again(ps);
     return;
   }
+  ps->told = db_count(tx);
   db_send(tx, stored, ps);
 }
 
@@ -191,6 +249,8 @@ static void on_timer(uv_timer_t *t)
   if (ps->busy || ps->w->m->stopping)
     return;
   ps->busy = true;
+  ps->began_ms = clock_mono_ms();
+  log_debug("poll", "%s: a look at the repository", ps->p->conf->name);
   if (!db_is_up(ps->w->m->db) || !ps->p->id) {
     again(ps);
     return;
@@ -219,6 +279,18 @@ void poller_start(struct world *p)
 {
   if (!p->poll->busy && p->conf->git && p->conf->poll_ms)
     uv_timer_start(&p->poll->timer, on_timer, 0, 0);
+}
+
+void worlds_look(struct worlds *w, struct world *p)
+{
+  struct poll_state *ps = p->poll;
+
+  if (!ps || !p->conf->git || w->m->stopping)
+    return;
+  if (ps->busy)
+    ps->once_more = true; /* what happened may be younger than what the look that is under way sees */
+  else
+    look_now(ps);
 }
 
 static void timer_closed(uv_handle_t *h)

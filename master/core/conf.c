@@ -17,6 +17,7 @@
 #include "common/map.h"
 #include "common/str.h"
 #include "master/core/schema.h"
+#include "master/core/secret.h"
 
 enum {
   URL_MAX = 2048,
@@ -257,6 +258,35 @@ static void set_pipeline(struct loader *l, struct conf_project *p, struct yml_do
     pipeline_of_site(l, p, doc, map);
 }
 
+/* NULL: told. */
+static char *secret_of(struct loader *l, const struct yml_node *n, const char *path)
+{
+  const char *help;
+  struct buf why;
+  char *secret;
+
+  buf_init(&why, BUF_NO_MAX);
+  secret = secret_read(path, &why, &help);
+  if (!secret)
+    yml_error(l->d, n, help, "%s", buf_str(&why));
+  buf_free(&why);
+  return secret;
+}
+
+static void set_hook(struct loader *l, struct conf_hook *h, const struct yml_node *n)
+{
+  const struct yml_node *file = yml_get(yml_get(n, "secret"), "file");
+
+  h->on = n && !yml_is_null(n);
+  if (!h->on || n->kind != YML_MAP)
+    return;
+  h->dialect = xstrdup(schema_text(n, SCHEMA_HOOK, "dialect"));
+  if (!file || file->kind != YML_SCALAR || !*file->text)
+    return;
+  h->secret_file = path_from(n->doc->file, file->text);
+  h->secret = secret_of(l, file, h->secret_file);
+}
+
 static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
                         const struct yml_node *map)
 {
@@ -271,6 +301,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
   p->branches = copy_strings(yml_get(map, "branches"), &p->nbranches);
   p->poll_ms = schema_ms(map, SCHEMA_PROJECT, "poll");
   p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
+  set_hook(l, &p->hook, yml_get(map, "hook"));
   conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
   if (git && git->kind == YML_SCALAR && !yml_is_null(git))
     check_git(l, git);
@@ -355,7 +386,7 @@ char *conf_prefix(const char *url)
 /* The path is taken off requests as it stands, so it has nothing that could be written in two ways, and doesn't begin as one of the page's own does. */
 static void check_url(struct loader *l, const struct yml_node *n)
 {
-  static const char *const own[] = { "api", "assets", "download" };
+  static const char *const own[] = { "api", "assets", "download", "hooks" };
   static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
   const char *at = l->c->prefix;
 
@@ -536,6 +567,11 @@ void conf_free(struct conf *c)
     free(p->name);
     free(p->git);
     free_strings(p->branches, p->nbranches);
+    free(p->hook.dialect);
+    free(p->hook.secret_file);
+    if (p->hook.secret)
+      mem_wipe(p->hook.secret, strlen(p->hook.secret));
+    free(p->hook.secret);
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);
@@ -554,6 +590,16 @@ void conf_free(struct conf *c)
   free(c->workers);
   free(c->projects);
   free(c);
+}
+
+bool conf_same_secrets(const struct conf *a, const struct conf *b)
+{
+  for (int i = 0; i < a->nprojects; i++) {
+    const struct conf_project *p = conf_project(b, a->projects[i].name);
+    if (!p || !str_eq(a->projects[i].hook.secret, p->hook.secret))
+      return false;
+  }
+  return true;
 }
 
 const struct conf_project *conf_project(const struct conf *c, const char *name)

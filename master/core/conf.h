@@ -23,12 +23,20 @@ struct conf_worker {
   int64_t keep_work_ms, min_free; /* CONF_UNSET: the site's */
 };
 
+struct conf_hook {
+  bool on;                 /* the project takes hooks at all */
+  char *dialect;           /* NULL: `poll`, a hook without a meaning of its own */
+  char *secret_file;       /* made absolute; NULL: unsigned, so a hook only makes the master look */
+  char *secret;            /* its bytes without the line feed at the end, no NUL in them; NULL where secret_file is */
+};
+
 struct conf_project {
   char *name, *git;        /* URL; file: and plain paths only with allow_local */
   char **branches;         /* globs; none given: all */
   int nbranches;
   int64_t poll_ms;         /* default 60 s */
   bool first_build;        /* key `first: build`: the tips seen at the very first look are changes too; default `note`: history is not built */
+  struct conf_hook hook;
   char *pipeline_file;     /* key `pipeline`: a file of the site that stands in for .drover.yml (path made absolute); or NULL */
   struct pipeline *pipeline; /* from `pipeline`, or from builders/steps/schedulers in the site's file; NULL: .drover.yml at each revision */
   char *pipeline_text;     /* a .drover.yml of it, for the version row: the file's text, or the site's keys written out; pipeline_parse
@@ -78,6 +86,7 @@ struct conf *conf_hold(struct conf *c) must_check; /* one more reference (conf_l
 void conf_free(struct conf *c); /* one less; the last frees it. NULL: nothing */
 /* The path of a URL without a slash at its end, "" where it has none; freed by the caller. url may be NULL. */
 char *conf_prefix(const char *url) must_check;
+bool conf_same_secrets(const struct conf *a, const struct conf *b); /* of the same text: whether the files of secrets that it names held the same */
 const struct conf_project *conf_project(const struct conf *c, const char *name);
 /* What counts for a worker, named in the configuration or not. total: bytes of its disk, -1: not known. Without a key the limit is the default, or a tenth of the
    disk where that is less: a small disk must not refuse every build. */

@@ -211,6 +211,7 @@ static void on_roll(uv_timer_t *t)
     return;
   tx = db_tx(l->m.db, DB_ANY);
   db_q(tx, SQL_log_roll, "");
+  db_q(tx, SQL_hook_prune, "");
   db_send(tx, NULL, NULL);
 }
 

@@ -276,7 +276,7 @@ static void on_turn(uv_timer_t *t)
     refuse_away(r);
   } else {
     conf_diff(m->conf, r->next, &r->diff);
-    if (r->doubtful || strcmp(m->conf->text, r->next->text)) {
+    if (r->doubtful || strcmp(m->conf->text, r->next->text) || !conf_same_secrets(m->conf, r->next)) {
       store(r, who);
     } else {
       conf_free(r->next);

@@ -51,6 +51,8 @@ static const struct {
   { SCHEMA_DATABASE, "### database" },
   { SCHEMA_WORKER, "### workers.NAME" },
   { SCHEMA_PROJECT, "### projects.NAME" },
+  { SCHEMA_HOOK, "### hook, of a project" },
+  { SCHEMA_HOOK_SECRET, "### secret, of a hook" },
   { SCHEMA_PIPELINE, "## A pipeline: .drover.yml, or in a project" },
   { SCHEMA_DEFAULTS, "### defaults" },
   { SCHEMA_BUILDER, "### builders.NAME" },

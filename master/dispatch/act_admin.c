@@ -36,19 +36,30 @@ static void change_made(struct db_res *res, void *arg)
   acting_done(a, db_num(res, 0, 0, 1) ? 201 : 200, json);
 }
 
-static char *print_or(const cJSON *it, const char *none)
+static char *change_json(const cJSON *args)
 {
-  return it ? cJSON_PrintUnformatted(it) : xstrdup(none);
+  static const struct { const char *key; bool text; } copied[] = { { "revision", true }, { "author", true }, { "message", true }, { "files", false }, { "properties", false } };
+  cJSON *c = cJSON_CreateObject();
+  char *text;
+
+  for (size_t i = 0; i < COUNT(copied); i++) {
+    cJSON *it = cJSON_GetObjectItemCaseSensitive(args, copied[i].key);
+    if (it && (!copied[i].text || cJSON_IsString(it)))
+      cJSON_AddItemReferenceToObject(c, copied[i].key, it);
+  }
+  text = cJSON_PrintUnformatted(c);
+  cJSON_Delete(c);
+  return text;
 }
 
 void act_change(struct acting *a, const cJSON *args)
 {
   const char *project = act_string(args, "project"), *branch = act_string(args, "branch"), *revision = act_string(args, "revision");
-  const char *author = act_string(args, "author"), *message = act_string(args, "message");
+  const char *message = act_string(args, "message");
   const cJSON *files = cJSON_GetObjectItemCaseSensitive(args, "files"), *props = cJSON_GetObjectItemCaseSensitive(args, "properties");
   struct world *p = project ? worlds_find(a->m->worlds, project) : NULL;
-  char *files_text, *props_text;
   struct db_tx *tx;
+  char *json;
 
   if (acting_too_early(a, p))
     return;
@@ -61,13 +72,10 @@ void act_change(struct acting *a, const cJSON *args)
     acting_fail(a, 400, "bad_request", "branch: a branch name; revision: 7 to 64 hex digits; files: a list; properties: an object; message: at most 64 KiB", "the change is not complete");
     return;
   }
-  files_text = print_or(files, "[]");
-  props_text = print_or(props, "{}");
+  json = change_json(args);
   tx = db_tx(a->m->db, DB_ANY);
-  db_q(tx, SQL_change_add, "nsssssNssss", p->id, p->conf->git ? p->conf->git : "", branch, revision, NULL, author ? author : "", INT64_MIN, message ? message : "", files_text, props_text,
-       "change send");
-  free(files_text);
-  free(props_text);
+  db_q(tx, SQL_change_add, "nssss", p->id, p->conf->git ? p->conf->git : "", branch, json, "change send");
+  free(json);
   db_send(tx, change_made, a);
 }
 

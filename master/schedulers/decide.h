@@ -9,4 +9,6 @@
 bool decide_wants(const struct pipe_scheduler *s, const char *branch);
 /* [{"name": …, "tags": […]}] for buildset_add. */
 void decide_builders(const struct pipeline *p, char *const *names, int n, struct buf *json);
+/* What all schedulers want of a change of the branch: [{"scheduler": …, "stable": ms, "builders": …}] for change_decide (db/schema_0004.sql). */
+void decide_plan(const struct pipeline *p, const char *branch, struct buf *json);
 #endif

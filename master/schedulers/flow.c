@@ -55,7 +55,7 @@ static void decided(struct db_res *res, void *arg)
   struct worlds *w = c->w;
 
   w->in_read--;
-  if (db_err(res) == ERR_FAILED && !strstr(db_errtext(res), "division by zero")) /* decided by another master meanwhile */
+  if (db_err(res) == ERR_FAILED)
     log_error("change", "c%" PRId64 ": %s", c->id, db_errtext(res));
   if (!db_err(res)) {
     events_kick(w->m->events);
@@ -82,27 +82,6 @@ static void put_buildset(struct db_tx *tx, struct worlds *w, int64_t project, co
   free(to);
 }
 
-static void put_decisions(struct db_tx *tx, struct change *c, const struct pipeline *pl, int64_t pipe_id)
-{
-  char *me = xasprintf("c%" PRId64, c->id);
-
-  for (int i = 0; i < pl->nschedulers; i++) {
-    const struct pipe_scheduler *s = &pl->schedulers[i];
-    struct buf builders;
-    if (!decide_wants(s, c->branch))
-      continue;
-    if (s->stable_ms) {
-      db_q(tx, SQL_sched_add_change, "nssnn", c->p->id, s->name, c->branch, s->stable_ms, c->id);
-      continue;
-    }
-    buf_init(&builders, BUF_NO_MAX);
-    decide_builders(pl, s->builders, s->nbuilders, &builders);
-    put_buildset(tx, c->w, c->p->id, c->repository, c->branch, c->revision, s->name, me, pipe_id, buf_str(&builders));
-    buf_free(&builders);
-  }
-  free(me);
-}
-
 static void pipeline_here(const struct world_pipe *r, void *arg)
 {
   struct change *c = arg;
@@ -120,12 +99,15 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
     log_warn("change", "c%" PRId64 " can't be read yet: %s", c->id, r->why);
     db_q(tx, SQL_change_later, "ns", c->id, r->why);
   } else {
-    db_q(tx, SQL_change_lock, "n", c->id);
-    if (!r->err)
-      put_decisions(tx, c, pipes_of(r->pipe), r->pipe_id);
-    else
+    struct buf plan;
+    buf_init(&plan, BUF_NO_MAX);
+    if (r->err)
       log_warn("change", "c%" PRId64 " %s %.12s: %s", c->id, c->branch, c->revision, r->why);
-    db_q(tx, SQL_change_decided, "nssN", c->id, r->err && r->err != ERR_NOTFOUND ? "failed" : "decided", r->err ? r->why : NULL, r->err ? INT64_MIN : r->pipe_id);
+    else
+      decide_plan(pipes_of(r->pipe), c->branch, &plan);
+    db_q(tx, SQL_change_decide, "nssNNs", c->id, r->err && r->err != ERR_NOTFOUND ? "failed" : "decided", r->err ? r->why : NULL, r->err ? INT64_MIN : r->pipe_id,
+         c->w->m->config_version, plan.len ? buf_str(&plan) : "[]");
+    buf_free(&plan);
   }
   db_send(tx, decided, c);
 }
@@ -150,7 +132,10 @@ static void changes_here(struct db_res *res, void *arg)
     c = xcalloc(1, sizeof *c);
     *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), xstrdup(db_str(res, 0, i, 2)), xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)) };
     w->in_read++;
-    worlds_pipeline(w, p, c->branch, c->revision, pipeline_here, c);
+    if (!p->pipe_id && !db_null(res, 0, i, 6))
+      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->revision, pipeline_here, c);
+    else
+      worlds_pipeline(w, p, c->branch, c->revision, pipeline_here, c);
   }
 }
 

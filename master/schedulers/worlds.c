@@ -331,6 +331,14 @@ void worlds_pipeline(struct worlds *w, struct world *p, const char *branch, cons
   gith_read(w->m->gith, p->conf->name, p->conf->git, w->m->conf->allow_local, branch, revision, PIPELINE_FILE, was_read, a);
 }
 
+void worlds_pipeline_known(struct worlds *w, struct world *p, int64_t pipe_id, const char *revision, void (*cb)(const struct world_pipe *, void *), void *arg)
+{
+  struct asking *a = xcalloc(1, sizeof *a);
+
+  *a = (struct asking){ .w = w, .p = world_hold(p), .cb = cb, .arg = arg, .revision = xstrdup(revision), .pipe_id = pipe_id };
+  with_row(a);
+}
+
 /* ---- life ---- */
 
 struct worlds *worlds_new(struct master *m)

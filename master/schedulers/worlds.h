@@ -48,6 +48,8 @@ struct world *worlds_only(struct worlds *w);   /* where there is just one projec
 const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since);
 /* Changes may be due to be read, or schedulers to fire. */
 void worlds_kick(struct worlds *w);
+/* Look at the repository now, and not only when `poll` says so; at most once a second. */
+void worlds_look(struct worlds *w, struct world *p);
 
 /* The pipeline of a project at a revision ("" : the branch's tip): parsed, with its row. Answers from the loop. */
 struct world_pipe {
@@ -62,4 +64,6 @@ struct world_pipe {
   int nfiles;
 };
 void worlds_pipeline(struct worlds *w, struct world *p, const char *branch, const char *revision, void (*cb)(const struct world_pipe *r, void *arg), void *arg);
+/* The same where its row is known: no look at the repository; only pipe, pipe_id and revision are told. */
+void worlds_pipeline_known(struct worlds *w, struct world *p, int64_t pipe_id, const char *revision, void (*cb)(const struct world_pipe *r, void *arg), void *arg);
 #endif

@@ -13,6 +13,10 @@ struct poll_state {
   struct world *p;     /* held */
   uv_timer_t timer;
   bool busy, closed;   /* a look is under way; the timer is closed */
+  bool once_more;      /* look again as soon as this look is over */
+  int64_t began_ms;    /* the last look, clock_mono_ms */
+  int told;            /* statements of the transaction under way */
+  struct look *look;   /* what the helper is asked for, until it answers */
 };
 
 struct worlds {

@@ -229,7 +229,7 @@ class Reading(Cli):
             'version': '0.1', 'up_ms': 6000, 'database': {'up': True, 'private': True, 'version': '15.20', 'size': 41200000},
             'host': 'ci1', 'listen': {'api': 7420, 'workers': 7421, 'pin': '3f9a77c2' * 8, 'page': '127.0.0.1:7420', 'join': '*:7421'}, 'backup': None,
             'config': {'version': 1, 'file': '/etc/drover/master.yaml', 'projects': 1, 'workers': 1,
-            'refused': {'at': NOW - 65000, 'text': '/etc/drover/conf.d/a.yaml:2:1: what\x07?\nsecond\n', 'count': 2}}, 'counts': {'pending': 2, 'running': 1, 'workers_connected': 1},
+            'refused': {'at': NOW - 5400000, 'text': '/etc/drover/conf.d/a.yaml:2:1: what\x07?\nsecond\n', 'count': 2}}, 'counts': {'pending': 2, 'running': 1, 'workers_connected': 1},
             'waiting': [request('pending', None, builder='clang'), request('pending', None, builder='clang', id='r119')], 'event': 7})
         self.fake.on('GET ' + API + 'builders', {'items': [
             {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 2.5 * HOUR),
@@ -239,7 +239,7 @@ class Reading(Cli):
         self.assertEqual(self.text('status'), '''\
 drover 0.1 on ci1, up 6.0 s · PostgreSQL 15.20 private, 41 MB · configuration 1 (/etc/drover: 1 project, 1 worker)
 listening  page 127.0.0.1:7420 · workers *:7421 (TLS, key 3f9a 77c2 …)      keys not backed up yet: drover-master backup DIR
-refused   the changed configuration, 1 min ago; version 1 stays: /etc/drover/conf.d/a.yaml:2:1: what^G? (and 1 more: drover config diff)
+refused   the changed configuration, 1 h ago; version 1 stays: /etc/drover/conf.d/a.yaml:2:1: what^G? (and 1 more: drover config diff)
 now       1 running · 2 waiting · 1 workers connected
 BUILDER       LAST                NOW                                   WAITING
 libfoo/linux  42 SUCCESS 2 h ago  43 make 31.0 s of ~43.6 s on build1   -

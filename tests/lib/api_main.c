@@ -17,6 +17,7 @@
 #include "master/db/db.h"
 #include "master/db/private_pg.h"
 #include "master/dispatch/actions.h"
+#include "master/dispatch/dispatch.h"
 #include "master/dispatch/run.h"
 #include "master/dispatch/why.h"
 #include "master/events/events.h"
@@ -86,6 +87,28 @@ void run_follow(struct master *master, int64_t build, bool on)
 {
   (void)master;
   log_info("test", "follow %lld %d", (long long)build, on);
+}
+
+/* Hooks need projects: here are none. */
+struct world *worlds_find(struct worlds *w, const char *project)
+{
+  (void)w, (void)project;
+  return NULL;
+}
+
+void worlds_kick(struct worlds *w)
+{
+  (void)w;
+}
+
+void worlds_look(struct worlds *w, struct world *p)
+{
+  (void)w, (void)p;
+}
+
+void dispatch_kick(struct dispatch *d)
+{
+  (void)d;
 }
 
 int link_count(const struct link_server *s)

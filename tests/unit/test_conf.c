@@ -105,6 +105,18 @@ static struct conf *must_load(const struct fixture *f)
   return c;
 }
 
+static char *must_fail(const struct fixture *f)
+{
+  struct diags d;
+  char *text;
+
+  diag_init(&d);
+  assert_null(conf_load(f->file, &d));
+  text = printed_of(f, &d);
+  diag_free(&d);
+  return text;
+}
+
 static void expect_refused(const struct fixture *f, const char *printed)
 {
   struct diags d;
@@ -344,6 +356,87 @@ static void test_pipeline_file(void **state)
   free(want);
 }
 
+static void put_mode(const struct fixture *f, const char *name, const char *text, mode_t mode)
+{
+  char *p = path(f, name);
+
+  put(f, name, text);
+  assert_int_equal(chmod(p, mode), 0);
+  free(p);
+}
+
+static void test_hooks(void **state)
+{
+  struct fixture *f = *state;
+  char *want = path(f, "s");
+  struct conf *c, *again;
+
+  put(f, "master.yaml", "projects:\n"
+                        "  none: {git: \"git@host:a.git\"}\n"
+                        "  poll: {git: \"git@host:a.git\", hook: poll}\n"
+                        "  bare: {git: \"git@host:a.git\", hook: {dialect: gitea}}\n"
+                        "  full: {git: \"git@host:a.git\", hook: {dialect: github, secret: {file: s}}}\n");
+  put_mode(f, "s", "0123456789abcdef 0123\n", 0600);
+  c = must_load(f);
+  assert_false(conf_project(c, "none")->hook.on);
+  assert_true(conf_project(c, "poll")->hook.on);
+  assert_null(conf_project(c, "poll")->hook.dialect);
+  assert_null(conf_project(c, "poll")->hook.secret);
+  assert_string_equal(conf_project(c, "bare")->hook.dialect, "gitea");
+  assert_null(conf_project(c, "bare")->hook.secret);
+  assert_string_equal(conf_project(c, "full")->hook.secret_file, want);
+  assert_string_equal(conf_project(c, "full")->hook.secret, "0123456789abcdef 0123");
+  assert_null(strstr(c->text, "0123456789abcdef")); /* the version row has none of it */
+  put_mode(f, "s", "0123456789abcdef 0123", 0640);
+  again = must_load(f);
+  assert_true(conf_same_secrets(c, again));
+  conf_free(again);
+  put_mode(f, "s", "fedcba9876543210", 0640);
+  again = must_load(f);
+  assert_string_equal(again->text, c->text);
+  assert_false(conf_same_secrets(c, again));
+  conf_free(again);
+  conf_free(c);
+  free(want);
+}
+
+static void test_hook_errors(void **state)
+{
+  static const struct { const char *text; mode_t mode; const char *says; } table[] = {
+    { "0123456789abcde\n", 0600, "is not one line of 16 to 1024 bytes (make one: openssl rand -hex 32)" },
+    { "\n", 0600, "is not one line of 16 to 1024 bytes" },
+    { "0123456789abcdef\nmore\n", 0600, "is not one line of 16 to 1024 bytes" },
+    { "0123456789abcdef\n", 0644, "is open to others, its mode is 0644 (chmod 0600, or 0640 where the service reads it by its group)" },
+    { "0123456789abcdef\n", 0660, "is open to others, its mode is 0660" },
+    { "0123456789abcdef\n", 0601, "is open to others, its mode is 0601" },
+    { NULL, 0, "can't be read: No such file or directory" } };
+  struct fixture *f = *state;
+  char *s = path(f, "s"), *got;
+
+  put(f, "master.yaml", "projects: {p: {git: \"git@host:a.git\", hook: {dialect: github, secret: {file: s}}}}\n");
+  for (size_t i = 0; i < COUNT(table); i++) {
+    unlink(s);
+    if (table[i].text)
+      put_mode(f, "s", table[i].text, table[i].mode);
+    got = must_fail(f);
+    assert_non_null(strstr(got, "master.yaml:1:78: the secret"));
+    assert_non_null(strstr(got, table[i].says));
+    free(got);
+  }
+  unlink(s);
+  assert_int_equal(mkdir(s, 0700), 0);
+  got = must_fail(f);
+  assert_non_null(strstr(got, "is no ordinary file"));
+  free(got);
+  rmdir(s);
+  free(s);
+  put(f, "master.yaml", "projects: {p: {git: \"git@host:a.git\", hook: {dialect: svn, secret: 0123456789abcdef}}}\n");
+  got = must_fail(f);
+  assert_non_null(strstr(got, "\"dialect\" wants \"github\" or \"gitlab\" or \"gitea\" or \"forgejo\" or \"bitbucket\", got \"svn\""));
+  assert_non_null(strstr(got, "\"secret\" wants a map, got"));
+  free(got);
+}
+
 static void test_pipeline_in_the_site(void **state)
 {
   struct fixture *f = *state;
@@ -549,6 +642,8 @@ int main(void)
     cmocka_unit_test_setup_teardown(test_files, setup, teardown),
     cmocka_unit_test_setup_teardown(test_relative_file, setup, teardown),
     cmocka_unit_test_setup_teardown(test_pipeline_file, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_hooks, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_hook_errors, setup, teardown),
     cmocka_unit_test_setup_teardown(test_pipeline_in_the_site, setup, teardown),
     cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
     cmocka_unit_test_setup_teardown(test_socket_too_long, setup, teardown),

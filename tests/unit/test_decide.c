@@ -146,9 +146,46 @@ static void builders(void **state)
   diag_free(&d);
 }
 
+static void plan(void **state)
+{
+  static const char text[] = "builders: {a: {steps: [make]}, b: {worker: {tags: [x]}, steps: [make]}}\n"
+                             "schedulers:\n"
+                             "  now: {change: {branches: main}, builders: b}\n"
+                             "  later: {change: {}, stable: 30s}\n";
+  static const char of_main[] = "builders: {a: {steps: [make]}}\nschedulers: {m: {change: {branches: main}}}\n";
+  static const struct { const char *branch, *want; } table[] = {
+    { "main", "[{\"scheduler\":\"now\",\"stable\":0,\"builders\":[{\"name\":\"b\",\"tags\":[\"x\"]}]},"
+              "{\"scheduler\":\"later\",\"stable\":30000,\"builders\":[{\"name\":\"a\",\"tags\":[]},{\"name\":\"b\",\"tags\":[\"x\"]}]}]" },
+    { "other", "[{\"scheduler\":\"later\",\"stable\":30000,\"builders\":[{\"name\":\"a\",\"tags\":[]},{\"name\":\"b\",\"tags\":[\"x\"]}]}]" } };
+  struct pipeline *p;
+  struct diags d;
+  struct buf json;
+
+  (void)state;
+  diag_init(&d);
+  p = pipeline_parse(".drover.yml", text, sizeof text - 1, "libfoo", &d);
+  diag_print(&d, (buf_init(&json, BUF_NO_MAX), &json));
+  assert_string_equal(buf_str(&json), "");
+  assert_non_null(p);
+  for (size_t i = 0; i < COUNT(table); i++) {
+    buf_reset(&json);
+    decide_plan(p, table[i].branch, &json);
+    assert_string_equal(buf_str(&json), table[i].want);
+  }
+  pipeline_free(p);
+  p = pipeline_parse(".drover.yml", of_main, sizeof of_main - 1, "libfoo", &d);
+  assert_non_null(p);
+  buf_reset(&json);
+  decide_plan(p, "other", &json);
+  assert_string_equal(buf_str(&json), "[]");
+  pipeline_free(p);
+  buf_free(&json);
+  diag_free(&d);
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(branches), cmocka_unit_test(generated_branches), cmocka_unit_test(builders) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(plan), cmocka_unit_test(branches), cmocka_unit_test(generated_branches), cmocka_unit_test(builders) };
 
   return cmocka_run_group_tests_name("decide", tests, NULL, NULL) ? 1 : 0;
 }
