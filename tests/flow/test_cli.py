@@ -182,7 +182,7 @@ class Words(Cli):
                            (['build', 'x', '-b'], '-b needs a value'), (['show', 'a/b/c/d'], 'is no id'), (['list', 'workers', '--state', 'done'], 'takes no --state'),
                            (['watch', 'r1', '--retry', 'soon'], '--retry wants'), ([], 'which command'), (['-x'], 'no flag -x'),
                            (['worker', 'add', 'a b'], 'is no name'), (['worker', 'add', 'a', '--slots', '0'], 'from 1 to'),
-                           (['change', 'send', '--project', 'p'], '--branch is missing'), (['build', 'a/b', '-p', 'x'], 'NAME=VALUE'),
+                           (['change', 'send', '--project', 'p'], '--branch is missing'), (['build', 'a/b', '-p', 'x'], 'NAME=TEXT'),
                            (['cancel', 'linux'], 'is no id'), (['rerun', 'c1'], 'is no id'), (['watch', 'c1'], 'is no id')):
             self.assertEqual(self.run_cli(*args, code=2), b'')
             self.assertIn(want, self.err, args)
@@ -233,8 +233,8 @@ class Reading(Cli):
             'waiting': [request('pending', None, builder='clang'), request('pending', None, builder='clang', id='r119')], 'event': 7})
         self.fake.on('GET ' + API + 'builders', {'items': [
             {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 2.5 * HOUR),
-             'running': [build(43, None, 'running', duration=31000, step='make')], 'pending': 0},
-            {'id': 'libfoo/clang', 'project': 'libfoo', 'name': 'clang', 'last': None, 'running': [build(1, None, 'running', duration=31000, step='make')], 'pending': 2}], 'next': None})
+             'running': [build(43, None, 'running', duration=31000, now={'name': 'make', 'number': 1, 'state': 'run'}, expected=43600)], 'pending': 0},
+            {'id': 'libfoo/clang', 'project': 'libfoo', 'name': 'clang', 'last': None, 'running': [build(1, None, 'running', duration=31000, now={'name': 'make', 'number': 1, 'state': 'run'}, expected=None)], 'pending': 2}], 'next': None})
         self.fake.on('GET ' + API + 'requests/r118/why', {'state': 'pending', 'reason': {'kind': 'slots', 'text': 'build1 is full\x07', 'object': 'build1', 'since': NOW}})
         self.assertEqual(self.text('status'), '''\
 drover 0.1 on ci1, up 6.0 s · PostgreSQL 15.20 private, 41 MB · configuration 1 (/etc/drover: 1 project, 1 worker)

@@ -41,8 +41,9 @@ class Completion(Cli):
             self.assertEqual(first.count(word), 1, word)
         self.assertNotIn('complete', first)
         self.assertEqual(self.bash('st'), ['status'])
-        self.assertEqual(sorted(self.bash('worker', '')), ['add', 'list', 'remove', 'show'])
-        self.assertEqual(self.bash('worker', 'r'), ['remove'])
+        self.assertLessEqual({'add', 'list', 'remove', 'show'}, set(self.bash('worker', '')))
+        self.assertNotIn('worker', self.bash('worker', ''))
+        self.assertEqual(self.bash('worker', 'rem'), ['remove'])
         self.assertEqual(self.bash('worker', 'remove', 'b'), ['build1', 'board2'])
         self.assertEqual(self.bash('worker', 'add', ''), [])
         self.assertEqual(self.bash('build', ''), ['libfoo/linux', 'libfoo/dist'])  # and nothing that a shell would run
