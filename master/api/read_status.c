@@ -76,12 +76,20 @@ static void add_config(cJSON *o, struct master *m, bool tcp)
   add_refused(f, reload_refused(m->reload), tcp);
 }
 
+/* null: none was ever made; nothing at all where that is not known. */
 static void add_backup(cJSON *o, const struct db_res *r)
 {
-  cJSON *b = cJSON_AddObjectToObject(o, "backup");
+  cJSON *b;
 
-  json_ms(b, "at", r && !db_null(r, 3, 0, 0) ? db_num(r, 3, 0, 0) : INT64_MIN);
-  json_ms(b, "age_ms", r && !db_null(r, 3, 0, 1) ? db_num(r, 3, 0, 1) : INT64_MIN);
+  if (!r)
+    return;
+  if (db_null(r, 3, 0, 0)) {
+    cJSON_AddNullToObject(o, "backup");
+    return;
+  }
+  b = cJSON_AddObjectToObject(o, "backup");
+  json_num(b, "at", db_num(r, 3, 0, 0));
+  json_num(b, "age_ms", db_num(r, 3, 0, 1));
 }
 
 /* r NULL: the database is away. */

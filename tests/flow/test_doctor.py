@@ -57,7 +57,7 @@ class Doctor(Case):
         d = self.d
         self.becomes("keys", "warn", "keys not backed up yet")
         self.becomes("backup", "warn", "there is no backup")
-        self.assertIsNone(d.get("/status")["backup"]["at"])
+        self.assertIsNone(d.get("/status")["backup"])
         code, text, _ = self.cli()
         self.assertEqual(code, 0)
         self.assertRegex(text, r"(?m)^ok        database \(PostgreSQL \d+\.\d+, \d+ MB\), durability .*schema \(\d+\), ports \(\d+, \d+\), clock \(±\d+ ms\), disk \(\d+ % free\)")
