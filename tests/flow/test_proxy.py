@@ -19,7 +19,7 @@ from drover import TOP, Case, Failed, commit, free_port, make_repo, read, wait_f
 NAME = "ci.example.org"
 CLIENT = "127.0.0.2"
 STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
-READ_TIMEOUT_S = 20   # stands for the hour of the example: a heartbeat comes each 15 s
+READ_TIMEOUT_S = 25   # stands for the hour of the example: a heartbeat comes each 15 s
 TEMPORARY = "".join(f"  {x}_temp_path temp-{x};\n" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
 PIPELINE = """
 builders:

@@ -1,8 +1,17 @@
 // The page's parts that need no browser: control sequences, lines of a log, events of a stream. Run by node --test.
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { after } from 'node:test';
+import { pathToFileURL } from 'node:url';
 
-const web = new URL('../../../master/web/', import.meta.url);
+// A copy that says it has modules: older node asks for that, the page's own folder doesn't need it.
+const copy = mkdtempSync(join(tmpdir(), 'drover-web-'));
+cpSync(new URL('../../../master/web/', import.meta.url), copy, { recursive: true });
+writeFileSync(join(copy, 'package.json'), '{"type": "module"}');
+after(() => rmSync(copy, { recursive: true }));
+const web = pathToFileURL(copy + '/');
 const { PLAIN, lastState, parseLine } = await import(new URL('ansi.js', web));
 const { Lines, countLf, lastLines } = await import(new URL('loglines.js', web));
 const { parser } = await import(new URL('source.js', web));
