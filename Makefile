@@ -19,7 +19,7 @@ COMMON_SRC = $(wildcard common/*.c)
 PROTO_SRC = $(wildcard proto/*.c)
 WORKER_SRC = $(wildcard worker/*.c)
 MASTER_SRC = $(filter-out master/changes/githelper_main.c,$(foreach d,core db changes changes/hooks schedulers dispatch workers steps logs events api,$(wildcard master/$(d)/*.c)))
-CONF_SRC = master/core/yaml.c master/core/yaml_write.c master/core/schema.c master/core/pipeline.c master/core/diag.c master/core/conf.c master/core/conf_keys.c master/core/conf_diff.c master/core/schema_ref.c master/core/secret.c
+CONF_SRC = master/core/yaml.c master/core/yaml_write.c master/core/schema.c master/core/pipeline.c master/core/diag.c master/core/conf.c master/core/conf_keys.c master/core/conf_diff.c master/core/schema_ref.c $(wildcard master/core/expr_*.c) master/core/interp.c master/core/pipe_expr.c master/core/secret.c
 CLI_SRC = $(wildcard master/cli/*.c)
 HELPER_SRC = master/changes/githelper_main.c $(wildcard master/changes/helper/*.c) master/changes/gitname.c master/changes/gitwire.c
 UNIT_SRC = $(wildcard tests/unit/test_*.c) $(wildcard tests/seq/test_*.c)
@@ -41,7 +41,7 @@ HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: install uninstall deb dist all deps demo check clean bench fuzz lint soak help unit units fuzzers
+.PHONY: hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -118,6 +118,11 @@ vpath %_main.c tests/lib
 $(B)/tests/%: %.c $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)
+# What is pure in the worker. Its objects come first: some of their names are also the master's.
+WORKER_PURE = $(call obj,m,worker/conf.c worker/proxy.c)
+$(filter $(B)/tests/test_worker_%,$(UNIT)): $(B)/tests/%: %.c $(WORKER_PURE) $(B)/libdrover.a
+	@mkdir -p $(@D)
+	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_PURE) $(B)/libdrover.a $(TEST_LIBS)
 unit: $(UNIT) $(TEST_PROGRAMS)
 # What the demo's build runs: the module tests alone, without sanitizers.
 units: unit
@@ -125,7 +130,7 @@ units: unit
 
 vpath fuzz_%.c tests/fuzz
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
-FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
+FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) worker/proxy.c master/schedulers/cron.c master/schedulers/zone.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
 $(B)/fuzz/%: %.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
 	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson -lcrypto
@@ -143,6 +148,11 @@ $(B)/browser/.made: tests/browser/package.json tests/browser/package-lock.json t
 	@cp $^ $(@D)/
 	$(call say,npm) cd $(@D) && npm ci --loglevel=error --no-progress >/dev/null
 	@touch $@
+# Takes the pictures of docs/screens anew.
+screens: all
+	@.ci/deps check
+	@$(MAKE) $(B)/browser/.made
+	@DROVER_BUILD=$(abspath $(B)) node tests/browser/screens.mjs
 fuzz:
 	@.ci/deps check
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers
@@ -153,13 +163,18 @@ bench: all
 	@python3 tests/bench/bench.py $(B)
 soak: all
 	@DROVER_BUILD=$(B) DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
+# The packages on two hosts with systemd (needs root), the later version too: build/hosts.txt is what was typed and answered.
+hosts: all
+	@.ci/deps check
+	@$(MAKE) -j2 B=$(B)/next VERSION=$(VERSION).1 all
+	@DROVER_BUILD=$(B) DROVER_NEXT=$(B)/next DROVER_WALK=1 DROVER_TRANSCRIPT=$(B)/hosts.txt python3 tests/flow/test_hosts.py -v
 deps:
 	@.ci/deps build
 demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts screens    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)

@@ -33,7 +33,7 @@ def suites(build, san, patterns):
     for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
         where = build if "/fault/" in path or os.path.basename(path) in AS_SHIPPED else san
         found.append((rel(path), [sys.executable, path], where, "unittest"))
-    for path in sorted(glob.glob(f"{TOP}/tests/browser/test_*.mjs")):
+    for path in sorted(glob.glob(f"{TOP}/tests/browser/test_*.mjs") + glob.glob(f"{TOP}/tests/browser/unit/*.mjs")):
         found.append((rel(path), ["node", "--test-reporter=tap", path], build, "node"))
     # The long ones first, so that nothing is waited for at the end.
     found.sort(key=lambda s: (s[3] not in ("unittest", "node"), s[3] == "lint"))

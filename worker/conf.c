@@ -342,8 +342,10 @@ static void check_together(struct loading *l)
 
   if (join->value && join_file->value && !join_file->line)
     join->value = NULL; /* the option wins */
-  if (join->value && join_file->value)
+  if (join->value && join_file->value) {
     wrong_line(l, join_file->line, "`join` and `join_file` are both given: keep one of them");
+    join_file->value = NULL;
+  }
   if (!join->value && !join_file->value && !l->bad)
     wrong_line(l, 0, "there is no join token: put `join = TOKEN` into it (mode 0600), or give --join-file FILE; `drover worker add NAME` on the master prints a token");
 }

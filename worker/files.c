@@ -1,5 +1,6 @@
 /* File operations: a queue, and at most 8 children. A child writes `<tag> NUL <blob>` to its pipe and ends; an end without that is
-   an error io. After a lost link the children are killed; one that can't die (a hung disk) keeps its place until it does. */
+   an error io. After a lost link the children are killed; one that can't die (a hung disk) keeps its place until it does, and what is asked about
+   the same path waits for that. */
 #include "worker/files.h"
 
 #include <errno.h>
@@ -162,10 +163,25 @@ static bool start(struct files *f, struct op *op)
   return true;
 }
 
+/* One of a lost link at the same place that has not ended yet: a removal that wakes up late must not meet what was made since. */
+static bool must_wait(const struct files *f, const struct op *op)
+{
+  list_each(it, &f->running) {
+    const struct op *other = list_of(it, struct op, node);
+    if (other->forgotten && !strcmp(other->path, op->path))
+      return true;
+  }
+  return false;
+}
+
 static void start_waiting(struct files *f, struct buf *out)
 {
-  while (!list_empty(&f->waiting) && f->nrunning < FILES_AT_ONCE) {
-    struct op *op = list_of(f->waiting.next, struct op, node);
+  list_each(it, &f->waiting) {
+    struct op *op = list_of(it, struct op, node);
+    if (f->nrunning >= FILES_AT_ONCE)
+      return;
+    if (must_wait(f, op))
+      continue;
     list_remove(&op->node);
     f->nwaiting--;
     if (start(f, op))

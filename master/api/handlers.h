@@ -9,6 +9,9 @@ void read_status(struct call *c);
 void read_workers(struct call *c);
 void read_worker(struct call *c);
 
+/* read_doctor.c */
+void read_doctor(struct call *c);
+
 /* read_build.c */
 void read_builders(struct call *c);
 void read_broken(struct call *c);

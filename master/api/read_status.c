@@ -1,9 +1,12 @@
 /* The master as a whole, and its workers. Status is answered with the database away too: what memory knows, and why the rest is missing. */
 #include "master/api/handlers.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
+#include "common/str.h"
 #include "master/core/conf.h"
 #include "master/core/master.h"
 #include "master/core/reload.h"
@@ -11,6 +14,12 @@
 #include "master/events/events.h"
 #include "master/workers/link.h"
 #include "master/workers/work.h"
+
+enum { HOST_MAX = 256, SIZE_MS = 60000 /* asking for the size looks at every file of the database */ };
+
+static struct {
+  int64_t bytes, at; /* at 0: never asked */
+} size;
 
 static void add_database(cJSON *o, struct master *m, const char *version)
 {
@@ -21,6 +30,7 @@ static void add_database(cJSON *o, struct master *m, const char *version)
   json_text(d, "version", version ? version : m->ppg ? ppg_version(m->ppg) : NULL);
   json_text(d, "folder", m->ppg ? ppg_folder(m->ppg) : NULL);
   json_text(d, "why", m->db_why);
+  json_ms(d, "size", size.at ? size.bytes : INT64_MIN);
 }
 
 /* Over TCP without what may quote a file. */
@@ -38,6 +48,16 @@ static void add_refused(cJSON *o, const struct reload_refusal *r, bool tcp)
   json_num(f, "count", r->count);
 }
 
+/* "127.0.0.1:0" was listened on as "127.0.0.1:41873". */
+static void add_address(cJSON *o, const char *field, const char *configured, int port)
+{
+  const char *colon = configured ? strrchr(configured, ':') : NULL;
+  char *text = port && colon ? xasprintf("%.*s:%d", (int)(colon - configured), configured, port) : NULL;
+
+  json_text(o, field, text);
+  free(text);
+}
+
 static void add_config(cJSON *o, struct master *m, bool tcp)
 {
   cJSON *l = cJSON_AddObjectToObject(o, "listen"), *f;
@@ -46,6 +66,8 @@ static void add_config(cJSON *o, struct master *m, bool tcp)
   json_num(l, "api", m->api_port);
   json_num(l, "workers", m->workers_port);
   json_text(l, "pin", m->pin[0] ? m->pin : NULL);
+  add_address(l, "page", m->conf->api, m->api_port);
+  add_address(l, "join", m->conf->workers_listen, m->workers_port);
   f = cJSON_AddObjectToObject(o, "config");
   json_num(f, "version", m->config_version);
   json_text(f, "file", m->conf->file);
@@ -54,17 +76,29 @@ static void add_config(cJSON *o, struct master *m, bool tcp)
   add_refused(f, reload_refused(m->reload), tcp);
 }
 
+static void add_backup(cJSON *o, const struct db_res *r)
+{
+  cJSON *b = cJSON_AddObjectToObject(o, "backup");
+
+  json_ms(b, "at", r && !db_null(r, 3, 0, 0) ? db_num(r, 3, 0, 0) : INT64_MIN);
+  json_ms(b, "age_ms", r && !db_null(r, 3, 0, 1) ? db_num(r, 3, 0, 1) : INT64_MIN);
+}
+
 /* r NULL: the database is away. */
 static void answer_status(struct call *c, const struct db_res *r)
 {
   struct master *m = call_master(c);
   cJSON *o = cJSON_CreateObject(), *counts;
+  char host[HOST_MAX] = "";
 
+  gethostname(host, sizeof host - 1);
   json_text(o, "version", DROVER_VERSION);
+  json_text(o, "host", host);
   json_text(o, "cluster", m->cluster);
   json_num(o, "incarnation", m->incarnation);
   json_num(o, "up_ms", clock_mono_ms() - m->started_ms);
   add_database(o, m, r ? db_str(r, 0, 0, 3) : NULL);
+  add_backup(o, r);
   add_config(o, m, call_is_tcp(c));
   counts = cJSON_AddObjectToObject(o, "counts");
   json_ms(counts, "pending", r ? db_num(r, 0, 0, 0) : INT64_MIN);
@@ -80,6 +114,10 @@ static void on_status(struct db_res *r, void *arg)
 {
   struct call *c = arg;
 
+  if (!db_err(r) && !db_null(r, 4, 0, 0)) {
+    size.bytes = db_num(r, 4, 0, 0);
+    size.at = clock_mono_ms();
+  }
   if (call_release(c))
     answer_status(c, db_err(r) ? NULL : r);
 }
@@ -97,6 +135,8 @@ void read_status(struct call *c)
   db_q(tx, SQL_api_counts, "");
   db_q(tx, SQL_api_status_running, "");
   db_q(tx, SQL_api_status_waiting, "");
+  db_q(tx, SQL_api_backup, "");
+  db_q(tx, SQL_api_size, "l", !size.at || clock_mono_ms() - size.at > SIZE_MS);
   call_hold(c);
   db_send(tx, on_status, c);
 }

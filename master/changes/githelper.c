@@ -481,6 +481,11 @@ void gith_read(struct gith *g, const char *name, const char *url, bool allow_loc
   check_size(a);
 }
 
+const char *gith_program(const struct gith *g)
+{
+  return g->program;
+}
+
 struct gith *gith_new(uv_loop_t *loop, const char *program, const char *mirrors, int max)
 {
   struct gith *g = xcalloc(1, sizeof *g);

@@ -50,6 +50,7 @@ typedef void gith_cb(const struct gith_result *r, void *arg); /* r is valid duri
 
 struct gith;
 /* program: path of the helper; mirrors: folder for the bare mirrors (made where missing); max: helpers at once, the rest wait in order, but polls and reads of one mirror never run at once. */
+const char *gith_program(const struct gith *g);
 struct gith *gith_new(uv_loop_t *loop, const char *program, const char *mirrors, int max) must_check;
 void gith_set_max(struct gith *g, int max); /* those that run go on */
 void gith_set_deadline(struct gith *g, int64_t ms); /* tests */

@@ -81,6 +81,8 @@ static void trouble(struct poll_state *ps, const char *why)
     log_warn("poll", "%s: %s", ps->p->conf->name, why);
   else
     log_info("poll", "%s: answers again", ps->p->conf->name);
+  if (!ps->p->trouble)
+    ps->p->trouble_ms = clock_mono_ms();
   free(ps->p->trouble);
   ps->p->trouble = xstrdup(why);
 }
@@ -103,6 +105,14 @@ static void log_made(struct poll_state *ps, const char *made)
       log_info("change", "%s %s %s %.12s by the poller", ps->p->conf->name, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "change")),
                cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "branch")), cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "revision")));
   cJSON_Delete(list);
+}
+
+const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since)
+{
+  struct world *p = worlds_find(w, project);
+
+  *since = p ? p->trouble_ms : 0;
+  return p ? p->trouble : NULL;
 }
 
 static void stored(struct db_res *res, void *arg)
@@ -180,7 +190,6 @@ static void looked(const struct gith_result *g, void *arg)
   bool first = l->nknown == 0;
   struct db_tx *tx;
 
-  ps->look = NULL;
   if (!ps->p->gone) /* else it is another repository's trouble, or nobody's */
     trouble(ps, g->err ? g->why : NULL);
   if (ps->p->gone || g->err || !db_is_up(ps->w->m->db)) {
@@ -221,7 +230,7 @@ static void heads_read(struct db_res *res, void *arg)
     again(ps);
     return;
   }
-  l = ps->look = xcalloc(1, sizeof *l);
+  l = xcalloc(1, sizeof *l);
   l->ps = ps;
   l->nknown = db_rows(res, 0);
   l->known = xcalloc((size_t)l->nknown, sizeof *l->known);
@@ -300,18 +309,12 @@ void poller_remove(struct world *p)
   p->poll = NULL;
 }
 
-/* The database has answered everything, and the helpers answer nothing any more: no look comes back. */
+/* Helpers and database have answered all: no look is under way. */
 void poller_close(struct worlds *w)
 {
   list_each(it, &w->polls) {
     struct poll_state *ps = list_of(it, struct poll_state, node);
-    if (ps->look)
-      look_free(ps->look);
-    ps->look = NULL;
-    ps->busy = false;
     if (!ps->p->gone)
       poller_remove(ps->p);
-    else
-      maybe_free(ps);
   }
 }

@@ -9,6 +9,7 @@
 /* id, letter (0: none), value's name (NULL: takes none), help */
 #define FLAG_LIST(X)                                                                                              \
   X(SOCKET, socket, 0, "PATH", "the master's socket (default: $DROVER_SOCKET, else /run/drover/drover.sock)")     \
+  X(HOST, host, 'H', "ssh://HOST", "the master on that host, through ssh; ssh://USER@HOST:PORT/SOCKET says more") \
   X(JSON, json, 0, NULL, "the API's JSON as it came; where it goes on, one object a line")                        \
   X(NO_COLOR, no-color, 0, NULL, "no colours (also: NO_COLOR in the environment, or not a terminal)")             \
   X(HELP, help, 'h', NULL, "this text; after a command: about that command")                                      \
@@ -33,6 +34,11 @@
   X(FILE, file, 0, "PATH", "a file that the change touches; may be repeated")                                     \
   X(SLOTS, slots, 0, "N", "builds at a time (default 1)")                                                         \
   X(TAG, tag, 0, "TAG", "a tag; may be repeated")                                                                 \
+  X(SITE, site, 0, NULL, "the site's configuration, master.yaml and conf.d")                                       \
+  X(FAILED, failed, 0, NULL, "of the step that failed in the last build that did")                                \
+  X(WATCH, watch, 0, NULL, "again and again, until Ctrl-C; needs a terminal")                                     \
+  X(NAME, name, 0, "NAME", "the worker's name (default: the host's first label)")                                 \
+  X(SSH, ssh, 0, "COMMAND", "the ssh to use, with its options (default: ssh)")                                    \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {
@@ -42,7 +48,7 @@ enum flag_id {
   FLAG_COUNT
 };
 #define FLAG_BIT(id) (UINT64_C(1) << FLAG_##id)
-#define FLAGS_GLOBAL (FLAG_BIT(SOCKET) | FLAG_BIT(JSON) | FLAG_BIT(NO_COLOR) | FLAG_BIT(HELP) | FLAG_BIT(VERSION))
+#define FLAGS_GLOBAL (FLAG_BIT(SOCKET) | FLAG_BIT(HOST) | FLAG_BIT(JSON) | FLAG_BIT(NO_COLOR) | FLAG_BIT(HELP) | FLAG_BIT(VERSION))
 
 struct flag {
   const char *name;

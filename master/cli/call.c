@@ -38,7 +38,7 @@ static enum err read_text(struct cli *c)
 
   buf_free(&c->text);
   buf_init(&c->text, CALL_TEXT_MAX);
-  while (!(e = http_read(c->http, &p, &n, CALL_TIMEOUT_MS)))
+  while (!(e = http_read(c->http, &p, &n, c->call_ms)))
     buf_add(&c->text, p, n);
   if (e == ERR_AGAIN)
     return ERR_TIMEOUT;
@@ -62,7 +62,7 @@ enum call_result call_try(struct cli *c, const char *method, const char *path, c
 
   forget_last();
   *answer = NULL;
-  e = http_start(c->http, method, path, NULL, json, CALL_TIMEOUT_MS);
+  e = http_start(c->http, method, path, NULL, json, c->call_ms);
   free(json);
   if (!e) {
     last.status = http_status(c->http);
@@ -113,6 +113,12 @@ const char *call_why(struct cli *c)
 {
   (void)c;
   return last.message ? last.message : "";
+}
+
+const char *call_help(struct cli *c)
+{
+  (void)c;
+  return last.help ? last.help : "";
 }
 
 int call_status(const struct cli *c)

@@ -30,6 +30,7 @@ struct cli {
   const char *socket;
   bool json, color, tty; /* color: SGR may be written to standard output; tty: it is a terminal */
   int width;             /* columns of the terminal; 0: no limit */
+  int64_t call_ms;       /* how long an answer may take */
   int64_t retry_ms;      /* how long a follower waits for a master that went away */
   int64_t told_ms;       /* when that was last said; 0: never */
   struct http *http;     /* for one request at a time */

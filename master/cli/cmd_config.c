@@ -1,4 +1,6 @@
-/* drover config check FILE: reads a pipeline as the master would; needs no master. */
+/* drover config check: reads a pipeline, or the site's files, as the master would; needs no master. */
+#include "master/cli/cmd_config.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +9,7 @@
 #include "common/str.h"
 #include "master/cli/commands.h"
 #include "master/cli/safe.h"
-#include "master/core/pipeline.h"
+#include "master/core/conf.h"
 
 static bool read_file(struct cli *c, const char *path, struct buf *text)
 {
@@ -48,19 +50,26 @@ static char *project_name(const char *file)
   return name;
 }
 
-static void print_diags(const struct diags *d)
+void config_print_safe(const char *text)
 {
-  struct buf text, safe;
+  struct buf safe;
   struct safe s;
 
-  buf_init(&text, BUF_NO_MAX);
   buf_init(&safe, BUF_NO_MAX);
-  diag_print(d, &text);
   safe_init(&s, false);
-  safe_add(&s, buf_str(&text), text.len, &safe);
+  safe_add(&s, text, strlen(text), &safe);
   safe_end(&s, &safe);
   fwrite(buf_str(&safe), 1, safe.len, stderr);
   buf_free(&safe);
+}
+
+static void print_diags(const struct diags *d)
+{
+  struct buf text;
+
+  buf_init(&text, BUF_NO_MAX);
+  diag_print(d, &text);
+  config_print_safe(buf_str(&text));
   buf_free(&text);
 }
 
@@ -76,16 +85,13 @@ static void summarize(struct cli *c, const char *file, const struct pipeline *p)
   out_end(c);
 }
 
-int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg)
+static int check_pipeline(struct cli *c, const char *file, const char *project)
 {
-  const char *file = arg[0], *project = args_value(a, FLAG_PROJECT);
   struct pipeline *p = NULL;
   struct diags d;
   struct buf text;
   char *name;
-  int code = CLI_USAGE;
 
-  (void)narg;
   buf_init(&text, PIPELINE_TEXT_MAX + BUFSIZ);
   if (read_file(c, file, &text)) {
     name = project ? xstrdup(project) : project_name(file);
@@ -94,11 +100,66 @@ int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg
     print_diags(&d);
     if (p && !c->json)
       summarize(c, file, p);
-    code = p ? CLI_OK : CLI_USAGE;
-    pipeline_free(p);
     diag_free(&d);
     free(name);
   }
   buf_free(&text);
+  if (!p)
+    return CLI_USAGE;
+  pipeline_free(p);
+  return CLI_OK;
+}
+
+/* ---- the site's files ---- */
+
+/* The master.yaml that a file of the site belongs to; NULL: it is none of the site's. The caller frees it. */
+static char *site_of(const char *file, bool sure)
+{
+  const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+  char *folder, *up, *top;
+
+  if (str_eq(name, "master.yaml"))
+    return xstrdup(file);
+  folder = slash ? xstrndup(file, (size_t)(slash - file)) : xstrdup(".");
+  up = strrchr(folder, '/');
+  if (str_eq(up ? up + 1 : folder, "conf.d")) {
+    if (up)
+      up[1] = 0;
+    top = xasprintf("%smaster.yaml", up ? folder : "");
+  } else {
+    top = sure ? xstrdup(file) : NULL;
+  }
+  free(folder);
+  return top;
+}
+
+static int check_site(struct cli *c, const char *file)
+{
+  struct diags d;
+  struct conf *conf;
+  int code = CLI_USAGE;
+
+  diag_init(&d);
+  conf = conf_load(file, &d);
+  print_diags(&d);
+  if (conf && !c->json) {
+    out(c, STYLE_GOOD, "ok");
+    out(c, STYLE_NONE, "  %s: %d project%s, %d worker%s", file, conf->nprojects, conf->nprojects == 1 ? "" : "s", conf->nworkers, conf->nworkers == 1 ? "" : "s");
+    out_end(c);
+  }
+  if (conf)
+    code = CLI_OK;
+  conf_free(conf);
+  diag_free(&d);
+  return code;
+}
+
+int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  const char *file = narg ? arg[0] : args_has(a, FLAG_SITE) ? CONFIG_SITE : PIPELINE_FILE;
+  char *site = site_of(file, args_has(a, FLAG_SITE));
+  int code = site ? check_site(c, site) : check_pipeline(c, file, args_value(a, FLAG_PROJECT));
+
+  free(site);
   return code;
 }

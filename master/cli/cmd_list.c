@@ -1,4 +1,4 @@
-/* drover list …: builders, builds, requests, changes, workers as tables. */
+/* drover list …: builders, builds, requests, changes, workers, projects as tables. */
 #include "master/cli/list.h"
 
 #include <stdlib.h>
@@ -171,6 +171,26 @@ static void worker_row(struct table *t, const cJSON *item)
   table_cell(t, STYLE_NONE, js_text(item, "peer"));
 }
 
+static const struct column project_columns[] = { { "PROJECT", TABLE_FLEX }, { "PIPELINE", 0 }, { "POLLED", 0 }, { "BRANCHES", TABLE_FLEX } };
+static void project_row(struct table *t, const cJSON *item)
+{
+  const cJSON *head;
+  struct buf text;
+  char revision[FMT_MAX];
+
+  table_cell(t, STYLE_BOLD, js_text(item, "name"));
+  table_cell(t, STYLE_NONE, js_text(item, "pipeline"));
+  ago_cell(t, item, "looked");
+  buf_init(&text, BUF_NO_MAX);
+  cJSON_ArrayForEach(head, js_get(item, "heads"))
+    buf_addf(&text, "%s%s %s", text.len ? ", " : "", js_text(head, "branch"), fmt_revision(js_text(head, "revision"), revision));
+  if (js_has(item, "trouble"))
+    table_cell(t, STYLE_BAD, js_text(item, "trouble"));
+  else
+    table_cell(t, STYLE_NONE, buf_str(&text));
+  buf_free(&text);
+}
+
 #define PAGED (FLAG_BIT(LIMIT) | FLAG_BIT(BEFORE))
 static const struct list_kind kinds[] = {
   { "builders", 0, builder_columns, COUNT(builder_columns), builder_row },
@@ -178,6 +198,7 @@ static const struct list_kind kinds[] = {
   { "requests", PAGED | FLAG_BIT(STATE) | FLAG_BIT(BUILDER) | FLAG_BIT(BUILDSET), request_columns, COUNT(request_columns), request_row },
   { "changes", PAGED | FLAG_BIT(PROJECT) | FLAG_BIT(BRANCH), change_columns, COUNT(change_columns), change_row },
   { "workers", 0, worker_columns, COUNT(worker_columns), worker_row },
+  { "projects", 0, project_columns, COUNT(project_columns), project_row },
 };
 
 void list_table(struct cli *c, const char *kind, const cJSON *items)
@@ -253,7 +274,7 @@ int cmd_list(struct cli *c, const struct args *a, const char *const *arg, int na
   if (!k) {
     near = args_nearest(name, names, COUNT(kinds));
     return cli_error(c, CLI_USAGE, "there is no list of \"%s\"%s%s%s", name, near ? " (did you mean " : "", near ? near : "",
-                     near ? "?)" : "; builders, builds, requests, changes, workers");
+                     near ? "?)" : "; builders, builds, requests, changes, workers, projects");
   }
   stranger = args_stranger(a, k->filters | FLAGS_GLOBAL);
   if (stranger != FLAG_COUNT)

@@ -72,6 +72,152 @@ static bool has_step(const cJSON *build, const char *name)
   return false;
 }
 
+/* ---- --failed ---- */
+
+static bool is_bad(const cJSON *o)
+{
+  return js_result(o) == RESULT_FAILURE || js_result(o) == RESULT_EXCEPTION;
+}
+
+/* The builder's builds that are over, newest first. */
+static cJSON *builds_of(struct cli *c, const char *builder)
+{
+  char *path = id_path("builds?state=done&limit=200&builder=%s", builder);
+  cJSON *list = call_get(c, path);
+
+  free(path);
+  return list;
+}
+
+/* ", since c7 77aa01e bob: Faster parser": of the first build that failed in the row that ends with this number. */
+static void show_since(struct cli *c, const cJSON *builds, int64_t number)
+{
+  const cJSON *b, *first = NULL, *s;
+  char *path, revision[FMT_MAX];
+  cJSON *set, *change;
+  bool whole = false;
+
+  cJSON_ArrayForEach(b, builds) {
+    if (js_num(b, "number") > number || js_result(b) == RESULT_CANCELLED || js_result(b) == RESULT_RETRY)
+      continue;
+    if (!is_bad(b)) {
+      whole = true;
+      break;
+    }
+    first = b;
+  }
+  if (!first)
+    return;
+  path = id_path("buildsets/%s", js_text(first, "buildset"));
+  if (call_try(c, "GET", path, NULL, &set) != CALL_OK)
+    set = NULL;
+  free(path);
+  out(c, STYLE_NONE, "      %s %s", whole ? "since" : "at least since", js_text(first, "id"));
+  s = cJSON_GetArrayItem(js_get(set, "changes"), 0);
+  path = cJSON_IsString(s) ? id_path("changes/%s", s->valuestring) : NULL;
+  if (path && call_try(c, "GET", path, NULL, &change) == CALL_OK) {
+    const char *message = js_text(change, "message"), *author = js_text(change, "author");
+    out(c, STYLE_NONE, ", %s %s %.*s \"%.*s\"", js_text(change, "id"), fmt_revision(js_text(change, "revision"), revision), (int)strcspn(author, " <"), author,
+        (int)strcspn(message, "\n"), message);
+    cJSON_Delete(change);
+  } else if (first) {
+    out(c, STYLE_NONE, ", %s %s", js_text(first, "branch"), fmt_revision(*js_text(first, "got_revision") ? js_text(first, "got_revision") : js_text(first, "revision"), revision));
+  }
+  free(path);
+  cJSON_Delete(set);
+}
+
+/* The exit code of the step's last command; -1: it has none. */
+static int64_t exit_of(const cJSON *step)
+{
+  const cJSON *all = js_get(step, "commands"), *last = cJSON_GetArrayItem(all, cJSON_GetArraySize(all) - 1);
+
+  return js_has(last, "code") ? js_num(last, "code") : -1;
+}
+
+static void show_failed_head(struct cli *c, const cJSON *build, const cJSON *step, const cJSON *builds)
+{
+  char time[FMT_MAX];
+
+  out(c, STYLE_BOLD, "%s%s%s", js_text(build, "id"), step ? ":" : "", js_text(step, "name"));
+  out(c, fmt_result_style(js_result(build)), "  %s", fmt_result(js_result(build)));
+  if (step && exit_of(step) >= 0)
+    out(c, STYLE_NONE, " exit %lld", (long long)exit_of(step));
+  out(c, STYLE_NONE, " after %s", fmt_duration(js_duration(step ? step : build, 0), time));
+  show_since(c, builds, js_num(build, "number"));
+  out_end(c);
+  if (!step && *js_text(build, "why")) {
+    out(c, STYLE_NONE, "%s", js_text(build, "why"));
+    out_end(c);
+  }
+}
+
+static int log_failed_step(struct cli *c, const struct args *a, const cJSON *build, const cJSON *builds)
+{
+  const cJSON *step, *failed = NULL;
+
+  cJSON_ArrayForEach(step, js_get(build, "steps"))
+    if (!failed && is_bad(step))
+      failed = step;
+  if (sink_kind(c, a) == SINK_SAFE)
+    show_failed_head(c, build, failed, builds);
+  if (!failed || !show_step_bytes(failed).length)
+    return CLI_OK;
+  return copy_step(c, sink_kind(c, a), js_text(build, "id"), js_text(failed, "name"), false);
+}
+
+/* given: NULL, or the build that was named. */
+static int log_failed_of(struct cli *c, const struct args *a, const char *builder, const cJSON *given)
+{
+  cJSON *list = builds_of(c, builder), *build = NULL;
+  const cJSON *b, *bad = NULL;
+  char *path;
+  int code;
+
+  if (!list)
+    return c->code;
+  cJSON_ArrayForEach(b, js_get(list, "items"))
+    if (!bad && is_bad(b))
+      bad = b;
+  if (!given && bad) {
+    path = id_path("builds/%p", js_text(bad, "id"));
+    build = call_get(c, path);
+    free(path);
+  }
+  if (given && !is_bad(given))
+    code = cli_error(c, CLI_USAGE, "build %s did not fail", js_text(given, "id"));
+  else if (!given && !bad)
+    code = cli_error(c, CLI_USAGE, "no build of %s has failed (of the last %d)", builder, cJSON_GetArraySize(js_get(list, "items")));
+  else
+    code = given || build ? log_failed_step(c, a, given ? given : build, js_get(list, "items")) : c->code;
+  cJSON_Delete(build);
+  cJSON_Delete(list);
+  return code;
+}
+
+static int log_failed(struct cli *c, const struct args *a, const struct cli_id *id)
+{
+  char *builder;
+  cJSON *build;
+  int code;
+
+  if (args_has(a, FLAG_FOLLOW))
+    return cli_error(c, CLI_USAGE, "what failed is over: --failed goes without --follow");
+  if (id->kind == ID_NAME || id->kind == ID_BUILDER) {
+    if (!(builder = call_builder(c, id->text)))
+      return c->code;
+    code = log_failed_of(c, a, builder, NULL);
+  } else {
+    if (!(build = call_build(c, id)))
+      return c->code;
+    builder = xasprintf("%s/%s", js_text(build, "project"), js_text(build, "builder"));
+    code = log_failed_of(c, a, builder, build);
+    cJSON_Delete(build);
+  }
+  free(builder);
+  return code;
+}
+
 int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   bool follow = args_has(a, FLAG_FOLLOW);
@@ -82,6 +228,8 @@ int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int nar
   (void)narg;
   if (!id_parse(arg[0], &id))
     return cli_error(c, CLI_USAGE, "\"%s\" is no id of a build or step: libfoo/linux/42, linux/last:test, r118", arg[0]);
+  if (args_has(a, FLAG_FAILED))
+    return log_failed(c, a, &id);
   if (!(build = call_build(c, &id)))
     return c->code;
   if (id.kind == ID_STEP && !has_step(build, id.step) && (!follow || js_done(build))) {

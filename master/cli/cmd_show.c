@@ -393,3 +393,13 @@ int cmd_show(struct cli *c, const struct args *a, const char *const *arg, int na
   cJSON_Delete(o);
   return code;
 }
+
+int cmd_last(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  char *id = xasprintf("%s/last", arg[0]);
+  const char *ids[] = { id };
+  int code = cmd_show(c, a, ids, narg);
+
+  free(id);
+  return code;
+}

@@ -1,6 +1,8 @@
 /* drover status: the master, and per builder what was last, what runs, what waits and why. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "common/str.h"
@@ -10,43 +12,74 @@
 #include "master/cli/table.h"
 
 #define STATUS_REASONS_MAX 20 /* requests whose reason is asked for */
+#define WATCH_EVERY_S 2
 #define PIN_SHOWN 8           /* digits of the key */
+
+/* The folder of the configuration's files. */
+static void add_folder(const cJSON *s, struct buf *text)
+{
+  const char *file = js_text(s, "config.file"), *slash = strrchr(file, '/');
+
+  buf_addf(text, "%.*s", slash && slash > file ? (int)(slash - file) : (int)strlen(file), file);
+}
 
 static void show_master(struct cli *c, const cJSON *s)
 {
-  char up[FMT_MAX];
+  char up[FMT_MAX], size[FMT_MAX];
+  long long projects = (long long)js_num(s, "config.projects"), workers = (long long)js_num(s, "config.workers");
+  struct buf folder;
 
   out(c, STYLE_BOLD, "drover %s", js_text(s, "version"));
+  if (*js_text(s, "host"))
+    out(c, STYLE_NONE, " on %s", js_text(s, "host"));
   out(c, STYLE_NONE, ", up %s · ", fmt_duration(js_num(s, "up_ms"), up));
   if (js_true(s, "database.up")) {
     out(c, STYLE_NONE, "PostgreSQL %s%s", js_text(s, "database.version"), js_true(s, "database.private") ? " private" : "");
+    if (js_has(s, "database.size"))
+      out(c, STYLE_NONE, ", %s", fmt_size(js_num(s, "database.size"), size));
   } else {
     out(c, STYLE_BAD, "the database is away");
     out(c, STYLE_NONE, "%s%s", *js_text(s, "database.why") ? ": " : "", js_text(s, "database.why"));
   }
-  out(c, STYLE_NONE, " · configuration %lld (%s: %lld projects, %lld workers)", (long long)js_num(s, "config.version"),
-      js_text(s, "config.file"), (long long)js_num(s, "config.projects"), (long long)js_num(s, "config.workers"));
+  buf_init(&folder, BUF_NO_MAX);
+  add_folder(s, &folder);
+  out(c, STYLE_NONE, " · configuration %lld (%s: %lld project%s, %lld worker%s)", (long long)js_num(s, "config.version"), buf_str(&folder), projects, projects == 1 ? "" : "s", workers,
+      workers == 1 ? "" : "s");
+  out_end(c);
+  buf_free(&folder);
+}
+
+/* The last reload that failed: how often and what first. */
+static void show_refused(struct cli *c, const cJSON *s)
+{
+  const char *text = js_text(s, "config.refused.text");
+  int64_t count = js_num(s, "config.refused.count");
+  char ago[FMT_MAX];
+
+  if (!js_has(s, "config.refused"))
+    return;
+  out_label(c, STYLE_BAD, "refused");
+  out(c, STYLE_BAD, "the changed configuration, %s; version %lld stays", fmt_ago(js_num(s, "config.refused.at"), clock_wall_ms(), ago), (long long)js_num(s, "config.version"));
+  if (*text)
+    out(c, STYLE_NONE, ": %.*s", (int)strcspn(text, "\n"), text);
+  if (count > 1)
+    out(c, STYLE_NONE, " (and %lld more: drover config diff)", (long long)count - 1);
   out_end(c);
 }
 
 static void show_listening(struct cli *c, const cJSON *s)
 {
-  const char *pin = js_text(s, "listen.pin");
-  struct buf api, workers;
+  const char *pin = js_text(s, "listen.pin"), *page = js_text(s, "listen.page"), *join = js_text(s, "listen.join");
 
-  buf_init(&api, BUF_NO_MAX);
-  buf_init(&workers, BUF_NO_MAX);
-  js_add(s, "listen.api", &api);
-  js_add(s, "listen.workers", &workers);
   out_label(c, STYLE_NONE, "listening");
-  if (strcmp(buf_str(&api), "0"))
-    out(c, STYLE_NONE, "page %s · ", buf_str(&api));
-  out(c, STYLE_NONE, "workers %s", strcmp(buf_str(&workers), "0") ? buf_str(&workers) : "nowhere");
-  if (strlen(pin) >= PIN_SHOWN)
+  if (*page)
+    out(c, STYLE_NONE, "page %s · ", page);
+  out(c, STYLE_NONE, "workers %s", *join ? join : "nowhere");
+  if (*join && strlen(pin) >= PIN_SHOWN)
     out(c, STYLE_NONE, " (TLS, key %.4s %.4s …)", pin, pin + 4);
+  if (js_get(s, "backup") && !js_has(s, "backup")) /* null: none was ever made; an older master doesn't tell */
+    out(c, STYLE_WARN, "      keys not backed up yet: drover-master backup DIR");
   out_end(c);
-  buf_free(&api);
-  buf_free(&workers);
 }
 
 static void show_counts(struct cli *c, const cJSON *s)
@@ -72,7 +105,18 @@ static char *last_text(const cJSON *last)
                    fmt_ago(js_num(last, "finished"), clock_wall_ms(), time));
 }
 
-/* "43 test 0:31 min on build1" */
+/* " of ~4:10 min", as long as its last good builds; " (no history)" where there are none yet. */
+static void add_expected(const cJSON *build, struct buf *text)
+{
+  char time[FMT_MAX];
+
+  if (js_num(build, "expected") > 0)
+    buf_addf(text, " of ~%s", fmt_duration(js_num(build, "expected"), time));
+  else
+    buf_adds(text, " (no history)");
+}
+
+/* "43 test 0:31 min of ~4:10 min on build1" */
 static char *now_text(const cJSON *running)
 {
   const cJSON *b;
@@ -80,9 +124,12 @@ static char *now_text(const cJSON *running)
   char time[FMT_MAX];
 
   buf_init(&text, BUF_NO_MAX);
-  cJSON_ArrayForEach(b, running)
-    buf_addf(&text, "%s%lld %s on %s", text.len ? ", " : "", (long long)js_num(b, "number"),
-             fmt_duration(js_duration(b, clock_wall_ms()), time), js_text(b, "worker"));
+  cJSON_ArrayForEach(b, running) {
+    buf_addf(&text, "%s%lld %s%s%s", text.len ? ", " : "", (long long)js_num(b, "number"), js_text(b, "now.name"), *js_text(b, "now.name") ? " " : "",
+             fmt_duration(js_duration(b, clock_wall_ms()), time));
+    add_expected(b, &text);
+    buf_addf(&text, " on %s", js_text(b, "worker"));
+  }
   return buf_take(&text);
 }
 
@@ -149,19 +196,20 @@ static void show_builders(struct cli *c, const cJSON *status, const cJSON *build
 
 static void show_next(struct cli *c, const cJSON *s)
 {
-  if (js_num(s, "config.projects") && js_num(s, "config.workers") + js_num(s, "counts.workers_connected"))
+  bool projects = js_num(s, "config.projects"), workers = js_num(s, "config.workers") + js_num(s, "counts.workers_connected");
+
+  if (projects && workers)
     return;
   out_label(c, STYLE_NONE, "next");
-  out(c, STYLE_NONE, "%s", js_num(s, "config.projects") ? "drover worker add NAME" : "a project in the configuration, then: drover worker add NAME");
+  out(c, STYLE_NONE, "%s%s%s", workers ? "" : "drover worker add NAME", workers || projects ? "" : " · ", projects ? "" : "drover config new URL");
   out_end(c);
 }
 
-int cmd_status(struct cli *c, const struct args *a, const char *const *arg, int narg)
+static int show_all(struct cli *c)
 {
   cJSON *status = call_get(c, "/api/v1/status"), *builders = NULL;
   int code = CLI_OK;
 
-  (void)a, (void)arg, (void)narg;
   if (!status)
     return c->code;
   if (c->json) {
@@ -169,6 +217,7 @@ int cmd_status(struct cli *c, const struct args *a, const char *const *arg, int 
   } else {
     show_master(c, status);
     show_listening(c, status);
+    show_refused(c, status);
     if (js_true(status, "database.up")) {
       show_counts(c, status);
       show_next(c, status);
@@ -181,4 +230,28 @@ int cmd_status(struct cli *c, const struct args *a, const char *const *arg, int 
   cJSON_Delete(builders);
   cJSON_Delete(status);
   return code;
+}
+
+/* Until Ctrl-C. A master that is away is told where the table was, and asked again. */
+static int watch(struct cli *c)
+{
+  const struct timespec pause = { .tv_sec = WATCH_EVERY_S };
+
+  if (!c->tty || c->json)
+    return cli_error(c, CLI_USAGE, "--watch needs a terminal%s", c->json ? ", and goes without --json" : "");
+  for (;;) {
+    int code;
+    fputs("\033[H\033[2J", stdout);
+    code = show_all(c);
+    out_flush(c);
+    if ((code && code != CLI_AWAY) || c->write_errno)
+      return code;
+    nanosleep(&pause, NULL);
+  }
+}
+
+int cmd_status(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  (void)arg, (void)narg;
+  return args_has(a, FLAG_WATCH) ? watch(c) : show_all(c);
 }

@@ -1,17 +1,19 @@
 /* drover worker add, list, remove (show is in cmd_show.c). */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/str.h"
 #include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
 #include "master/cli/list.h"
+#include "master/cli/worker.h"
 
 #define SLOTS_MAX 1000
 
-/* The body of POST workers; NULL: told. */
-static cJSON *worker_body(struct cli *c, const struct args *a, const char *name)
+cJSON *worker_body(struct cli *c, const struct args *a, const char *name)
 {
   const char *slots = args_value(a, FLAG_SLOTS), *tag;
   cJSON *body, *tags;
@@ -41,18 +43,28 @@ static cJSON *worker_body(struct cli *c, const struct args *a, const char *name)
 static void show_token(struct cli *c, const struct args *a, const cJSON *answer)
 {
   const char *name = js_text(answer, "name"), *token = js_text(answer, "token");
+  char host[HOST_NAME_MAX + 1] = "", *kind, *program, *real;
 
   if (!c->tty || args_has(a, FLAG_QUIET)) {
     out(c, STYLE_NONE, "%s", token);
     out_end(c);
     return;
   }
-  out(c, STYLE_NONE, "token of %s (give it on a terminal or stdin, never as an argument):", name);
+  out(c, STYLE_NONE, "token, good until the next one of %s is made (give it on a terminal or stdin, never as an argument):", name);
   out_end(c);
   out(c, STYLE_BOLD, "  %s", token);
   out_end(c);
-  out(c, STYLE_NONE, "on %s:  drover-worker --join-file - --dir /var/lib/drover-worker    (then paste it)", name);
+  gethostname(host, sizeof host - 1);
+  kind = worker_kind_here();
+  program = worker_program(kind);
+  real = program ? realpath(program, NULL) : NULL;
+  out(c, STYLE_NONE, "on %s:  scp %s:%s /tmp/drover-worker && sudo /tmp/drover-worker install", name, host, real ? real : "drover-worker");
   out_end(c);
+  out(c, STYLE_NONE, "or here:  drover worker install root@%s", name);
+  out_end(c);
+  free(kind);
+  free(program);
+  free(real);
 }
 
 int cmd_worker_add(struct cli *c, const struct args *a, const char *const *arg, int narg)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "master/cli/cmd_config.h"
 
 #define F(id) FLAG_BIT(id)
 #define F_GO_ON (F(WAIT) | F(FOLLOW) | F(RETRY))
@@ -13,11 +14,13 @@
 #define F_CHANGE (F(PROJECT) | F(BRANCH) | F(REVISION) | F(AUTHOR) | F(MESSAGE) | F(FILE) | F(PROPERTY) | F(REPOSITORY))
 
 const struct command commands[] = {
-  { "status", "", 0, 0, 0, cmd_status, "what runs, what waits and why", NULL },
-  { "list", "[builders|builds|requests|changes|workers]", 0, 1, F_LIST, cmd_list, "lists, newest first (default: builds)", NULL },
+  { "status", "", 0, 0, F(WATCH), cmd_status, "what runs, what waits and why", NULL },
+  { "list", "[builders|builds|requests|changes|workers|projects]", 0, 1, F_LIST, cmd_list, "lists, newest first (default: builds)", NULL },
   { "builders", "", 0, 0, 0, cmd_builders, "all builders: last result, what runs, what waits", NULL },
   { "show", "ID", 1, 1, 0, cmd_show, "all about a build, step, request, buildset, change, builder or worker", NULL },
-  { "log", "ID[:STEP]", 1, 1, F(FOLLOW) | F(RAW) | F(RETRY), cmd_log, "the log of a build, or of one of its steps",
+  { "last", "BUILDER", 1, 1, 0, cmd_last, "all about a builder's newest build", NULL },
+  { "log", "ID[:STEP]", 1, 1, F(FOLLOW) | F(RAW) | F(RETRY) | F(FAILED), cmd_log, "the log of a build, or of one of its steps",
+    "--failed takes a build or a builder, and says since which change it fails.\n"
     "Control bytes are shown as ^X, so that a log can't do anything to the terminal; --raw writes the bytes as they are." },
   { "build", "BUILDER", 1, 1, F_BUILD, cmd_build, "ask for a build", NULL },
   { "force", "BUILDER", 1, 1, F_BUILD, cmd_build, NULL, NULL },
@@ -29,6 +32,9 @@ const struct command commands[] = {
   { "why", "ID", 1, 1, 0, cmd_why, "why it waits, why it ran, why it ended so", NULL },
   { "worker add", "NAME", 1, 1, F(SLOTS) | F(TAG) | F(QUIET), cmd_worker_add, "a new worker, or a new token for one",
     "Prints a token that the worker needs to join. An older token of that name is no longer good." },
+  { "worker install", "[USER@]HOST [-- OPTION...]", 1, 16, F(NAME) | F(SLOTS) | F(TAG) | F(SSH), cmd_worker_install, "make a host a worker, by your own ssh",
+    "Copies the worker program there and has `drover-worker install` do the rest, with a new token by its standard input. Whoever is not root there needs sudo without a password. "
+    "What follows -- are options of `drover-worker install`." },
   { "worker list", "", 0, 0, 0, cmd_worker_list, "all workers", NULL },
   { "worker show", "NAME", 1, 1, 0, cmd_worker_show, "one worker, with what it builds", NULL },
   { "worker clean", "NAME [BUILDER]", 1, 2, 0, cmd_worker_clean, "remove its work folders, or only a builder's",
@@ -36,8 +42,19 @@ const struct command commands[] = {
   { "worker remove", "NAME", 1, 1, 0, cmd_worker_remove, "no new builds for it, and its link is closed", NULL },
   { "change send", "", 0, 0, F_CHANGE, cmd_change_send, "tell the master about a change",
     "--project, --branch and --revision must be given. A change that is known already is not built again." },
-  { "config check", "FILE", 1, 1, F(PROJECT), cmd_config_check, "check a .drover.yml; needs no master", NULL },
+  { "config check", "[FILE]", 0, 1, F(PROJECT) | F(SITE), cmd_config_check, "check a .drover.yml or the site's files; needs no master",
+    "A file master.yaml, a file of a folder conf.d, and with --site any file, is checked as the site's; --site alone: " CONFIG_SITE "." },
+  { "config diff", "", 0, 0, 0, cmd_config_diff, "what the files on the master's disk would change", NULL },
+  { "config activate", "", 0, 0, 0, cmd_config_activate, "make the master take the files over, all or nothing", NULL },
+  { "config show", "[VERSION]", 0, 1, 0, cmd_config_show, "the active configuration, or an older one", NULL },
+  { "config history", "", 0, 0, F(LIMIT), cmd_config_history, "the versions there were", NULL },
+  { "config new", "URL", 1, 1, F(PROJECT), cmd_config_new, "print a project for a file of conf.d", NULL },
   { "master stop", "", 0, 0, 0, cmd_master_stop, "stop the master; running builds go on at their workers", NULL },
+  { "completion", "bash|zsh|fish", 1, 1, 0, cmd_completion, "print a script that lets the shell complete words", NULL },
+  { "complete", "WORD...", 0, 1000, 0, cmd_complete, "", "What may stand for the last word; completion scripts ask this." },
+  { "doctor", "", 0, 0, 0, cmd_doctor, "what is wrong with this master, and what to do",
+    "Looks around on this host where the master does not answer. Exit: 0 nothing, or only warnings; 3 something has failed; 5 the master was not reached." },
+  { "api-pipe", "", 0, 0, 0, cmd_api_pipe, "", "Joins standard input and output to the master's socket; drover -H runs this over ssh." },
   { "help", "[COMMAND]", 0, 2, 0, cmd_help, "this text, or the help of a command", NULL },
 };
 const int commands_count = COUNT(commands);
@@ -166,7 +183,7 @@ void command_help_all(struct cli *c)
   print_paragraph(c, STYLE_BOLD, "drover COMMAND [arguments] [flags]");
   out_end(c);
   for (int i = 0; i < commands_count; i++)
-    if (commands[i].help)
+    if (commands[i].help && *commands[i].help) /* "" : hidden */
       print_command(c, &commands[i]);
   out_end(c);
   print_paragraph(c, STYLE_NONE, "Flags of all commands:");

@@ -11,7 +11,7 @@ struct command {
   int least, most;   /* arguments behind the name */
   uint64_t flags;    /* beside the global ones */
   int (*run)(struct cli *c, const struct args *a, const char *const *arg, int narg); /* returns the exit code */
-  const char *help;  /* one line; NULL: another name of the row above it */
+  const char *help;  /* one line; NULL: another name of the row above it; "": for programs, not listed */
   const char *more;  /* further lines for its own help; or NULL */
 };
 extern const struct command commands[];
@@ -28,13 +28,24 @@ int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int 
 int cmd_watch(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_why(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_add(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_install(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_clean(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_last(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_diff(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_activate(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_history(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_new(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_master_stop(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_completion(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_complete(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_doctor(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_api_pipe(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_help(struct cli *c, const struct args *a, const char *const *arg, int narg);
 
 /* Finds the command that the words begin with; *used: how many words that took. NULL: none (told, exit code in c->code). */

@@ -16,6 +16,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/str.h"
+#include "master/cli/http_ssh.h"
 
 #define HTTP_READ 65536        /* bytes asked of the kernel at a time */
 #define HTTP_INFLATE 262144    /* raw bytes handed out at a time from a gzip body */
@@ -27,6 +28,7 @@ enum body_kind { BODY_LENGTH, BODY_CHUNKED, BODY_CLOSE };
 struct http {
   char *path, why[256];
   int fd;
+  pid_t ssh;            /* what the connection goes through; 0: it is a socket of this host */
   bool used;            /* the connection has answered before */
   struct buf in;        /* what was read; at: how much of it is used up */
   size_t at;
@@ -65,6 +67,9 @@ void http_close(struct http *h)
   if (h->fd >= 0)
     close(h->fd);
   h->fd = -1;
+  if (h->ssh)
+    http_ssh_close(h->ssh);
+  h->ssh = 0;
   h->used = false;
   h->ended = true;
   end_gzip(h);
@@ -95,11 +100,21 @@ printf_like(3, 4) static enum err fail(struct http *h, enum err e, const char *f
   return e;
 }
 
+static enum err open_ssh(struct http *h)
+{
+  if (!http_ssh_valid(h->path))
+    return fail(h, ERR_BADARG, "this is no ssh://[USER@]HOST[:PORT]: %s", h->path);
+  h->fd = http_ssh_open(h->path, &h->ssh);
+  return h->fd < 0 ? fail(h, ERR_AWAY, "can't start ssh: %s", strerror(errno)) : ERR_OK;
+}
+
 static enum err open_socket(struct http *h)
 {
   struct sockaddr_un sa = { .sun_family = AF_UNIX };
   struct timeval limit = { .tv_sec = HTTP_SEND_S };
 
+  if (str_starts(h->path, SSH_PREFIX))
+    return open_ssh(h);
   if (strlen(h->path) >= sizeof sa.sun_path)
     return fail(h, ERR_BADARG, "the socket's path is longer than %zu bytes: %s", sizeof sa.sun_path - 1, h->path);
   strcpy(sa.sun_path, h->path);
@@ -278,7 +293,7 @@ enum err http_start(struct http *h, const char *method, const char *path, const 
   }
   buf_free(&b);
   if (e == ERR_NOTFOUND)
-    return fail(h, ERR_AWAY, "the master closed the connection without an answer");
+    return fail(h, ERR_AWAY, h->ssh ? "nothing answers through %s" : "the master closed the connection without an answer%.0s", h->path);
   h->used = !e;
   return e;
 }

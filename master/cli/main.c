@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "common/str.h"
+#include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/http.h"
+#include "master/cli/http_ssh.h"
 
 #define RETRY_MS 60000
 #define WIDTH_LEAST 40
@@ -36,8 +38,11 @@ static void set_up(struct cli *c, const struct args *a)
   c->json = args_has(a, FLAG_JSON);
   c->color = c->tty && !args_has(a, FLAG_NO_COLOR) && !(no_color && *no_color) && !(term && str_eq(term, "dumb"));
   c->width = c->tty ? terminal_width() : 0;
+  c->call_ms = CALL_TIMEOUT_MS;
   c->retry_ms = RETRY_MS;
   c->socket = args_value(a, FLAG_SOCKET);
+  if (args_has(a, FLAG_HOST))
+    c->socket = args_value(a, FLAG_HOST);
   if (!c->socket)
     c->socket = env && *env ? env : CLI_SOCKET;
   c->http = http_new(c->socket);
@@ -85,6 +90,8 @@ static int run(struct cli *c, const struct args *a)
     cli_error(c, CLI_USAGE, narg < cmd->least ? "drover %s: %s is missing" : "drover %s: too many arguments", cmd->name, cmd->args);
     return usage(c, cmd);
   }
+  if (args_has(a, FLAG_HOST) && !http_ssh_valid(args_value(a, FLAG_HOST)))
+    return cli_error(c, CLI_USAGE, "--host wants ssh://[USER@]HOST[:PORT][/SOCKET], not \"%s\"", args_value(a, FLAG_HOST));
   if (retry && str_duration(retry, &c->retry_ms))
     return cli_error(c, CLI_USAGE, "--retry wants a time like 30s or 5m, not \"%s\"", retry);
   return cmd->run(c, a, a->words + used, narg);

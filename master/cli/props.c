@@ -12,15 +12,18 @@ cJSON *props_object(struct cli *c, const struct args *a)
 
   while ((p = args_each(a, FLAG_PROPERTY, &at))) {
     const char *equals = strchr(p, '=');
+    bool typed = equals && equals > p && equals[-1] == ':'; /* NAME:=JSON */
+    cJSON *value = !equals ? NULL : typed ? cJSON_ParseWithOpts(equals + 1, NULL, 1) : cJSON_CreateString(equals + 1);
     char *name;
-    if (!equals || equals == p) {
-      cli_error(c, CLI_USAGE, "--property wants NAME=VALUE, not \"%s\"", p);
+    if (!value || equals - typed == p) {
+      cJSON_Delete(value);
+      cli_error(c, CLI_USAGE, typed ? "--property: behind := stands a number, true, false or a JSON list, not as in \"%s\"" : "--property wants NAME=TEXT, or NAME:=JSON for numbers and the like, not \"%s\"", p);
       cJSON_Delete(o);
       return NULL;
     }
-    name = xstrndup(p, (size_t)(equals - p));
+    name = xstrndup(p, (size_t)(equals - typed - p));
     cJSON_DeleteItemFromObjectCaseSensitive(o, name);
-    cJSON_AddStringToObject(o, name, equals + 1);
+    cJSON_AddItemToObject(o, name, value);
     free(name);
   }
   return o;

@@ -45,11 +45,11 @@ static void add_key(struct conf_change *c, const char *key)
 
 static void add_keys(struct conf_change *c, const struct conf_keys *a, const struct conf_keys *b)
 {
-  const char *name;
+  const struct conf_key *key;
   int at = 0;
 
-  while ((name = conf_keys_next(a, b, &at, NULL)))
-    add_key(c, name);
+  while ((key = conf_keys_next(a, b, &at, NULL)))
+    add_key(c, key->name);
 }
 
 void conf_diff_free(struct conf_diff *d)
@@ -169,22 +169,22 @@ static void diff_projects(struct conf_diff *d, const struct conf *old, const str
 
 void conf_diff(const struct conf *old, const struct conf *now, struct conf_diff *d)
 {
-  const char *name;
+  const struct conf_key *key;
   int at = 0;
 
   *d = (struct conf_diff){ 0 };
-  while ((name = conf_keys_next(&old->keys, &now->keys, &at, NULL)))
-    add(d, CONF_CHANGED, "setting", xstrdup(name));
+  while ((key = conf_keys_next(&old->keys, &now->keys, &at, NULL)))
+    add(d, CONF_CHANGED, "setting", xstrdup(key->name));
   diff_workers(d, old, now);
   diff_projects(d, old, now);
 }
 
 void conf_check_restart(const struct conf *old, const struct conf *now, struct diags *d)
 {
-  const struct conf_key *key;
+  const struct conf_key *key, *given;
   int at = 0;
 
-  while (conf_keys_next(&old->keys, &now->keys, &at, &key))
-    if (key->restart)
-      diag_add(d, now->file, NULL, key->line, key->column, "restart the master to change it", "\"%s\" can't change while the master runs", key->name);
+  while ((key = conf_keys_next(&old->keys, &now->keys, &at, &given)))
+    if (key->restart) /* one that isn't given any more has no place to show */
+      diag_add(d, now->file, NULL, given ? given->line : 0, given ? given->column : 0, "restart the master to change it", "\"%s\" can't change while the master runs", key->name);
 }

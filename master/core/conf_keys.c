@@ -93,7 +93,7 @@ static const struct conf_key *find(const struct conf_keys *k, const char *name)
   return NULL;
 }
 
-const char *conf_keys_next(const struct conf_keys *a, const struct conf_keys *b, int *at, const struct conf_key **key)
+const struct conf_key *conf_keys_next(const struct conf_keys *a, const struct conf_keys *b, int *at, const struct conf_key **now)
 {
   while (*at < a->n + b->n) {
     int i = (*at)++;
@@ -101,9 +101,9 @@ const char *conf_keys_next(const struct conf_keys *a, const struct conf_keys *b,
     const struct conf_key *other = find(i < a->n ? b : a, one->name);
     if (other && (i >= a->n || !strcmp(one->text, other->text)))
       continue; /* equal, or told from the other side */
-    if (key)
-      *key = i < a->n ? (other ? other : one) : one;
-    return one->name;
+    if (now)
+      *now = i < a->n ? other : one;
+    return one;
   }
   return NULL;
 }

@@ -20,6 +20,6 @@ void conf_keys_site(struct conf_keys *k, const struct yml_node *top);
 /* Of one thing, a map of that group; keys of a pipeline are left out. */
 void conf_keys_of(struct conf_keys *k, const struct yml_node *map, enum schema_group group);
 void conf_keys_free(struct conf_keys *k);
-/* Walk over the names whose values differ, *at 0 at first; NULL: no more. *key (may be NULL): as it is in b, where it is there. */
-const char *conf_keys_next(const struct conf_keys *a, const struct conf_keys *b, int *at, const struct conf_key **key);
+/* Walk over the keys whose values differ, *at 0 at first; NULL: no more. *now (may be NULL): the key in b, NULL where it isn't there. */
+const struct conf_key *conf_keys_next(const struct conf_keys *a, const struct conf_keys *b, int *at, const struct conf_key **now);
 #endif

@@ -446,6 +446,10 @@ int master_run(struct conf *conf, const struct master_options *options)
     rc = begin_database(l, &conninfo);
   if (rc) {
     conf_free(conf);
+    if (!m->ppg) { /* else it has our address */
+      free(m->db_why);
+      free(l);
+    }
     return rc;
   }
   begin_timers(l);

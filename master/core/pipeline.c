@@ -10,6 +10,7 @@
 
 #include "common/map.h"
 #include "common/str.h"
+#include "master/core/pipe_expr.h"
 #include "master/core/schema.h"
 
 enum {
@@ -25,6 +26,7 @@ struct whole {
   struct pipeline p; /* first: what is handed out */
   struct yml_doc *doc;
   struct block *blocks;
+  struct pipe_exprs exprs;
 };
 
 /* What steps inherit. */
@@ -66,6 +68,7 @@ void pipeline_free(struct pipeline *p)
     next = b->next;
     free(b);
   }
+  pipe_exprs_free(&w->exprs);
   yml_drop(w->doc);
   free(w);
 }
@@ -127,7 +130,7 @@ static void inherit_env(struct maker *m, struct inherit *h, const struct yml_nod
       continue;
     while (at < n && strcmp(v[at].name, env->keys[i]->text))
       at++;
-    v[at] = (struct env_var){ env->keys[i]->text, env->items[i]->text };
+    v[at] = (struct env_var){ env->keys[i]->text, env->items[i]->text, pipe_text(&m->w->exprs, env->items[i], m->d) };
     n += at == n;
   }
   for (int i = 0; i < n; i++)
@@ -254,6 +257,21 @@ static bool is_checkout(const struct yml_node *n)
   return n->kind == YML_MAP ? yml_get(n, "checkout") != NULL : !strcmp(n->text, "checkout");
 }
 
+/* argv has an item for each scalar of the list. */
+static void set_args(struct maker *m, struct pipe_step *s, const struct yml_node *run, int n)
+{
+  int at = 0;
+
+  for (int i = 0; i < run->n; i++) {
+    const struct interp *t = pipe_text(&m->w->exprs, run->items[i], m->d);
+    if (t && !s->args)
+      s->args = take(m->w, (size_t)n, sizeof *s->args);
+    if (t)
+      s->args[at] = t;
+    at += run->items[i]->kind == YML_SCALAR;
+  }
+}
+
 static void set_run(struct maker *m, struct pipe_step *s, const struct yml_node *run)
 {
   size_t bytes = 0;
@@ -264,6 +282,7 @@ static void set_run(struct maker *m, struct pipe_step *s, const struct yml_node 
   if (run->kind != YML_LIST)
     return;
   s->argv = strings(m->w, run, &n);
+  set_args(m, s, run, n);
   for (int i = 0; i < n; i++)
     bytes += strlen(s->argv[i]) + 1;
   if (n > PIPELINE_ARGV_MAX || bytes > PIPELINE_ARGV_BYTES_MAX)
@@ -297,6 +316,10 @@ static void make_step(struct maker *m, struct pipe_step *s, const struct yml_nod
     yml_error(m->d, n, NULL, "a step wants \"run\" or \"checkout\"");
   if (n->kind == YML_MAP)
     inherit(m, &h, n, SCHEMA_STEP);
+  if (yml_get(n, "if") && yml_get(n, "if")->kind == YML_SCALAR) {
+    s->cond = pipe_condition(&m->w->exprs, yml_get(n, "if"), m->d);
+    s->cond_text = yml_get(n, "if")->text;
+  }
   s->env = h.env;
   s->nenv = h.nenv;
   s->cwd = s->kind == PIPE_RUN ? (char *)h.cwd : NULL;

@@ -16,8 +16,12 @@
 #define PIPELINE_ARGV_BYTES_MAX (512u << 10)
 #define PIPELINE_FILE ".drover.yml"
 
+struct expr;
+struct interp;
+
 struct env_var {
   char *name, *value;
+  const struct interp *text; /* value with expressions in it; NULL: it is as it stands */
 };
 
 struct pipe_step {
@@ -26,6 +30,9 @@ struct pipe_step {
   enum pipe_kind { PIPE_CHECKOUT, PIPE_RUN } kind;
   char *script;           /* run: text for sh -eu; or */
   char **argv;            /* run: a list, no shell; NULL-ended */
+  const struct interp **args; /* for each of argv: its text with expressions, or NULL; NULL where none has any */
+  const struct expr *cond; /* `if`: run only when it is true; or NULL */
+  const char *cond_text;
   char *cwd;              /* below the checkout, relative, without ..; NULL: its top */
   struct env_var *env;    /* defaults', builder's and step's, merged: each name once. A checkout has the first two. Names start with
                              no DROVER_ but are otherwise the pipeline's: put what must hold behind them */

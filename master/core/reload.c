@@ -178,7 +178,7 @@ static void refuse(struct reload *r, enum err err, char *text, char *brief, int 
 
 static void refuse_away(struct reload *r)
 {
-  char *why = r->m->db_why ? xasprintf("the database is away (%s); try again when it is back\n", r->m->db_why) : xstrdup("the database is away; try again when it is back\n");
+  char *why = r->m->stopping ? xstrdup("the master is stopping\n") : r->m->db_why ? xasprintf("the database is away (%s); try again when it is back\n", r->m->db_why) : xstrdup("the database is away; try again when it is back\n");
 
   refuse(r, ERR_AWAY, why, xstrdup(why), 0);
 }
@@ -230,7 +230,7 @@ static void stored(struct db_res *res, void *arg)
   struct reload *r = arg;
 
   r->doubtful |= db_err(res) == ERR_AWAY;
-  if (db_err(res) == ERR_AWAY) {
+  if (db_err(res) == ERR_AWAY || r->m->stopping) { /* the next start reads the files anyway */
     refuse_away(r);
   } else if (db_err(res)) {
     char *why = xasprintf("the database refused it: %s\n", db_errtext(res));

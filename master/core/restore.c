@@ -206,7 +206,7 @@ static void date_text(int64_t ms, char out[32])
 static enum err load(struct restore *r, const struct pg_reload_there *before)
 {
   char date[32], gone[64];
-  struct pg_reload job = { .database = open_dump(r, MANIFEST_DATABASE), .logs = -1, .replace = before->cluster != NULL, .least = before->incarnation, .gone = gone, .made_ms = r->m.made_ms,
+  struct pg_reload job = { .database = open_dump(r, MANIFEST_DATABASE), .logs = -1, .replace = before->cluster != NULL, .least = before->incarnation > r->a->above ? before->incarnation : r->a->above, .gone = gone, .made_ms = r->m.made_ms,
     .bytes = verify_size(&r->m, ""), .host = r->m.host, .place = r->folder };
   enum err e = job.database < 0 ? ERR_IO : ERR_OK;
 

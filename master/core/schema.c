@@ -32,6 +32,7 @@ enum type {
   T_NAMED = 1 << 16,   /* name → map of group `sub` */
   T_ENV = 1 << 17,
   T_STEPS = 1 << 18,   /* scripts, or maps of group `sub` */
+  T_CONDITION = 1 << 19, /* an expression; pipe_expr.c reads it */
 };
 
 struct key {
@@ -86,6 +87,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_NAMED, "a map of names", NULL },
   { T_ENV, "a map of variables", NULL },
   { T_STEPS, "a list of steps", NULL },
+  { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
   { T_MAP, "a map", NULL },
 };
 
@@ -284,14 +286,12 @@ static void wrong(struct diags *d, const struct key *k, const struct yml_node *n
 static void check_map(const struct yml_node *map, enum schema_group group,
                       const struct yml_node *name, struct diags *d);
 
-/* Text in which an expression would be put in later: today it must not look like one. */
-static bool check_plain_text(const struct yml_node *n, size_t max, struct diags *d)
+/* expressions: whether there may be some in the text; pipe_expr.c reads them. */
+static bool check_text(const struct yml_node *n, size_t max, bool expressions, struct diags *d)
 {
-  const char *at = strstr(n->text, "${{");
-
-  if (at)
-    yml_error(d, n, "in a `run` that is a text, the shell's own variables do",
-              "expressions, ${{ … }}, are not supported by this version yet");
+  if (!expressions && strstr(n->text, "${{"))
+    yml_error(d, n, "they may stand in `env` and in a `run` that is a list",
+              "an expression, ${{ … }}, can't stand here");
   else if (strlen(n->text) > max)
     yml_error(d, n, NULL, "longer than %zu KiB", max >> 10);
   else
@@ -313,7 +313,7 @@ static void check_strings(const struct key *k, const struct yml_node *n, struct 
   for (int i = 0; i < n->n; i++) {
     const struct yml_node *s = n->items[i];
     bool text = s->kind == YML_SCALAR && !yml_is_null(s);
-    if (text && !check_plain_text(s, SCHEMA_SCRIPT_MAX, d))
+    if (text && !check_text(s, SCHEMA_SCRIPT_MAX, k->types & T_ARGV, d))
       continue;
     if (!text || (!(k->types & T_ARGV && i > 0) &&
                   !is_one_of(item.types, &item, s))) /* an argument may be empty */
@@ -334,7 +334,7 @@ static void check_env(const struct yml_node *map, struct diags *d)
       yml_error(d, key, NULL, "variables that start with DROVER_ are set by drover only");
     free(got);
     if (value->kind == YML_SCALAR && !yml_is_null(value)) {
-      check_plain_text(value, SCHEMA_ENV_VALUE_MAX, d);
+      check_text(value, SCHEMA_ENV_VALUE_MAX, true, d);
       continue;
     }
     got = shown(value);
@@ -395,7 +395,9 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
     return; /* all its entries are commented out */
   else if (yml_is_null(n))
     wrong(d, k, n);
-  else if (!(k->types & T_SCRIPT) && !check_plain_text(n, SCHEMA_SCRIPT_MAX, d))
+  else if (k->types & T_CONDITION)
+    return;
+  else if (!(k->types & T_SCRIPT) && !check_text(n, SCHEMA_SCRIPT_MAX, false, d))
     return;
   else if (k->types & T_STRINGS)
     check_item(k, n, d);

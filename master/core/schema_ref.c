@@ -1,6 +1,7 @@
 /* The reference of all configuration keys as markdown, from the table of schema.c. */
 #include <string.h>
 
+#include "master/core/pipe_expr.h"
 #include "master/core/schema.h"
 
 static const char intro[] =
@@ -62,6 +63,29 @@ static const struct {
   { SCHEMA_CHANGE, "### change, of a scheduler" },
 };
 
+static const char expressions[] =
+  "\n## Expressions\n\n"
+  "`if` of a step is an expression, and `${{ EXPRESSION }}` may stand in the items of a `run` that is a list and in the values of `env`, there with a value in any case: `${{ properties.jobs ?? 1 }}`.\n"
+  "In a `run` that is a text nothing is ever replaced: give it a variable. `$${{` stands for `${{`. Expressions are typed, without loops, and what is wrong with them is told when the file is read,\n"
+  "wherever the types are known then.\n\n"
+  "- `and`, `or`, `not`; `==`, `!=`, `<`, `<=`, `>`, `>=`; `in`, `not in` (a list, or a text in a text); `a ?? b`: b where a has no value; `c ? a : b`; `+ - * / %`, and `+` of texts.\n"
+  "- `12`, `8G` (K M G T: 1024 and so on), `30m` (ms s m h d: milliseconds), `\"text\"`, `'text'`, `[a, b]`, `true`, `false`, `none`. Numbers are whole; an overflow is an error.\n"
+  "- A name without a value is `none`. In a condition that is false; where a value is needed, it is an error, and the step ends as an exception.\n\n"
+  "### Names\n\n";
+
+static void add_expressions(struct buf *out)
+{
+  struct expr_function_view f = { 0 };
+  size_t at = 0;
+
+  buf_adds(out, expressions);
+  for (const struct expr_name *n = pipe_names; n->name; n++)
+    buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
+  buf_adds(out, "\n### Functions\n\n");
+  while (expr_functions(&at, &f))
+    buf_addf(out, "- `%s`: %s\n", f.usage, f.doc);
+}
+
 static void add_key(const struct schema_view *v, struct buf *out)
 {
   buf_addf(out, "- **`%s`**: %s", v->key, v->wants);
@@ -90,4 +114,5 @@ void schema_reference(struct buf *out)
     if (sections[i].group == SCHEMA_PROJECT)
       buf_adds(out, "\nInstead of `pipeline` a project may have the keys of a pipeline itself, below.\n");
   }
+  add_expressions(out);
 }

@@ -19,7 +19,7 @@
 static const struct verb verbs[] = {
   { "backup", "DIR [--no-logs]", true, "no-logs", verb_backup },
   { "verify", "DIR", true, "", verb_verify },
-  { "restore", "DIR [--force --replace CLUSTER]", true, "force replace", verb_restore },
+  { "restore", "DIR [--force --replace CLUSTER] [--above INCARNATION]", true, "force replace above", verb_restore },
   { "upgrade-db", "[--check] [--from BINDIR --to BINDIR]", false, "check from to", verb_upgrade_db },
 };
 static const char *name = "";
@@ -69,9 +69,9 @@ static int wrong(const struct verb *v)
 
 int verb_main(const struct verb *v, int argc, char **argv)
 {
-  enum { NO_LOGS = 256, FORCE, REPLACE, CHECK, FROM, TO };
+  enum { NO_LOGS = 256, FORCE, REPLACE, ABOVE, CHECK, FROM, TO };
   static const struct option options[] = { { "config", required_argument, NULL, 'c' }, { "no-logs", no_argument, NULL, NO_LOGS }, { "force", no_argument, NULL, FORCE },
-    { "replace", required_argument, NULL, REPLACE }, { "check", no_argument, NULL, CHECK }, { "from", required_argument, NULL, FROM }, { "to", required_argument, NULL, TO },
+    { "replace", required_argument, NULL, REPLACE }, { "above", required_argument, NULL, ABOVE }, { "check", no_argument, NULL, CHECK }, { "from", required_argument, NULL, FROM }, { "to", required_argument, NULL, TO },
     { "help", no_argument, NULL, 'h' }, { 0 } };
   struct verb_args a = { .config = CONF_DEFAULT };
   int c, index = 0;
@@ -87,6 +87,12 @@ int verb_main(const struct verb *v, int argc, char **argv)
     case NO_LOGS: a.no_logs = true; break;
     case FORCE: a.force = true; break;
     case REPLACE: a.replace = optarg; break;
+    case ABOVE:
+      if (str_number(optarg, strlen(optarg), &a.above)) {
+        fprintf(stderr, "drover-master %s: --above wants a number\n", v->name);
+        return wrong(v);
+      }
+      break;
     case CHECK: a.check = true; break;
     case FROM: a.from = optarg; break;
     case TO: a.to = optarg; break;

@@ -2,6 +2,7 @@
 #ifndef MASTER_CORE_VERBS_H
 #define MASTER_CORE_VERBS_H
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/buf.h"
 #include "common/mem.h"
@@ -23,6 +24,7 @@ struct verb_args {
   const char *folder;       /* the word behind the verb; NULL: it takes none */
   bool no_logs, force, check;
   const char *replace;      /* a cluster's uuid */
+  int64_t above;            /* an incarnation */
   const char *from, *to;    /* folders of programs */
 };
 

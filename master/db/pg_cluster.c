@@ -260,7 +260,7 @@ int pg_data_major(const char *data)
 }
 
 /* Major version of the programs in a folder, 0: none there. */
-static int bindir_major(const struct ppg *p, const char *dir)
+int pg_bindir_major(const struct ppg *p, const char *dir)
 {
   char *postgres = xasprintf("%s/postgres", dir), *initdb = xasprintf("%s/initdb", dir);
   const char *argv[] = { postgres, "-V", NULL };
@@ -287,7 +287,7 @@ struct search {
 
 static void try_dir(struct search *s, const char *dir)
 {
-  int major = bindir_major(s->p, dir);
+  int major = pg_bindir_major(s->p, dir);
 
   if (major > s->other)
     s->other = major;
@@ -318,33 +318,38 @@ static void search_all(struct search *s)
   free(path);
 }
 
-enum err pg_find_programs(struct ppg *p, struct buf *why)
+char *pg_find_bindir(const struct ppg *p, int want, int *other)
 {
-  struct search s = { .p = p, .want = pg_data_major(p->data) };
+  struct search s = { .p = p, .want = want };
 
   search_all(&s);
-  if (s.best) {
-    p->bindir = s.dir;
+  if (other)
+    *other = s.other;
+  return s.dir;
+}
+
+enum err pg_find_programs(struct ppg *p, struct buf *why)
+{
+  int want = pg_data_major(p->data), other = 0;
+
+  p->bindir = pg_find_bindir(p, want, &other);
+  if (p->bindir)
     return ERR_OK;
-  }
-  if (!s.want) {
-    if (s.other)
-      buf_addf(why, "PostgreSQL %d is installed, %d or newer is needed: ", s.other, PG_OLDEST);
+  if (!want) {
+    if (other)
+      buf_addf(why, "PostgreSQL %d is installed, %d or newer is needed: ", other, PG_OLDEST);
     else
       buf_adds(why, "PostgreSQL is not installed: ");
     buf_adds(why, "apt-get install postgresql-15 (Debian 12; elsewhere the package is postgresql or "
                   "postgresql-server)");
     return ERR_NOTFOUND;
   }
-  buf_addf(why, "the database in %s was made by PostgreSQL %d, ", p->data, s.want);
-  if (s.other)
-    buf_addf(why, "installed is only %d", s.other);
+  buf_addf(why, "the database in %s was made by PostgreSQL %d, ", p->data, want);
+  if (other)
+    buf_addf(why, "installed is only %d", other);
   else
     buf_adds(why, "which is not installed");
-  buf_addf(why, ". Either go on with %d: `apt-get install postgresql-%d`. Or, with both installed, move it "
-                "into a new cluster (initdb -U " PG_USER "): `pg_upgrade --link -U " PG_USER
-                " -b /usr/lib/postgresql/%d/bin -B /usr/lib/postgresql/%d/bin -d %s -D %s.new`, then rename it",
-           s.want, s.want, s.want, s.other > s.want ? s.other : s.want + 1, p->data, p->data);
+  buf_addf(why, ". Either go on with %d: `apt-get install postgresql-%d`. Or move it to a newer one, with both installed: `drover-master upgrade-db`", want, want);
   return ERR_DENIED;
 }
 
@@ -427,18 +432,18 @@ static enum err configure(const struct ppg *p, const char *state, const char *da
   return ERR_IO;
 }
 
-static enum err remove_tree(const struct ppg *p, const char *path)
+enum err pg_remove_tree(const struct ppg *p, const char *path)
 {
   const char *argv[] = { "/bin/rm", "-rf", "--", path, NULL };
 
   return pg_run(&p->user, argv, PG_PROGRAM_MS, NULL);
 }
 
-static enum err initdb(const struct ppg *p, const char *data, struct buf *why)
+static enum err initdb(const struct ppg *p, const char *data, const char *flag, struct buf *why)
 {
   char *program = xasprintf("%s/initdb", p->bindir);
   const char *argv[] = { program, "-D", data, "-U", PG_USER, "-A", "peer", "-E", "UTF8",
-    "--locale=C", "--no-instructions", NULL };
+    "--locale=C", "--no-instructions", flag, NULL };
   struct buf out;
   enum err e;
 
@@ -456,6 +461,13 @@ static enum err initdb(const struct ppg *p, const char *data, struct buf *why)
   buf_free(&out);
   free(program);
   return e;
+}
+
+enum err pg_make_data(const struct ppg *p, const char *state, const char *data, const char *flag, struct buf *why)
+{
+  enum err e = initdb(p, data, flag, why);
+
+  return e ? e : configure(p, state, data, why);
 }
 
 struct two_paths {
@@ -478,11 +490,9 @@ enum err pg_make_cluster(struct ppg *p, const char *state, struct buf *why)
 
   if (lstat(p->data, &st)) {
     log_info("pg", "making a database in %s", p->folder);
-    e = remove_tree(p, fresh);
+    e = pg_remove_tree(p, fresh);
     if (!e)
-      e = initdb(p, fresh, why);
-    if (!e)
-      e = configure(p, state, fresh, why);
+      e = pg_make_data(p, state, fresh, NULL, why);
     if (!e && pg_as(&p->user, rename_paths, &move)) {
       buf_addf(why, "can't rename %s", fresh);
       e = ERR_IO;

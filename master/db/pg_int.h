@@ -70,6 +70,7 @@ struct ppg {
   pid_t pid;                /* 0: none */
   int64_t born;             /* its start time, which tells it from a later process with the same pid */
   bool child;               /* ours to wait for */
+  bool beside;              /* by ppg_open: PostgreSQL's log is the master's to read */
   bool unit;                /* a service of its own runs it: only watched */
   bool told_wait;           /* that we wait for that service */
   bool as_user;             /* connections are made under the user's uid: root is not among those whom this cluster knows */
@@ -126,6 +127,12 @@ enum err pg_make_sock(struct ppg *p, struct buf *why) must_check;
 bool pg_read_lock(const struct ppg *p, struct pg_lock *lock); /* false: no or a half-written lock file */
 
 struct pg_conn;
+struct ppg *ppg_place(const char *state, const char *folder, struct buf *why); /* private_pg.c: user and folders only; not to be started */
+void ppg_place_free(struct ppg *p);
+int pg_bindir_major(const struct ppg *p, const char *dir); /* of the programs in a folder, 0: none there */
+char *pg_find_bindir(const struct ppg *p, int want, int *other); /* of that major version, 0: the newest; NULL: not installed. other (may be NULL): the newest that is there */
+enum err pg_make_data(const struct ppg *p, const char *state, const char *data, const char *flag, struct buf *why) must_check; /* initdb with p->bindir, and our settings; flag: for initdb, or NULL */
+enum err pg_remove_tree(const struct ppg *p, const char *path); /* nothing there is fine */
 /* private_pg.c: a connection made under the user's uid (struct pg_conn is libpq's PGconn). */
 struct pg_conn *pg_connect(const struct pg_user *u, const char *conninfo);
 

@@ -36,6 +36,15 @@ const char *ppg_conninfo(const struct ppg *p) { return p->conninfo; }
 const char *ppg_version(const struct ppg *p) { return p->version ? p->version : ""; }
 const char *ppg_folder(const struct ppg *p) { return p->folder; }
 int ppg_pid(const struct ppg *p) { return p->pid; }
+bool ppg_programs_gone(const struct ppg *p)
+{
+  char *program = p->bindir ? xasprintf("%s/postgres", p->bindir) : NULL;
+  bool gone = program && access(program, X_OK);
+
+  free(program);
+  return gone;
+}
+
 bool ppg_adopted(const struct ppg *p) { return p->adopted; }
 
 static void ppg_free(struct ppg *p)
@@ -120,6 +129,21 @@ struct ppg *ppg_of_service(uv_loop_t *loop, const char *state, const char *folde
   return make(loop, state, folder, true, ops, ctx, why);
 }
 
+struct ppg *ppg_place(const char *state, const char *folder, struct buf *why)
+{
+  struct ppg *p = xcalloc(1, sizeof *p);
+
+  if (!pg_find_owner(&p->user, state, folder, why) && !pg_make_folder(p, state, folder, why))
+    return p;
+  ppg_free(p);
+  return NULL;
+}
+
+void ppg_place_free(struct ppg *p)
+{
+  ppg_free(p);
+}
+
 static void no_word(void *ctx) { (void)ctx; }
 static void no_word_why(void *ctx, const char *why) { (void)ctx, (void)why; }
 
@@ -137,6 +161,7 @@ struct ppg *ppg_open(uv_loop_t *loop, const char *state, const char *folder, boo
     ppg_free(p);
     return NULL;
   }
+  p->beside = true;
   p->as_user = p->user.drop;
   return make_rest(p, loop, &ops, NULL);
 }
@@ -153,6 +178,12 @@ PGconn *pg_connect(const struct pg_user *u, const char *conninfo)
 }
 
 /* ---- the machine: one step, which answers in how many ms the next is due ---- */
+
+static void tell_log(struct ppg *p)
+{
+  if (!p->beside)
+    pg_tail_read(&p->tail);
+}
 
 static void set_why(struct ppg *p, char *why)
 {
@@ -281,7 +312,7 @@ static int64_t step_starting(struct ppg *p)
   int64_t wait = p->backoff;
 
   if (postmaster_ended(p)) {
-    pg_tail_read(&p->tail);
+    tell_log(p);
     log_warn("pg", "did not start: %s", p->why);
     p->fails++;
     p->backoff = p->backoff * 2 > PG_BACKOFF_MAX_MS ? PG_BACKOFF_MAX_MS : p->backoff * 2;
@@ -301,7 +332,7 @@ static int64_t step_up(struct ppg *p)
 {
   if (!postmaster_ended(p))
     return PG_WATCH_MS;
-  pg_tail_read(&p->tail);
+  tell_log(p);
   log_warn("pg", "%s, %s", p->why, p->unit ? "its service is waited for" : "starting it again");
   forget_postmaster(p);
   return 0;
@@ -309,7 +340,7 @@ static int64_t step_up(struct ppg *p)
 
 static int64_t step(struct ppg *p)
 {
-  pg_tail_read(&p->tail);
+  tell_log(p);
   switch (p->sm.state) {
   case PPG_DOWN: return step_down(p);
   case PPG_STARTING: return step_starting(p);
@@ -406,7 +437,7 @@ enum err ppg_start(struct ppg *p, struct buf *why)
     }
     poll(NULL, 0, (int)wait);
   }
-  pg_tail_read(&p->tail);
+  tell_log(p);
   if (!why->len)
     buf_addf(why, "PostgreSQL in %s does not start (%s); its log is %s", p->folder,
              p->why ? p->why : "no answer", p->tail.path);
@@ -456,7 +487,7 @@ static void stop(struct ppg *p)
     adopt_or_start(p);
   stop_postmaster(p);
   kill_left_overs(p);
-  pg_tail_read(&p->tail);
+  tell_log(p);
   rmdir(p->sock); /* it is made again at the next start */
 }
 

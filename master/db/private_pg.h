@@ -30,6 +30,7 @@ enum err ppg_start(struct ppg *p, struct buf *why) must_check;
 const char *ppg_conninfo(const struct ppg *p); /* host=<socket folder> user=… dbname=drover; the database exists after ppg_start */
 const char *ppg_version(const struct ppg *p);  /* "15.20" */
 const char *ppg_folder(const struct ppg *p);
+bool ppg_programs_gone(const struct ppg *p);   /* they were removed since it started: it will not start again */
 int ppg_pid(const struct ppg *p);              /* postmaster, 0 while it is down */
 /* stop: SIGINT to the postmaster and wait for its end (blocking, at most 20 s, then SIGQUIT); else leave it running for the next master. */
 void ppg_close(struct ppg *p, bool stop, void (*done)(void *arg), void *arg);

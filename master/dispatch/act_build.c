@@ -15,6 +15,9 @@
 #include "master/schedulers/decide.h"
 #include "master/schedulers/worlds.h"
 
+enum { PROPERTY_NAME_MAX = 200, PROPERTY_DEPTH_MAX = 4 };
+#define PROPERTY_NUMBER_MAX 9007199254740992.0 /* what JSON readers agree on: 2^53 */
+
 static void answer_made(struct acting *a, struct db_res *res)
 {
   cJSON *json = cJSON_CreateObject(), *list;
@@ -133,6 +136,21 @@ static void project_here(struct db_res *res, void *arg)
   with_project(a);
 }
 
+/* What an expression can have: texts, whole numbers, true and false, lists of these. */
+static bool property_ok(const cJSON *it, int depth)
+{
+  const cJSON *k;
+
+  if (cJSON_IsNumber(it))
+    return it->valuedouble >= -PROPERTY_NUMBER_MAX && it->valuedouble <= PROPERTY_NUMBER_MAX && it->valuedouble == (double)(int64_t)it->valuedouble;
+  if (!cJSON_IsArray(it))
+    return cJSON_IsString(it) || cJSON_IsBool(it);
+  cJSON_ArrayForEach(k, it)
+    if (depth == PROPERTY_DEPTH_MAX || !property_ok(k, depth + 1))
+      return false;
+  return true;
+}
+
 static bool properties_ok(struct acting *a, const cJSON *props)
 {
   const cJSON *it;
@@ -140,7 +158,7 @@ static bool properties_ok(struct acting *a, const cJSON *props)
   if (props && !cJSON_IsObject(props))
     return false;
   cJSON_ArrayForEach(it, props)
-    if (!cJSON_IsString(it))
+    if (!*it->string || strlen(it->string) > PROPERTY_NAME_MAX || !property_ok(it, 0))
       return false;
   a->properties = props ? cJSON_PrintUnformatted(props) : xstrdup("{}");
   return true;
@@ -162,7 +180,7 @@ void act_build(struct acting *a, const cJSON *args)
   } else if (*a->revision && !gith_is_revision(a->revision)) {
     acting_fail(a, 400, "bad_request", "7 to 64 hex digits", "this is no revision: %.200s", a->revision);
   } else if (!properties_ok(a, cJSON_GetObjectItemCaseSensitive(args, "properties"))) {
-    acting_fail(a, 400, "bad_request", NULL, "properties want an object of strings");
+    acting_fail(a, 400, "bad_request", NULL, "properties want an object of texts, whole numbers, true or false, or lists of these");
   } else {
     a->builder = xstrdup(name);
     if (slash) {

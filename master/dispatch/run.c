@@ -114,7 +114,9 @@ static void begin_step(struct run *r, struct db_tx *tx)
   buf_free(&vars);
   free(object);
   intent_free(&r->next);
-  step_enter(&r->step, &r->next);
+  r->ctx.so_far = r->so_far;
+  if (step_wanted(&r->step, &r->next))
+    step_enter(&r->step, &r->next);
 }
 
 static void end_step(struct run *r, struct db_tx *tx)

@@ -27,6 +27,7 @@ struct world {
   int users;
   int64_t looked_ms;         /* clock_wall_ms of the last look at the repository, when its heads were stored; 0: none yet */
   char *trouble;             /* of the last look; NULL: none */
+  int64_t trouble_ms;        /* clock_mono_ms of the first in a row */
   struct poll_state *poll;   /* NULL once gone */
 };
 struct world *world_hold(struct world *p) must_check;
@@ -43,6 +44,8 @@ void worlds_reload(struct worlds *w, const struct db_res *res, int first);
 struct world *const *worlds_all(const struct worlds *w, int *n);
 struct world *worlds_find(struct worlds *w, const char *project);
 struct world *worlds_only(struct worlds *w);   /* where there is just one project; else NULL */
+/* Why the last look at a project's repository failed; NULL: it went well. *since: clock_mono_ms of the first failure in a row. */
+const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since);
 /* Changes may be due to be read, or schedulers to fire. */
 void worlds_kick(struct worlds *w);
 /* Look at the repository now, and not only when `poll` says so; at most once a second. */

@@ -13,6 +13,7 @@
 
 #include "master/changes/githelper.h"
 #include "master/steps/step.h"
+#include "master/steps/values.h"
 #include "proto/records.h"
 
 enum { GIT_TRUST, GIT_STAT, GIT_CLONE, GIT_FETCH, GIT_CHECKOUT, GIT_CLEAN, GIT_REVISION, GIT_REMOVE, GIT_DONE, GIT_FAIL, GIT_COUNT };
@@ -35,15 +36,16 @@ static bool is_local(const char *url)
   return url[0] == '/' || !strncmp(url, "file://", 7);
 }
 
-static void put_git(const struct step *s, struct buf *spec, const char *const *argv)
+static void put_git(const struct step *s, struct intent *out, const char *const *argv)
 {
+  struct buf *spec = &out->spec;
   char path[STEP_PATH_MAX];
 
   records_put(spec, "arg", "git");
   for (; *argv; argv++)
     records_put(spec, "arg", *argv);
-  for (int i = 0; i < s->def->nenv; i++) /* a proxy, say; what must hold comes behind it */
-    records_putf(spec, "env", "%s=%s", s->def->env[i].name, s->def->env[i].value);
+  if (!step_put_env(s, out)) /* a proxy, say; what must hold comes behind it */
+    return;
   step_common(s->ctx, spec);
   records_put(spec, "env", "GIT_TERMINAL_PROMPT=0");
   records_putf(spec, "env", "GIT_ALLOW_PROTOCOL=https:http:ssh:git%s", s->ctx->allow_local ? ":file" : "");
@@ -109,7 +111,7 @@ static void enter(struct step *s, struct intent *out)
   step_path(s->ctx, "tree", path);
   switch (s->sm.state) {
   case GIT_TRUST: /* into this build's own HOME: git's upload-pack heeds nothing less, and asks for the folder or its .git */
-    put_git(s, &out->spec, (const char *[]){ "config", "--global", "--replace-all", "safe.directory", "*", NULL });
+    put_git(s, out, (const char *[]){ "config", "--global", "--replace-all", "safe.directory", "*", NULL });
     return;
   case GIT_STAT:
   case GIT_REMOVE:
@@ -118,20 +120,20 @@ static void enter(struct step *s, struct intent *out)
     snprintf(out->path, sizeof out->path, s->sm.state == GIT_STAT ? "%s/.git" : "%s", path);
     return;
   case GIT_CLONE:
-    put_git(s, &out->spec, (const char *[]){ GIT_SAFE, "clone", "--no-checkout", "--no-local", "--origin", "origin", "--", url, ".", NULL });
+    put_git(s, out, (const char *[]){ GIT_SAFE, "clone", "--no-checkout", "--no-local", "--origin", "origin", "--", url, ".", NULL });
     return;
   case GIT_FETCH:
-    put_git(s, &out->spec, (const char *[]){ GIT_SAFE, "fetch", "--force", "--prune", "--", url, "+refs/heads/*:refs/remotes/origin/*", NULL });
+    put_git(s, out, (const char *[]){ GIT_SAFE, "fetch", "--force", "--prune", "--", url, "+refs/heads/*:refs/remotes/origin/*", NULL });
     return;
   case GIT_CHECKOUT:
     target(s, to, sizeof to);
-    put_git(s, &out->spec, (const char *[]){ GIT_SAFE, "-c", "advice.detachedHead=false", "checkout", "--force", "--detach", to, "--", NULL });
+    put_git(s, out, (const char *[]){ GIT_SAFE, "-c", "advice.detachedHead=false", "checkout", "--force", "--detach", to, "--", NULL });
     return;
   case GIT_CLEAN:
-    put_git(s, &out->spec, (const char *[]){ GIT_SAFE, "clean", "-ffdqx", NULL });
+    put_git(s, out, (const char *[]){ GIT_SAFE, "clean", "-ffdqx", NULL });
     return;
   case GIT_REVISION:
-    put_git(s, &out->spec, (const char *[]){ "rev-parse", "--verify", "HEAD", NULL });
+    put_git(s, out, (const char *[]){ "rev-parse", "--verify", "HEAD", NULL });
     return;
   case GIT_DONE:
     out->want = WANT_END;

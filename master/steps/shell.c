@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "master/steps/step.h"
+#include "master/steps/values.h"
 #include "proto/records.h"
 
 enum { SHELL_RUN, SHELL_DONE, SHELL_FAIL, SHELL_COUNT };
@@ -19,14 +20,16 @@ static const struct sm_row rows[SHELL_COUNT] = {
   [SHELL_FAIL] = { "failed", 0 },
 };
 
-static void put_command(const struct step *s, struct buf *spec)
+static void put_command(const struct step *s, struct intent *out)
 {
+  struct buf *spec = &out->spec;
   const struct pipe_step *d = s->def;
   char path[STEP_PATH_MAX];
 
   if (d->argv) {
-    for (char **a = d->argv; *a; a++)
-      records_put(spec, "arg", *a);
+    for (int i = 0; d->argv[i]; i++)
+      if (!step_put_text(s->ctx, out, "arg", NULL, d->argv[i], d->args ? d->args[i] : NULL))
+        return;
   } else {
     records_put(spec, "arg", "sh");
     records_put(spec, "arg", "-euc");
@@ -34,8 +37,8 @@ static void put_command(const struct step *s, struct buf *spec)
   }
   step_common(s->ctx, spec);
   records_putf(spec, "env", "DROVER_STEP=%s", d->name);
-  for (int i = 0; i < d->nenv; i++)
-    records_putf(spec, "env", "%s=%s", d->env[i].name, d->env[i].value);
+  if (!step_put_env(s, out))
+    return;
   step_path(s->ctx, "tree", path);
   records_putf(spec, "cwd", d->cwd ? "%s/%s" : "%s", path, d->cwd);
   if (d->total_ms)
@@ -49,7 +52,7 @@ static void enter(struct step *s, struct intent *out)
   switch (s->sm.state) {
   case SHELL_RUN:
     out->want = WANT_RUN;
-    put_command(s, &out->spec);
+    put_command(s, out);
     return;
   case SHELL_DONE:
     out->want = WANT_END;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "master/steps/values.h"
 #include "proto/records.h"
 
 static const struct step_kind *const kinds[] = { &step_git, &step_shell };
@@ -102,6 +103,28 @@ static void end(struct step *s, struct intent *out, enum result result, const ch
   memcpy(s->summary, out->summary, sizeof s->summary);
 }
 
+bool step_wanted(struct step *s, struct intent *out)
+{
+  struct expr_memory *m;
+  struct expr_value v;
+  struct expr_error e;
+  bool known, yes = true;
+
+  if (!s->def->cond)
+    return true;
+  m = expr_memory_new();
+  known = expr_eval(s->def->cond, step_value, s->ctx, m, &v, &e);
+  if (!known)
+    end(s, out, RESULT_EXCEPTION, "if: %.100s: %.200s", s->def->cond_text, e.text);
+  else if (v.type != EXPR_BOOL && v.type != EXPR_NONE)
+    known = false, end(s, out, RESULT_EXCEPTION, "if: %.100s: this is neither true nor false", s->def->cond_text);
+  else if (!(yes = expr_true(&v)))
+    end(s, out, RESULT_SKIPPED, "not so: %.200s", s->def->cond_text);
+  expr_error_free(&e);
+  expr_memory_free(m);
+  return known && yes;
+}
+
 void step_got(struct step *s, const struct reply *r, struct intent *out)
 {
   const char *state = sm_name(&s->sm);
@@ -151,10 +174,14 @@ static void put_properties(const struct build_ctx *c, struct buf *spec)
   }
   cJSON_ArrayForEach(it, json) {
     char name[96];
-    if (!cJSON_IsString(it) || strspn(it->string, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != strlen(it->string))
+    char number[32];
+    const char *value = cJSON_IsString(it) ? it->valuestring : cJSON_IsBool(it) ? cJSON_IsTrue(it) ? "true" : "false" : cJSON_IsNumber(it) ? number : NULL;
+    if (cJSON_IsNumber(it))
+      snprintf(number, sizeof number, "%.15g", it->valuedouble);
+    if (!value || strspn(it->string, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != strlen(it->string))
       continue;
     snprintf(name, sizeof name, "DROVER_PROPERTY_%.64s", it->string);
-    records_putf(spec, "env", "%s=%s", name, it->valuestring);
+    records_putf(spec, "env", "%s=%s", name, value);
   }
   cJSON_Delete(json);
 }

@@ -31,6 +31,7 @@ struct build_ctx {
   bool allow_local;
   bool fresh;            /* no command of this build has been started yet: home and tmp are made anew */
   int64_t alone_ms;
+  enum result so_far;    /* the worst of the steps that have ended */
   char *got_revision;    /* set when a checkout is done */
 };
 
@@ -82,6 +83,8 @@ const struct step_kind *step_kind_named(const char *name);
 /* state NULL: the first. ERR_UNKNOWN where the database names a state that this version does not have. */
 enum err step_init(struct step *s, const struct pipe_step *def, struct build_ctx *ctx, const char *kind, const char *state, const char *vars) must_check;
 void step_vars(const struct step *s, struct buf *json);
+/* Whether the step is to run at all: its `if`. False: *out is its end, as skipped, or as an exception where the condition has no answer. */
+bool step_wanted(struct step *s, struct intent *out) must_check;
 /* intent_init; enter of the current state. */
 void step_enter(struct step *s, struct intent *out);
 /* Cancel, lost and time-outs are decided here, once for all kinds and states; else the kind's got. Moves the machine. */

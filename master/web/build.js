@@ -3,7 +3,7 @@ import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
 import { LogView, size } from './log.js';
-import { badge, branch, builderName, commandLine, crumbs, fact, firstLine, mark, person, problem, stateOf } from './parts.js';
+import { BAD, badge, branch, builderName, commandLine, crumbs, fact, firstLine, mark, person, problem, stateOf } from './parts.js';
 import { say, setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago, duration, now, runs } from './time.js';
@@ -13,7 +13,7 @@ const stepState = (s) => s.result === null ? 'running' : s.result_text;
 // The step that is looked at when nobody has chosen one: what runs, else what broke, else the last.
 function chosen(b, wish) {
   const named = b.steps.find((s) => s.name === wish);
-  return named || b.steps.find((s) => s.result === null) || b.steps.find((s) => ['failure', 'exception'].includes(s.result_text)) || b.steps[b.steps.length - 1] || null;
+  return named || b.steps.find((s) => s.result === null) || b.steps.find((s) => BAD.has(s.result_text)) || b.steps[b.steps.length - 1] || null;
 }
 
 // The states that the step's machine has passed, each with its time, and the one it is in.
@@ -57,7 +57,7 @@ function head(b) {
   const state = stateOf(b), alive = b.state !== 'done', short = b.got_revision || b.revision;
   return [
     crumbs(h('a', { href: to('builders', b.project, b.builder) }, builderName(b.project, b.builder)), b.number > 1 ? h('a', { href: to('builds', b.project, b.builder, b.number - 1) }, '← #' + (b.number - 1)) : null),
-    h('div', { class: 'title', 'data-key': 'title' }, h('h1', {}, builderName(b.project, b.builder), h('span', { class: 'no' }, '#', b.number)), badge(state, { 'data-test': 'build-result', 'aria-live': 'polite' }),
+    h('div', { class: 'title', 'data-key': 'title' }, h('h1', {}, builderName(b.project, b.builder), h('span', { class: 'no' }, '#', b.number)), badge(state, { 'data-test': 'build-result' }),
       h('span', { class: 'dim' }, alive ? runs(now() - b.duration) : duration(b.duration), alive && b.expected ? ' of ~' + duration(b.expected) : null)),
     b.why ? h('p', { class: 'lead', 'data-key': 'lead' }, b.why) : null,
     h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(b.branch)), fact('revision', short ? h('code', { class: 'rev', title: short }, short.slice(0, 12)) : null), fact('worker', b.worker ? h('a', { href: to('workers', b.worker) }, b.worker) : null),
@@ -85,6 +85,7 @@ export function build(main, [, project, name, number, wish], hash) {
     log = s ? new LogView([b.project, b.builder, String(b.number)], s.name, () => stepNow()?.result === null, render) : null;
     if (log) {
       log.follows = s.result === null && !/^#L/.test(location.hash);
+      log.bad = BAD.has(s.result_text);
       log.poll();
     }
   }

@@ -2,7 +2,7 @@
 import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
-import { buildRow, builderName, crumbs, commandLine, problem, row, rows, section, squares, stateOf } from './parts.js';
+import { BAD, buildRow, builderName, crumbs, commandLine, problem, row, rows, section, squares, stateOf } from './parts.js';
 import { setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago, duration } from './time.js';
@@ -25,7 +25,7 @@ export function builders(main) {
     load: (signal) => get(['builders'], {}, signal),
     wants: (e) => ours.test(e.type),
     shown({ items }) {
-      const bad = items.filter((b) => b.last && ['failure', 'exception'].includes(b.last.result_text)).length;
+      const bad = items.filter((b) => b.last && BAD.has(b.last.result_text)).length;
       setTitle('Builders', bad ? 'failure' : null);
       show(main, h('h1', { 'data-key': 'h1' }, 'Builders'), section('builders', 'All', items.length,
         items.length ? h('ul', { class: 'rows wide' }, items.map(builderRow)) : h('p', { class: 'none' }, 'No builders are known yet. They come with the first change of a project, or with the site\'s configuration.')));

@@ -3,7 +3,7 @@ import { to } from './base.js';
 import { visit } from './router.js';
 
 const PAGES = { h: [], b: ['builders'], c: ['changes'], w: ['workers'] };
-const GO_MS = 1200; // between g and its letter
+const GO_MS = 10000; // between g and its letter; any other key ends it sooner
 let prefix = 0;
 
 function move(step) {

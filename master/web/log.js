@@ -28,7 +28,7 @@ function lineOf(l) {
 // build: ['project', 'builder', 'number']. live(): whether the step runs. changed(): the toolbar's numbers have. poll() starts it.
 export class LogView {
   constructor(build, step, live, changed) {
-    Object.assign(this, { build, step, live, changed, start: 0, end: 0, length: 0, firstLine: 1, complete: false, lines: null, timer: null, busy: false, failed: null, follows: false });
+    Object.assign(this, { build, step, live, changed, start: 0, end: 0, length: 0, firstLine: 1, complete: false, lines: null, timer: null, busy: false, failed: null, follows: false, bad: false });
     this.stop = new AbortController();
     this.blocks = h('div', { class: 'blocks' });
     this.open = h('div', { class: 'open' });
@@ -67,7 +67,7 @@ export class LogView {
     if (this.busy || this.complete || document.hidden || this.stop.signal.aborted)
       return;
     this.busy = true;
-    const alive = this.live(); // before the question: what came while it ran is in the answer
+    const began = performance.now(), was = this.length, alive = this.live(); // before the question: what came while it ran is in the answer
     try {
       if (this.lines === null)
         await this.loadTail();
@@ -83,8 +83,9 @@ export class LogView {
       this.busy = false;
     }
     if (!this.complete)
-      this.plan(alive && !this.failed ? POLL_MS : 3 * POLL_MS);
-    this.changed();
+      this.plan(Math.max(alive && !this.failed ? POLL_MS : 3 * POLL_MS, performance.now() - began)); // a slow master is asked less
+    if (this.length !== was || this.complete)
+      this.changed();
   }
 
   trouble(e) {
@@ -105,7 +106,8 @@ export class LogView {
     this.lines = new Lines(this.firstLine, this.start);
     this.take(bytes, r);
     this.showEarlier();
-    this.jump();
+    if (!this.jump() && (this.bad || this.start > 0)) // what went wrong stands at the end
+      this.toEnd();
   }
 
   async loadMore() {
@@ -169,7 +171,7 @@ export class LogView {
 
   async loadEarlier() {
     if (this.loading || !this.start || this.full())
-      return;
+      return false;
     this.loading = true;
     try {
       const from = Math.max(0, this.start - TAIL), r = await logRange(this.build, this.step, from, this.start, this.stop.signal);
@@ -184,9 +186,11 @@ export class LogView {
       this.start = from + skip;
       this.el.scrollTop = this.el.scrollHeight - below;
       this.showEarlier();
+      return true;
     } catch (e) {
       if (!this.stop.signal.aborted)
         this.tell('Earlier lines could not be fetched: ' + e.message + '.');
+      return false;
     } finally {
       this.loading = false;
     }
@@ -227,7 +231,7 @@ export class LogView {
       line.classList.add('at');
       line.scrollIntoView({ block: 'center' });
     } else if (m && this.start && !this.full() && Number(m[1]) < this.firstLine) {
-      this.loadEarlier().then(() => this.jump());
+      this.loadEarlier().then((more) => more && this.jump());
     }
     return Boolean(line);
   }

@@ -67,6 +67,8 @@ function setAway(why) {
 }
 
 export function startShell() {
+  const icon = document.querySelector('link[rel="icon"]');
+  icon.href = icon.href; // absolute: browsers resolve it anew on each page that we move to
   listen((m) => {
     if (m.kind === 'open')
       setAway(null);

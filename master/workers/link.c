@@ -481,7 +481,13 @@ struct link_server *link_server_of(const struct link *l) { return l->server; }
 void link_set_data(struct link *l, void *data) { l->data = data; }
 void *link_data(const struct link *l) { return l->data; }
 const char *link_peer(const struct link *l) { return l->peer; }
-int64_t link_heard_ms(const struct link *l) { return clock_mono_ms() - l->heard_ms; }
+int64_t link_heard_ms(const struct link *l) { return l->paused ? 0 : clock_mono_ms() - l->heard_ms; }
+
+void link_ping(struct link *l)
+{
+  wire_put(link_out(l), VERB_ping, "n", ++l->pings);
+  l->sent_ms = clock_mono_ms();
+}
 size_t link_unsent(const struct link *l)
 {
   return l->out.len - l->out_at + l->queue.len + l->flight;

@@ -52,7 +52,8 @@ void *link_data(const struct link *l);
 const char *link_peer(const struct link *l);      /* "192.0.2.7:5123" or "unix" */
 bool link_peer_uid(const struct link *l, uid_t *uid); /* unix: from SO_PEERCRED */
 size_t link_unsent(const struct link *l);
-int64_t link_heard_ms(const struct link *l);      /* ago */
+int64_t link_heard_ms(const struct link *l);      /* ago; 0 while it is paused: we don't listen, so it isn't silent */
+void link_ping(struct link *l);                   /* now, whatever was sent */
 /* Stop reading (the database is slow). What was read before, at most 64 KiB, is still told; silence doesn't count meanwhile, the greeting's deadline does. */
 void link_pause(struct link *l, bool on);
 /* For status: links that can carry messages, greeted or not. */

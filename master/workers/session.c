@@ -23,12 +23,12 @@
 enum {
   SESSION_RETRY_MS = 5000,      /* `no`: come back then */
   SESSION_BUSY_MS = 1000,       /* the database is away */
-  SESSION_INCUMBENT_MS = 15000, /* one that was heard in this time is alive: another instance under its name is refused */
 };
 
 static const struct sm_row session_rows[SESSION_STATES] = {
   [SESSION_HELLO] = { "hello", SM_TO(SESSION_AUTH) | SM_TO(SESSION_CLOSED) },
-  [SESSION_AUTH] = { "auth", SM_TO(SESSION_ADOPT) | SM_TO(SESSION_CLOSED) },
+  [SESSION_AUTH] = { "auth", SM_TO(SESSION_RIVAL) | SM_TO(SESSION_ADOPT) | SM_TO(SESSION_CLOSED) },
+  [SESSION_RIVAL] = { "rival", SM_TO(SESSION_ADOPT) | SM_TO(SESSION_CLOSED) },
   [SESSION_ADOPT] = { "adopt", SM_TO(SESSION_INVENTORY) | SM_TO(SESSION_AWAY) | SM_TO(SESSION_CLOSED) },
   [SESSION_INVENTORY] = { "inventory", SM_TO(SESSION_READY) | SM_TO(SESSION_AWAY) | SM_TO(SESSION_CLOSED) },
   [SESSION_READY] = { "ready", SM_TO(SESSION_AWAY) | SM_TO(SESSION_CLOSED) },
@@ -175,6 +175,7 @@ static void leave(struct session *s)
   if (s->sm.state == SESSION_CLOSED)
     return;
   sm_move(&s->sm, SESSION_CLOSED);
+  session_rival_end(s);
   list_remove(&s->node);
   drop_runs(s);
   tell_lost(s);
@@ -257,7 +258,7 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->instance = xstrdup(wire_str(m, 2));
   s->boot = xstrdup(wire_str(m, 3));
   s->conn = wire_num(m, 4);
-  wire_id(m, 5);
+  s->high_inc = wire_id(m, 5).inc;
   if (m->bad || !str_is_name(name, strlen(name)) || !secret || !records_valid(m->blob, m->blob_len) || strlen(s->instance) != 32 || strlen(s->boot) != 32) {
     session_close(s, "protocol");
     return;
@@ -301,19 +302,6 @@ static bool same_user(struct session *s)
   return s->uid == (int64_t)geteuid() && (str_starts(s->peer, "127.") || str_starts(s->peer, "[::1]") || str_starts(s->peer, "::1"));
 }
 
-/* Another link of the same worker: the same instance replaces itself; a different one waits until the first is silent. */
-static bool incumbent_gives_way(struct session *s)
-{
-  struct session *old = session_of_worker(s->m->sessions, s->worker);
-
-  if (!old || old == s)
-    return true;
-  if (strcmp(old->instance, s->instance) && old->link && link_heard_ms(old->link) < SESSION_INCUMBENT_MS)
-    return false;
-  session_close(old, "replaced");
-  return true;
-}
-
 static void configure(struct session *s)
 {
   const struct conf_worker *w = s->name ? conf_worker(s->m->conf, s->name) : NULL;
@@ -325,6 +313,29 @@ static void configure(struct session *s)
   s->tags = xcalloc((size_t)w->ntags + 1, sizeof *s->tags);
   for (s->ntags = 0; s->ntags < w->ntags; s->ntags++)
     s->tags[s->ntags] = xstrdup(w->tags[s->ntags]);
+}
+
+void session_take_over(struct session *s, int64_t worker)
+{
+  struct session *old = session_of_worker(s->m->sessions, worker);
+
+  if (old)
+    session_close(old, "replaced");
+  s->worker = worker;
+  configure(s); /* the row may have been read before a reload changed it */
+  sm_move(&s->sm, SESSION_ADOPT);
+  session_adopt(s);
+}
+
+/* Another link of the same worker: the same instance replaces itself; a different one has to show that it is alive. */
+static void meet_incumbent(struct session *s, int64_t worker)
+{
+  struct session *old = session_of_worker(s->m->sessions, worker);
+
+  if (old && strcmp(old->instance, s->instance) && old->link)
+    session_rival_begin(s, worker, old);
+  else
+    session_take_over(s, worker);
 }
 
 void sessions_reload(struct sessions *ss)
@@ -365,17 +376,12 @@ static void authenticated(struct db_res *res, void *arg)
     session_refuse(s, "user", "worker %s runs under the master's own user, so its builds could command the master (same_user: true allows it)", s->name);
     return;
   }
-  s->worker = db_num(res, 0, 0, 0);
+  if (s->high_inc > s->m->incarnation)
+    log_warn("worker", "%s has worked under incarnation %" PRId64 " of this cluster, the database is at %" PRId64 ": it is an older one, and workers leave it alone; drover-master restore DIR --above %" PRId64,
+             s->name, s->high_inc, s->m->incarnation, s->high_inc);
   s->slots = (int)db_num(res, 0, 0, 2);
   s->tags = db_texts(res, 0, 0, 3, &s->ntags);
-  configure(s); /* the row may have been read just before a reload changed it */
-  if (!incumbent_gives_way(s)) {
-    s->worker = 0;
-    session_refuse(s, "duplicate", "another instance is connected as %s and answers", s->name);
-    return;
-  }
-  sm_move(&s->sm, SESSION_ADOPT);
-  session_adopt(s);
+  meet_incumbent(s, db_num(res, 0, 0, 0));
 }
 
 /* ---- the database ---- */
@@ -385,6 +391,10 @@ void session_db_down(struct session *s)
   drop_runs(s);
   if (s->sm.state == SESSION_HELLO || s->sm.state == SESSION_AUTH)
     return; /* its own transaction's answer tells it */
+  if (s->sm.state == SESSION_RIVAL) {
+    session_busy(s);
+    return;
+  }
   if (s->sm.state != SESSION_AWAY && s->sm.state != SESSION_CLOSED)
     sm_move(&s->sm, SESSION_AWAY);
 }

@@ -16,9 +16,10 @@
 struct master;
 struct run;
 struct sessions;
+struct rival;
 
-/* hello ─▶ auth ─▶ adopt ─▶ inventory ─▶ ready ─▶ away ─▶ adopt …;  any ─▶ closed */
-enum session_state { SESSION_HELLO, SESSION_AUTH, SESSION_ADOPT, SESSION_INVENTORY, SESSION_READY, SESSION_AWAY, SESSION_CLOSED, SESSION_STATES };
+/* hello ─▶ auth ─▶ (rival ─▶) adopt ─▶ inventory ─▶ ready ─▶ away ─▶ adopt …;  any ─▶ closed */
+enum session_state { SESSION_HELLO, SESSION_AUTH, SESSION_RIVAL, SESSION_ADOPT, SESSION_INVENTORY, SESSION_READY, SESSION_AWAY, SESSION_CLOSED, SESSION_STATES };
 
 struct session {
   struct list node;
@@ -31,6 +32,7 @@ struct session {
   int loading;                 /* pipelines and specs still to come before the inventory */
   int64_t worker, number;      /* row ids: worker; session's number */
   char *name, *instance, *boot, *peer, *secret, *facts;
+  int64_t high_inc;            /* incarnation of the highest command that it ever had; its word */
   int64_t conn, uid;           /* uid: the worker's word; -1: not told */
   int slots, cores;
   char **tags;
@@ -41,6 +43,7 @@ struct session {
   struct map *specs;           /* of adopted runs: command number → struct have with the spec */
   int told;
   int64_t next_req;
+  struct rival *rival;         /* in state rival */
   struct work work;            /* its disk and work folders */
 };
 

@@ -28,5 +28,9 @@ void session_maybe_free(struct session *s);
 void session_busy(struct session *s);
 void session_refuse(struct session *s, const char *reason, const char *fmt, ...) printf_like(3, 4);
 void session_specs_clear(struct session *s);
+void session_take_over(struct session *s, int64_t worker); /* authenticated as that worker, and nobody is in its way any more */
+/* session_rival.c: s is authenticated as that worker, whose living session is `old`. Ends by session_take_over() or a refusal. */
+void session_rival_begin(struct session *s, int64_t worker, struct session *old);
+void session_rival_end(struct session *s); /* s closes; nothing where there is none */
 void session_msg(struct link *l, struct wire_msg *m);
 #endif

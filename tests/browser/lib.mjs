@@ -13,7 +13,7 @@ const BUILD = process.env.DROVER_BUILD || join(TOP, 'build');
 const { chromium } = createRequire(join(process.env.DROVER_BROWSER || join(TOP, 'build/browser'), 'x.js'))('playwright-core');
 const CHROMIUM = '/usr/bin/chromium';
 const FLAGS = ['--headless=new', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  '--disable-dev-shm-usage', '--no-pings'];
+  '--disable-dev-shm-usage', '--no-pings', '--disable-extensions', '--mute-audio', '--disable-features=OptimizationHints,OptimizationGuideModelDownloading,OnDeviceModelService,Translate,MediaRouter'];
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 

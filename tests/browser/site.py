@@ -10,7 +10,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from drover import BUILD, DEADLINE_S, Drover, Failed, commit, free_port, git, make_repo, read  # noqa: E402
+from drover import BUILD, DEADLINE_S, Drover, Failed, free_port, git, make_repo, read  # noqa: E402
 
 EVENTS = b"/api/v1/events"
 
@@ -70,13 +70,13 @@ class Site:
     def __init__(self):
         self.d = self.tap = None
 
-    def up(self, pipeline, files=None, workers=None, tap=False, site=None):
+    def up(self, pipeline, files=None, workers=None, tap=False, project="p"):
         self.d = d = Drover({}, workers or {"here": {"slots": 4}})
         self.port = free_port()
         self.repo = d.path("repo")
         make_repo(self.repo, {".drover.yml": pipeline.replace("@ROOT@", d.root), **(files or {})})
         d.conf["listen"]["api"] = f"127.0.0.1:{self.port}"
-        d.configure(projects={"p": {"git": self.repo, "poll": "300ms"}}, **(site or {}))
+        d.configure(projects={project: {"git": self.repo, "poll": "300ms"}})
         d.up()
         if tap:
             self.tap = Tap(self.port)
@@ -91,13 +91,12 @@ class Site:
     def commit(self, files, message, author=None, branch=None):
         if branch:
             git(self.repo, "checkout", "-q", "-B", branch)
-        env = {"GIT_AUTHOR_NAME": author} if author else {}
-        os.environ.update(env)
-        try:
-            return commit(self.repo, files, message)
-        finally:
-            for k in env:
-                del os.environ[k]
+        for name, text in files.items():
+            with open(os.path.join(self.repo, name), "w") as f:
+                f.write(text)
+        git(self.repo, "add", "-A")
+        git(self.repo, "commit", "-q", "-m", message, env={"GIT_AUTHOR_NAME": author} if author else None)
+        return self.head("HEAD")
 
     def raw_commit(self, author, message, ref):
         """A commit with an author that git would not write itself; the object and its branch are real."""

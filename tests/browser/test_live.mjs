@@ -4,7 +4,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { Browser, Site, buildPath, logText, until, waitResult } from './lib.mjs';
 
 const TABS = 8;
-const LINES = 300;      // of the build that the master dies under, one each 20 ms
+const LINES = 300;      // of the build that the master dies under; in the middle it waits to be let on
 const PIPELINE = `
 builders:
   first: {checkout: none, steps: [{name: hold, run: "while [ ! -e @ROOT@/go ]; do sleep 0.05; done"}]}
@@ -14,7 +14,7 @@ builders:
       - {name: one, run: "echo this is one"}
       - {name: two, run: "echo this is two; while [ ! -e @ROOT@/go2 ]; do sleep 0.05; done; echo end of two"}
       - {name: three, run: "seq 1 50"}
-  long: {checkout: none, steps: [{name: count, run: "i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; sleep 0.02; done"}]}
+  long: {checkout: none, steps: [{name: count, run: "i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; sleep 0.02; [ $i != 150 ] || while [ ! -e @ROOT@/go3 ]; do sleep 0.05; done; done"}]}
   red: {checkout: none, steps: [{name: no, run: "echo this is wrong; exit 3"}]}
 `;
 let site, browser, failed = false;
@@ -93,6 +93,7 @@ check('the master is killed and comes back; no reload, every byte of the log onc
   await page.locator('[data-test="offline"]').waitFor({ state: 'visible' });
   const shown = await logText(page);
   assert.ok(shown.includes('line 20\n') && !shown.includes('line ' + LINES + '\n'), 'killed in the middle');
+  await site.touch('go3'); // the rest is written while no master is there, or after it
   await site.start_master();
   await page.locator('[data-test="offline"]').waitFor({ state: 'hidden' });
   await waitResult(page, 'SUCCESS');

@@ -281,6 +281,7 @@ class Reading(unittest.TestCase):
         self.assertEqual([(x['name'], x['connected'], x['used'], x['tags']) for x in w], [('gone', False, 0, []), ('here', True, 1, ['debian', 'x y'])])
         w = W.get('/workers/here')
         self.assertEqual((w['facts'], [b['id'] for b in w['running']], w['peer']), ({'os': 'linux'}, ['libfoo/linux/1'], '10.0.0.1:5'))
+        self.assertEqual((w['disk'], w['folders'], w['keep_work']), (None, [], 14 * 86400000))
 
     def test_headers_and_head(self):
         for path in ('/api/v1/status', '/api/v1/nothing', '/api/v1/builds/libbar/dist/7/logs/test'):
@@ -307,7 +308,7 @@ class Actions(unittest.TestCase):
     def test_all(self):
         who = pwd.getpwuid(os.getuid()).pw_name
         for method, path, id in (('POST', '/builds', ''), ('POST', '/builds/libfoo/linux/1/rerun', 'libfoo/linux/1'), ('POST', '/requests/118/cancel', 'r118'), ('POST', '/buildsets/s7/cancel', 's7'),
-                                 ('POST', '/changes', ''), ('DELETE', '/workers/here', 'here'), ('POST', '/master/stop', '')):
+                                 ('POST', '/changes', ''), ('DELETE', '/workers/here', 'here'), ('POST', '/workers/here/clean', 'here'), ('POST', '/master/stop', '')):
             r = W.ask(method, '/api/v1' + path, '{"a": 1}', self.JSON)
             b = json.loads(r.body)
             self.assertEqual((r.status, b['id'], b['who'], b['args']), (201, id, who, {'a': 1}))
@@ -332,7 +333,7 @@ class Actions(unittest.TestCase):
 class Refusals(unittest.TestCase):
     def test_tcp_is_reading(self):
         for method, path in (('POST', '/builds'), ('POST', '/builds/libfoo/linux/1/rerun'), ('POST', '/builds/libfoo/linux/1/cancel'), ('POST', '/requests/r1/cancel'), ('POST', '/buildsets/s1/cancel'),
-                             ('POST', '/changes'), ('POST', '/workers'), ('DELETE', '/workers/here'), ('POST', '/master/stop')):
+                             ('POST', '/changes'), ('POST', '/workers'), ('DELETE', '/workers/here'), ('POST', '/workers/here/clean'), ('POST', '/master/stop')):
             for body in (None, '{}'):
                 r = W.ask(method, '/api/v1' + path, body, {'Content-Type': 'application/json'}, tcp=True)
                 self.assertEqual((r.status, json.loads(r.body)['error']['code']), (401, 'unauthorized'))

@@ -149,7 +149,7 @@ class Cli(unittest.TestCase):
                 h.send_header(k, v)
             h.end_headers()
             h.wfile.write(body)
-        self.fake.on('GET ' + API + 'builds/libfoo/linux/42/logs/(.*)', log)
+        self.fake.on('GET ' + API + 'builds/libfoo/linux/[0-9]+/logs/(.*)', log)
 
     def serve_build(self, **kw):
         self.fake.on('GET ' + API + '(?:builds/libfoo/linux/(?:42|last)|builds/linux/(?:42|last))', build(**kw))
@@ -175,14 +175,14 @@ class Words(Cli):
         self.assertRegex(self.text('--version'), r'^drover \d+\.\d+\n$')
 
     def test_did_you_mean(self):
-        for args, want in ((['stauts'], 'did you mean status?'), (['worker', 'ad', 'x'], 'did you mean worker add?'), (['worker'], 'add, list, show, remove'),
+        for args, want in ((['stauts'], 'did you mean status?'), (['worker', 'ad', 'x'], 'did you mean worker add?'), (['worker'], 'add, install, list, show, clean, remove'),
                            (['build', 'x', '--brnch', 'y'], 'did you mean --branch?'), (['list', 'bulds'], 'did you mean builds?'),
                            (['xyzzy'], 'drover --help'), (['log'], 'ID[:STEP] is missing'), (['log', 'a/b/1', 'c'], 'too many'),
                            (['log', 'a/b/1', '--branch', 'x'], 'takes no --branch'), (['build', 'x', '--wait=1'], 'takes no value'),
                            (['build', 'x', '-b'], '-b needs a value'), (['show', 'a/b/c/d'], 'is no id'), (['list', 'workers', '--state', 'done'], 'takes no --state'),
                            (['watch', 'r1', '--retry', 'soon'], '--retry wants'), ([], 'which command'), (['-x'], 'no flag -x'),
                            (['worker', 'add', 'a b'], 'is no name'), (['worker', 'add', 'a', '--slots', '0'], 'from 1 to'),
-                           (['change', 'send', '--project', 'p'], '--branch is missing'), (['build', 'a/b', '-p', 'x'], 'NAME=VALUE'),
+                           (['change', 'send', '--project', 'p'], '--branch is missing'), (['build', 'a/b', '-p', 'x'], 'NAME=TEXT'),
                            (['cancel', 'linux'], 'is no id'), (['rerun', 'c1'], 'is no id'), (['watch', 'c1'], 'is no id')):
             self.assertEqual(self.run_cli(*args, code=2), b'')
             self.assertIn(want, self.err, args)
@@ -226,20 +226,24 @@ class Words(Cli):
 class Reading(Cli):
     def test_status(self):
         self.fake.on('GET ' + API + 'status', {
-            'version': '0.1', 'up_ms': 6000, 'database': {'up': True, 'private': True, 'version': '15.20'}, 'listen': {'api': 7420, 'workers': 7421, 'pin': '3f9a77c2' * 8},
-            'config': {'version': 1, 'file': '/etc/drover/master.yaml', 'projects': 1, 'workers': 1}, 'counts': {'pending': 2, 'running': 1, 'workers_connected': 1},
+            'version': '0.1', 'up_ms': 6000, 'database': {'up': True, 'private': True, 'version': '15.20', 'size': 41200000},
+            'host': 'ci1', 'listen': {'api': 7420, 'workers': 7421, 'pin': '3f9a77c2' * 8, 'page': '127.0.0.1:7420', 'join': '*:7421'}, 'backup': None,
+            'config': {'version': 1, 'file': '/etc/drover/master.yaml', 'projects': 1, 'workers': 1,
+            'refused': {'at': NOW - 65000, 'text': '/etc/drover/conf.d/a.yaml:2:1: what\x07?\nsecond\n', 'count': 2}}, 'counts': {'pending': 2, 'running': 1, 'workers_connected': 1},
             'waiting': [request('pending', None, builder='clang'), request('pending', None, builder='clang', id='r119')], 'event': 7})
         self.fake.on('GET ' + API + 'builders', {'items': [
-            {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 2.5 * HOUR), 'running': [], 'pending': 0},
-            {'id': 'libfoo/clang', 'project': 'libfoo', 'name': 'clang', 'last': None, 'running': [build(1, None, 'running', duration=31000)], 'pending': 2}], 'next': None})
+            {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 2.5 * HOUR),
+             'running': [build(43, None, 'running', duration=31000, now={'name': 'make', 'number': 1, 'state': 'run'}, expected=43600)], 'pending': 0},
+            {'id': 'libfoo/clang', 'project': 'libfoo', 'name': 'clang', 'last': None, 'running': [build(1, None, 'running', duration=31000, now={'name': 'make', 'number': 1, 'state': 'run'}, expected=None)], 'pending': 2}], 'next': None})
         self.fake.on('GET ' + API + 'requests/r118/why', {'state': 'pending', 'reason': {'kind': 'slots', 'text': 'build1 is full\x07', 'object': 'build1', 'since': NOW}})
         self.assertEqual(self.text('status'), '''\
-drover 0.1, up 6.0 s · PostgreSQL 15.20 private · configuration 1 (/etc/drover/master.yaml: 1 projects, 1 workers)
-listening  page 7420 · workers 7421 (TLS, key 3f9a 77c2 …)
+drover 0.1 on ci1, up 6.0 s · PostgreSQL 15.20 private, 41 MB · configuration 1 (/etc/drover: 1 project, 1 worker)
+listening  page 127.0.0.1:7420 · workers *:7421 (TLS, key 3f9a 77c2 …)      keys not backed up yet: drover-master backup DIR
+refused   the changed configuration, 1 min ago; version 1 stays: /etc/drover/conf.d/a.yaml:2:1: what^G? (and 1 more: drover config diff)
 now       1 running · 2 waiting · 1 workers connected
-BUILDER       LAST                NOW                 WAITING
-libfoo/linux  42 SUCCESS 2 h ago  -                   -
-libfoo/clang  -                   1 31.0 s on build1  r118: build1 is full^G (+1)
+BUILDER       LAST                NOW                                   WAITING
+libfoo/linux  42 SUCCESS 2 h ago  43 make 31.0 s of ~43.6 s on build1   -
+libfoo/clang  -                   1 make 31.0 s (no history) on build1  r118: build1 is full^G (+1)
 ''')
         narrow = re.sub(rb'\x1b\[[0-9;]*m', b'', self.on_terminal('status', columns=60)).decode()
         for line in narrow.splitlines()[3:]:
@@ -323,6 +327,29 @@ build3  removed        0 of 1  -     -                -
         self.assertIn('libfoo/linux/42', self.text('show', 'linux'))
         self.run_cli('show', 'nothing', code=2)
         self.assertIn('no worker and no builder "nothing"', self.err)
+
+    def test_worker_folders(self):
+        folder = lambda path, **more: {'path': path, 'project': 'p', 'builder': 'b', 'slot': 0, 'state': 'kept', 'bytes': 3 << 20, 'complete': True, 'measured_at': NOW, 'last_used': NOW - 2.5 * HOUR,
+                                       'build': 'p/b/7', 'wanted_at': None, 'wanted_by': None, 'error': None, 'tries': 0, 'due_at': None, **more}
+        worker = {'name': 'build1', 'connected': True, 'slots': 2, 'used': 1, 'tags': [], 'facts': {}, 'running': [], 'disk': {'free': 3328599655, 'total': 100 << 30, 'min_free': 10 << 30, 'at': NOW},
+                  'folders': [folder('p/b/0', state='used', wanted_at=NOW), folder('p/b/1', bytes=None), folder('p/c/0', complete=False), folder('p/d/0', state='cleaning'),
+                              folder('p/e/0', error='io: bad\x1b[2Jdisk', tries=2, due_at=NOW + 30.5 * 60000), folder('p/f/0', wanted_at=NOW)]}
+        self.fake.on('GET ' + API + 'workers/build1', worker)
+        text = self.text('worker', 'show', 'build1')
+        self.assertIn('disk      3.1 GiB free of 100 GiB, 10 GiB must stay free: no new builds\n', text)
+        self.assertIn('WORK FOLDER', text)
+        for line in (r'p/b/0 +3 MiB +now +p/b/7, then it is removed', r'p/b/1 +- +2 h ago +-', r'p/c/0 +at least 3 MiB +2 h ago', r'p/d/0 +3 MiB +2 h ago +is being removed',
+                     r'p/e/0 .* could not be removed: io: bad\^\[\[2Jdisk; again in (30|29):\d\d min', r'p/f/0 .* is to be removed'):
+            self.assertRegex(text, line)
+        worker['disk'].update(free=50 << 30, min_free=0, total=None)
+        self.assertIn('disk      50 GiB free\n', self.text('worker', 'show', 'build1'))
+        self.fake.on('POST ' + API + 'workers/build1/clean', {'worker': 'build1', 'connected': False, 'folders': [{'path': 'p/b/0', 'bytes': 3 << 20, 'build': None}, {'path': 'p/c/0', 'bytes': None, 'build': 'p/c/4'}]})
+        self.assertEqual(self.text('worker', 'clean', 'build1'), 'removing  p/b/0  3 MiB\nlater     p/c/0  when p/c/4 is over\nbuild1 is away: they go when it is back\n')
+        self.assertEqual(self.fake.asked[-1].json, {})
+        self.assertEqual(json.loads(self.run_cli('worker', 'clean', 'build1', 'p/c', '--json'))['connected'], False)
+        self.assertEqual(self.fake.asked[-1].json, {'builder': 'p/c'})
+        self.run_cli('worker', 'clean', code=2)
+        self.run_cli('worker', 'clean', 'a', 'b', 'c', code=2)
 
     def test_why(self):
         self.fake.on('GET ' + API + 'requests/(r118|r119)/why', {'state': 'pending', 'reason': {'text': 'build1 is full', 'since': NOW - 2.5 * HOUR}})

@@ -16,7 +16,7 @@ from drover import BUILD, Case, UnixHttp, alive, commit, free_port, git, link_of
 GRACE_S = 10
 BACK_S = 10
 LINE_MB = 100
-SUCCESS, FAILURE, EXCEPTION, RETRY, CANCELLED = 0, 2, 4, 5, 6
+SUCCESS, FAILURE, SKIPPED, EXCEPTION, RETRY, CANCELLED = 0, 2, 3, 4, 5, 6
 
 
 def site(builders, root, **project):
@@ -73,7 +73,13 @@ class Builds(Case):
             "board": {"worker": {"tags": ["board"]}, **steps("echo board")},
             "nobody": {"worker": {"tags": ["mainframe"]}, **steps("echo never")},
             "bytes": python("import sys; sys.stdout.buffer.write(bytes(range(256)) * 300 + b'\\0\\xff\\xfe\\xc3(\\r\\n' * 5 + b'no end')"),
-            "line": python(LINE), "empty": steps(":"), "nonce": steps("cat ROOT/nonce")}, cls.d.root)})
+            "line": python(LINE), "empty": steps(":"),
+            "if": {"env": {"JOBS": "${{ properties.jobs ?? 1 }}"}, "steps": [
+                {"name": "s1", "run": ["echo", "${{ builder }} on ${{ branch ?? 'no branch' }}"]},
+                {"name": "s2", "run": "echo full", "if": "properties.full"},
+                {"name": "s3", "run": "echo $JOBS", "if": "result == success and branch == 'main'"}]},
+            "novalue": {"steps": [{"name": "s1", "run": ["echo", "${{ properties.missing }}"]}]},
+            "nonce": steps("cat ROOT/nonce")}, cls.d.root)})
 
     def cli(self, *argv, code=0, env=()):
         p = subprocess.run([f"{BUILD}/drover", *argv], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock"), **dict(env)}, stdin=subprocess.DEVNULL,
@@ -107,6 +113,19 @@ class Builds(Case):
         b = self.d.run("p/argv")
         self.assertEqual(self.d.log(b["id"], "s1"), b"a b|$(x)|;|")
         self.assertEqual(self.command(b)["argv"], ["printf", "%s|", "a b", "$(x)", ";"])
+
+    def test_conditions_and_expressions(self):
+        b = self.d.run("p/if", properties={"jobs": 7})
+        self.assertEqual((b["result"], self.kinds(b)), (SUCCESS, [("s1", SUCCESS), ("s2", SKIPPED), ("s3", SUCCESS)]))
+        self.assertEqual((self.d.log(b["id"], "s1"), self.d.log(b["id"], "s3")), (b"if on main\n", b"7\n"))
+        self.assertEqual((b["steps"][1]["summary"], b["steps"][1]["commands"]), ("not so: properties.full", []))
+        self.cli("build", "p/if", "-p", "full:=true", "-p", "jobs=$(touch /nowhere)", "--wait")
+        b = self.d.get("/builds/p/if/last")
+        self.assertEqual((self.d.log(b["id"], "s2"), self.d.log(b["id"], "s3")), (b"full\n", b"$(touch /nowhere)\n"))
+        b = self.d.run("p/novalue")
+        self.assertEqual((b["result"], b["steps"][0]["summary"]), (EXCEPTION, "${{ properties.missing }}: this has no value"))
+        for bad in ("x:=nope", "x:={}", "=1", ":=1", "x"):
+            self.cli("build", "p/if", "-p", bad, code=2)
 
     def test_signal(self):
         b = self.d.run("p/signal")

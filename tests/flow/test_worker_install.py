@@ -4,6 +4,7 @@ import os
 import pty
 import random
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -80,7 +81,8 @@ exec sleep 1000
 """
 
 
-class Download(Case):
+class Download:
+    """/download/ of the master."""
     def get(self, path, method="GET", **headers):
         c = drover.UnixHttp(self.d.path("api.sock"), 30)
         c.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
@@ -146,7 +148,92 @@ class Download(Case):
 CAN_UNSHARE = os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
-class Install(Case):
+# A host of its own as far as files go: its root's home is below $1, its own accounts, nothing of the real one is written. An ssh server on loopback.
+HOST = """set -e
+cp -a /etc "$1/etc-copy"; sed -i "s,^root:.*,root:x:0:0:root:$1/home:/bin/sh," "$1/etc-copy/passwd"; mount --bind "$1/etc-copy" /etc
+for place in /usr/local /var/lib /run /tmp; do mount -t tmpfs -o mode=1777 none "$place"; done
+mkdir /usr/local/bin
+exec dropbear -F -E -s -r "$1/hostkey" -p "127.0.0.1:$2"
+"""
+
+
+class BySsh:
+    """drover worker install."""
+    def host(self):
+        """Starts it; its process and the ssh command that reaches it."""
+        port = drover.free_port()
+        os.chmod(self.root, 0o755)
+        os.makedirs(self.at("home/.ssh"), 0o700)
+        os.chmod(self.at("home"), 0o700)
+        subprocess.run(["dropbearkey", "-t", "ed25519", "-f", self.at("hostkey")], check=True, capture_output=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.at("id")], check=True, capture_output=True)
+        with open(self.at("home/.ssh/authorized_keys"), "wb") as f:
+            f.write(read(self.at("id.pub")))
+        os.chmod(self.at("home/.ssh/authorized_keys"), 0o600)
+        with open(self.at("ssh.conf"), "w") as f:
+            f.write(f"Host build7.example.org\n HostName 127.0.0.1\n Port {port}\n IdentityFile {self.at('id')}\n IdentitiesOnly yes\n"
+                    "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\nBatchMode yes\n")
+        p = subprocess.Popen(["unshare", "-m", "sh", "-c", HOST, "sh", self.root, str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+        def inside():
+            here = drover.link_of(p.pid, "ns/mnt")
+            return [x for x in pids() if here and drover.link_of(x, "ns/mnt") == here and x != p.pid]
+
+        def end():
+            for x in inside():
+                os.kill(x, signal.SIGTERM)
+            wait_for(lambda: not [x for x in inside() if alive(x)], "the end of the worker")
+            p.kill()
+            p.wait()
+            p.stderr.close()
+        self.addCleanup(end)
+        ssh = f"ssh -F {self.at('ssh.conf')}"
+        wait_for(lambda: subprocess.run([*ssh.split(), "build7.example.org", "true"], capture_output=True).returncode == 0, "the ssh server")
+        return p, ssh
+
+    def drover(self, *argv):
+        return subprocess.run([f"{BUILD}/drover", "--socket", self.d.path("api.sock"), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    @unittest.skipUnless(CAN_UNSHARE and all(shutil.which(x) for x in ("ssh", "dropbear", "ssh-keygen")), "needs root, mount namespaces, ssh and dropbear")
+    def test_a_host_becomes_a_worker(self):
+        host, ssh = self.host()
+        p = self.drover("worker", "install", "root@build7.example.org", "--slots", "3", "--tag", "debian12", "--ssh", ssh, "--", "--background")
+        self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
+        self.assertIn("wrote /usr/local/bin/drover-worker, /etc/drover/worker.conf (0600), drover-worker.service; started", p.stdout)
+        self.assertIn("I am build7: ", p.stdout)
+        self.d.wait_worker("build7")
+        w = self.d.get("/workers/build7")
+        self.assertEqual((w["slots"], w["tags"]), (3, ["debian12"]))
+        self.assertEqual(os.listdir(f"/proc/{host.pid}/root/tmp"), [])
+        self.assertEqual(read(f"/proc/{host.pid}/root/usr/local/bin/drover-worker"), read(WORKER))
+        conf = f"/proc/{host.pid}/root/etc/drover/worker.conf"
+        self.assertEqual(os.stat(conf).st_mode & 0o777, 0o600)
+        # what goes wrong there is told, and nothing is left
+        p = self.drover("worker", "install", "root@build7.example.org", "--name", "other", "--ssh", ssh, "--", "--background")
+        self.assertEqual(p.returncode, 2)
+        self.assertIn("this host is worker build7 already", p.stdout)
+        self.assertIn("ended with 2", p.stderr)
+        p = self.drover("worker", "install", "root@build7.example.org", "--ssh", ssh, "--", "--dir", "it's; touch /tmp/x")
+        self.assertIn("is not an absolute path", p.stdout)
+        self.assertEqual(os.listdir(f"/proc/{host.pid}/root/tmp"), [])
+
+    def test_what_is_refused_here(self):
+        for target in ("-oProxyCommand=touch x", "root@-oX", "a b", "root@h;id", "root@$(id)", "@h", "root@", "a@b@c"):
+            p = self.drover("worker", "install", "--", target)
+            self.assertEqual(p.returncode, 2, target)
+            self.assertIn("is not [USER@]HOST", p.stderr)
+        self.assertIn("--name NAME", self.drover("worker", "install", "root@10.0.0.1").stderr)
+        before = len(self.d.get("/workers")["items"])
+        p = self.drover("worker", "install", "root@h", "--ssh", "false")
+        self.assertEqual(p.returncode, 3)
+        for fake in ("echo hello", "printf Linux\\tx86_64\\n/etc\\n"):
+            p = self.drover("worker", "install", "root@h", "--ssh", fake)
+            self.assertEqual(p.returncode, 3, fake)
+            self.assertIn("not understood", p.stderr)
+        self.assertEqual(len(self.d.get("/workers")["items"]), before)  # no token was made
+
+
+class Install(Download, BySsh, Case):
     @unittest.skipUnless(CAN_UNSHARE, "needs root and mount namespaces")
     def test_real_places(self):
         """The real folders, the real useradd, another user: in a mount namespace, where the host's own are hidden."""
@@ -338,6 +425,32 @@ class Install(Case):
             self.assertIn(len(program), (0, os.path.getsize(WORKER)))
         self.assertIn("I am b10", self.install(token, "--background"))
         self.assertFalse([x for x in self.files() if x.endswith(".new")])
+
+    def test_two_hosts_with_one_token(self):
+        """A living worker is not pushed out; one that is silent for 5 s is."""
+        token = self.d.write_token(self.at("token"), self.token("twin"))
+        first, second = (self.d.start_worker(x, token=token, folder=self.at(x), wait=False, env={"DROVER_TEST_RETRY_MAX_MS": "300"}) for x in ("first", "second"))
+        self.addCleanup(lambda: [p.send_signal(s) for p in (first, second) for s in (signal.SIGCONT, signal.SIGTERM)])
+
+        def status(x):
+            return dict(line.partition(" ")[::2] for line in read(self.at(x, "status")).decode().splitlines())
+
+        def who():
+            return {x: s for x in ("first", "second") if (s := status(x))}
+        wait_for(lambda: any(s["state"] == "connected" for s in who().values()) and any(s["tag"] == "no-duplicate" for s in who().values()), "one in, one out")
+        inside, outside = ("first", "second") if status("first")["state"] == "connected" else ("second", "first")
+        instance = self.d.get("/workers/twin")["instance"]
+        for _ in range(3):  # it goes on trying, and does no harm
+            tries = int(status(outside)["tries"])
+            wait_for(lambda: int(status(outside)["tries"]) > tries, "another try", 90)
+            self.assertEqual((status(inside)["state"], self.d.get("/workers/twin")["instance"]), ("connected", instance))
+        frozen = self.d.agents[inside]
+        frozen.send_signal(signal.SIGSTOP)
+        wait_for(lambda: status(outside)["state"] == "connected", "the other one", 90)
+        self.assertNotEqual(self.d.get("/workers/twin")["instance"], instance)
+        frozen.send_signal(signal.SIGCONT)
+        wait_for(lambda: status(inside)["tag"] == "no-duplicate", "the first one refused", 60)
+        self.assertEqual(status(outside)["state"], "connected")
 
     def test_uninstall(self):
         self.install(self.token("b11"), "--background")

@@ -13,6 +13,7 @@
 #include "master/core/conf_diff.h"
 #include "master/core/master.h"
 #include "master/core/reload.h"
+#include "master/changes/githelper.h"
 #include "master/db/db.h"
 #include "master/db/private_pg.h"
 #include "master/dispatch/actions.h"
@@ -114,6 +115,25 @@ int link_count(const struct link_server *s)
 {
   (void)s;
   return 0;
+}
+
+bool ppg_programs_gone(const struct ppg *p)
+{
+  (void)p;
+  return false;
+}
+
+const char *gith_program(const struct gith *g)
+{
+  (void)g;
+  return "";
+}
+
+const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since)
+{
+  (void)w, (void)project;
+  *since = 0;
+  return NULL;
 }
 
 const char *ppg_version(const struct ppg *p)
@@ -218,6 +238,7 @@ int main(int argc, char **argv)
   m.conf = &conf;
   conf.socket = argv[2];
   conf.worker_of = map_new();
+  conf.keep_work_ms = 14 * INT64_C(86400000);
   conf.file = argv[0];
   conf.url = argc > 4 ? argv[4] : NULL;
   conf.prefix = conf_prefix(conf.url);

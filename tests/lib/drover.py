@@ -116,8 +116,8 @@ class Drover:
         with open(self.path(log), "ab") as f:
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, cwd=self.root, env=env or self.env)
 
-    def start_master(self, wait=True):
-        self.master = self.spawn("master.log", f"{BUILD}/drover-master", "--config", self.path("master.yaml"), "--log-level", "debug")
+    def start_master(self, wait=True, argv=()):
+        self.master = self.spawn("master.log", f"{BUILD}/drover-master", "--config", self.path("master.yaml"), "--log-level", "debug", *argv)
         self.started += 1
         if wait:
             self.wait_ready()

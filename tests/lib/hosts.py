@@ -14,7 +14,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from drover import Failed, pids, read, wait_for  # noqa: E402
+from drover import Failed, read, wait_for  # noqa: E402
 
 SYSTEMD = "/lib/systemd/systemd"
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"}
@@ -43,9 +43,11 @@ mount -t cgroup2 cgroup2 "$r/sys/fs/cgroup"
 hostname "$2"
 echo "$2" >"$r/etc/hostname"
 echo "$3" >"$r/etc/machine-id"
+: >"$r/var/lib/dpkg/triggers/File" # a manual page each time takes longer than the rest
 # As if freshly installed, and nobody forbids services to start.
 rm -rf "$r/etc/drover" "$r/var/lib/drover" "$r/var/lib/drover-worker" "$r/usr/sbin/policy-rc.d"
-mkdir -p "$r/etc/systemd/journald.conf.d"
+mkdir -p "$r/etc/systemd/journald.conf.d" "$r/srv/run"
+chmod 1777 "$r/srv/run"
 printf '[Journal]\nStorage=volatile\n' >"$r/etc/systemd/journald.conf.d/test.conf"
 cd "$r"
 exec chroot . /usr/bin/env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 /lib/systemd/systemd --system --unit=basic.target --log-target=console --show-status=no
@@ -186,8 +188,3 @@ def wire(a, b, net="10.77.0"):
     for host, link, last in ((a, "drv-a", 1), (b, "drv-b", 2)):
         host.run(f"ip addr add {net}.{last}/24 dev {link} && ip link set {link} up")
         host.write("/etc/hosts", names)
-
-
-def leftovers():
-    """Host folders that are still there: for the last test."""
-    return [p for p in pids() if "/var/tmp/drover-h." in read(f"/proc/{p}/cmdline").decode(errors="replace") and p != os.getpid()]

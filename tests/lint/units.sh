@@ -12,7 +12,7 @@ MUST = {
     "drover-master.service": [
         "Type=notify", "User=drover", "Restart=on-failure", "StartLimitIntervalSec=0", "ExecReload=/bin/kill -HUP $MAINPID",
         "ExecStart=/usr/sbin/drover-master --config /etc/drover/master.yaml --database-unit",
-        "StateDirectory=drover", "RuntimeDirectory=drover", "RuntimeDirectoryPreserve=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=",
+        "StateDirectory=drover", "StateDirectoryMode=0750", "RuntimeDirectory=drover", "RuntimeDirectoryPreserve=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=",
         "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", "ProtectKernelTunables=yes", "ProtectKernelModules=yes",
         "ProtectKernelLogs=yes", "ProtectControlGroups=yes", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
         "MemoryDenyWriteExecute=yes", "SystemCallFilter=@system-service",
@@ -21,7 +21,7 @@ MUST = {
         "Type=notify", "User=drover", "KillMode=mixed", "KillSignal=SIGINT", "Restart=always", "StartLimitIntervalSec=0", "OOMPolicy=continue",
         "ExecCondition=/usr/sbin/drover-master --config /etc/drover/master.yaml --needs-database",
         "ExecStart=/usr/sbin/drover-master --config /etc/drover/master.yaml --database-only",
-        "StateDirectory=drover", "RuntimeDirectory=drover-postgresql", "RuntimeDirectoryMode=0700"],
+        "StateDirectory=drover", "StateDirectoryMode=0750", "RuntimeDirectory=drover-postgresql", "RuntimeDirectoryMode=0700"],
 }
 SANDBOX = r"Private|Protect|Restrict|NoNewPrivileges|SystemCall|Capability|LockPersonality|Memory|ReadOnly|Inaccessible|DynamicUser|RootDirectory"
 MUST_NOT = {

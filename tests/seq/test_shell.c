@@ -4,7 +4,7 @@
 static long cases;
 
 static char *argv_words[] = { (char *)"./run", (char *)"--fast", (char *)"two words", (char *)"", NULL };
-static struct env_var env[] = { { (char *)"CC", (char *)"gcc -m32" }, { (char *)"EMPTY", (char *)"" } };
+static struct env_var env[] = { { (char *)"CC", (char *)"gcc -m32", NULL }, { (char *)"EMPTY", (char *)"", NULL } };
 static const struct pipe_step defs[] = {
   { .name = "build", .kind = PIPE_RUN, .script = (char *)"make\nmake install", .env = env, .nenv = 2, .idle_ms = 1200000 },
   { .name = "test", .kind = PIPE_RUN, .argv = argv_words, .cwd = (char *)"sub/folder", .total_ms = 60000 },
@@ -119,9 +119,67 @@ static void too_large_a_command_ends(void **state)
   free(script);
 }
 
+/* A pipeline's one step with what it says, in a build with these properties. */
+static void with(const char *step, const char *properties, enum want want, enum result result, const char *words)
+{
+  struct build_ctx ctx = stepfix_ctx("https://git.example.org/x.git", "main", "");
+  char *text = xasprintf("builders: {b: {checkout: none, steps: [%s]}}\n", step);
+  struct diags d;
+  struct pipeline *p;
+  struct intent in;
+  struct step s;
+  const char *found[STEPFIX_WORDS_MAX + 1];
+
+  diag_init(&d);
+  p = pipeline_parse("x", text, strlen(text), "p", &d);
+  assert_non_null(p);
+  ctx.properties = properties;
+  snprintf(stepfix_case, sizeof stepfix_case, "shell: %s\n", step);
+  assert_int_equal(step_init(&s, &p->builders[0].steps[0], &ctx, NULL, NULL, NULL), ERR_OK);
+  if (step_wanted(&s, &in))
+    step_enter(&s, &in);
+  assert_int_equal(in.want, want);
+  if (want == WANT_END) {
+    assert_int_equal(in.result, result);
+    assert_string_equal(in.summary, words);
+  } else {
+    int n = stepfix_all(&in.spec, "arg", found);
+    char args[400] = "";
+    for (int i = 0; i < n; i++)
+      snprintf(args + strlen(args), sizeof args - strlen(args), "%s[%s]", i ? " " : "", found[i]);
+    n = stepfix_all(&in.spec, "env", found);
+    for (int i = 0; i < n; i++)
+      if (!strncmp(found[i], "X=", 2))
+        snprintf(args + strlen(args), sizeof args - strlen(args), " %s", found[i]);
+    assert_string_equal(args, words);
+  }
+  intent_free(&in);
+  pipeline_free(p);
+  diag_free(&d);
+  free(text);
+}
+
+static void expressions(void **state)
+{
+  (void)state;
+  with("{run: [make, \"-j${{ cores * 2 }}\", \"${{ branch }}\"]}", "{}", WANT_RUN, 0, "[make] [-j16] [main]");
+  with("{run: [a], env: {X: \"${{ properties.x ?? 'none given' }}\"}}", "{}", WANT_RUN, 0, "[a] X=none given");
+  with("{run: [a], env: {X: \"${{ properties.x ?? '' }}!\"}}", "{\"x\":\"$(rm -rf /); `id`\"}", WANT_RUN, 0, "[a] X=$(rm -rf /); `id`!");
+  with("{run: [a], env: {X: \"${{ properties.x }}\"}}", "{\"x\":[1,true,\"y\"]}", WANT_RUN, 0, "[a] X=1 true y");
+  with("{run: \"echo ${{ branch }}\"}", "{}", WANT_RUN, 0, "[sh] [-euc] [echo ${{ branch }}]");
+  with("{run: [a], env: {X: \"${{ properties.x }}\"}}", "{}", WANT_END, RESULT_EXCEPTION, "X: ${{ properties.x }}: this has no value");
+  with("{run: [a, \"${{ 1 / (cores - 8) }}\"]}", "{}", WANT_END, RESULT_EXCEPTION, "${{ 1 / (cores - 8) }}: a division by zero");
+  with("{run: a, if: branch == 'main' and properties.full}", "{\"full\":true}", WANT_RUN, 0, "[sh] [-euc] [a]");
+  with("{run: a, if: branch == 'main' and properties.full}", "{}", WANT_END, RESULT_SKIPPED, "not so: branch == 'main' and properties.full");
+  with("{run: a, if: properties.full}", "{\"full\":\"yes\"}", WANT_END, RESULT_EXCEPTION, "if: properties.full: this is neither true nor false");
+  with("{run: a, if: properties.n > 1}", "{\"n\":\"2\"}", WANT_END, RESULT_EXCEPTION, "if: properties.n > 1: this is a number, and a text is wanted");
+  with("{run: a, if: properties.n > 1}", "{\"n\":2}", WANT_RUN, 0, "[sh] [-euc] [a]");
+  with("{run: a, if: result == success}", "not json", WANT_RUN, 0, "[sh] [-euc] [a]");
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(every_reply), cmocka_unit_test(sentences), cmocka_unit_test(too_large_a_command_ends) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(every_reply), cmocka_unit_test(sentences), cmocka_unit_test(too_large_a_command_ends), cmocka_unit_test(expressions) };
 
   stepfix_watch_aborts();
   return cmocka_run_group_tests_name("shell", tests, NULL, NULL) ? 1 : 0;

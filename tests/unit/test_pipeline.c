@@ -286,12 +286,24 @@ static const struct { const char *text, *printed; } refusals[] = {
                                        "  steps: [{run: a, env: {A: }}]\n                            ^\n" },
   { "steps: [{run: a, env: {A: [x]}}]\n", ":1:27: \"A\" wants a string, got a list\n  steps: [{run: a, env: {A: [x]}}]\n                            ^\n" },
   { "steps: [{run: a, env: [A=1]}]\n", ":1:23: \"env\" wants a map of variables, got a list\n  steps: [{run: a, env: [A=1]}]\n                        ^\n" },
-  { "steps: [{run: a, env: {A: \"${{ x }}\"}}]\n",
-    ":1:27: expressions, ${{ … }}, are not supported by this version yet (in a `run` that is a text, the shell's own variables do)\n"
-    "  steps: [{run: a, env: {A: \"${{ x }}\"}}]\n                            ^\n" },
-  { "steps: [{run: [a, \"${{ x }}\"]}]\n",
-    ":1:19: expressions, ${{ … }}, are not supported by this version yet (in a `run` that is a text, the shell's own variables do)\n"
-    "  steps: [{run: [a, \"${{ x }}\"]}]\n                    ^\n" },
+  { "steps: [{run: a, env: {A: \"${{ brunch }}\"}}]\n",
+    ":1:32: there is no \"brunch\" here (did you mean \"branch\"?)\n"
+    "  steps: [{run: a, env: {A: \"${{ brunch }}\"}}]\n                                 ^\n" },
+  { "steps: [{run: [a, \"x${{ 1 / }}\"]}]\n",
+    ":1:29: the expression ends where a value should stand\n"
+    "  steps: [{run: [a, \"x${{ 1 / }}\"]}]\n                              ^\n" },
+  { "steps: [{run: a, name: \"${{ x }}\"}]\n",
+    ":1:24: an expression, ${{ … }}, can't stand here (they may stand in `env` and in a `run` that is a list)\n"
+    "  steps: [{run: a, name: \"${{ x }}\"}]\n                         ^\n" },
+  { "steps:\n  - {run: a, if: branch}\n",
+    ":2:18: a condition is true or false, and this is a text (compare it: ==, !=, in, <, >)\n"
+    "  - {run: a, if: branch}\n                 ^\n" },
+  { "steps:\n  - run: a\n    if: cores >= 4 and brnch == 'x'\n",
+    ":3:24: there is no \"brnch\" here (did you mean \"branch\"?)\n"
+    "  if: cores >= 4 and brnch == 'x'\n                     ^\n" },
+  { "steps: [{run: a, if: }]\n",
+    ":1:22: \"if\" wants a condition, got nothing\n"
+    "  steps: [{run: a, if: }]\n                       ^\n" },
   /* steps and builders */
   { "steps: [{name: a}]\n", ":1:9: a step wants \"run\" or \"checkout\"\n  steps: [{name: a}]\n          ^\n" },
   { "steps: [{run: a, checkout: {}}]\n", ":1:10: a checkout has no \"run\" (make it a step of its own)\n  steps: [{run: a, checkout: {}}]\n           ^\n" },

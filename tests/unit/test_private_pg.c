@@ -261,7 +261,7 @@ static void other_major(void **s)
   why = refusal();
   assert_non_null(strstr(why, "was made by PostgreSQL 12"));
   assert_non_null(strstr(why, "`apt-get install postgresql-12`"));
-  assert_non_null(strstr(why, "`pg_upgrade "));
+  assert_non_null(strstr(why, "`drover-master upgrade-db`"));
   free(why);
 }
 

@@ -92,7 +92,7 @@ static void spec_is(const struct pipe_step *def, struct build_ctx *c, const char
 
 static void a_script(void **state)
 {
-  struct env_var env[] = { { (char *)"CC", (char *)"gcc" }, { (char *)"HOME", (char *)"/elsewhere" } };
+  struct env_var env[] = { { (char *)"CC", (char *)"gcc", NULL }, { (char *)"HOME", (char *)"/elsewhere", NULL } };
   struct pipe_step def = { .name = "build", .kind = PIPE_RUN, .script = (char *)"make\nmake check", .env = env, .nenv = 2, .idle_ms = 1200000 };
   struct build_ctx c = plain();
 
@@ -115,7 +115,7 @@ static void a_list_of_words(void **state)
 
 static void a_checkout(void **state)
 {
-  struct env_var env[] = { { (char *)"https_proxy", (char *)"http://proxy:3128" }, { (char *)"GIT_ALLOW_PROTOCOL", (char *)"ext" } };
+  struct env_var env[] = { { (char *)"https_proxy", (char *)"http://proxy:3128", NULL }, { (char *)"GIT_ALLOW_PROTOCOL", (char *)"ext", NULL } };
   struct pipe_step def = { .name = "checkout", .kind = PIPE_CHECKOUT };
   struct build_ctx c = plain();
 

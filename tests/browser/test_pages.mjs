@@ -1,0 +1,244 @@
+// Every page: by its address and loaded again, on a phone, in both colours, by keyboard alone, with a wrong clock; without an error, and without a word to anybody else.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { measure, sticksOut } from './a11y.mjs';
+import { Browser, Site, buildPath, until, waitResult } from './lib.mjs';
+
+const LONG = 'a-branch-with-a-name-that-somebody-must-have-thought-was-a-good-idea-at-the-time/and-then-some';
+const PIPELINE = `
+builders:
+  good: {steps: [{name: say, run: "seq 1 200; printf '\\\\033[31mred\\\\033[0m \\\\033[1;32mgreen\\\\033[0m \\\\033[33myellow\\\\033[0m \\\\033[34mblue\\\\033[0m\\\\n'; printf '%0500d\\\\n' 7"}]}
+  bad: {checkout: none, steps: [{name: fine, run: echo fine}, {name: fails, run: "echo 'parse.c:88: expected U+FFFD, got U+0000'; exit 2"}]}
+  hold: {checkout: none, steps: [{name: hold, run: "echo holding; while [ ! -e @ROOT@/go ]; do sleep 0.05; done"}]}
+  nobody: {checkout: none, worker: {tags: [of-no-worker]}, steps: [{name: never, run: "true"}]}
+`;
+const PHONE = { width: 360, height: 740 }, DESK = { width: 1280, height: 800 };
+let site, browser, failed = false, paths, held, bad;
+
+before(async () => {
+  site = new Site();
+  const { url } = await site.up(PIPELINE, { 'a.c': 'int x;' }, { here: { slots: 2 } });
+  browser = await Browser.start(site, url);
+  await site.commit({ 'b.c': 'int y;' }, 'A first line that is longer than what fits on a telephone, by a good deal, so that it has to be cut or wrapped\n\nAnd a body.', 'Ann Other-Name-That-Is-Long');
+  const change = await until('the change', async () => (await site.get('/changes?limit=1')).items[0]);
+  const good = await until('its build', async () => (await site.get('/builds?builder=p/good&state=done')).items[0]);
+  await until('the failure', async () => (await site.get('/builds?builder=p/bad&state=done')).items[0]);
+  bad = (await site.run('p/bad')).id;
+  const hold = (await site.get('/requests?builder=p/hold')).items[0] || { id: await site.ask('p/hold') };
+  held = await until('what is held', async () => (await site.request(hold.id)).builds[0]);
+  const waits = (await site.get('/requests?builder=p/nobody&state=pending')).items[0] || { id: await site.ask('p/nobody') };
+  paths = ['', 'builders', 'builders/p/good', buildPath(good.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id];
+});
+
+after(async () => {
+  await browser?.end();
+  if (failed)
+    await site.failed();
+  await site?.touch('go');
+  await site?.end();
+});
+
+afterEach(async () => {
+  for (const p of browser.context.pages().slice(1))
+    await p.close();
+});
+
+function check(name, f) {
+  test(name, { timeout: 240000 }, async () => {
+    try {
+      await f();
+    } catch (e) {
+      failed = true;
+      throw e;
+    }
+  });
+}
+
+// Shown, not just loaded: it has a heading, no problem, and what it waits for is there.
+async function ready(page) {
+  await page.locator('main h1').first().waitFor({ state: 'attached' });
+  assert.equal(await page.locator('[data-test="problem"]').count(), 0, page.url());
+}
+
+// Each page once, in light and dark, on a desk and on a phone; the tests below look at what was found.
+const walk = new Map();
+
+check('each page by its address, and loaded again', async () => {
+  const page = await browser.open();
+  for (const path of paths) {
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.goto(browser.url + path);
+    await ready(page);
+    if (path.startsWith('builds/'))
+      await page.locator('[data-test="log"] .line').first().waitFor();
+    const found = { light: await page.evaluate(measure) };
+    await page.emulateMedia({ colorScheme: 'dark' });
+    found.dark = await page.evaluate(measure);
+    await page.setViewportSize(PHONE);
+    found.phone = await page.evaluate(sticksOut);
+    walk.set(path, found);
+    await page.setViewportSize(DESK);
+    const title = await page.title();
+    await page.reload();
+    await ready(page);
+    await until('the title ' + title, async () => await page.title() === title);
+    assert.match(title, /drover/);
+  }
+  assert.deepEqual(await browser.faults(), []);
+  const r = await page.goto(browser.url + 'no/such/page');
+  assert.equal(r.status(), 404);
+  await page.locator('[data-test="problem"]').waitFor();
+  await page.goto(browser.url + 'builds/p/good/99999');
+  await page.locator('[data-test="problem"]').waitFor();
+  assert.deepEqual((await browser.faults()).filter((x) => !/status of 404/.test(x)), []);
+});
+
+check('nothing sticks out at 360 pixels', async () => {
+  assert.equal(walk.size, paths.length);
+  for (const [path, { phone }] of walk)
+    assert.deepEqual(phone, [], path);
+});
+
+check('text can be read in both colours, and what can be worked has a name', async () => {
+  const faults = [];
+  assert.equal(walk.size, paths.length);
+  for (const [path, found] of walk)
+    for (const scheme of ['light', 'dark']) {
+      const m = found[scheme];
+      assert.ok(m.texts > 10, 'only ' + m.texts + ' texts measured');
+      faults.push(...[...m.odd, ...m.pale, ...m.nameless, ...m.unreachable].map((x) => scheme + ' /' + path + ': ' + x));
+      assert.deepEqual([m.lang, m.mains, m.headings], ['en', 1, 1], path);
+    }
+  assert.deepEqual(faults, []);
+});
+
+check('from page to page and back, without loading', async () => {
+  const page = await browser.open();
+  await ready(page);
+  const began = await page.evaluate(() => window.__began);
+  for (const name of ['Builders', 'Changes', 'Workers', 'Home']) {
+    await page.getByRole('navigation').getByRole('link', { name, exact: true }).click();
+    await page.locator(`nav [aria-current="page"]`, { hasText: name }).waitFor();
+    await ready(page);
+  }
+  await page.goBack();
+  await page.locator('nav [aria-current="page"]', { hasText: 'Workers' }).waitFor();
+  await page.goForward();
+  await page.locator('[data-test="running"]').waitFor();
+  assert.equal(await page.evaluate(() => window.__began), began);
+  assert.deepEqual(await browser.faults(), []);
+});
+
+check('why things wait, and what broke', async () => {
+  const page = await browser.open();
+  await page.locator('[data-test="waiting"] [data-test="row"]', { hasText: 'of-no-worker' }).first().waitFor();
+  await page.locator('[data-test="broken"] [data-test="row"][data-id="p/bad"]').waitFor();
+  await page.locator(`[data-test="running"] [data-test="row"][data-id="${held}"]`).waitFor();
+  await page.goto(browser.url + buildPath(bad));
+  await waitResult(page, 'FAILURE');
+  await page.locator('[data-test="log"] .line', { hasText: 'expected U+FFFD' }).waitFor();     // the step that failed is the one that is open
+});
+
+check('the switch of colours', async () => {
+  const page = await browser.open(), other = await browser.open('changes');
+  const shade = (p) => p.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 3);
+  await page.emulateMedia({ colorScheme: 'light' });
+  await other.emulateMedia({ colorScheme: 'light' });
+  assert.ok(await shade(page) > 200);
+  await page.locator('[data-test="theme"]').click();
+  await until('dark', async () => await shade(page) < 80);
+  await until('dark in the other tab', async () => await shade(other) < 80);
+  await page.reload();
+  assert.ok(await shade(page) < 80, 'it is kept');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.locator('[data-test="theme"]').click();
+  await page.evaluate(() => localStorage.clear());
+  await page.reload();
+  assert.ok(await shade(page) < 80, 'as the system has it');
+  assert.deepEqual(await browser.faults(), []);
+});
+
+check('by keyboard alone', async () => {
+  const page = await browser.open();
+  await ready(page);
+  const focus = () => page.evaluate(() => {
+    const e = document.activeElement, ringed = (x) => x && getComputedStyle(x).outlineStyle !== 'none' && parseFloat(getComputedStyle(x).outlineWidth) >= 2;
+    return { text: (e.getAttribute('aria-label') || e.textContent || e.id).trim(), tag: e.nodeName, seen: ringed(e) || ringed(e.closest('[data-test="row"]')) };
+  });
+  await page.keyboard.press('Tab');
+  assert.match((await focus()).text, /Skip/);
+  const walked = [];
+  for (let i = 0; i < 30; i++) {
+    await page.keyboard.press('Tab');
+    const f = await focus();
+    if (f.tag === 'BODY')
+      break;
+    assert.ok(f.seen, 'the focus is not to be seen on ' + JSON.stringify(f));
+    walked.push(f.text);
+  }
+  for (const name of ['Builders', 'Changes', 'Workers', 'Colours'])
+    assert.ok(walked.includes(name), name + ' is not reached: ' + walked.join(' | '));
+  await page.locator(`[data-test="running"] [data-test="row"][data-id="${held}"] a.main`).focus();
+  await page.keyboard.press('Enter');
+  await waitResult(page, 'RUNNING');
+  await page.keyboard.press('g');
+  await page.keyboard.press('b');
+  await page.locator('nav [aria-current="page"]', { hasText: 'Builders' }).waitFor();
+  await page.locator('main [data-test="row"]').first().waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('bad');
+  await until('the filter', async () => await page.locator('main [data-test="row"]:visible').count() === 1);
+  await page.keyboard.press('Escape');
+  await until('no filter', async () => await page.locator('main [data-test="row"]:visible').count() === 4);
+  await page.keyboard.press('?');
+  await page.locator('dialog[open]').waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('dialog[open]').waitFor({ state: 'detached' });
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.locator('main [data-test="row"], main h1').first().waitFor();
+  assert.notEqual(new URL(page.url()).pathname, '/builders');
+  assert.deepEqual(await browser.faults(), []);
+});
+
+check('with the clock of the browser wrong by days', async () => {
+  for (const days of [-40, 3]) {
+    const page = await browser.context.newPage();
+    await page.addInitScript((ms) => {
+      const Real = Date, now = () => Real.now() + ms;
+      window.Date = class extends Real {
+        constructor(...a) {
+          super(...(a.length ? a : [now()]));
+        }
+
+        static now() {
+          return now();
+        }
+      };
+    }, days * 86400000);
+    await page.goto(browser.url);
+    await page.locator(`[data-test="running"] [data-test="row"][data-id="${held}"]`).waitFor();
+    const text = await until('how long it has run', async () => {
+      const t = await page.locator(`[data-id="${held}"]`).first().innerText();
+      return /\d/.test(t) && t;
+    });
+    assert.doesNotMatch(text, /\d+ ?d\b|-\d|NaN|Invalid/, 'days ' + days);
+    await page.goto(browser.url + buildPath(bad));
+    await waitResult(page, 'FAILURE');
+    assert.doesNotMatch(await page.locator('main').innerText(), /\d+ ?d(ays)? ago|in \d|-\d+ ?s\b|NaN|Invalid/, 'days ' + days);
+    await page.close();
+  }
+  assert.deepEqual(await browser.faults(), []);
+});
+
+check('a long name of a branch', async () => {
+  await site.commit({ 'l.c': 'x' }, 'on a long branch', null, LONG);
+  const change = await until('the change', async () => (await site.get('/changes?limit=5')).items.find((c) => c.branch === LONG));
+  const page = await browser.open('changes/' + change.id, { size: PHONE });
+  for (const path of ['changes/' + change.id, 'changes']) {
+    await page.goto(browser.url + path);
+    await ready(page);
+    assert.deepEqual(await page.evaluate(sticksOut), [], path);
+  }
+  assert.deepEqual(await browser.faults(), []);
+});
