@@ -16,7 +16,6 @@ struct poll_state {
   bool once_more;      /* look again as soon as this look is over */
   int64_t began_ms;    /* the last look, clock_mono_ms */
   int told;            /* statements of the transaction under way */
-  struct look *look;   /* what the helper is asked for, until it answers */
 };
 
 struct worlds {
