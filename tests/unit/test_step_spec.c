@@ -65,10 +65,10 @@ static void properties_become_variables(void **state)
   struct build_ctx c = plain();
 
   (void)state;
-  c.properties = "{\"clean\":\"yes\",\"A_1\":\"two words\\nand = signs\",\"empty\":\"\",\"number\":7,\"deep\":{\"x\":\"y\"},\"none\":null,"
+  c.properties = "{\"clean\":\"yes\",\"A_1\":\"two words\\nand = signs\",\"empty\":\"\",\"number\":7,\"full\":true,\"deep\":{\"x\":\"y\"},\"none\":null,"
                  "\"not a name\":\"x\",\"a=b\":\"x\",\"a-b\":\"x\",\"\\u00e4\":\"x\",\"LD_PRELOAD\":\"x\"}";
   common_is(&c, PLACES("fresh") FACTS("")
-                "env=DROVER_PROPERTY_clean=yes\nenv=DROVER_PROPERTY_A_1=two words|and = signs\nenv=DROVER_PROPERTY_empty=\nenv=DROVER_PROPERTY_LD_PRELOAD=x\n" END);
+                "env=DROVER_PROPERTY_clean=yes\nenv=DROVER_PROPERTY_A_1=two words|and = signs\nenv=DROVER_PROPERTY_empty=\nenv=DROVER_PROPERTY_number=7\nenv=DROVER_PROPERTY_full=true\nenv=DROVER_PROPERTY_LD_PRELOAD=x\n" END);
   static const char *const nothing[] = { "{}", "{", "null", "[]", "[\"x\"]", "\"x\"", "", "7" };
   for (size_t i = 0; i < COUNT(nothing); i++) {
     c.properties = nothing[i];
