@@ -119,7 +119,7 @@ export class Browser {
     for (const p of this.context.pages())
       found.push(...await p.evaluate(() => window.__bad || []).catch((e) => ['page is gone: ' + e.message]));
     this.bad.length = 0;
-    return found.filter((x) => !(away && /Failed to load resource: net::ERR_(CONNECTION_(REFUSED|RESET)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)|status of 503/.test(x)));
+    return found.filter((x) => !(away && /Failed to load resource: (net::ERR_(?!BLOCKED)|.*status of 503)/.test(x)));
   }
 
   async end() {

@@ -112,6 +112,23 @@ check('text can be read in both colours, and what can be worked has a name', asy
   assert.deepEqual(faults, []);
 });
 
+check('what is measured would be found', async () => {
+  const page = await browser.open('', { size: PHONE });
+  await ready(page);
+  await page.evaluate(() => {
+    const p = document.createElement('p'), b = document.createElement('button'), w = document.createElement('div');
+    p.textContent = 'pale';
+    p.style.cssText = 'color: #999; background: #aaa';
+    w.style.width = '400px';
+    w.textContent = 'wide';
+    document.querySelector('main').append(p, b, w);
+  });
+  const m = await page.evaluate(measure);
+  assert.equal(m.pale.filter((x) => x.includes('"pale"')).length, 1);
+  assert.deepEqual(m.nameless, ['<button></button>']);
+  assert.notDeepEqual(await page.evaluate(sticksOut), []);
+});
+
 check('from page to page and back, without loading', async () => {
   const page = await browser.open();
   await ready(page);

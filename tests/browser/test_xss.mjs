@@ -75,6 +75,28 @@ check('the page as it is has none of what is looked for', async () => {
   await harmless(page, [], 'home');
 });
 
+check('what is looked for would be found', async () => {
+  const page = await browser.open();
+  const breaks = [
+    () => document.querySelector('main').append(Object.assign(document.createElement('img'), { alt: 'x' })),
+    () => document.querySelector('main').append(Object.assign(document.createElement('a'), { href: 'javascript:1' })),
+    () => document.querySelector('main').setAttribute('onfound', '1'),
+    () => { window.__pwned = 1; },
+    () => document.querySelector('main').append(document.createElement('iframe')),
+    () => { new Image().src = 'http://evil.example/'; },
+    () => console.error('something'),
+  ];
+  for (const f of breaks) {
+    await page.reload();
+    await page.locator('[data-test="running"]').waitFor();
+    await page.evaluate(f);
+    await assert.rejects(harmless(page, [], 'broken'), assert.AssertionError, String(f));
+    await browser.faults();
+  }
+  await assert.rejects(harmless(page, ['a text that is not there'], 'home'));
+  await browser.faults();
+});
+
 check(PAYLOADS.length + CONTROLS.length + ' payloads in a log', async () => {
   assert.ok(PAYLOADS.length >= 50 && new Set(PAYLOADS).size === PAYLOADS.length);
   const b = await site.run('p/say');
