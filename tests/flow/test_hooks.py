@@ -20,8 +20,9 @@ from hooks import SECRET, SITE, ZERO, Hooked, entry, github, push, send, sign  #
 
 
 class GitHub(Hooked):
-    """One project with the site's pipeline, deliveries as GitHub sends them."""
+    """The pipeline is the site's, deliveries are as GitHub sends them."""
     PROJECTS = {"p": {}}
+    EACH = True
 
     @classmethod
     def more(cls):
@@ -83,18 +84,18 @@ class GitHub(Hooked):
         rev = self.commit("twins", "one")
         body, headers = github(push("twins", at, rev, [entry(self.repo(), rev)]))
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: send(self.port, "p", body, headers), range(16)))
+            answers = list(pool.map(lambda _: send(self.port, self.p, body, headers), range(16)))
         self.assertEqual(sorted(s for s, _ in answers), [200] * 15 + [202])
         self.assertEqual({c["change"] for _, a in answers for c in a["changes"]}, {answers[0][1]["changes"][0]["change"]})
         self.only("twins", rev)
 
     def test_later_tellers_add_what_is_missing(self):
         rev = self.commit_only("later")
-        self.d.post("/changes", {"project": "p", "branch": "later", "revision": rev}, 201)
+        self.d.post("/changes", {"project": self.p, "branch": "later", "revision": rev}, 201)
         a = self.deliver(*github(push("later", None, rev, [entry(self.repo(), rev)])), status=200)
         c = self.d.get("/changes/" + a["changes"][0]["change"])
         self.assertEqual((c["author"], c["message"].strip(), c["files"], c["told_by"]), ("Ann <ann@example.org>", "only later", ["later"], "change send"))
-        self.d.post("/changes", {"project": "p", "branch": "later", "revision": rev, "author": "Bob", "properties": {"x": "1"}}, 200)
+        self.d.post("/changes", {"project": self.p, "branch": "later", "revision": rev, "author": "Bob", "properties": {"x": "1"}}, 200)
         c = self.d.get("/changes/" + a["changes"][0]["change"])
         self.assertEqual((c["author"], c["properties"]), ("Ann <ann@example.org>", {"x": "1"}))
         self.only("later", rev)
@@ -159,7 +160,7 @@ class GitHub(Hooked):
         self.deliver(*github(push("deleted", a, None)), status=200)
         self.assertIsNone(self.head("deleted"))
         git(self.repo(), "branch", "-q", "deleted", a)
-        self.deliver(*github(push("deleted", None, a, [], head_commit=entry(self.repo(), a))), status=202)
+        self.deliver(*github(push("deleted", None, a, [], head_commit=entry(self.repo(), a))))
         self.only("deleted", a, 2)
 
     def test_commits_of_another_branch_are_not_told_again(self):
@@ -187,7 +188,7 @@ class GitHub(Hooked):
             self.assertEqual([c["new"] for c in self.deliver(*github(shapes[x], event), status=200)["changes"]], [False])
         listed = {c["id"] for c in self.changes()}
         self.assertTrue({tag[0]["change"], pull[0]["change"]} <= listed and note[0]["change"] not in listed)
-        self.assertEqual([c["id"] for c in self.d.get("/changes?kind=comment")["items"]], [note[0]["change"]])
+        self.assertEqual([c["id"] for c in self.d.get(f"/changes?kind=comment&project={self.p}")["items"]], [note[0]["change"]])
         self.assertIn("pull requests are not built yet", self.cli("show", pull[0]["change"]))
         # A tag that is moved, or made anew, is another change.
         b = self.commit("kinds", "b")
@@ -206,9 +207,9 @@ class GitHub(Hooked):
         bare = {k: v for k, v in good.items() if k != "X-Hub-Signature-256"}
         for headers in (bare, {**bare, **sha1}, {**bare, "X-Hub-Signature-256": "sha256=" + sign("x" * 32, body)}, {**bare, "X-Hub-Signature-256": good["X-Hub-Signature-256"][:-1]},
                         {**bare, "X-Gitlab-Token": SECRET}):
-            status, a = send(self.port, "p", body, headers)
+            status, a = send(self.port, self.p, body, headers)
             self.assertEqual((status, a["error"]["code"], a["error"]["message"]), (401, "unauthorized", "this delivery is not signed as this project's hook wants it"))
-        self.assertEqual(send(self.port, "p", body + b" ", good)[0], 401)
+        self.assertEqual(send(self.port, self.p, body + b" ", good)[0], 401)
         self.assertEqual(send(self.port, "nothing", body, good)[0], 404)
         self.assertEqual(send(self.port, "off", body, good)[0], 404)
         self.assertEqual(self.changes(branch="forged"), [])
@@ -218,9 +219,9 @@ class GitHub(Hooked):
         body, headers = github({"zen": "x"}, "ping")
         self.assertEqual(self.deliver(body, headers, status=200)["ignored"], ["ping: the hook works"])
         for more, status in (({"Host": "evil.example.org"}, 403), ({"Origin": "https://evil.example.org"}, 403), ({"Host": "ci.example.org"}, 200)):
-            self.assertEqual(send(self.port, "p", body, {**headers, **more})[0], status, more)
+            self.assertEqual(send(self.port, self.p, body, {**headers, **more})[0], status, more)
         c = UnixHttp(self.d.path("api.sock"), DEADLINE_S)
-        c.request("POST", "/hooks/p", body, headers)
+        c.request("POST", f"/hooks/{self.p}", body, headers)
         self.assertEqual(c.getresponse().status, 200)
         c.close()
         for method in ("GET", "PUT", "DELETE"):
@@ -232,23 +233,23 @@ class GitHub(Hooked):
     def test_bodies(self):
         rev = self.commit_only("large")
         for body in (b"", b"[]", b"{", b"{}"):
-            self.assertEqual(send(self.port, "p", *github(body))[0], 400, body)
+            self.assertEqual(send(self.port, self.p, *github(body))[0], 400, body)
         large = json.dumps(push("large", None, rev, [{**entry(self.repo(), rev), "message": "m" * (20 << 20)}])).encode()
-        self.assertEqual(send(self.port, "p", *github(large))[0], 202)
+        self.assertEqual(send(self.port, self.p, *github(large))[0], 202)
         self.assertEqual(len(self.changes(branch="large")[0]["message"]), 65536)
         too_large = b" " * ((25 << 20) + 1)
         self.assertEqual(self.head_only(len(too_large)), 413)
         with self.assertRaises((OSError, http.client.HTTPException)):  # chunked, and never ending
             c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
-            c.request("POST", "/hooks/p", iter([b" " * (1 << 20)] * 60), github(b"x")[1], encode_chunked=True)
+            c.request("POST", f"/hooks/{self.p}", iter([b" " * (1 << 20)] * 60), github(b"x")[1], encode_chunked=True)
             if c.getresponse().status in (413, 503):
                 raise http.client.HTTPException
-        self.assertEqual(send(self.port, "p", *github({"zen": "x"}, "ping"))[0], 200)
+        self.assertEqual(send(self.port, self.p, *github({"zen": "x"}, "ping"))[0], 200)
 
     def head_only(self, length):
         s = socket.create_connection(("127.0.0.1", self.port), DEADLINE_S)
         head = "".join(f"{k}: {v}\r\n" for k, v in github(b"x")[1].items())
-        s.sendall(f"POST /hooks/p HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{head}\r\n".encode())
+        s.sendall(f"POST /hooks/{self.p} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{head}\r\n".encode())
         status = int(s.recv(4096).split()[1])
         s.close()
         return status
@@ -259,14 +260,14 @@ class GitHub(Hooked):
         socks = []
         for i in range(4):
             s = socket.create_connection(("127.0.0.1", self.port), DEADLINE_S)
-            s.sendall(f"POST /hooks/p HTTP/1.1\r\nHost: localhost\r\nContent-Length: {3 << 20}\r\n".encode() + "".join(f"{k}: {v}\r\n" for k, v in headers.items()).encode() + b"\r\n" + body)
+            s.sendall(f"POST /hooks/{self.p} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {3 << 20}\r\n".encode() + "".join(f"{k}: {v}\r\n" for k, v in headers.items()).encode() + b"\r\n" + body)
             socks.append(s)
-        got = wait_for(lambda: (a := send(self.port, "p", body, headers))[0] == 503 and a, "the fifth")
+        got = wait_for(lambda: (a := send(self.port, self.p, body, headers))[0] == 503 and a, "the fifth")
         self.assertEqual(got[1]["error"]["code"], "busy")
-        self.assertEqual(send(self.port, "p", *github({"zen": "x"}, "ping"))[0], 200)  # small ones are not held up
+        self.assertEqual(send(self.port, self.p, *github({"zen": "x"}, "ping"))[0], 200)  # small ones are not held up
         for s in socks:
             s.close()
-        wait_for(lambda: send(self.port, "p", body, headers)[0] == 400, "room again")
+        wait_for(lambda: send(self.port, self.p, body, headers)[0] == 400, "room again")
 
     def test_without_a_secret_it_only_looks(self):
         rev = self.commit_only("unsigned")
@@ -296,14 +297,14 @@ class GitHub(Hooked):
         new = "another secret of the test"
         self.secret_file(self.d.path("hook.secret"), new)
         try:
-            self.assertEqual(send(self.port, "p", body, headers)[0], 200)
+            self.assertEqual(send(self.port, self.p, body, headers)[0], 200)
             self.d.post("/config/activate")
-            self.assertEqual(send(self.port, "p", body, headers)[0], 401)
-            self.assertEqual(send(self.port, "p", *github({"zen": "x"}, "ping", secret=new))[0], 200)
+            self.assertEqual(send(self.port, self.p, body, headers)[0], 401)
+            self.assertEqual(send(self.port, self.p, *github({"zen": "x"}, "ping", secret=new))[0], 200)
         finally:
             self.secret_file(self.d.path("hook.secret"), SECRET)
             self.d.post("/config/activate")
-        self.assertEqual(send(self.port, "p", body, headers)[0], 200)
+        self.assertEqual(send(self.port, self.p, body, headers)[0], 200)
 
     def test_before_the_first_look(self):
         """A hook of a project that was never looked at puts no head there: all other branches would look new."""
@@ -406,9 +407,6 @@ class PostReceive(Hooked):
         self.assertEqual(p.returncode, 0, p.stdout)
         return p.stdout.decode()
 
-    def told(self, project, **equal):
-        return sorted(self.changes(project=project, **equal), key=lambda c: int(c["id"][1:]))
-
     def test_by_the_hook(self):
         work = self.d.path("work")
         wait_for(lambda: self.d.sql("select 1 from branch_head h join project p on p.id = h.project where p.name = 'bare'"), "the first look")
@@ -416,20 +414,20 @@ class PostReceive(Hooked):
         one = commit(work, {"a b": "x", 'q"u': "y", "ü/ö": "z"}, 'it says "no" \\ and ü\n\nsecond paragraph')
         two = commit(work, {"c": "x"}, "two")
         self.assertEqual(self.push("bare", "main"), "")
-        got = self.told("bare", branch="main")
+        got = self.changes("bare", branch="main")
         self.assertEqual([(c["revision"], c["message"], c["files"], c["author"], c["told_by"]) for c in got],
                          [(one, 'it says "no" \\ and ü', ["a b", "ü/ö"], "Ann <ann@example.org>", "github hook"), (two, "two", ["c"], "Ann <ann@example.org>", "github hook")])
         self.assertEqual(got[0]["previous"], self.first)
         git(work, "branch", "side", one)
         git(work, "tag", "-a", "-m", "tag", "v1", two)
         self.assertEqual(self.push("bare", "side", "v1"), "")
-        self.assertEqual([c["revision"] for c in self.told("bare", branch="side")], [one])
-        self.assertEqual([(c["kind"], c["revision"]) for c in self.told("bare", branch="v1")], [("tag", two)])
+        self.assertEqual([c["revision"] for c in self.changes("bare", branch="side")], [one])
+        self.assertEqual([(c["kind"], c["revision"]) for c in self.changes("bare", branch="v1")], [("tag", two)])
         self.assertEqual(self.push("bare", ":side", "+" + one + ":main"), "")
         heads = "select branch, revision from branch_head h join project p on p.id = h.project where p.name = 'bare'"
         self.assertEqual(self.d.sql(heads), [["main", one]])
         for r in (one, two):
-            wait_for(lambda: [b for b in self.builds(r) if b["project"] == "bare"], "its build")
+            wait_for(lambda: self.builds(r, "bare"), "its build")
 
     def test_a_push_is_never_refused(self):
         bare, work = self.d.path("bare"), self.d.path("work")
@@ -451,7 +449,7 @@ class PostReceive(Hooked):
         git(work, "checkout", "-q", "-B", "local", self.first)
         one, two = commit(work, {"l": "1"}, "one\n\nmore"), commit(work, {"l": "2"}, "two")
         self.assertEqual(self.push("here", "local"), "")
-        self.assertEqual([(c["revision"], c["message"].strip(), c["author"], c["told_by"]) for c in self.told("here", branch="local")],
+        self.assertEqual([(c["revision"], c["message"].strip(), c["author"], c["told_by"]) for c in self.changes("here", branch="local")],
                          [(one, "one\n\nmore", "Ann <ann@example.org>", "change send"), (two, "two", "Ann <ann@example.org>", "change send")])
 
 

@@ -36,7 +36,9 @@ def entry(repo, revision):
 
 
 class Hooked(Case):
-    """A master with the project p, its repository, and a way to send it deliveries."""
+    """A master with the project p, its repository, and a way to send it deliveries. EACH: each test has a project of its own instead, named after it, of the same repository,
+    so that no look that another test asked for comes in between."""
+    EACH = False
     PROJECT = {"poll": "1h", **SITE}
     WORKERS = {"here": {"slots": 2}}
 
@@ -47,7 +49,15 @@ class Hooked(Case):
         cls.secret_file(d.path("hook.secret"), SECRET)
         cls.first = make_repo(d.path("repo"), {"a": "a"})
         d.configure(listen={**d.conf["listen"], "api": f"127.0.0.1:{cls.port}"},
-                    site={**d.conf["site"], "url": "https://ci.example.org/"}, projects={"p": {"git": d.path("repo"), "hook": cls.hook("github"), **cls.PROJECT}, **cls.more()})
+                    site={**d.conf["site"], "url": "https://ci.example.org/"}, projects={**{name: {"git": d.path("repo"), "hook": cls.hook("github"), **cls.PROJECT} for name in cls.names()}, **cls.more()})
+
+    @classmethod
+    def names(cls):
+        return [name[5:] for name in dir(cls) if name.startswith("test_")] if cls.EACH else ["p"]
+
+    @property
+    def p(self):
+        return self._testMethodName[5:] if self.EACH else "p"
 
     @classmethod
     def hook(cls, dialect):
@@ -63,20 +73,22 @@ class Hooked(Case):
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
             f.write(text + "\n")
 
-    def deliver(self, body, headers, project="p", status=None):
-        a = send(self.port, project, body, headers)
+    def deliver(self, body, headers, project=None, status=None):
+        a = send(self.port, project or self.p, body, headers)
         if status is not None:
             self.assertEqual(a[0], status, a)
         return a[1]
 
-    def changes(self, **equal):
-        return [c for c in self.d.get("/changes?limit=1000")["items"] if all(c[k] == v for k, v in equal.items())]
+    def changes(self, project=None, **equal):
+        """Of the test's project, oldest first."""
+        found = [c for c in self.d.get(f"/changes?limit=1000&project={project or self.p}")["items"] if all(c[k] == v for k, v in equal.items())]
+        return sorted(found, key=lambda c: int(c["id"][1:]))
 
-    def builds(self, revision):
-        return [b for b in self.d.get("/builds?limit=1000")["items"] if b["revision"] == revision]
+    def builds(self, revision, project=None):
+        return [b for b in self.d.get("/builds?limit=1000")["items"] if b["revision"] == revision and b["project"] == (project or self.p)]
 
     def head(self, branch):
-        rows = self.d.sql(f"select revision from branch_head where branch = '{branch}'")
+        rows = self.d.sql(f"select revision from branch_head h join project p on p.id = h.project where h.branch = '{branch}' and p.name = '{self.p}'")
         return rows[0][0] if rows else None
 
     def wait_head(self, branch, revision):
