@@ -328,7 +328,7 @@ class Git(Case):
         d = cls.d
         cls.repo = {name: d.path("repo-" + name) for name in cls.PROJECTS}
         cls.first = make_repo(cls.repo["g"], {".drover.yml": "steps:\n  - {name: show, run: 'cat word; git rev-parse HEAD'}\n", "word": "first\n"})
-        make_repo(cls.repo["stable"], {".drover.yml": "builders:\n  b: {steps: ['cat word']}\nschedulers:\n  calm: {change: {}, stable: 1s}\n", "word": "0\n"})
+        make_repo(cls.repo["stable"], {".drover.yml": "builders:\n  b: {steps: ['cat word']}\nschedulers:\n  calm: {change: {}, stable: 4s}\n", "word": "0\n"})
         make_repo(cls.repo["broken"], {"word": "no pipeline\n"})
         make_repo(cls.repo["wire"], {".drover.yml": "steps: [{name: show, run: cat word}]\n", "word": "wire\n"})
         cls.port = free_port()
