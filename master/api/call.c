@@ -16,7 +16,7 @@
 #include "master/api/proxy.h"
 #include "master/api/web.h"
 #include "master/changes/hooks/hook.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 
 static const struct sm_row rows[CALL_STATES] = {

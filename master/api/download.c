@@ -20,7 +20,7 @@
 
 #include "common/log.h"
 #include "common/str.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 
 #define NAME_PREFIX "drover-worker-"

@@ -12,7 +12,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "master/changes/hooks/hook.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"

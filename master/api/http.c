@@ -16,7 +16,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "master/api/web.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 
 enum {

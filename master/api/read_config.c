@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/str.h"
-#include "master/core/conf_diff.h"
+#include "master/conf/conf_diff.h"
 #include "master/core/master.h"
 #include "master/core/reload.h"
 #include "master/dispatch/conf_json.h"

@@ -7,7 +7,7 @@
 
 #include "common/clock.h"
 #include "common/str.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/core/reload.h"
 #include "master/db/private_pg.h"

@@ -9,7 +9,7 @@
 #include "common/str.h"
 #include "master/cli/commands.h"
 #include "master/cli/safe.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 
 static bool read_file(struct cli *c, const char *path, struct buf *text)
 {

@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "common/notify.h"
 #include "common/str.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 
 enum { START_MORE_S = 90, WHY_MAX = 200 };

@@ -8,10 +8,10 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/notify.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master_int.h"
 #include "master/core/place.h"
-#include "master/core/verbs.h"
+#include "master/keep/verbs.h"
 
 static const char usage[] =
   "usage: drover-master [--config FILE] [--check] [--log-level debug|info|warn|error] [--log-format text|json] [--new-incarnation] [--web-dir DIR]\n"

@@ -24,7 +24,7 @@
 #include "master/api/api.h"
 #include "master/changes/githelper.h"
 #include "master/core/announce.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/core/place.h"
 #include "master/core/reload.h"

@@ -20,7 +20,7 @@
 #include "common/str.h"
 #include "master/changes/githelper.h"
 #include "master/core/announce.h"
-#include "master/core/conf_diff.h"
+#include "master/conf/conf_diff.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"

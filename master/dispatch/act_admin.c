@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "master/changes/githelper.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/events/events.h"
 #include "master/schedulers/worlds.h"

@@ -8,7 +8,7 @@
 
 #include "common/str.h"
 #include "master/changes/githelper.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"

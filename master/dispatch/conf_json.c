@@ -1,7 +1,7 @@
 /* A difference between two configurations as JSON. */
 #include "master/dispatch/conf_json.h"
 
-#include "master/core/conf_diff.h"
+#include "master/conf/conf_diff.h"
 
 static void add_pipeline(cJSON *o, const struct pipeline *p)
 {

@@ -11,7 +11,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/map.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/choose.h"

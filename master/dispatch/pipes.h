@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "common/mem.h"
-#include "master/core/pipeline.h"
+#include "master/conf/pipeline.h"
 
 struct master;
 struct pipe_ref;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"

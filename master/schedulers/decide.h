@@ -4,7 +4,7 @@
 #include <stdbool.h>
 
 #include "common/buf.h"
-#include "master/core/pipeline.h"
+#include "master/conf/pipeline.h"
 
 bool decide_wants(const struct pipe_scheduler *s, const char *branch);
 /* [{"name": …, "tags": […]}] for buildset_add. */

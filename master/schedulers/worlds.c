@@ -6,7 +6,7 @@
 
 #include "common/log.h"
 #include "master/changes/githelper.h"
-#include "master/core/conf_diff.h"
+#include "master/conf/conf_diff.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/schedulers/worlds_int.h"

@@ -7,7 +7,7 @@
 
 #include "common/buf.h"
 #include "common/sm.h"
-#include "master/core/pipeline.h"
+#include "master/conf/pipeline.h"
 #include "proto/wire.h"
 
 /* Results, with Buildbot's numbers; the order from mild to worst is another one: result_worse(). */

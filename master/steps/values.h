@@ -1,7 +1,7 @@
-/* The values of names in a step's expressions (master/core/names.def), from its build. */
+/* The values of names in a step's expressions (master/conf/names.def), from its build. */
 #ifndef MASTER_STEPS_VALUES_H
 #define MASTER_STEPS_VALUES_H
-#include "master/core/expr.h"
+#include "master/conf/expr.h"
 #include "master/steps/step.h"
 
 /* ctx: a struct build_ctx. */

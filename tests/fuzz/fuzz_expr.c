@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "master/core/expr.h"
+#include "master/conf/expr.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "common/str.h"
-#include "master/core/pipeline.h"
-#include "master/core/schema.h"
+#include "master/conf/pipeline.h"
+#include "master/conf/schema.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

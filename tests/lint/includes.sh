@@ -4,9 +4,10 @@ cd "$(dirname "$0")/../.." && exec python3 - <<'PY'
 import glob, os, re, sys
 
 # Lower never includes higher. Within a level, and downwards, everything is allowed.
-LEVEL = {"core": 0, "db": 0, "changes": 1, "schedulers": 1, "dispatch": 1, "workers": 1, "steps": 1, "logs": 1, "events": 1, "api": 2, "notify": 2, "web": 3, "cli": 3}
+LEVEL = {"conf": -1, "core": 0, "db": 0, "keep": 0, "changes": 1, "schedulers": 1, "dispatch": 1, "workers": 1, "steps": 1, "logs": 1, "events": 1, "api": 2, "notify": 2, "web": 3, "cli": 3}
+# conf/ stands by itself: nothing of it knows the loop or the database.
 # The command line speaks only the API: of the master it may use how a pipeline is read (drover config check), and nothing that knows the database.
-CLI_MAY = {"core", "cli"}
+CLI_MAY = {"conf", "cli"}
 EXCEPTIONS = {
     "master/core/master.c": "starts and stops every part, so it is above all of them",
     "master/core/reload.c": "takes every part over to another configuration",
@@ -19,7 +20,7 @@ LIBRARIES = {
     "microhttpd.h": ["master/api"],
     "openssl/": ["master"],
     "cjson/cJSON.h": ["master"],
-    "yaml.h": ["master/core"],
+    "yaml.h": ["master/conf"],
     "zlib.h": ["proto", "master/cli/http.c", "master/api/web.c"],
     "bearssl.h": ["worker/tls_bearssl.c"],
 }
@@ -48,6 +49,8 @@ def allowed(a, b):
         return False
     if ma == "cli":
         return mb in CLI_MAY
+    if ma == "conf":
+        return mb == "conf"
     return LEVEL[mb] <= LEVEL[ma]
 
 

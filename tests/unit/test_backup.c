@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "common/str.h"
-#include "master/core/copycount.h"
-#include "master/core/manifest.h"
+#include "master/keep/copycount.h"
+#include "master/keep/manifest.h"
 
 #define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 

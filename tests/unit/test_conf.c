@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/str.h"
-#include "master/core/conf.h"
+#include "master/conf/conf.h"
 
 struct fixture {
   char folder[64], *file;

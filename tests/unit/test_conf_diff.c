@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/str.h"
-#include "master/core/conf_diff.h"
+#include "master/conf/conf_diff.h"
 
 static char file[] = "/tmp/test_conf_diff.XXXXXX";
 

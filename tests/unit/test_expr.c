@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
-#include "master/core/expr.h"
+#include "master/conf/expr.h"
 
 static const struct expr_name names[] = {
   { "branch", EXPR_TEXT, "" }, { "memory", EXPR_NUMBER, "" }, { "tests", EXPR_BOOL, "" }, { "files", EXPR_LIST, "" }, { "unset", EXPR_TEXT, "" },

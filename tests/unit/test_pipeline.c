@@ -9,8 +9,8 @@
 #include <time.h>
 
 #include "common/str.h"
-#include "master/core/pipeline.h"
-#include "master/core/schema.h"
+#include "master/conf/pipeline.h"
+#include "master/conf/schema.h"
 
 static struct pipeline *must_parse(const char *text)
 {

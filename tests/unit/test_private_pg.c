@@ -477,6 +477,7 @@ static void of_a_service(void **s)
 static void service_takes_over(void **s)
 {
   int status, before;
+  struct buf why;
   pid_t pid;
 
   (void)s;
@@ -485,11 +486,19 @@ static void service_takes_over(void **s)
   pgfix_close(&f, false);
   pid = service();
   assert_int_equal(waitpid(before, &status, 0), before);
-  pgfix_open(&f);
+  buf_init(&why, 4096);
+  f.closed = false;
+  f.ready = 0; /* a master that starts its own would be a second hand on the folder: only one of a service waits here */
+  f.ppg = ppg_of_service(&f.loop, f.state, f.folder, &pgfix_ops, &f, &why);
+  assert_non_null(f.ppg);
+  assert_int_equal(ppg_start(f.ppg, &why), ERR_OK);
+  pgfix_until(&f, &f.ready, 1, 10000);
   assert_int_equal(ppg_pid(f.ppg), pid);
   PQfinish(dial());
   pgfix_close(&f, true);
+  kill(pid, SIGINT);
   assert_int_equal(waitpid(pid, &status, 0), pid);
+  buf_free(&why);
   assert_int_equal(processes(), 0);
 }
 

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "master/core/yaml.h"
+#include "master/conf/yaml.h"
 
 static struct yml_doc *parse(const char *text, size_t len, struct diags *d)
 {

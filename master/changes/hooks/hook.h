@@ -13,7 +13,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "master/core/secret.h"
+#include "master/conf/secret.h"
 
 #define HOOK_BODY_MAX (25u << 20)     /* bytes; GitHub sends no larger ones */
 #define HOOK_DEPTH_MAX 64             /* of maps and lists in the JSON */

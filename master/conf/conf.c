@@ -1,0 +1,634 @@
+/* The site's configuration from master.yaml, conf.d and pipeline files.
+
+   Happy path: each file is read, checked against the schema, and its workers and projects are added; the rest comes from master.yaml.
+   Failure modes: a file that can't be read, or is too large, is a diagnostic without a line; a missing conf.d is none at all. */
+#include "master/conf/conf.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/map.h"
+#include "common/str.h"
+#include "master/conf/schema.h"
+#include "master/conf/secret.h"
+
+enum {
+  URL_MAX = 2048,
+  POLL_LEAST_MS = 1000, /* for repositories elsewhere */
+  MIN_FREE_SHARE = 10,  /* of a disk */
+};
+#define MIN_FREE_DEFAULT (INT64_C(10) << 30) /* as the table says */
+
+struct loader {
+  struct conf *c;
+  struct diags *d;
+  struct buf text;
+  struct map *workers, *projects; /* name → key's node */
+  bool allow_local;
+};
+
+/* --- files --- */
+
+/* The folder of a file, absolute. */
+static char *folder_of(const char *file)
+{
+  const char *slash = strrchr(file, '/');
+  char *folder = slash == file ? xstrdup("/")
+                 : slash       ? xstrndup(file, (size_t)(slash - file))
+                               : xstrdup(".");
+  char *cwd, *absolute;
+
+  if (folder[0] == '/')
+    return folder;
+  cwd = getcwd(NULL, 0);
+  absolute =
+      !strcmp(folder, ".") ? xstrdup(cwd ? cwd : ".") : xasprintf("%s/%s", cwd ? cwd : ".", folder);
+  free(cwd);
+  free(folder);
+  return absolute;
+}
+
+static char *path_from(const char *file, const char *path)
+{
+  char *folder, *whole;
+
+  if (path[0] == '/')
+    return xstrdup(path);
+  folder = folder_of(file);
+  whole = xasprintf("%s/%s", strcmp(folder, "/") ? folder : "", path);
+  free(folder);
+  return whole;
+}
+
+/* For reading; anything but an ordinary file (a FIFO would hold us for ever) only where `any` says so. */
+static int open_file(const char *file, bool any)
+{
+  int fd = open(file, O_RDONLY | O_CLOEXEC | (any ? 0 : O_NONBLOCK));
+  struct stat st;
+
+  if (fd < 0 || any || (!fstat(fd, &st) && S_ISREG(st.st_mode)))
+    return fd;
+  close(fd);
+  errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+  return -1;
+}
+
+/* Not more than one byte above the limit: the parser says that it is too large. */
+static enum err read_file(const char *file, bool any, struct buf *out)
+{
+  int fd = open_file(file, any);
+
+  if (fd < 0)
+    return ERR_IO;
+  while (out->len <= PIPELINE_TEXT_MAX) {
+    ssize_t n;
+    if (!buf_reserve(out, 65536))
+      break;
+    n = read(fd, out->data + out->len, 65536);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0) {
+      int saved = errno;
+      close(fd);
+      errno = saved;
+      return ERR_IO;
+    }
+    if (n == 0)
+      break;
+    buf_grown(out, (size_t)n);
+  }
+  close(fd);
+  return ERR_OK;
+}
+
+/* Reads into out and adds it to the text of everything; false: told. */
+static bool take_file(struct loader *l, const char *file, struct buf *out)
+{
+  buf_init(out, BUF_NO_MAX);
+  if (read_file(file, !strcmp(file, l->c->file), out)) {
+    diag_add(l->d, file, NULL, 0, 0, NULL, "can't be read: %s", errno == EINVAL ? "it is not an ordinary file" : strerror(errno));
+    buf_free(out);
+    return false;
+  }
+  l->c->files = xrealloc(l->c->files, (size_t)(l->c->nfiles + 1) * sizeof *l->c->files);
+  l->c->files[l->c->nfiles++] = path_from(file, strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
+  if (l->text.len)
+    buf_addf(&l->text, "%s--- # %s\n", l->text.data[l->text.len - 1] == '\n' ? "" : "\n", file);
+  buf_add(&l->text, buf_str(out), out->len);
+  return true;
+}
+
+/* --- projects --- */
+
+static bool printable(const char *s)
+{
+  for (; *s; s++)
+    if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr("\"'`\\<>|$;", *s))
+      return false;
+  return true;
+}
+
+/* user@host:path, no part of which could be taken for an option. */
+static bool is_scp_form(const char *s)
+{
+  static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  size_t user = strspn(s, word), host;
+
+  if (!user || s[user] != '@')
+    return false;
+  s += user + 1;
+  host = strspn(s, word);
+  return host && *s != '-' && s[host] == ':' && s[host + 1] && s[host + 1] != '-' &&
+         s[host + 1] != ':';
+}
+
+static bool is_remote_url(const char *s)
+{
+  static const char *const schemes[] = { "https://", "http://", "ssh://", "git://" };
+
+  for (size_t i = 0; i < COUNT(schemes); i++)
+    if (str_starts(s, schemes[i])) {
+      const char *host = s + strlen(schemes[i]), *end = host + strcspn(host, "/?#");
+      const char *at = memchr(host, '@', (size_t)(end - host));
+      return host < end && *host != '-' && (!at || (at[1] != '-' && at + 1 < end));
+    }
+  return false;
+}
+
+/* Against option injection: what git would take for an option, a program to run or a file of this host. */
+static void check_git(struct loader *l, const struct yml_node *n)
+{
+  const char *s = n->text;
+  bool local = s[0] == '/' || str_starts(s, "file:///");
+
+  if (strlen(s) > URL_MAX)
+    yml_error(l->d, n, NULL, "a URL longer than %d bytes", URL_MAX);
+  else if (s[0] == '-')
+    yml_error(l->d, n, NULL, "a repository can't start with \"-\"");
+  else if (local && !l->allow_local)
+    yml_error(l->d, n, "in master.yaml: allow_local: true",
+              "a repository on this host needs \"allow_local\"");
+  else if (!printable(s))
+    yml_error(
+        l->d, n, NULL,
+        "a repository's URL has no blanks, quotes, backslashes or other characters of the shell");
+  else if (!local && !is_remote_url(s) && !is_scp_form(s))
+    yml_error(l->d, n, "it starts with https://, http://, ssh:// or git://, or is user@host:path",
+              "\"%s\" is not a repository's URL", s);
+}
+
+static char **copy_strings(const struct yml_node *n, int *count)
+{
+  char **v;
+
+  *count = 0;
+  if (!n)
+    return NULL;
+  v = xcalloc((size_t)(n->kind == YML_LIST ? n->n : 1) + 1, sizeof *v);
+  if (n->kind == YML_SCALAR)
+    v[(*count)++] = xstrdup(n->text);
+  for (int i = 0; n->kind == YML_LIST && i < n->n; i++)
+    if (n->items[i]->kind == YML_SCALAR)
+      v[(*count)++] = xstrdup(n->items[i]->text);
+  return v;
+}
+
+static void free_strings(char **v, int n)
+{
+  for (int i = 0; i < n; i++)
+    free(v[i]);
+  free(v);
+}
+
+static bool is_site_key(const char *key)
+{
+  return strcmp(key, "steps") && strcmp(key, "builders") && strcmp(key, "defaults") &&
+         strcmp(key, "schedulers");
+}
+
+static void pipeline_of_file(struct loader *l, struct conf_project *p, const struct yml_node *n)
+{
+  struct buf text;
+
+  p->pipeline_file = path_from(n->doc->file, n->text);
+  if (!take_file(l, p->pipeline_file, &text))
+    return;
+  p->pipeline = pipeline_parse(p->pipeline_file, buf_str(&text), text.len, p->name, l->d);
+  p->pipeline_text = buf_take(&text);
+}
+
+static void pipeline_of_site(struct loader *l, struct conf_project *p, struct yml_doc *doc,
+                             const struct yml_node *map)
+{
+  struct buf text;
+
+  p->pipeline = pipeline_from(doc, map, p->name, l->d);
+  buf_init(&text, PIPELINE_TEXT_MAX);
+  yml_write(map, is_site_key, &text);
+  if (text.failed)
+    yml_error(l->d, map, NULL, "with aliases written out the pipeline is larger than %u KiB",
+              PIPELINE_TEXT_MAX >> 10);
+  p->pipeline_text = buf_take(&text);
+}
+
+static void set_pipeline(struct loader *l, struct conf_project *p, struct yml_doc *doc,
+                         const struct yml_node *map)
+{
+  const struct yml_node *file = yml_get(map, "pipeline"), *own = NULL;
+
+  for (int i = 0; map->kind == YML_MAP && i < map->n && !own; i++)
+    if (schema_has(SCHEMA_PIPELINE, map->keys[i]->text))
+      own = map->keys[i];
+  if (file && own)
+    yml_error(l->d, own, NULL, "\"%s\" beside \"pipeline\", which names a file that has it",
+              own->text);
+  else if (file && file->kind == YML_SCALAR && file->text[0])
+    pipeline_of_file(l, p, file);
+  else if (own && !yml_get(map, "steps") && !yml_get(map, "builders"))
+    yml_error(l->d, own, "or leave the pipeline to the repository's " PIPELINE_FILE,
+              "\"%s\" wants \"steps\" or \"builders\" beside it", own->text);
+  else if (own)
+    pipeline_of_site(l, p, doc, map);
+}
+
+/* NULL: told. */
+static char *secret_of(struct loader *l, const struct yml_node *n, const char *path)
+{
+  const char *help;
+  struct buf why;
+  char *secret;
+
+  buf_init(&why, BUF_NO_MAX);
+  secret = secret_read(path, &why, &help);
+  if (!secret)
+    yml_error(l->d, n, help, "%s", buf_str(&why));
+  buf_free(&why);
+  return secret;
+}
+
+static void set_hook(struct loader *l, struct conf_hook *h, const struct yml_node *n)
+{
+  const struct yml_node *file = yml_get(yml_get(n, "secret"), "file");
+
+  h->on = n && !yml_is_null(n);
+  if (!h->on || n->kind != YML_MAP)
+    return;
+  h->dialect = xstrdup(schema_text(n, SCHEMA_HOOK, "dialect"));
+  if (!file || file->kind != YML_SCALAR || !*file->text)
+    return;
+  h->secret_file = path_from(n->doc->file, file->text);
+  h->secret = secret_of(l, file, h->secret_file);
+}
+
+static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
+                        const struct yml_node *map)
+{
+  struct conf *c = l->c;
+  const struct yml_node *git = yml_get(map, "git"), *poll = yml_get(map, "poll");
+  struct conf_project *p;
+
+  c->projects = xrealloc(c->projects, (size_t)(c->nprojects + 1) * sizeof *p);
+  p = &c->projects[c->nprojects++];
+  *p = (struct conf_project){ .name = xstrdup(name),
+                              .git = xstrdup(schema_text(map, SCHEMA_PROJECT, "git")) };
+  p->branches = copy_strings(yml_get(map, "branches"), &p->nbranches);
+  p->poll_ms = schema_ms(map, SCHEMA_PROJECT, "poll");
+  p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
+  set_hook(l, &p->hook, yml_get(map, "hook"));
+  conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
+  if (git && git->kind == YML_SCALAR && !yml_is_null(git))
+    check_git(l, git);
+  if (p->poll_ms < POLL_LEAST_MS && !l->allow_local)
+    yml_error(l->d, poll, NULL, "\"poll\" below 1s needs \"allow_local: true\"");
+  set_pipeline(l, p, doc, map);
+}
+
+static void add_worker(struct loader *l, const char *name, const struct yml_node *map)
+{
+  struct conf *c = l->c;
+  struct conf_worker *w;
+
+  c->workers = xrealloc(c->workers, (size_t)(c->nworkers + 1) * sizeof *w);
+  w = &c->workers[c->nworkers++];
+  *w = (struct conf_worker){ .name = xstrdup(name),
+                             .slots = (int)schema_int(map, SCHEMA_WORKER, "slots") };
+  w->tags = copy_strings(yml_get(map, "tags"), &w->ntags);
+  conf_keys_of(&w->keys, map, SCHEMA_WORKER);
+  w->keep_work_ms = yml_get(map, "keep_work") ? schema_ms(map, SCHEMA_WORKER, "keep_work") : CONF_UNSET;
+  w->min_free = yml_get(map, "min_free") ? schema_size(map, SCHEMA_WORKER, "min_free") : CONF_UNSET;
+}
+
+/* False: a file before this one has the name; told. */
+static bool is_new(struct loader *l, struct map *names, const char *what, struct yml_node *key)
+{
+  const struct yml_node *first = map_get(names, key->text);
+
+  if (first)
+    yml_error(l->d, key, NULL, "%s \"%s\" stands twice, first at %s:%d:%d", what, key->text,
+              first->doc->file, first->line, first->column);
+  else
+    (void)map_set(names, key->text, key);
+  return !first;
+}
+
+static void add_named(struct loader *l, struct yml_doc *doc)
+{
+  const struct yml_node *workers = yml_get(doc->root, "workers"),
+                        *projects = yml_get(doc->root, "projects");
+
+  for (int i = 0; workers && workers->kind == YML_MAP && i < workers->n; i++)
+    if (is_new(l, l->workers, "worker", workers->keys[i]))
+      add_worker(l, workers->keys[i]->text, workers->items[i]);
+  for (int i = 0; projects && projects->kind == YML_MAP && i < projects->n; i++)
+    if (is_new(l, l->projects, "project", projects->keys[i]))
+      add_project(l, doc, projects->keys[i]->text, projects->items[i]);
+}
+
+/* --- the site's own keys --- */
+
+static char *socket_path(struct loader *l, const struct yml_node *listen, const char *file,
+                         const char *key)
+{
+  const char *s = schema_text(listen, SCHEMA_LISTEN, key);
+  char *path = s ? path_from(file, s) : NULL;
+
+  if (path && strlen(path) >= sizeof ((struct sockaddr_un *)0)->sun_path)
+    yml_error(l->d, yml_get(listen, key), NULL,
+              "a socket's path has at most %zu bytes, \"%s\" has %zu",
+              sizeof((struct sockaddr_un *)0)->sun_path - 1, path, strlen(path));
+  return path;
+}
+
+static void check_join_address(struct loader *l, const struct yml_node *n)
+{
+  if (n && n->kind == YML_SCALAR &&
+      (n->text[0] == '*' || (strlen(n->text) > 2 && !strcmp(n->text + strlen(n->text) - 2, ":0"))))
+    yml_error(l->d, n, NULL, "\"address\" is what workers connect to: it has a host and a port");
+}
+
+char *conf_prefix(const char *url)
+{
+  const char *host = url ? strstr(url, "://") : NULL, *path = host ? strchr(host + 3, '/') : NULL;
+  size_t n = path ? strlen(path) : 0;
+
+  while (n && path[n - 1] == '/')
+    n--;
+  return xstrndup(path ? path : "", n);
+}
+
+/* The path is taken off requests as it stands, so it has nothing that could be written in two ways, and doesn't begin as one of the page's own does. */
+static void check_url(struct loader *l, const struct yml_node *n)
+{
+  static const char *const own[] = { "api", "assets", "download", "hooks" };
+  static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  const char *at = l->c->prefix;
+
+  if (!n || n->kind != YML_SCALAR || !str_eq(n->text, l->c->url))
+    return;
+  if (strpbrk(n->text, "?#")) {
+    yml_error(l->d, n, NULL, "\"url\" is an address without query and fragment");
+    return;
+  }
+  for (bool first = true; *at; first = false) {
+    size_t len = strspn(++at, word);
+    if (!len || (at[len] && at[len] != '/') || *at == '.') {
+      yml_error(l->d, n, "letters, digits and . _ ~ - between single slashes, no word with a dot at its start", "the path of \"url\" has something that two servers could read differently");
+      return;
+    }
+    for (size_t i = 0; first && i < COUNT(own); i++)
+      if (strlen(own[i]) == len && !strncmp(at, own[i], len))
+        yml_error(l->d, n, "such as /ci/", "the path of \"url\" can't begin with /%s, which is the page's own", own[i]);
+    at += len;
+  }
+}
+
+static void set_trusted(struct conf *c, const struct yml_node *n)
+{
+  int count;
+  char **text = copy_strings(n, &count);
+
+  c->trusted = xcalloc((size_t)count + 1, sizeof *c->trusted);
+  for (int i = 0; i < count; i++) /* those that are none were told by the schema */
+    c->ntrusted += !net_parse(text[i], &c->trusted[c->ntrusted]);
+  free_strings(text, count);
+}
+
+static void set_site(struct loader *l, const struct yml_node *top, const char *file)
+{
+  struct conf *c = l->c;
+  const struct yml_node *site = yml_get(top, "site"), *listen = yml_get(top, "listen"),
+                        *database = yml_get(top, "database");
+  const char *folder = schema_text(database, SCHEMA_DATABASE, "folder");
+
+  conf_keys_site(&c->keys, top);
+  c->url = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "url"));
+  c->prefix = conf_prefix(c->url);
+  check_url(l, yml_get(site, "url"));
+  set_trusted(c, yml_get(top, "trusted_proxies"));
+  c->address = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "address"));
+  check_join_address(l, yml_get(site, "address"));
+  c->state = path_from(file, schema_text(top, SCHEMA_SITE, "state"));
+  c->socket = socket_path(l, listen, file, "socket");
+  c->workers_socket = socket_path(l, listen, file, "workers_socket");
+  c->api = xstrdup(schema_text(listen, SCHEMA_LISTEN, "api"));
+  c->workers_listen = xstrdup(schema_text(listen, SCHEMA_LISTEN, "workers"));
+  c->database = xstrdup(schema_text(top, SCHEMA_SITE, "database"));
+  c->database_folder = folder ? path_from(file, folder) : NULL;
+  c->downloads = schema_text(top, SCHEMA_SITE, "downloads") ? path_from(file, schema_text(top, SCHEMA_SITE, "downloads")) : NULL;
+  c->allow_local = schema_bool(top, SCHEMA_SITE, "allow_local");
+  c->same_user = schema_bool(top, SCHEMA_SITE, "same_user");
+  c->window_ms = schema_ms(top, SCHEMA_SITE, "window");
+  c->keep_work_ms = schema_ms(top, SCHEMA_SITE, "keep_work");
+  c->min_free = yml_get(top, "min_free") ? schema_size(top, SCHEMA_SITE, "min_free") : CONF_UNSET;
+  c->helpers = (int)schema_int(top, SCHEMA_SITE, "helpers");
+  l->allow_local = c->allow_local;
+}
+
+/* One file; group: SCHEMA_SITE or SCHEMA_CONFD. */
+static struct yml_doc *load_file(struct loader *l, const char *file, enum schema_group group)
+{
+  struct buf text;
+  struct yml_doc *doc;
+
+  if (!take_file(l, file, &text))
+    return NULL;
+  doc = yml_parse(file, buf_str(&text), text.len, l->d);
+  buf_free(&text);
+  if (!doc)
+    return NULL;
+  schema_check(doc, group, l->d);
+  if (group == SCHEMA_SITE)
+    set_site(l, doc->root, file);
+  add_named(l, doc);
+  return doc;
+}
+
+/* --- conf.d --- */
+
+static int is_yaml(const struct dirent *e)
+{
+  size_t n = strlen(e->d_name);
+  return e->d_name[0] != '.' && n > 5 && !strcmp(e->d_name + n - 5, ".yaml");
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* The documents are kept in docs: nodes of the first are named when a later one has the same name. */
+static int load_folder(struct loader *l, const char *folder, struct yml_doc ***docs)
+{
+  struct dirent **list = NULL;
+  int n = scandir(folder, &list, is_yaml, by_name);
+
+  if (n < 0 && errno != ENOENT && errno != ENOTDIR)
+    diag_add(l->d, folder, NULL, 0, 0, NULL, "can't be read: %s", strerror(errno));
+  if (n > CONF_FILES_MAX)
+    diag_add(l->d, folder, NULL, 0, 0, NULL, "more than %d files", CONF_FILES_MAX);
+  *docs = xcalloc(n > 0 ? (size_t)n : 1, sizeof **docs);
+  for (int i = 0; i < n; i++) {
+    char *file = xasprintf("%s/%s", folder, list[i]->d_name);
+    if (i < CONF_FILES_MAX)
+      (*docs)[i] = load_file(l, file, SCHEMA_CONFD);
+    free(file);
+    free(list[i]);
+  }
+  free(list);
+  return n > 0 ? n : 0;
+}
+
+/* conf.d beside the file, with the file's own way of naming the folder, for messages. */
+static char *confd_of(const char *file)
+{
+  const char *slash = strrchr(file, '/');
+  return slash ? xasprintf("%.*s/conf.d", (int)(slash - file), file) : xstrdup("conf.d");
+}
+
+struct conf *conf_load(const char *file, struct diags *d)
+{
+  struct loader l = {
+    .c = xcalloc(1, sizeof *l.c), .d = d, .workers = map_new(), .projects = map_new()
+  };
+  struct yml_doc *main_doc, **docs;
+  char *folder = confd_of(file);
+  int before = diag_count(d), n;
+
+  buf_init(&l.text, BUF_NO_MAX);
+  l.c->users = 1;
+  l.c->file = xstrdup(file);
+  main_doc = load_file(&l, file, SCHEMA_SITE);
+  if (!main_doc)
+    l.allow_local = true; /* not known: don't complain about it elsewhere */
+  n = load_folder(&l, folder, &docs);
+  l.c->text = buf_take(&l.text);
+  for (int i = 0; i < n; i++)
+    yml_drop(docs[i]);
+  free(docs);
+  free(folder);
+  yml_drop(main_doc);
+  map_free(l.workers);
+  map_free(l.projects);
+  l.c->worker_of = map_new();
+  for (int i = 0; i < l.c->nworkers; i++)
+    map_set(l.c->worker_of, l.c->workers[i].name, &l.c->workers[i]);
+  diag_sort(d);
+  if (diag_count(d) == before)
+    return l.c;
+  conf_free(l.c);
+  return NULL;
+}
+
+struct conf *conf_hold(struct conf *c)
+{
+  c->users++;
+  return c;
+}
+
+void conf_free(struct conf *c)
+{
+  if (!c || --c->users)
+    return;
+  conf_keys_free(&c->keys);
+  for (int i = 0; i < c->nworkers; i++) {
+    conf_keys_free(&c->workers[i].keys);
+    free(c->workers[i].name);
+    free_strings(c->workers[i].tags, c->workers[i].ntags);
+  }
+  for (int i = 0; i < c->nprojects; i++) {
+    struct conf_project *p = &c->projects[i];
+    free(p->name);
+    free(p->git);
+    free_strings(p->branches, p->nbranches);
+    free(p->hook.dialect);
+    free(p->hook.secret_file);
+    if (p->hook.secret)
+      mem_wipe(p->hook.secret, strlen(p->hook.secret));
+    free(p->hook.secret);
+    free(p->pipeline_file);
+    pipeline_free(p->pipeline);
+    free(p->pipeline_text);
+    conf_keys_free(&p->keys);
+  }
+  char *own[] = {
+    c->file,           c->text,    c->state,    c->socket,          c->api, c->workers_listen,
+    c->workers_socket, c->address, c->database, c->database_folder, c->url,
+    c->prefix,         c->downloads
+  };
+  for (size_t i = 0; i < COUNT(own); i++)
+    free(own[i]);
+  free_strings(c->files, c->nfiles);
+  free(c->trusted);
+  map_free(c->worker_of);
+  free(c->workers);
+  free(c->projects);
+  free(c);
+}
+
+bool conf_same_secrets(const struct conf *a, const struct conf *b)
+{
+  for (int i = 0; i < a->nprojects; i++) {
+    const struct conf_project *p = conf_project(b, a->projects[i].name);
+    if (!p || !str_eq(a->projects[i].hook.secret, p->hook.secret))
+      return false;
+  }
+  return true;
+}
+
+const struct conf_project *conf_project(const struct conf *c, const char *name)
+{
+  for (int i = 0; i < c->nprojects; i++)
+    if (!strcmp(c->projects[i].name, name))
+      return &c->projects[i];
+  return NULL;
+}
+
+int64_t conf_min_free(const struct conf *c, const char *worker, int64_t total)
+{
+  const struct conf_worker *w = map_get(c->worker_of, worker);
+
+  if (w && w->min_free != CONF_UNSET)
+    return w->min_free;
+  if (c->min_free != CONF_UNSET)
+    return c->min_free;
+  return total >= 0 && total / MIN_FREE_SHARE < MIN_FREE_DEFAULT ? total / MIN_FREE_SHARE : MIN_FREE_DEFAULT;
+}
+
+int64_t conf_keep_work_ms(const struct conf *c, const char *worker)
+{
+  const struct conf_worker *w = map_get(c->worker_of, worker);
+
+  return w && w->keep_work_ms != CONF_UNSET ? w->keep_work_ms : c->keep_work_ms;
+}
+
+void conf_reference(struct buf *out)
+{
+  schema_reference(out);
+}

@@ -1,0 +1,97 @@
+/* The site's configuration, one immutable value: master.yaml (and the files of conf.d beside it), checked against the schema table.
+   Everything in it is owned by it; relative paths in a file count from that file's folder and are made absolute here. */
+#ifndef MASTER_CONF_CONF_H
+#define MASTER_CONF_CONF_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "master/conf/conf_keys.h"
+#include "common/net.h"
+#include "master/conf/pipeline.h"
+
+#define CONF_FILES_MAX 1000 /* in conf.d */
+#define CONF_UNSET INT64_MIN
+
+struct map;
+
+struct conf_worker {
+  char *name;
+  int slots;
+  char **tags;
+  int ntags;
+  struct conf_keys keys;
+  int64_t keep_work_ms, min_free; /* CONF_UNSET: the site's */
+};
+
+struct conf_hook {
+  bool on;                 /* the project takes hooks at all */
+  char *dialect;           /* NULL: `poll`, a hook without a meaning of its own */
+  char *secret_file;       /* made absolute; NULL: unsigned, so a hook only makes the master look */
+  char *secret;            /* its bytes without the line feed at the end, no NUL in them; NULL where secret_file is */
+};
+
+struct conf_project {
+  char *name, *git;        /* URL; file: and plain paths only with allow_local */
+  char **branches;         /* globs; none given: all */
+  int nbranches;
+  int64_t poll_ms;         /* default 60 s */
+  bool first_build;        /* key `first: build`: the tips seen at the very first look are changes too; default `note`: history is not built */
+  struct conf_hook hook;
+  char *pipeline_file;     /* key `pipeline`: a file of the site that stands in for .drover.yml (path made absolute); or NULL */
+  struct pipeline *pipeline; /* from `pipeline`, or from builders/steps/schedulers in the site's file; NULL: .drover.yml at each revision */
+  char *pipeline_text;     /* a .drover.yml of it, for the version row: the file's text, or the site's keys written out; pipeline_parse
+                              makes the same pipeline of it; NULL where pipeline is NULL */
+  struct conf_keys keys;   /* but for the pipeline's */
+};
+
+struct conf {
+  int users;               /* references: the master's, and one for each project that is at work with it (schedulers/worlds.c) */
+  char *file;              /* as given on the command line */
+  char *text;              /* everything that was read, in order, for the version row and its hash; each further file begins with a
+                              line "--- # FILE" */
+  char **files;            /* every file that was read, absolute: master.yaml first */
+  int nfiles;
+  char *state;             /* folder; default /var/lib/drover; made absolute */
+  char *socket;            /* API's unix socket; default /run/drover/drover.sock */
+  char *api;               /* HOST:PORT of page and API on TCP; default 127.0.0.1:7420; port 0: any, told in the log; "none": not at all */
+  char *workers_listen;    /* HOST:PORT for workers (TLS); default "*:7421"; port 0: any */
+  char *workers_socket;    /* unix socket for local workers; NULL: none */
+  char *address;           /* HOST:PORT that join tokens name; NULL: this host's name and the port listened on */
+  char *database;          /* libpq conninfo or URI; NULL: private */
+  char *database_folder;   /* of the private PostgreSQL; NULL: by rule */
+  bool allow_local;        /* file: and plain paths as repositories */
+  bool same_user;          /* a worker may run under the master's uid */
+  char *url;               /* site.url or NULL */
+  char *downloads;         /* folder of the worker programs at /download/ (made absolute), or NULL: of this installation */
+  char *prefix;            /* its path without a slash at the end: "/ci"; "" where it has none */
+  struct net *trusted;     /* key `trusted_proxies` */
+  int ntrusted;
+  int64_t window_ms;       /* re-attach window, default 30 min */
+  int64_t keep_work_ms;    /* an unused work folder stays so long; 0: for ever; default 14 d */
+  int64_t min_free;        /* bytes of a worker's disk that stay free; 0: no limit; CONF_UNSET: by rule, see conf_min_free */
+  int helpers;             /* git helpers at once, default 4 */
+  struct conf_worker *workers;
+  int nworkers;
+  struct conf_project *projects;
+  int nprojects;
+  struct conf_keys keys;   /* of the site itself */
+  struct map *worker_of;   /* name → one of workers */
+};
+
+/* Reads file (may be a pipe), the files *.yaml of conf.d beside it in the order of their names, and the files that projects name with `pipeline`.
+   All but `file` must be ordinary files.
+   NULL where d got errors: all there are, of all files. Blocks on the disk: at start and reload only. */
+struct conf *conf_load(const char *file, struct diags *d) must_check;
+struct conf *conf_hold(struct conf *c) must_check; /* one more reference (conf_load's is the first); returns c */
+void conf_free(struct conf *c); /* one less; the last frees it. NULL: nothing */
+/* The path of a URL without a slash at its end, "" where it has none; freed by the caller. url may be NULL. */
+char *conf_prefix(const char *url) must_check;
+bool conf_same_secrets(const struct conf *a, const struct conf *b); /* of the same text: whether the files of secrets that it names held the same */
+const struct conf_project *conf_project(const struct conf *c, const char *name);
+/* What counts for a worker, named in the configuration or not. total: bytes of its disk, -1: not known. Without a key the limit is the default, or a tenth of the
+   disk where that is less: a small disk must not refuse every build. */
+int64_t conf_min_free(const struct conf *c, const char *worker, int64_t total);
+int64_t conf_keep_work_ms(const struct conf *c, const char *worker);
+/* The reference of all keys, markdown, from the schema table: docs/config.md. */
+void conf_reference(struct buf *out);
+#endif

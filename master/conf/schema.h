@@ -1,0 +1,49 @@
+/* One table of all configuration keys: the check of a tree, its messages, defaults, the reference and completion come from it. */
+#ifndef MASTER_CONF_SCHEMA_H
+#define MASTER_CONF_SCHEMA_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "master/conf/yaml.h"
+
+#define SCHEMA_ENV_VALUE_MAX (32u << 10) /* bytes of one value */
+#define SCHEMA_SCRIPT_MAX (120u << 10)   /* bytes of a script or argument: Linux takes 128 KiB for one argument */
+
+/* Places where keys stand: a map of one kind. */
+enum schema_group {
+  SCHEMA_SITE,     /* master.yaml */
+  SCHEMA_CONFD,    /* a file of conf.d */
+  SCHEMA_PIPELINE, /* .drover.yml */
+  SCHEMA_SITE_INFO, SCHEMA_LISTEN, SCHEMA_DATABASE, SCHEMA_WORKER, SCHEMA_PROJECT, SCHEMA_HOOK, SCHEMA_HOOK_SECRET, SCHEMA_DEFAULTS, SCHEMA_BUILDER,
+  SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_CHECKOUT, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_GROUPS
+};
+
+/* The whole document against one of the first three groups; every fault into d. */
+void schema_check(const struct yml_doc *doc, enum schema_group root, struct diags *d);
+
+bool schema_has(enum schema_group group, const char *key);
+
+/* Values, for after the check: where the key is missing, or its value is wrong (the check has told), the table's default (0, false or NULL where it has none).
+   The key must be one of the group's. map may be NULL or not a map. */
+const char *schema_text(const struct yml_node *map, enum schema_group group, const char *key);
+int64_t schema_ms(const struct yml_node *map, enum schema_group group, const char *key);
+int64_t schema_size(const struct yml_node *map, enum schema_group group, const char *key); /* bytes */
+int64_t schema_int(const struct yml_node *map, enum schema_group group, const char *key);
+bool schema_bool(const struct yml_node *map, enum schema_group group, const char *key);
+
+/* One key, as the reference and completion see it. */
+struct schema_view {
+  const char *path;    /* of the map it stands in: "", "projects.NAME", "builders.NAME" */
+  const char *key;
+  const char *doc, *example, *fallback; /* one sentence each; example and fallback (default) may be NULL */
+  const char *words;   /* fixed words it takes, separated by blanks, or NULL: "none git" */
+  char *wants;         /* its type in words; valid until the next call, freed by the last */
+  bool required, site, repository; /* site, repository: where it may stand */
+  bool restart;        /* a running master can't change it: a reload that would is refused */
+  enum schema_group group;
+};
+/* Walk: *at = 0 at first, v all zero; false at the end. */
+bool schema_keys(size_t *at, struct schema_view *v);
+/* The reference of all keys, markdown: docs/config.md. */
+void schema_reference(struct buf *out);
+#endif

@@ -1,0 +1,118 @@
+/* The reference of all configuration keys as markdown, from the table of schema.c. */
+#include <string.h>
+
+#include "master/conf/pipe_expr.h"
+#include "master/conf/schema.h"
+
+static const char intro[] =
+  "# Configuration\n"
+  "\n"
+  "Made from the table in `master/conf/schema.def` by `make docs/config.md`; change it there.\n"
+  "\n"
+  "The site is described by one file, `master.yaml`, and by files `conf.d/*.yaml` beside it, which may add workers and projects. What is\n"
+  "built is described by a pipeline: the file `.drover.yml` in the repository, read at the revision that is built; or a file of this host\n"
+  "that a project names; or the same keys in the project itself. `drover config check FILE` tells all errors at once, without a master.\n"
+  "\n"
+  "A running master reads the files anew on SIGHUP and on `drover config activate`: all of them or, where anything is wrong, none. What a\n"
+  "running master can't change says \"Restart the master to change it\" below; a reload in which such a key differs is refused.\n"
+  "\n"
+  "The smallest pipeline:\n"
+  "\n"
+  "```yaml\n"
+  "steps:\n"
+  "  - ./configure\n"
+  "  - make -j\"$DROVER_CORES\"\n"
+  "  - {name: test, run: make check, timeout: 10m}\n"
+  "```\n"
+  "\n"
+  "It is one builder with the project's name; the checkout comes first, and each new revision of any branch builds it.\n"
+  "\n"
+  "## Values\n"
+  "\n"
+  "The files are YAML 1.2, one document each, at most 1 MiB, without tags. What a value means depends on its key, never on its looks: where a\n"
+  "string is wanted, `no`, `1.10` and `010` are the strings they seem to be. A key that stands twice, and a key that isn't known, are errors.\n"
+  "Anchors, aliases and `<<` work within 100,000 values, 16 MiB and 64 levels.\n"
+  "\n"
+  "- **duration**: a number and `ms`, `s`, `m`, `h` or `d`, such as `250ms`, `90s`, `30m`, `1h`, `2d`; or `0`.\n"
+  "- **size**: a whole number and `K`, `M`, `G` or `T` (1024 each step), such as `500M`, `10G`; or `0`.\n"
+  "- **true or false**: these two words, without quotes.\n"
+  "- **name**: 1 to 64 letters, digits, `.`, `_` and `-`, first a letter or digit.\n"
+  "- **a list of strings**: one string stands for a list of one.\n"
+  "- **pattern** (of branches): `*` stands for anything but `/`, `**` for anything, `?` for one character but `/`.\n"
+  "- **HOST:PORT**: such as `127.0.0.1:7420`, `[::1]:7420`, or `*:7421` for all addresses.\n";
+
+static const struct {
+  enum schema_group group;
+  const char *title;
+} sections[] = {
+  { SCHEMA_SITE, "## The site: master.yaml" },
+  { SCHEMA_SITE_INFO, "### site" },
+  { SCHEMA_LISTEN, "### listen" },
+  { SCHEMA_DATABASE, "### database" },
+  { SCHEMA_WORKER, "### workers.NAME" },
+  { SCHEMA_PROJECT, "### projects.NAME" },
+  { SCHEMA_HOOK, "### hook, of a project" },
+  { SCHEMA_HOOK_SECRET, "### secret, of a hook" },
+  { SCHEMA_PIPELINE, "## A pipeline: .drover.yml, or in a project" },
+  { SCHEMA_DEFAULTS, "### defaults" },
+  { SCHEMA_BUILDER, "### builders.NAME" },
+  { SCHEMA_WANT, "### worker, of a builder or defaults" },
+  { SCHEMA_STEP, "### steps, each" },
+  { SCHEMA_TIMEOUT, "### timeout, as a map" },
+  { SCHEMA_SCHEDULER, "### schedulers.NAME" },
+  { SCHEMA_CHANGE, "### change, of a scheduler" },
+};
+
+static const char expressions[] =
+  "\n## Expressions\n\n"
+  "`if` of a step is an expression, and `${{ EXPRESSION }}` may stand in the items of a `run` that is a list and in the values of `env`, there with a value in any case: `${{ properties.jobs ?? 1 }}`.\n"
+  "In a `run` that is a text nothing is ever replaced: give it a variable. `$${{` stands for `${{`. Expressions are typed, without loops, and what is wrong with them is told when the file is read,\n"
+  "wherever the types are known then.\n\n"
+  "- `and`, `or`, `not`; `==`, `!=`, `<`, `<=`, `>`, `>=`; `in`, `not in` (a list, or a text in a text); `a ?? b`: b where a has no value; `c ? a : b`; `+ - * / %`, and `+` of texts.\n"
+  "- `12`, `8G` (K M G T: 1024 and so on), `30m` (ms s m h d: milliseconds), `\"text\"`, `'text'`, `[a, b]`, `true`, `false`, `none`. Numbers are whole; an overflow is an error.\n"
+  "- A name without a value is `none`. In a condition that is false; where a value is needed, it is an error, and the step ends as an exception.\n\n"
+  "### Names\n\n";
+
+static void add_expressions(struct buf *out)
+{
+  struct expr_function_view f = { 0 };
+  size_t at = 0;
+
+  buf_adds(out, expressions);
+  for (const struct expr_name *n = pipe_names; n->name; n++)
+    buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
+  buf_adds(out, "\n### Functions\n\n");
+  while (expr_functions(&at, &f))
+    buf_addf(out, "- `%s`: %s\n", f.usage, f.doc);
+}
+
+static void add_key(const struct schema_view *v, struct buf *out)
+{
+  buf_addf(out, "- **`%s`**: %s", v->key, v->wants);
+  if (v->required)
+    buf_adds(out, ", required");
+  if (v->fallback)
+    buf_addf(out, ", default `%s`", v->fallback);
+  buf_addf(out, ". %s", v->doc);
+  if (v->restart)
+    buf_adds(out, " Restart the master to change it.");
+  if (v->example)
+    buf_addf(out, " Example: `%s`", v->example);
+  buf_addc(out, '\n');
+}
+
+void schema_reference(struct buf *out)
+{
+  buf_adds(out, intro);
+  for (size_t i = 0; i < COUNT(sections); i++) {
+    struct schema_view v = { 0 };
+    size_t at = 0;
+    buf_addf(out, "\n%s\n\n", sections[i].title);
+    while (schema_keys(&at, &v))
+      if (v.group == sections[i].group && !(v.group == SCHEMA_PROJECT && schema_has(SCHEMA_PIPELINE, v.key)))
+        add_key(&v, out);
+    if (sections[i].group == SCHEMA_PROJECT)
+      buf_adds(out, "\nInstead of `pipeline` a project may have the keys of a pipeline itself, below.\n");
+  }
+  add_expressions(out);
+}

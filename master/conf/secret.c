@@ -1,0 +1,51 @@
+/* Reading secrets of the site. */
+#include "master/conf/secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OPEN_TO_OTHERS = 027 }; /* write for the group, anything for the rest: the service may read by its group */
+
+/* The bytes into out, which takes SECRET_MAX + 2 of them; -1: why. */
+static ssize_t read_file(const char *path, char *out, struct buf *why, const char **help)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat st;
+  ssize_t n = -1;
+
+  if (fd < 0 || fstat(fd, &st)) {
+    buf_addf(why, "the secret's file %s can't be read: %s", path, strerror(errno));
+  } else if (!S_ISREG(st.st_mode)) {
+    buf_addf(why, "the secret's file %s is no ordinary file", path);
+  } else if (st.st_mode & OPEN_TO_OTHERS) {
+    buf_addf(why, "the secret's file %s is open to others, its mode is %04o", path, (unsigned)st.st_mode & 07777);
+    *help = "chmod 0600, or 0640 where the service reads it by its group";
+  } else if ((n = read(fd, out, SECRET_MAX + 2)) < 0) {
+    buf_addf(why, "the secret's file %s can't be read: %s", path, strerror(errno));
+  }
+  if (fd >= 0)
+    close(fd);
+  return n;
+}
+
+char *secret_read(const char *path, struct buf *why, const char **help)
+{
+  char bytes[SECRET_MAX + 2], *secret = NULL;
+  ssize_t n;
+
+  *help = NULL;
+  n = read_file(path, bytes, why, help);
+  if (n > 0 && bytes[n - 1] == '\n')
+    n--;
+  if (n >= SECRET_LEAST && n <= SECRET_MAX && !memchr(bytes, 0, (size_t)n) && !memchr(bytes, '\n', (size_t)n)) {
+    secret = xstrndup(bytes, (size_t)n);
+  } else if (n >= 0) {
+    buf_addf(why, "the secret in %s is not one line of %d to %d bytes", path, SECRET_LEAST, SECRET_MAX);
+    *help = "make one: openssl rand -hex 32";
+  }
+  mem_wipe(bytes, sizeof bytes);
+  return secret;
+}

@@ -1,0 +1,12 @@
+/* A secret that the site keeps in a file. */
+#ifndef MASTER_CONF_SECRET_H
+#define MASTER_CONF_SECRET_H
+#include "common/buf.h"
+
+#define SECRET_LEAST 16   /* bytes */
+#define SECRET_MAX 1024
+
+/* The one line in the file, without its end; wipe and free it. NULL: why it is none, as a sentence, and in *help what to do (NULL: nothing to be said). A file that others
+   could read or change is none. */
+char *secret_read(const char *path, struct buf *why, const char **help) must_check;
+#endif
