@@ -2,7 +2,7 @@
 
    Strings point into the tree, which the pipeline holds; arrays and made names are in blocks of its own. So text that a file uses a
    thousand times by alias, or an environment that every step inherits, is there once. */
-#include "master/conf/pipeline.h"
+#include "master/conf/pipe_int.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,23 +10,10 @@
 
 #include "common/map.h"
 #include "common/str.h"
-#include "master/conf/pipe_expr.h"
-#include "master/conf/schema.h"
 
 enum {
   NAME_CUT = 40, /* of a name made from a script; leaves room for a number */
   MAX_NAME = 64,
-};
-
-struct block {
-  struct block *next;
-};
-
-struct whole {
-  struct pipeline p; /* first: what is handed out */
-  struct yml_doc *doc;
-  struct block *blocks;
-  struct pipe_exprs exprs;
 };
 
 /* What steps inherit. */
@@ -39,15 +26,7 @@ struct inherit {
   int ntags;
 };
 
-struct maker {
-  struct whole *w;
-  struct diags *d;
-  struct map *builders; /* name → struct pipe_builder */
-  char **all;           /* their names; shared by all schedulers that want all */
-  int steps;
-};
-
-static void *take(struct whole *w, size_t count, size_t size)
+void *pipe_take(struct whole *w, size_t count, size_t size)
 {
   struct block *b;
 
@@ -81,8 +60,7 @@ const struct pipe_builder *pipeline_builder(const struct pipeline *p, const char
   return NULL;
 }
 
-/* What is missing in a map may be what a key that nobody knows was meant for; the check told of that one. */
-static bool has_strange_key(const struct yml_node *map, enum schema_group group)
+bool pipe_strange_key(const struct yml_node *map, enum schema_group group)
 {
   for (int i = 0; map->kind == YML_MAP && i < map->n; i++)
     if (!schema_has(group, map->keys[i]->text))
@@ -90,15 +68,14 @@ static bool has_strange_key(const struct yml_node *map, enum schema_group group)
   return false;
 }
 
-/* One string or a list of them, as a NULL-ended array. */
-static char **strings(struct whole *w, const struct yml_node *n, int *count)
+char **pipe_strings(struct whole *w, const struct yml_node *n, int *count)
 {
   char **v;
 
   *count = 0;
   if (!n)
     return NULL;
-  v = take(w, (size_t)(n->kind == YML_LIST ? n->n : 1) + 1, sizeof *v);
+  v = pipe_take(w, (size_t)(n->kind == YML_LIST ? n->n : 1) + 1, sizeof *v);
   if (n->kind == YML_SCALAR)
     v[(*count)++] = n->text;
   for (int i = 0; n->kind == YML_LIST && i < n->n; i++)
@@ -121,7 +98,7 @@ static void inherit_env(struct maker *m, struct inherit *h, const struct yml_nod
     yml_error(m->d, env, NULL, "more than %d variables", PIPELINE_ENV_MAX);
     return;
   }
-  v = take(m->w, (size_t)(h->nenv + env->n), sizeof *v);
+  v = pipe_take(m->w, (size_t)(h->nenv + env->n), sizeof *v);
   if (n)
     memcpy(v, h->env, (size_t)n * sizeof *v);
   for (int i = 0; i < env->n; i++) {
@@ -160,7 +137,7 @@ static void inherit(struct maker *m, struct inherit *h, const struct yml_node *m
   if (yml_get(timeout, "idle"))
     h->idle_ms = schema_ms(timeout, SCHEMA_TIMEOUT, "idle");
   if (tags)
-    h->tags = strings(m->w, tags, &h->ntags);
+    h->tags = pipe_strings(m->w, tags, &h->ntags);
 }
 
 /* --- names of steps --- */
@@ -220,7 +197,7 @@ static char *unique_name(struct whole *w, const char *base, struct map *used, st
   } while (map_get(used, name));
   (void)map_set(counts, base, (void *)n);
   (void)map_set(used, name, w);
-  made = take(w, 1, strlen(name) + 1);
+  made = pipe_take(w, 1, strlen(name) + 1);
   return strcpy(made, name);
 }
 
@@ -265,7 +242,7 @@ static void set_args(struct maker *m, struct pipe_step *s, const struct yml_node
   for (int i = 0; i < run->n; i++) {
     const struct interp *t = pipe_text(&m->w->exprs, run->items[i], m->d);
     if (t && !s->args)
-      s->args = take(m->w, (size_t)n, sizeof *s->args);
+      s->args = pipe_take(m->w, (size_t)n, sizeof *s->args);
     if (t)
       s->args[at] = t;
     at += run->items[i]->kind == YML_SCALAR;
@@ -281,7 +258,7 @@ static void set_run(struct maker *m, struct pipe_step *s, const struct yml_node 
     s->script = run->text;
   if (run->kind != YML_LIST)
     return;
-  s->argv = strings(m->w, run, &n);
+  s->argv = pipe_strings(m->w, run, &n);
   set_args(m, s, run, n);
   for (int i = 0; i < n; i++)
     bytes += strlen(s->argv[i]) + 1;
@@ -312,7 +289,7 @@ static void make_step(struct maker *m, struct pipe_step *s, const struct yml_nod
     refuse_in_checkout(m, n);
   else if (run)
     set_run(m, s, run);
-  else if (!has_strange_key(n, SCHEMA_STEP))
+  else if (!pipe_strange_key(n, SCHEMA_STEP))
     yml_error(m->d, n, NULL, "a step wants \"run\" or \"checkout\"");
   if (n->kind == YML_MAP)
     inherit(m, &h, n, SCHEMA_STEP);
@@ -367,7 +344,7 @@ static void make_builder(struct maker *m, struct pipe_builder *b, char *name,
     b->nsteps = 0;
     return;
   }
-  b->steps = take(m->w, (size_t)b->nsteps, sizeof *b->steps);
+  b->steps = pipe_take(m->w, (size_t)b->nsteps, sizeof *b->steps);
   if (implied)
     b->steps[0] = (struct pipe_step){ .kind = PIPE_CHECKOUT,
                                       .env = h.env,
@@ -394,12 +371,12 @@ static void make_builders(struct maker *m, const struct yml_node *top, enum sche
     yml_error(m->d, yml_get_key(top, "steps"), "move them into a builder",
               "there are both \"steps\" and \"builders\"");
   } else if (steps) {
-    char *name = strcpy(take(m->w, 1, strlen(project) + 1), project);
-    p->builders = take(m->w, 1, sizeof *p->builders);
+    char *name = strcpy(pipe_take(m->w, 1, strlen(project) + 1), project);
+    p->builders = pipe_take(m->w, 1, sizeof *p->builders);
     p->nbuilders = 1;
     make_builder(m, p->builders, name, NULL, steps, h);
   } else if (named && named->kind == YML_MAP && named->n) {
-    p->builders = take(m->w, (size_t)named->n, sizeof *p->builders);
+    p->builders = pipe_take(m->w, (size_t)named->n, sizeof *p->builders);
     p->nbuilders = named->n;
     for (int i = 0; i < named->n; i++) {
       if (!strcmp(named->keys[i]->text, "all"))
@@ -407,92 +384,13 @@ static void make_builders(struct maker *m, const struct yml_node *top, enum sche
                   "a builder can't be called \"all\", which means all of them");
       make_builder(m, &p->builders[i], named->keys[i]->text, named->items[i],
                    yml_get(named->items[i], "steps"), h);
-      if (!yml_get(named->items[i], "steps") && !has_strange_key(named->items[i], SCHEMA_BUILDER))
+      if (!yml_get(named->items[i], "steps") && !pipe_strange_key(named->items[i], SCHEMA_BUILDER))
         yml_error(m->d, named->keys[i], NULL, "builder \"%s\" has no \"steps\"",
                   named->keys[i]->text);
     }
-  } else if (!has_strange_key(top, group)) {
+  } else if (!pipe_strange_key(top, group)) {
     yml_error(m->d, top, "the smallest pipeline is one line: steps: [make]",
               "there are no \"steps\" and no \"builders\"");
-  }
-}
-
-/* --- schedulers --- */
-
-static void unknown_builder(struct maker *m, const struct yml_node *n)
-{
-  const struct pipeline *p = &m->w->p;
-  unsigned best = 3; /* as far is too far */
-  char *help = NULL;
-
-  for (int i = 0; i < p->nbuilders; i++) {
-    unsigned far = str_distance(n->text, p->builders[i].name);
-    if (far < best) {
-      best = far;
-      free(help);
-      help = xasprintf("did you mean \"%s\"?", p->builders[i].name);
-    }
-  }
-  yml_error(m->d, n, help, "there is no builder \"%s\"", n->text);
-  free(help);
-}
-
-static void add_builder(struct maker *m, struct pipe_scheduler *s, const struct yml_node *n,
-                        struct map *seen)
-{
-  const struct pipe_builder *b = n->kind == YML_SCALAR ? map_get(m->builders, n->text) : NULL;
-
-  if (b && map_set(seen, n->text, s))
-    yml_error(m->d, n, NULL, "builder \"%s\" stands twice", n->text);
-  else if (b)
-    s->builders[s->nbuilders++] = b->name;
-  else if (n->kind == YML_SCALAR && diag_count(m->d) < DIAG_MAX)
-    unknown_builder(m, n);
-}
-
-static void want_builders(struct maker *m, struct pipe_scheduler *s, const struct yml_node *n)
-{
-  struct map *seen;
-
-  if (!n || (n->kind == YML_SCALAR && !strcmp(n->text, "all"))) {
-    s->builders = m->all;
-    s->nbuilders = m->w->p.nbuilders;
-    return;
-  }
-  seen = map_new();
-  s->builders = take(m->w, n->kind == YML_LIST ? (size_t)n->n : 1, sizeof *s->builders);
-  if (n->kind == YML_LIST && !n->n)
-    yml_error(m->d, n, NULL, "the scheduler has no builder");
-  for (int i = 0; n->kind == YML_LIST && i < n->n; i++)
-    add_builder(m, s, n->items[i], seen);
-  if (n->kind == YML_SCALAR)
-    add_builder(m, s, n, seen);
-  map_free(seen);
-}
-
-static void make_schedulers(struct maker *m, const struct yml_node *named)
-{
-  struct pipeline *p = &m->w->p;
-  bool given = named && named->kind == YML_MAP && named->n;
-
-  if (given && named->n > PIPELINE_SCHEDULERS_MAX) {
-    yml_error(m->d, named, NULL, "more than %d schedulers", PIPELINE_SCHEDULERS_MAX);
-    return;
-  }
-  p->nschedulers = given ? named->n : 1;
-  p->schedulers = take(m->w, (size_t)p->nschedulers, sizeof *p->schedulers);
-  if (!given) {
-    p->schedulers[0] =
-        (struct pipe_scheduler){ .name = strcpy(take(m->w, 1, sizeof "commits"), "commits") };
-    want_builders(m, p->schedulers, NULL);
-  }
-  for (int i = 0; given && i < named->n; i++) {
-    struct pipe_scheduler *s = &p->schedulers[i];
-    const struct yml_node *n = named->items[i];
-    s->name = named->keys[i]->text;
-    s->branches = strings(m->w, yml_get(yml_get(n, "change"), "branches"), &s->nbranches);
-    s->stable_ms = schema_ms(n, SCHEMA_SCHEDULER, "stable");
-    want_builders(m, s, yml_get(n, "builders"));
   }
 }
 
@@ -507,12 +405,12 @@ static struct pipeline *make(struct yml_doc *doc, const struct yml_node *top,
 
   m.w->doc = yml_hold(doc);
   make_builders(&m, top, group, project);
-  m.all = take(m.w, (size_t)p->nbuilders + 1, sizeof *m.all);
+  m.all = pipe_take(m.w, (size_t)p->nbuilders + 1, sizeof *m.all);
   for (int i = 0; i < p->nbuilders; i++) {
     m.all[i] = p->builders[i].name;
     (void)map_set(m.builders, p->builders[i].name, &p->builders[i]);
   }
-  make_schedulers(&m, yml_get(top, "schedulers"));
+  pipe_make_schedulers(&m, yml_get(top, "schedulers"));
   map_free(m.builders);
   if (diag_count(d) == before)
     return p;

@@ -49,8 +49,12 @@ struct pipe_builder {
   int nsteps;
 };
 
+/* What sets a scheduler off: just one of these in each. */
+enum pipe_trigger { PIPE_ON_CHANGE };
+
 struct pipe_scheduler {
   char *name;
+  enum pipe_trigger trigger;
   char **branches;        /* globs; none: every branch */
   int nbranches;
   int64_t stable_ms;      /* quiet time after the last change; 0: none */

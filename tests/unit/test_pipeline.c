@@ -325,7 +325,7 @@ static const struct { const char *text, *printed; } refusals[] = {
     "  builders: {a/b: {steps: [a]}}\n             ^\n" },
   /* schedulers */
   { "steps: [a]\nschedulers: {s: {builders: libfoo}}\n",
-    ":2:14: \"s\" wants the key \"change\"\n  schedulers: {s: {builders: libfoo}}\n               ^\n" },
+    ":2:14: nothing sets scheduler \"s\" off (for each new revision: change: {})\n  schedulers: {s: {builders: libfoo}}\n               ^\n" },
   { "steps: [a]\nschedulers: {s: {change: , builders: libfo}}\n",
     ":2:38: there is no builder \"libfo\" (did you mean \"libfoo\"?)\n  schedulers: {s: {change: , builders: libfo}}\n"
     "                                       ^\n" },
