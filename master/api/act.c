@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/str.h"
+#include "common/utf8.h"
 #include "master/api/auth.h"
 #include "master/api/routes.h"
 
@@ -40,7 +41,7 @@ static bool parse_body(struct call *c, cJSON **args)
     call_error(c, 400, "bad_request", NULL, "a body needs Content-Type: application/json");
     return false;
   }
-  *args = json_utf8(b->data, b->len) && !memchr(b->data, 0, b->len) ? cJSON_ParseWithOpts(b->data, NULL, true) : NULL;
+  *args = utf8_valid(b->data, b->len) && !memchr(b->data, 0, b->len) ? cJSON_ParseWithOpts(b->data, NULL, true) : NULL;
   if (cJSON_IsObject(*args))
     return true;
   cJSON_Delete(*args);

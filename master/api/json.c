@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/str.h"
+#include "common/utf8.h"
 #include "master/db/db.h"
 #include "master/steps/step.h"
 
@@ -71,33 +71,13 @@ cJSON *json_rows(const struct db_res *r, int stmt, const struct json_col *cols, 
   return list;
 }
 
-bool json_utf8(const char *p, size_t n)
-{
-  while (n) {
-    size_t len = str_utf8(p, n, NULL);
-    if (!len)
-      return false;
-    p += len;
-    n -= len;
-  }
-  return true;
-}
-
 cJSON *json_bytes(const char *p, size_t n)
 {
   struct buf b;
   cJSON *s;
 
   buf_init(&b, BUF_NO_MAX);
-  while (n) {
-    size_t len = *p ? str_utf8(p, n, NULL) : 0;
-    if (len)
-      buf_add(&b, p, len);
-    else
-      buf_adds(&b, "\xef\xbf\xbd");
-    p += len ? len : 1;
-    n -= len ? len : 1;
-  }
+  utf8_clean(&b, p, n, false);
   s = cJSON_CreateString(buf_str(&b));
   buf_free(&b);
   return s;

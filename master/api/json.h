@@ -32,5 +32,4 @@ void json_ms(cJSON *o, const char *field, int64_t ms);  /* INT64_MIN: null */
 void json_text(cJSON *o, const char *field, const char *s); /* NULL: null */
 /* A string from bytes of anywhere: what is not UTF-8, and NUL, becomes U+FFFD. */
 cJSON *json_bytes(const char *p, size_t n) must_check;
-bool json_utf8(const char *p, size_t n); /* well-formed: no surrogates, nothing overlong */
 #endif

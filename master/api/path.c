@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
 #include "master/api/json.h"
 
 static int hex(char c)
@@ -40,7 +41,7 @@ static const char *decode(char *s, bool plus)
     *out++ = (char)c;
   }
   *out = 0;
-  return json_utf8(s, (size_t)(out - s)) ? NULL : "bytes that are not UTF-8";
+  return utf8_valid(s, (size_t)(out - s)) ? NULL : "bytes that are not UTF-8";
 }
 
 /* Characters that front ends, file systems and servers disagree about. None of our names has them. */

@@ -19,6 +19,7 @@
 #include "common/map.h"
 #include "common/sm.h"
 #include "common/str.h"
+#include "common/utf8.h"
 #include "master/changes/gitresult.h"
 #include "master/changes/gitwire.h"
 #include "proto/records.h"
@@ -131,7 +132,7 @@ static void explain(struct ask *a, const char *parse_why)
     buf_adds(&text, parse_why);
   if (a->errors.len) {
     buf_adds(&text, ": ");
-    gitw_utf8(&text, a->errors.data, a->errors.len, true);
+    utf8_clean(&text, a->errors.data, a->errors.len, true);
   }
   refuse(a, ERR_FAILED, buf_take(&text));
 }

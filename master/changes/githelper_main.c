@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/str.h"
+#include "common/utf8.h"
 #include "master/changes/githelper.h"
 #include "master/changes/gitwire.h"
 #include "master/changes/helper/helper.h"
@@ -264,7 +265,7 @@ static bool answer(struct help *h, enum err e)
   }
   buf_init(&why, BUF_NO_MAX);
   if (h->why)
-    gitw_utf8(&why, h->why, gitw_utf8_cut(h->why, GITW_WHY_MAX / 3), true);
+    utf8_clean(&why, h->why, utf8_cut(h->why, GITW_WHY_MAX / 3), true);
   records_putf(&h->out, "ignored", "%d", h->ignored);
   records_putf(&h->out, "left_out", "%d", h->left_out);
   records_put(&h->out, "err", gitw_err_tag(e));

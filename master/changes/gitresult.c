@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "common/utf8.h"
 #include "master/changes/gitwire.h"
 #include "proto/records.h"
 
@@ -84,7 +85,7 @@ static bool take_text(struct gith_result *r, char *value)
 
 static bool take_file(struct gith_commit *c, char *value)
 {
-  if (c->nfiles == GITH_FILES_MAX || !gitw_is_utf8(value))
+  if (c->nfiles == GITH_FILES_MAX || !utf8_valid(value, strlen(value)))
     return false;
   c->files = more(c->files, c->nfiles, sizeof *c->files);
   c->files[c->nfiles++] = value;
@@ -99,9 +100,9 @@ static bool take_of_commit(struct gith_commit *c, const char *key, char *value)
   if (!strcmp(key, "previous"))
     return c->previous = value, !*value || is_full_revision(value);
   if (!strcmp(key, "author"))
-    return c->author = value, gitw_is_utf8(value);
+    return c->author = value, utf8_valid(value, strlen(value));
   if (!strcmp(key, "message"))
-    return c->message = value, gitw_is_utf8(value) && strlen(value) <= GITW_MESSAGE_MAX;
+    return c->message = value, utf8_valid(value, strlen(value)) && strlen(value) <= GITW_MESSAGE_MAX;
   if (!strcmp(key, "time"))
     return str_number(value, strlen(value), &c->author_ms) == ERR_OK;
   if (!strcmp(key, "file"))
@@ -136,7 +137,7 @@ static bool take(struct reader *in, const char *key, char *value)
   if (!strcmp(key, "err"))
     return gitw_err_of(value, &r->err);
   if (!strcmp(key, "why"))
-    return r->why = *value ? value : NULL, gitw_is_utf8(value);
+    return r->why = *value ? value : NULL, utf8_valid(value, strlen(value));
   if (!strcmp(key, "end"))
     return in->ended = true;
   return r->ncommits > 0 && take_of_commit(&r->commits[r->ncommits - 1], key, value);

@@ -20,10 +20,4 @@
 
 const char *gitw_err_tag(enum err e);
 bool gitw_err_of(const char *tag, enum err *e); /* false: no such tag */
-
-bool gitw_is_utf8(const char *s);
-/* Adds n bytes at s as valid UTF-8 without NUL; what is not valid becomes U+FFFD; with `line` control bytes, too. */
-void gitw_utf8(struct buf *out, const char *s, size_t n, bool line);
-/* The longest n up to max that does not cut a character of the string s. */
-size_t gitw_utf8_cut(const char *s, size_t max);
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/utf8.h"
 #include "master/core/master.h"
 #include "master/dispatch/run_int.h"
 #include "master/logs/watch.h"
@@ -131,7 +132,7 @@ void run_exit(struct run *r, struct wire_msg *m)
     run_lost(r, "log", "the log does not match its checksum");
     return;
   }
-  detail = xstrndup(m->blob ? m->blob : "", m->blob_len);
+  detail = utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
   struct reply reply = { judge(r, how, code, reason), (int)code, !strcmp(how, "signaled"), reason, detail, r->output };
   run_got(r, &reply, m);
   free(detail);

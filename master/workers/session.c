@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/utf8.h"
 #include "master/conf/conf_diff.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
@@ -233,8 +234,11 @@ static char *facts_of(const char *blob, size_t n)
   size_t at = 0;
 
   while (!records_next(blob, n, &at, key, &value))
-    if (strcmp(key, "secret"))
-      cJSON_AddStringToObject(json, key, value);
+    if (strcmp(key, "secret")) {
+      char *clean = utf8_text(value, strlen(value), SESSION_TEXT_MAX, true);
+      cJSON_AddStringToObject(json, key, clean);
+      free(clean);
+    }
   text = cJSON_PrintUnformatted(json);
   cJSON_Delete(json);
   return text;

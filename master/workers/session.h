@@ -18,6 +18,8 @@ struct run;
 struct sessions;
 struct rival;
 
+#define SESSION_TEXT_MAX 4096 /* bytes of a sentence of a worker that are kept */
+
 /* hello ─▶ auth ─▶ (rival ─▶) adopt ─▶ inventory ─▶ ready ─▶ away ─▶ adopt …;  any ─▶ closed */
 enum session_state { SESSION_HELLO, SESSION_AUTH, SESSION_RIVAL, SESSION_ADOPT, SESSION_INVENTORY, SESSION_READY, SESSION_AWAY, SESSION_CLOSED, SESSION_STATES };
 

@@ -1,5 +1,6 @@
 /* The messages of a worker, handed to whom they are about. What nobody waits for any more is dropped: the rows are the truth, and the worker keeps what was not acked. */
 #include "common/log.h"
+#include "common/utf8.h"
 #include "master/dispatch/run.h"
 #include "master/workers/session_int.h"
 
@@ -17,7 +18,7 @@ static struct run *run_of(struct session *s, struct wire_msg *m, int token)
 static void on_error(struct session *s, struct wire_msg *m)
 {
   const char *tag = wire_str(m, 0), *what = wire_str(m, 1);
-  char *text = xstrndup(m->blob ? m->blob : "", m->blob_len);
+  char *text = utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
   struct id cmd;
   struct run *r = NULL;
 
@@ -40,7 +41,7 @@ static void on_done(struct session *s, struct wire_msg *m)
   r = m->bad || !session_ready(s) ? NULL : map_get_n(s->by_req, (uint64_t)req);
   if (!r)
     return;
-  text = xstrndup(m->blob ? m->blob : "", m->blob_len);
+  text = utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
   run_op_done(r, wire_str(m, 1), text);
   free(text);
 }

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/str.h"
+#include "common/utf8.h"
 #include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
@@ -131,23 +132,6 @@ static void rest(struct session *s, int64_t ms)
   free(w->path);
   w->path = NULL;
   soon(&w->look_due, ms); /* or earlier, where somebody kicked meanwhile */
-}
-
-/* A sentence of the worker's for the database and for people. */
-static char *harmless(const char *p, size_t n)
-{
-  struct buf b;
-
-  buf_init(&b, BUF_NO_MAX);
-  for (size_t len; n && b.len < ERROR_MAX; p += len, n -= len) {
-    len = str_utf8(p, n, NULL);
-    if (len && (unsigned char)*p >= ' ' && *p != 0x7f)
-      buf_add(&b, p, len);
-    else
-      buf_addc(&b, '?');
-    len = len ? len : 1;
-  }
-  return buf_take(&b);
 }
 
 /* ---- free space ---- */
@@ -298,7 +282,7 @@ static void removed(struct session *s, const char *tag, const char *blob, size_t
     log_info("worker", "%s: work folder %s is removed: %s", s->name, w->path, work_why_text((enum work_why)w->why));
     db_q(tx, SQL_work_removed, "nss", s->worker, w->path, work_why_text((enum work_why)w->why));
   } else {
-    char *text = harmless(blob ? blob : "", n), *error = xasprintf("%s: %s", tag, text);
+    char *text = utf8_text(blob, n, ERROR_MAX, true), *error = xasprintf("%s: %s", tag, text);
     log_warn("worker", "%s: work folder %s can't be removed: %s", s->name, w->path, error);
     db_q(tx, SQL_work_failed, "nss", s->worker, w->path, error);
     free(text);

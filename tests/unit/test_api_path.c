@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/utf8.h"
 #include "master/api/auth.h"
 #include "master/api/json.h"
 #include "master/api/routes.h"
@@ -196,12 +197,12 @@ static void test_text(void **state)
   (void)state;
   assert_string_equal(s->valuestring, "a\xef\xbf\xbd\xef\xbf\xbd\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
   cJSON_Delete(s);
-  assert_true(json_utf8("", 0));
-  assert_true(json_utf8("\xf4\x8f\xbf\xbf", 4));
-  assert_false(json_utf8("\xf4\x90\x80\x80", 4));
-  assert_false(json_utf8("\xc0\x80", 2));
-  assert_false(json_utf8("\xe0\x80\x80", 3));
-  assert_false(json_utf8("\xc3", 1));
+  assert_true(utf8_valid("", 0));
+  assert_true(utf8_valid("\xf4\x8f\xbf\xbf", 4));
+  assert_false(utf8_valid("\xf4\x90\x80\x80", 4));
+  assert_false(utf8_valid("\xc0\x80", 2));
+  assert_false(utf8_valid("\xe0\x80\x80", 3));
+  assert_false(utf8_valid("\xc3", 1));
 }
 
 int main(void)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "master/changes/githelper.h"
+#include "common/utf8.h"
 #include "master/changes/gitwire.h"
 #include "master/changes/helper/helper.h"
 #include "proto/records.h"
@@ -14,7 +15,7 @@ static void put_text(struct buf *out, const char *key, const char *s, size_t n, 
   struct buf clean;
 
   buf_init(&clean, BUF_NO_MAX);
-  gitw_utf8(&clean, s, n, line);
+  utf8_clean(&clean, s, n, line);
   records_put(out, key, buf_str(&clean));
   buf_free(&clean);
 }
@@ -71,10 +72,10 @@ enum err help_tell_commit(struct help *h, const char *branch, git_commit *c)
   records_put(&h->out, "branch", branch);
   records_put(&h->out, "previous", git_commit_parentcount(c) ? git_oid_tostr(hex, sizeof hex, git_commit_parent_id(c, 0)) : "");
   author = xasprintf("%s <%s>", who && who->name ? who->name : "", who && who->email ? who->email : "");
-  put_text(&h->out, "author", author, gitw_utf8_cut(author, HELP_SHORT_MESSAGE), true);
+  put_text(&h->out, "author", author, utf8_cut(author, HELP_SHORT_MESSAGE), true);
   free(author);
   records_putf(&h->out, "time", "%lld", (long long)(who ? author_ms(who) : 0));
-  put_text(&h->out, "message", message, gitw_utf8_cut(message, max / 3), false); /* U+FFFD takes three bytes */
+  put_text(&h->out, "message", message, utf8_cut(message, max / 3), false); /* U+FFFD takes three bytes */
   if (h->out.len > HELP_OUT_NO_FILES) {
     records_put(&h->out, "cut", "1");
     return ERR_OK;
