@@ -382,7 +382,7 @@ static void overdue_found(struct db_res *res, void *arg)
     struct db_tx *tx = db_tx(d->m->db, (uint64_t)build);
     log_warn("dispatch", "build %" PRId64 " is lost: its worker stayed away longer than %" PRId64 " s", build, db_num(res, 0, i, 6) / 1000);
     db_q(tx, SQL_fence, "nnn", build, db_num(res, 0, i, 1), db_num(res, 0, i, 2));
-    db_q(tx, SQL_steps_lost, "n", build);
+    db_q(tx, SQL_steps_lost, "nsns", build, "away", (int64_t)RESULT_RETRY, "lost: the worker stayed away too long");
     db_q(tx, SQL_build_finish, "nnslns", build, (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_RETRY), "the worker stayed away too long", (int)again,
          (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_EXCEPTION), NULL);
     db_send(tx, given_up, d->m);

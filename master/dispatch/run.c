@@ -20,6 +20,8 @@
 #include "master/logs/watch.h"
 #include "master/workers/session.h"
 
+#define FENCED "22012" /* division by zero: how a guard of sql_build.def voids a transaction */
+
 const struct sm_row run_rows[RUN_STATES] = {
   [RUN_TX] = { "tx", SM_TO(RUN_COMMAND) | SM_TO(RUN_OP) | SM_TO(RUN_TX) | SM_TO(RUN_GONE) },
   [RUN_COMMAND] = { "command", SM_TO(RUN_TX) | SM_TO(RUN_GONE) },
@@ -259,10 +261,28 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
 /* A fence that did not hold is no error: somebody else has the build now, or took the request first. */
 void run_told_failure(const struct run *r, struct db_res *res)
 {
-  if (db_err(res) == ERR_FAILED && strcmp(db_sqlstate(res), "22012"))
+  if (db_err(res) == ERR_FAILED && strcmp(db_sqlstate(res), FENCED))
     log_error("build", "%s: %s", r->name, db_errtext(res));
   else
     log_debug("build", "%s: dropped: %s", r->name, db_errtext(res));
+}
+
+/* PostgreSQL refused what follows from an answer, and would again: that is a fault of ours, and a build that can't go on ends as one, with the reason for people. */
+static void give_up(struct run *r, struct db_res *res, struct id done_cmd)
+{
+  struct db_tx *tx = db_tx(r->m->db, (uint64_t)r->id);
+  struct pending *p = run_pending(r);
+  char *why = xasprintf("the database refused what follows: %s", db_errtext(res));
+
+  p->ends = p->given_up = true;
+  p->done_cmd = done_cmd;
+  r->so_far = RESULT_EXCEPTION;
+  intent_free(&r->next);
+  db_q(tx, SQL_fence, "nnn", r->id, r->epoch.inc, r->epoch.n);
+  db_q(tx, SQL_steps_lost, "nsns", r->id, "refused", (int64_t)RESULT_EXCEPTION, why);
+  db_q(tx, SQL_build_finish, "nnslns", r->id, (int64_t)RESULT_EXCEPTION, why, 0, (int64_t)RESULT_EXCEPTION, r->name);
+  free(why);
+  send_tx(r, tx, p);
 }
 
 static void answered(struct db_res *res, void *arg)
@@ -278,7 +298,10 @@ static void answered(struct db_res *res, void *arg)
     run_maybe_free(r);
   } else if (err) {
     run_told_failure(r, res);
-    run_drop(r);
+    if (err == ERR_FAILED && strcmp(db_sqlstate(res), FENCED) && !p->claim && !p->given_up)
+      give_up(r, res, p->done_cmd);
+    else
+      run_drop(r);
   } else {
     committed(r, res, p);
   }

@@ -11,6 +11,7 @@ struct pending {
   int64_t length;       /* append: the log's length with it */
   int command_stmt;
   bool ends;
+  bool given_up;        /* it ends the build because the one before it was refused */
   struct id done_cmd;   /* to be forgotten by the worker */
 };
 

@@ -82,6 +82,23 @@ class Liar(Case):
         w.send("error", "badarg", cmd, blob=BAD)
         self.assertIn(self.d.wait_request(rid)["result"], (FAILURE, EXCEPTION))
 
+    def test_refused_by_the_database(self):
+        """Should it ever refuse what follows from an answer: the build ends and says so, and its slot is free."""
+        self.d.sql("alter table step add constraint odd check (summary is null or summary not like '%bang%')")
+        self.addCleanup(self.d.sql, "alter table step drop constraint odd")
+        w, rid, cmd, epoch = self.begin()
+        w.exit(cmd, epoch, "failed", 2, detail=b"bang")
+        self.assertEqual(w.next("forget")[1], [cmd])
+        r = self.d.wait_request(rid)
+        self.assertEqual(r["result"], EXCEPTION)
+        b = self.d.get("/builds/" + r["builds"][0])
+        self.assertIn("the database refused what follows: step_end: 23514", b["why"])
+        self.assertEqual(b["steps"][0]["result"], EXCEPTION)
+        rid = self.d.ask("one")
+        cmd, epoch, _ = w.command()
+        w.exit(cmd, epoch)
+        self.assertEqual(self.d.wait_request(rid)["result"], SUCCESS)
+
     def test_answers_nobody_asked_for(self):
         w, rid, cmd, epoch = self.begin()
         for i in range(200):
