@@ -1,6 +1,7 @@
 """A drover that is backed up and put elsewhere: for tests/flow/test_backup.py and test_restore.py."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -30,8 +31,13 @@ class Site(Drover):
     def __init__(self, uid=None, fill=True, **more):
         self.uid = uid
         super().__init__({}, {"here": {"slots": 4}, "two": {"slots": 2}}, **more)
+        self.programs = BUILD
         if uid is not None:
             os.chown(self.root, uid, uid)
+            self.programs = self.path("bin")  # whoever else it is may not come by the build folder: root's home is closed
+            os.mkdir(self.programs)
+            for name in ("drover-master", "drover-git-helper"):
+                shutil.copy(f"{BUILD}/{name}", self.programs)
         if fill:
             self.write()
 
@@ -56,13 +62,14 @@ class Site(Drover):
         if self.uid is None:
             return super().spawn(log, *argv, env=env)
         with open(self.path(log), "ab") as f:
+            argv = (f"{self.programs}/{os.path.basename(argv[0])}", *argv[1:])
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, cwd=self.root, env=env or self.env,
                                     user=self.uid, group=self.uid, extra_groups=[])
 
     def verb(self, name, *argv, code=0, uid=None, config=True):
         """The verb to its end: what it printed, both ways."""
         who = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
-        p = subprocess.run([f"{BUILD}/drover-master", name, *argv, *(["--config", self.path("master.yaml")] if config else [])], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        p = subprocess.run([f"{self.programs}/drover-master", name, *argv, *(["--config", self.path("master.yaml")] if config else [])], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, env=self.env, cwd=self.root, timeout=120, **who)
         text = p.stdout.decode()
         if p.returncode != code:
