@@ -1,7 +1,7 @@
 // A page that stays open: it sees a build from queue to end, outlives the master's death, and eight tabs cost the master one stream.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { Browser, Site, buildPath, logText, until, waitResult } from './lib.mjs';
+import { buildPath, logText, until, waitResult } from './lib.mjs';
+import { browser, check, site, suite } from './suite.mjs';
 
 const TABS = 8;
 const LINES = 300;      // of the build that the master dies under; in the middle it waits to be let on
@@ -17,37 +17,8 @@ builders:
   long: {checkout: none, steps: [{name: count, run: "i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; sleep 0.02; [ $i != 150 ] || while [ ! -e @ROOT@/go3 ]; do sleep 0.05; done; done"}]}
   red: {checkout: none, steps: [{name: no, run: "echo this is wrong; exit 3"}]}
 `;
-let site, browser, failed = false;
 
-before(async () => {
-  site = new Site();
-  const { url } = await site.up(PIPELINE, null, { here: { slots: 1 } }, true);
-  browser = await Browser.start(site, url);
-});
-
-after(async () => {
-  await browser?.end();
-  if (failed)
-    await site.failed();
-  await site?.end();
-});
-
-afterEach(async () => {
-  for (const p of browser.context.pages().slice(1))
-    await p.close();
-});
-
-// A test that fails leaves the site's logs on the screen.
-function check(name, f) {
-  test(name, { timeout: 240000 }, async () => {
-    try {
-      await f();
-    } catch (e) {
-      failed = true;
-      throw e;
-    }
-  });
-}
+suite(() => site.up(PIPELINE, null, { here: { slots: 1 } }, true));
 
 const row = (page, part, id) => page.locator(`[data-test="${part}"] [data-test="row"][data-id="${id}"]`);
 

@@ -1,8 +1,8 @@
 // Every page: by its address and loaded again, on a phone, in both colours, by keyboard alone, with a wrong clock; without an error, and without a word to anybody else.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
 import { measure, sticksOut } from './a11y.mjs';
-import { Browser, Site, buildPath, until, waitResult } from './lib.mjs';
+import { buildPath, until, waitResult } from './lib.mjs';
+import { browser, check, site, suite } from './suite.mjs';
 
 const LONG = 'a-branch-with-a-name-that-somebody-must-have-thought-was-a-good-idea-at-the-time/and-then-some';
 const PIPELINE = `
@@ -13,12 +13,14 @@ builders:
   nobody: {checkout: none, worker: {tags: [of-no-worker]}, steps: [{name: never, run: "true"}]}
 `;
 const PHONE = { width: 360, height: 740 }, DESK = { width: 1280, height: 800 };
-let site, browser, failed = false, paths, held, bad;
+let paths, held, bad;
 
-before(async () => {
-  site = new Site();
-  const { url } = await site.up(PIPELINE, { 'a.c': 'int x;' }, { here: { slots: 2 } });
-  browser = await Browser.start(site, url);
+suite(() => site.up(PIPELINE, { 'a.c': 'int x;' }, { here: { slots: 2 } }), {
+  ready: prepare,
+  end: () => site?.touch('go'),
+});
+
+async function prepare() {
   await site.commit({ 'b.c': 'int y;' }, 'A first line that is longer than what fits on a telephone, by a good deal, so that it has to be cut or wrapped\n\nAnd a body.', 'Ann Other-Name-That-Is-Long');
   const change = await until('the change', async () => (await site.get('/changes?limit=1')).items[0]);
   const good = await until('its build', async () => (await site.get('/builds?builder=p/good&state=done')).items[0]);
@@ -28,30 +30,6 @@ before(async () => {
   held = await until('what is held', async () => (await site.request(hold.id)).builds[0]);
   const waits = (await site.get('/requests?builder=p/nobody&state=pending')).items[0] || { id: await site.ask('p/nobody') };
   paths = ['', 'builders', 'builders/p/good', buildPath(good.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id];
-});
-
-after(async () => {
-  await browser?.end();
-  if (failed)
-    await site.failed();
-  await site?.touch('go');
-  await site?.end();
-});
-
-afterEach(async () => {
-  for (const p of browser.context.pages().slice(1))
-    await p.close();
-});
-
-function check(name, f) {
-  test(name, { timeout: 240000 }, async () => {
-    try {
-      await f();
-    } catch (e) {
-      failed = true;
-      throw e;
-    }
-  });
 }
 
 // Shown, not just loaded: it has a heading, no problem, and what it waits for is there.

@@ -1,8 +1,8 @@
 // Text from outside stays text: payloads come in by real commits, `drover change send`, reasons of builds and build output, and every page that shows them is looked at.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
 import { CONTROLS, PAYLOADS } from './payloads.mjs';
-import { Browser, Site, buildPath, until, waitResult } from './lib.mjs';
+import { buildPath, until, waitResult } from './lib.mjs';
+import { browser, check, site, suite } from './suite.mjs';
 
 const REVISION = '0123456789abcdef0123456789abcdef012345';
 const PIPELINE = `
@@ -15,37 +15,11 @@ schedulers:
 const FOREIGN = 'script:not([src]), iframe, frame, object, embed, applet, base, style, video, audio, source, math, marquee, template, details, textarea, select, form:not([method="dialog"]), img, animate, .pwn, [srcdoc], [popover], ' +
   'a[href^="javascript:" i], a[href^="data:" i], [formaction], [action], meta[http-equiv], link[href*="evil"], main [style*="url"]';
 const log = PAYLOADS.join('\n') + '\n' + CONTROLS.map((c) => c.bytes).join('\n') + '\n';
-let site, browser, failed = false, bid;
+let bid;
 
-before(async () => {
-  site = new Site();
-  const torn = PAYLOADS.slice(0, 3).map((p) => [...p].map((c) => `printf '%s' '${c.replaceAll("'", "'\\''")}'`).join('; sleep 0.004; ') + '; echo').join('\n');
-  const { url } = await site.up(PIPELINE, { 'payloads.txt': log, 'torn.sh': torn });
-  browser = await Browser.start(site, url);
-});
+const torn = PAYLOADS.slice(0, 3).map((p) => [...p].map((c) => `printf '%s' '${c.replaceAll("'", "'\\''")}'`).join('; sleep 0.004; ') + '; echo').join('\n');
 
-after(async () => {
-  await browser?.end();
-  if (failed)
-    await site.failed();
-  await site?.end();
-});
-
-afterEach(async () => {
-  for (const p of browser.context.pages().slice(1))
-    await p.close();
-});
-
-function check(name, f) {
-  test(name, { timeout: 240000 }, async () => {
-    try {
-      await f();
-    } catch (e) {
-      failed = true;
-      throw e;
-    }
-  });
-}
+suite(() => site.up(PIPELINE, { 'payloads.txt': log, 'torn.sh': torn }));
 
 // Nothing ran, nothing was made, nothing was asked for; and what was to be shown is there, letter by letter.
 async function harmless(page, texts, where) {
