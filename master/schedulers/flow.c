@@ -13,6 +13,7 @@
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
 #include "master/schedulers/decide.h"
+#include "master/schedulers/facts.h"
 #include "master/schedulers/worlds_int.h"
 
 enum { FLOW_SAFETY_MS = 2000, FLOW_AFTER_MS = 2 };
@@ -21,15 +22,13 @@ struct change {
   struct worlds *w;
   struct world *p;
   int64_t id;
-  char *branch, *revision, *repository;
+  struct facts *facts;
 };
 
 static void change_free(struct change *c)
 {
   world_drop(c->p);
-  free(c->branch);
-  free(c->revision);
-  free(c->repository);
+  facts_free(c->facts);
   free(c);
 }
 
@@ -102,14 +101,22 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
     struct buf plan;
     buf_init(&plan, BUF_NO_MAX);
     if (r->err)
-      log_warn("change", "c%" PRId64 " %s %.12s: %s", c->id, c->branch, c->revision, r->why);
+      log_warn("change", "c%" PRId64 " %s %.12s: %s", c->id, c->facts->c.branch, c->facts->c.revision, r->why);
     else
-      decide_plan(pipes_of(r->pipe), c->branch, &plan);
+      decide_plan(pipes_of(r->pipe), &c->facts->c, &plan);
     db_q(tx, SQL_change_decide, "nssNNs", c->id, r->err && r->err != ERR_NOTFOUND ? "failed" : "decided", r->err ? r->why : NULL, r->err ? INT64_MIN : r->pipe_id,
          c->w->m->config_version, plan.len ? buf_str(&plan) : "[]");
     buf_free(&plan);
   }
   db_send(tx, decided, c);
+}
+
+/* A row of changes_due. */
+static struct facts *facts_of(const struct db_res *res, int row, const struct world *p)
+{
+  return facts_new(&(struct facts_in){ .project = p->conf->name, .branch = db_str(res, 0, row, 2), .revision = db_str(res, 0, row, 3), .repository = db_str(res, 0, row, 4),
+                                       .kind = db_str(res, 0, row, 7), .author = db_str(res, 0, row, 8), .message = db_str(res, 0, row, 9), .files = db_str(res, 0, row, 10),
+                                       .properties = db_str(res, 0, row, 11), .number = db_num(res, 0, row, 12), .build_forks = p->conf->forks_build });
 }
 
 static void changes_here(struct db_res *res, void *arg)
@@ -130,12 +137,12 @@ static void changes_here(struct db_res *res, void *arg)
     if (!p || !p->id)
       continue; /* it left the configuration since we asked */
     c = xcalloc(1, sizeof *c);
-    *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), xstrdup(db_str(res, 0, i, 2)), xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)) };
+    *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), facts_of(res, i, p) };
     w->in_read++;
     if (!p->pipe_id && !db_null(res, 0, i, 6))
-      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->revision, pipeline_here, c);
+      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->facts->c.revision, pipeline_here, c);
     else
-      worlds_pipeline(w, p, c->branch, c->revision, pipeline_here, c);
+      worlds_pipeline(w, p, c->facts->c.branch, c->facts->c.revision, pipeline_here, c);
   }
 }
 
@@ -200,19 +207,20 @@ static void fire(bool ok, void *arg)
     return;
   }
   for (int i = 0; pipes_of(pipe) && i < pipes_of(pipe)->nschedulers; i++)
-    if (!strcmp(pipes_of(pipe)->schedulers[i].name, f->scheduler))
+    if (pipes_of(pipe)->schedulers[i].trigger == PIPE_ON_CHANGE && !strcmp(pipes_of(pipe)->schedulers[i].name, f->scheduler))
       s = &pipes_of(pipe)->schedulers[i];
   names = change_names(f->changes);
   tx = db_tx(f->w->m->db, DB_ANY);
   if (s) {
     struct buf builders;
     buf_init(&builders, BUF_NO_MAX);
-    decide_builders(pipes_of(pipe), s->builders, s->nbuilders, &builders);
+    decide_scheduler(pipes_of(pipe), s, &builders);
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "fired");
     put_buildset(tx, f->w, f->project, f->repository, f->branch, f->revision, f->scheduler, names, f->pipe_id, buf_str(&builders));
     buf_free(&builders);
   } else {
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "the newest change's pipeline has no such scheduler any more");
+    db_q(tx, SQL_verdict_dropped, "ss", f->scheduler, f->changes);
   }
   free(names);
   db_send(tx, fired, f);
