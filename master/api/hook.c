@@ -121,6 +121,8 @@ static void committed(struct call *c, const struct db_res *r)
     if (made) {
       worlds_kick(m->worlds);
       dispatch_kick(m->dispatch);
+      if (t->supersedes)
+        dispatch_cancelled(m->dispatch);
     }
     if (p && (t->cut || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "look"))))
       worlds_look(m->worlds, p);

@@ -471,7 +471,7 @@ void gith_read(struct gith *g, const char *name, const char *url, bool allow_loc
 {
   struct ask *a = ask_new(g, "read", name, url, allow_local, cb, arg);
 
-  if (*branch ? !gith_is_branch(branch) : !*revision)
+  if (*branch ? !gith_is_branch(branch) && !(*revision && gith_is_ref(branch)) : !*revision)
     refuse(a, ERR_BADARG, xstrdup("not a name of a branch"));
   if (*revision && !gith_is_revision(revision))
     refuse(a, ERR_BADARG, xstrdup("not a revision; 7 to 64 hex digits are"));

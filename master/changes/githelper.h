@@ -69,11 +69,13 @@ struct gith_poll {
 };
 /* Lists the remote's branches; fetches only when a head moved. A local repository is read where it lies, without a mirror. A force push tells the commits that the old head did not reach; a deleted branch is just not in heads. */
 void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg);
-/* Fetches branch ("" : all; then revision must be given) unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. */
+/* Fetches branch ("" : all; then revision must be given) unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. With a revision branch may
+   also be a ref of another kind (gith_is_ref); where the remote has none of that name, all branches are fetched. */
 void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const char *branch, const char *revision, const char *path, gith_cb *cb, void *arg);
 
 /* Names and addresses that may go to git (faults.md S17 of the design's papers): no option, no "..", no "@{", no control byte … */
 bool gith_is_branch(const char *s);
+bool gith_is_ref(const char *s);           /* refs/tags/NAME, refs/pull/N/head, refs/merge-requests/N/head, refs/pull-requests/N/from */
 bool gith_is_revision(const char *s);      /* 7 to 64 hex digits */
 bool gith_is_url(const char *s, bool allow_local); /* https http git ssh with "://", user@host:path; local: file:///x, /x */
 #endif

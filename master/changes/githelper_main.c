@@ -151,7 +151,7 @@ static enum err check_request(struct help *h)
     return help_fail(h, ERR_BADARG, "not an address of a git repository");
   if (h->poll)
     return ERR_OK;
-  if (!h->branch || (*h->branch && !gith_is_branch(h->branch)) || !h->revision ||
+  if (!h->branch || !h->revision || (*h->branch && !gith_is_branch(h->branch) && !gith_is_ref(h->branch)) ||
       (*h->revision ? !gith_is_revision(h->revision) : !*h->branch))
     return help_fail(h, ERR_BADARG, "not a branch or revision");
   if (!h->path || !path_ok(h->path))

@@ -117,7 +117,7 @@ create or replace function change_decide(c bigint, st text, err text, pipe bigin
 declare x change%rowtype; s jsonb; n int; v text; w text; ru text; due timestamptz; quiet interval; waiting bigint[]; newer bigint; saw text;
 begin
   if jsonb_path_exists(plan, '$[*].supersede') then -- before any row: others lock in this order too
-    select change_lock(z) from change z where z.id = c;
+    perform change_lock(z) from change z where z.id = c;
   end if;
   update change z set state = st, error = err, pipeline = pipe where z.id = c and z.state = 'reading' returning z.* into x;
   if not found then return false; end if;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "master/changes/githelper.h"
 
 static char *keep(struct facts *f, int at, const char *s)
 {
@@ -24,6 +25,21 @@ static void take_files(struct facts *f, const char *json)
   f->c.files = v;
 }
 
+/* A fork's own pipeline is its author's word: what counts is that of the branch which it wants to go into, as it is now. */
+static void find_pipeline(struct facts *f, const cJSON *pull)
+{
+  const char *ref = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(pull, "ref"));
+
+  f->place = f->c.branch;
+  f->at = f->c.revision;
+  if (f->c.kind == CHANGE_TAG)
+    f->place = f->own[6] = xasprintf("refs/tags/%s", f->c.branch);
+  else if (f->c.fork)
+    f->at = "";
+  else if (f->c.kind == CHANGE_PULL) /* "": somewhere on a branch */
+    f->place = ref && gith_is_ref(ref) ? ref : "";
+}
+
 struct facts *facts_new(const struct facts_in *in)
 {
   struct facts *f = xcalloc(1, sizeof *f);
@@ -40,6 +56,7 @@ struct facts *facts_new(const struct facts_in *in)
   f->c.whole = f->c.nfiles > 0 && !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(f->properties, "files_cut"));
   pull = cJSON_GetObjectItemCaseSensitive(f->properties, "pull_request");
   f->c.fork = f->c.kind == CHANGE_PULL && !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(pull, "fork")); /* unless the forge said that it is none */
+  find_pipeline(f, pull);
   return f;
 }
 

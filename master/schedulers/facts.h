@@ -7,7 +7,8 @@
 struct facts {
   struct decide_change c;
   cJSON *files, *properties;
-  char *own[6];
+  const char *place, *at;    /* where its pipeline is: a branch or a ref (as gith_read takes it), and the revision there, "" : the branch's tip */
+  char *own[7];
 };
 
 /* Texts as the columns hold them, all copied. */

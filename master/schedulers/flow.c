@@ -23,6 +23,7 @@ struct change {
   struct world *p;
   int64_t id;
   struct facts *facts;
+  bool supersedes;     /* builds of older changes may have been cancelled */
 };
 
 static void change_free(struct change *c)
@@ -59,6 +60,8 @@ static void decided(struct db_res *res, void *arg)
   if (!db_err(res)) {
     events_kick(w->m->events);
     dispatch_kick(w->m->dispatch);
+    if (c->supersedes)
+      dispatch_cancelled(w->m->dispatch);
   }
   change_free(c);
   soon(w, FLOW_AFTER_MS);
@@ -103,7 +106,7 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
     if (r->err)
       log_warn("change", "c%" PRId64 " %s %.12s: %s", c->id, c->facts->c.branch, c->facts->c.revision, r->why);
     else
-      decide_plan(pipes_of(r->pipe), &c->facts->c, &plan);
+      c->supersedes = decide_plan(pipes_of(r->pipe), &c->facts->c, &plan);
     db_q(tx, SQL_change_decide, "nssNNs", c->id, r->err && r->err != ERR_NOTFOUND ? "failed" : "decided", r->err ? r->why : NULL, r->err ? INT64_MIN : r->pipe_id,
          c->w->m->config_version, plan.len ? buf_str(&plan) : "[]");
     buf_free(&plan);
@@ -137,12 +140,12 @@ static void changes_here(struct db_res *res, void *arg)
     if (!p || !p->id)
       continue; /* it left the configuration since we asked */
     c = xcalloc(1, sizeof *c);
-    *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), facts_of(res, i, p) };
+    *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), facts_of(res, i, p), false };
     w->in_read++;
     if (!p->pipe_id && !db_null(res, 0, i, 6))
-      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->facts->c.revision, pipeline_here, c);
+      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->facts->at, pipeline_here, c);
     else
-      worlds_pipeline(w, p, c->facts->c.branch, c->facts->c.revision, pipeline_here, c);
+      worlds_pipeline(w, p, c->facts->place, c->facts->at, pipeline_here, c);
   }
 }
 
@@ -152,6 +155,7 @@ struct firing {
   struct worlds *w;
   int64_t project, pipe_id;
   char *name, *scheduler, *branch, *changes, *revision, *repository;
+  int64_t newest; /* of changes */
 };
 
 static void firing_free(struct firing *f)
@@ -175,6 +179,7 @@ static void fired(struct db_res *res, void *arg)
   if (!db_err(res)) {
     events_kick(w->m->events);
     dispatch_kick(w->m->dispatch);
+    dispatch_cancelled(w->m->dispatch);
   }
   firing_free(f);
   soon(w, FLOW_AFTER_MS);
@@ -215,8 +220,12 @@ static void fire(bool ok, void *arg)
     struct buf builders;
     buf_init(&builders, BUF_NO_MAX);
     decide_scheduler(pipes_of(pipe), s, &builders);
+    if (s->supersede)
+      db_q(tx, SQL_change_lock, "n", f->newest);
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "fired");
     put_buildset(tx, f->w, f->project, f->repository, f->branch, f->revision, f->scheduler, names, f->pipe_id, buf_str(&builders));
+    if (s->supersede)
+      db_q(tx, SQL_supersede, "sn", f->scheduler, f->newest);
     buf_free(&builders);
   } else {
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "the newest change's pipeline has no such scheduler any more");
@@ -240,7 +249,7 @@ static void due_here(struct db_res *res, void *arg)
   for (int i = 0; i < db_rows(res, 0); i++) {
     struct firing *f = xcalloc(1, sizeof *f);
     *f = (struct firing){ w, db_num(res, 0, i, 0), db_num(res, 0, i, 7), xstrdup(db_str(res, 0, i, 1)), xstrdup(db_str(res, 0, i, 2)),
-                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)) };
+                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)), db_num(res, 0, i, 8) };
     pipes_load(w->m, f->pipe_id, f->name, fire, f);
   }
   if (db_rows(res, 1) && !db_null(res, 1, 0, 0)) {

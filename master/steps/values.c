@@ -32,7 +32,7 @@ bool step_value(void *ctx, struct expr_memory *m, const char *const *path, int n
 {
   const struct build_ctx *c = ctx;
   const struct { const char *name, *text; } texts[] = {
-    { "project", c->project }, { "builder", c->builder }, { "branch", c->branch }, { "repository", c->repository },
+    { "project", c->project }, { "builder", c->builder }, { "branch", c->branch }, { "tag", c->tag }, { "repository", c->repository },
     { "revision", c->got_revision ? c->got_revision : c->revision }, { "result", result_text((int)c->so_far) },
   };
 
@@ -42,6 +42,8 @@ bool step_value(void *ctx, struct expr_memory *m, const char *const *path, int n
     return false;
   if (!strcmp(path[0], "number"))
     return *out = of_number(c->number), true;
+  if (!strcmp(path[0], "pull_request"))
+    return *out = of_number(c->pull_request), c->pull_request > 0;
   if (!strcmp(path[0], "cores"))
     return *out = of_number(c->cores), true;
   for (size_t i = 0; i < COUNT(texts); i++)

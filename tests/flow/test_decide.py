@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What a change causes and why not, with real repositories: filters, markers, quiet times, tags, pull requests, what is superseded; the words of `drover why` literally."""
+import json
 import os
 import re
 import subprocess
@@ -7,7 +8,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, commit, git, make_repo, wait_for  # noqa: E402
+from drover import BUILD, Case, commit, free_port, git, make_repo, wait_for  # noqa: E402
+from hooks import SECRET, entry, github, push, send  # noqa: E402
 
 SUCCESS, CANCELLED = 0, 6
 
@@ -132,6 +134,203 @@ schedulers: {calm: {change: {not_only: ["docs/**"]}, stable: 6s}}
         self.assertEqual(self.d.get("/changes/" + one["id"])["buildsets"], self.d.get("/changes/" + two["id"])["buildsets"])
         self.assertEqual([b["revision"] for b in self.builds(two)], [two["revision"]])
         self.assertEqual(self.verdicts(docs)["calm"][0], "no")
+
+
+ENV = "echo [$DROVER_BRANCH] [${DROVER_TAG-none}] [${DROVER_PULL_REQUEST-none}] $(git rev-parse HEAD) $(cat word)"
+
+
+class Forge(Deciding):
+    """A forge: its deliveries come over TCP, and its repositories by a git daemon, with the refs that it keeps for pull requests."""
+
+    @classmethod
+    def prepare(cls):
+        d = cls.d
+        cls.port, cls.git_port = free_port(), free_port()
+        with open(os.open(d.path("hook.secret"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write(SECRET)
+        projects = {}
+        for name, more in cls.PROJECTS.items():
+            cls.files(name)
+            projects[name] = {"git": f"git://127.0.0.1:{cls.git_port}/repo-{name}", "poll": "1h", "hook": {"dialect": "github", "secret": {"file": d.path("hook.secret")}}, **more}
+        d.configure(listen={**d.conf["listen"], "api": f"127.0.0.1:{cls.port}"}, projects=projects)
+        cls.daemon = d.spawn("git-daemon.log", "git", "-c", "safe.directory=*", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={cls.git_port}", f"--base-path={d.root}")
+
+    @classmethod
+    def files(cls, name):
+        """Makes the project's repository."""
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.terminate()
+        cls.daemon.wait()
+        super().tearDownClass()
+
+    def setUp(self):
+        super().setUp()
+        for p in self.PROJECTS:
+            self.seen(p)
+            git(self.repo(p), "checkout", "-q", "main")
+
+    def deliver(self, project, body, event="push"):
+        status, answer = send(self.port, project, *github(body, event))
+        self.assertIn(status, (200, 202), answer)
+        return answer["changes"]
+
+    def off(self, project, branch, files, message):
+        """A commit on a branch of its own, which is not told; main is checked out again."""
+        git(self.repo(project), "checkout", "-q", "-B", branch, "main")
+        rev = commit(self.repo(project), files, message)
+        git(self.repo(project), "checkout", "-q", "main")
+        return rev
+
+    def pull(self, project, number, revision, into="main", title="a title", fork=False, action="opened"):
+        """The forge keeps the head of a pull request and tells of it; the change."""
+        git(self.repo(project), "update-ref", f"refs/pull/{number}/head", revision)
+        body = {"action": action, "number": number, "repository": {"full_name": "o/r"},
+                "pull_request": {"number": number, "title": title, "user": {"login": "bob"}, "html_url": "https://f.example.org/7", "base": {"ref": into, "repo": {"id": 1}},
+                                 "head": {"ref": "feature", "sha": revision, "repo": {"id": 2 if fork else 1, "full_name": "b/r" if fork else "o/r", "clone_url": "https://f.example.org/x"}}}}
+        self.deliver(project, body, "pull_request")
+        return self.change(project, revision, "pull_request")
+
+    def only_build(self, change):
+        builds = self.builds(change)
+        self.assertEqual(len(builds), 1)
+        return builds[0]
+
+    def said(self, build):
+        return self.d.log(build["id"], "say", zipped=False).decode().strip()
+
+
+class Pulls(Forge):
+    PROJECTS = {"own": {}, "open": {"forks": "build"}}
+    PIPELINE = json.dumps({"builders": {"b": {"steps": [{"name": "say", "run": ENV}, {"name": "not-main", "if": 'branch != "main"', "run": "true"}, {"name": "seven", "if": "pull_request == 7", "run": "true"}]}},
+                           "schedulers": {"review": {"pull_request": {"branches": ["main", "release/*"]}}, "commits": {"change": {"branches": "main"}}}})
+
+    @classmethod
+    def files(cls, name):
+        make_repo(cls.repo(name), {".drover.yml": cls.PIPELINE, "word": "main"})
+
+    def test_in_the_same_repository(self):
+        rev = self.off("own", "gone", {"word": "pull"}, "a pull request")
+        git(self.repo("own"), "branch", "-q", "-D", "gone")  # so that nothing but the forge's own ref has it
+        c = self.pull("own", 7, rev)
+        b = self.only_build(c)
+        self.assertEqual((b["result"], self.said(b), b["branch"]), (SUCCESS, f"[] [none] [7] {rev} pull", ""))
+        self.assertEqual([(s["name"], s["result"]) for s in b["steps"][1:]], [("say", SUCCESS), ("not-main", SUCCESS), ("seven", SUCCESS)])
+        self.name(C=c)
+        self.assertEqual(self.why(c), ["C own pull request 7 into main: decided", "  review   builds, as SET", "  commits  no: it builds branches, and this is a pull request"])
+        self.assertEqual(b["reason"], f"scheduler review saw {c['id']} (pull request 7)")
+        again = self.d.post(f"/builds/{b['id']}/rerun", status=201)
+        self.assertEqual(self.said(self.d.get("/builds/" + self.d.wait_request(again["requests"][0])["builds"][0])), f"[] [none] [7] {rev} pull")
+
+    def test_into_another_branch(self):
+        c = self.pull("own", 8, self.off("own", "dev-8", {"word": "8"}, "8"), into="dev")
+        self.assertEqual(self.verdicts(c)["review"], ("no", "branches", "its target dev is not among main, release/*"))
+        self.assertEqual(c["buildsets"], [])
+
+    def test_a_title_that_says_so(self):
+        c = self.pull("own", 10, self.off("own", "dev-10", {"word": "10"}, "10"), title="WIP [no ci]")
+        self.assertEqual(self.verdicts(c)["review"], ("no", "skip", "the title says [no ci]"))
+
+    EVIL = json.dumps({"builders": {"evil": {"steps": [{"name": "say", "run": "echo evil"}]}}, "schedulers": {"evil": {"pull_request": {}}}})
+
+    def test_from_a_fork(self):
+        rev = self.off("own", "fork-9", {"word": "fork", ".drover.yml": self.EVIL}, "not to be trusted")
+        c = self.pull("own", 9, rev, fork=True)
+        self.name(C=c)
+        self.assertEqual(self.why(c), ["C own pull request 9 into main: decided", "  review   no: from a fork: waits for approval", "  commits  no: it builds branches, and this is a pull request"])
+        self.assertEqual(c["buildsets"], [])
+        # The same revision on a branch of the repository is another matter: its own pipeline counts, whatever was read for the fork.
+        self.deliver("own", push("fork-9", None, rev, [entry(self.repo("own"), rev)]))
+        self.assertEqual(self.verdicts(self.change("own", rev))["evil"], ("no", "kind", "it builds pull requests, and this is a branch"))
+
+    def test_from_a_fork_where_the_site_builds_them(self):
+        rev = self.off("open", "fork-9", {"word": "fork", ".drover.yml": self.EVIL}, "trusted with nothing but its files")
+        git(self.repo("open"), "branch", "-q", "-D", "fork-9")
+        c = self.pull("open", 9, rev, fork=True)
+        b = self.only_build(c)
+        self.assertEqual((b["builder"], b["result"], self.said(b)), ("b", SUCCESS, f"[] [none] [9] {rev} fork"))
+
+
+class Superseded(Forge):
+    """Builds wait for a file; what a newer change makes needless is cancelled, pending and running. site: decided with the delivery; repo: after the pipeline was read."""
+    PROJECTS = {"site": {}, "repo": {}}
+    WORKERS = {"here": {"slots": 2}}
+
+    @classmethod
+    def files(cls, name):
+        pipeline = {"builders": {x: {"checkout": "none", "steps": [{"name": "wait", "run": f"while ! [ -e {cls.d.path('go')} ]; do sleep 0.1; done"}]} for x in ("a", "b", "c")},
+                    "schedulers": {"commits": {"change": {"branches": ["main", "dev"]}, "supersede": True}, "review": {"pull_request": {}, "supersede": True, "builders": "a"},
+                                   "keep": {"change": {"branches": "main"}, "builders": "a", "priority": 10}}}
+        if name == "site":
+            cls.PROJECTS["site"].update(pipeline)
+        make_repo(cls.repo(name), {".drover.yml": json.dumps(pipeline), "word": "main"})
+
+    def requests(self, change, scheduler):
+        v = {v["scheduler"]: v for v in self.d.get("/changes/" + change["id"])["verdicts"]}[scheduler]
+        return self.d.get("/buildsets/" + v["buildset"])["requests"]
+
+    def told(self, project, branch, text):
+        """One more commit on a branch, told by the forge; its change."""
+        git(self.repo(project), "checkout", "-q", "-B", branch, *([] if git(self.repo(project), "branch", "--list", branch) else ["main"]))
+        at = git(self.repo(project), "rev-parse", "HEAD")
+        rev = commit(self.repo(project), {"word": text}, text)
+        git(self.repo(project), "checkout", "-q", "main")
+        self.deliver(project, push(branch, at, rev, [entry(self.repo(project), rev)]))
+        return self.change(project, rev)
+
+    def while_running(self, project):
+        one = self.told(project, "main", "one")
+        other = self.told(project, "dev", "another branch")
+        running = [self.d.wait_build(r["id"], lambda b: b["state"] == "running") for r in self.requests(one, "commits") if r["builder"] in ("a", "b")]
+        two = self.told(project, "main", "two")
+        for r in self.requests(one, "commits"):
+            r = self.d.wait_request(r["id"])
+            self.assertEqual((r["result"], r["why"]), (CANCELLED, f"superseded by {two['id']}"))
+            self.assertEqual(len(r["builds"]), 0 if r["builder"] == "c" else 1)
+        for b in running:
+            b = wait_for(lambda: (x := self.d.get("/builds/" + b["id"]))["state"] == "done" and x, "the end of the cancelled build")
+            self.assertEqual(b["result"], CANCELLED)
+        self.name(TWO=two)
+        p = self.why(one, requests=True)
+        self.assertIn("superseded by TWO", "".join(p))
+        self.assertEqual({r["state"] for r in self.requests(one, "keep")} | {r["state"] for r in self.requests(other, "commits")} - {"claimed"}, {"pending"})
+        self.assertEqual([r["priority"] for r in self.requests(one, "keep") + self.requests(two, "commits")], [10, 50, 50, 50])
+        open(self.d.path("go"), "w").close()
+        for change, scheduler in ((one, "keep"), (other, "commits"), (two, "commits"), (two, "keep")):
+            self.assertEqual([self.d.wait_request(r["id"])["result"] for r in self.requests(change, scheduler)], [SUCCESS] * len(self.requests(change, scheduler)))
+        self.assertEqual(self.d.sql("select count(*) from buildset where state = 'open'"), [["0"]])
+
+    def tearDown(self):
+        open(self.d.path("go"), "w").close()
+        wait_for(lambda: self.d.get("/status")["counts"]["running"] == self.d.get("/status")["counts"]["pending"] == 0, "the end of all builds")
+        os.unlink(self.d.path("go"))
+
+    def test_decided_with_the_delivery(self):
+        self.while_running("site")
+
+    def test_decided_after_reading(self):
+        self.while_running("repo")
+
+    def test_pull_requests(self):
+        first = self.pull("repo", 7, self.off("repo", "p7", {"word": "7"}, "7"))
+        other = self.pull("repo", 8, self.off("repo", "p8", {"word": "8"}, "8"))
+        second = self.pull("repo", 7, self.off("repo", "p7", {"word": "7a"}, "7a"), action="synchronize")
+        r = self.d.wait_request(self.requests(first, "review")[0]["id"])
+        self.assertEqual((r["result"], r["why"]), (CANCELLED, f"superseded by {second['id']}"))
+        self.assertEqual({r["state"] for r in self.requests(other, "review") + self.requests(second, "review")} - {"claimed"}, set())
+
+    def test_an_older_one_that_is_decided_later(self):
+        old, at = "d" * 40, git(self.repo("site"), "rev-parse", "HEAD")
+        self.d.sql("begin; select change_put(p.id, 'branch', 'main', 0, '', 'x', '{\"revision\": \"" + old + "\"}', 'test', false, true) from project p where p.name = 'site'; "
+                   f"update change set due_at = 'infinity' where revision = '{old}'; commit")
+        two = self.told("site", "main", "newer")
+        self.d.sql(f"update change set due_at = now() where revision = '{old}'")
+        self.name(TWO=two)
+        c = self.change("site", old)
+        self.assertEqual([self.verdicts(c)[s] for s in ("commits", "keep")], [("no", "supersede", f"superseded by {two['id']}"), ("builds", None, None)])
+        self.assertNotEqual(at, two["revision"])
+        self.assertEqual({r["state"] for r in self.requests(two, "commits")} - {"claimed", "pending"}, set())
 
 
 if __name__ == "__main__":

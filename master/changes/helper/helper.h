@@ -43,6 +43,8 @@ struct help {
   struct help_head *heads;
   size_t nheads;
   int ignored;        /* branches with names that are not taken */
+  git_oid ref;        /* read: where the ref is that `branch` names, where it names one and the remote has it */
+  bool has_ref;
 
   struct buf out;
   int left_out;
@@ -63,9 +65,10 @@ enum err help_open(struct help *h) must_check;
 void help_close(struct help *h);
 enum err help_mirror_remove(struct help *h) must_check;
 
-/* helper/remote.c. Fills heads; then brings the objects of the heads that are asked for and not here. `want` NULL: those that are wanted. */
+/* helper/remote.c. Fills heads; then brings the objects of the heads that are asked for and not here. `want`: a branch's name, or the ref where has_ref; NULL: those that are wanted. */
 enum err help_list(struct help *h) must_check;
 enum err help_fetch(struct help *h, const char *want) must_check;
+bool help_is_ref(const struct help *h); /* a read whose `branch` is a ref of another kind */
 const struct help_head *help_find(const struct help_head *heads, size_t n, const char *branch);
 
 /* helper/commits.c. */

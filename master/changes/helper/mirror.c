@@ -165,6 +165,7 @@ void help_close(struct help *h)
   h->heads = NULL;
   h->nheads = 0;
   h->ignored = h->left_out = 0;
+  h->has_ref = false;
   git_remote_free(h->remote);
   git_repository_free(h->repo);
   h->remote = NULL;

@@ -38,11 +38,20 @@ static int on_progress(const git_indexer_progress *stats, void *arg)
   return 0;
 }
 
+bool help_is_ref(const struct help *h)
+{
+  return !h->poll && *h->revision && gith_is_ref(h->branch);
+}
+
 static enum err add_head(struct help *h, const char *ref, const git_oid *oid)
 {
   struct help_head *head;
   const char *branch = ref + strlen(HEADS_PREFIX);
 
+  if (help_is_ref(h) && !strcmp(ref, h->branch)) {
+    git_oid_cpy(&h->ref, oid);
+    h->has_ref = true;
+  }
   if (!str_starts(ref, HEADS_PREFIX))
     return ERR_OK;
   if (!gith_is_branch(branch)) {
@@ -191,6 +200,7 @@ enum err help_fetch(struct help *h, const char *want)
   const struct help_head **missing;
   git_strarray specs = { 0 };
   git_odb *odb;
+  size_t branches;
   enum err e;
   int rc;
 
@@ -198,8 +208,8 @@ enum err help_fetch(struct help *h, const char *want)
     return ERR_OK;
   if ((rc = git_repository_odb(&odb, h->repo)))
     return help_repo_fail(h, rc, "can't open the mirror's objects");
-  missing = xcalloc(h->nheads, sizeof *missing);
-  specs.strings = xcalloc(h->nheads, sizeof *specs.strings);
+  missing = xcalloc(h->nheads + 1, sizeof *missing);
+  specs.strings = xcalloc(h->nheads + 1, sizeof *specs.strings);
   for (size_t i = 0; i < h->nheads; i++) {
     const struct help_head *head = &h->heads[i];
     if ((want ? !strcmp(head->branch, want) : head->wanted) && !git_odb_exists(odb, &head->oid)) {
@@ -207,12 +217,15 @@ enum err help_fetch(struct help *h, const char *want)
       specs.strings[specs.count++] = xasprintf("+" HEADS_PREFIX "%s:" HELP_REF_PREFIX "%s", head->branch, head->branch);
     }
   }
+  branches = specs.count;
+  if (want && h->has_ref && !git_odb_exists(odb, &h->ref)) /* what comes stays here without a ref of its own: nobody prunes a mirror */
+    specs.strings[specs.count++] = xasprintf("+%s:%s", h->branch, h->branch);
   git_odb_free(odb);
   e = drop_stale(h);
   if (!e && specs.count)
     e = download(h, &specs);
   if (!e)
-    e = set_refs(h, missing, specs.count);
+    e = set_refs(h, missing, branches);
   for (size_t i = 0; i < specs.count; i++)
     free(specs.strings[i]);
   free(specs.strings);
