@@ -19,7 +19,8 @@
 #define GITH_COMMITS_MAX 200      /* new commits of one branch told one by one; older ones of a larger push are left out and counted */
 #define GITH_FILES_MAX 2000       /* changed files listed for one commit */
 #define GITH_FILE_BYTES_MAX (1u << 20)
-#define GITH_HEADS_MAX 20000      /* branches of one repository */
+#define GITH_HEADS_MAX 20000      /* branches of one repository; tags */
+#define GITH_TAGS_MAX 200         /* new or moved tags told in one look; the others are told in the next ones */
 
 struct gith_head {
   char *branch, *revision;
@@ -31,12 +32,16 @@ struct gith_commit {          /* oldest first within a branch */
   char **files;               /* paths, valid UTF-8 */
   int nfiles;
   bool files_cut;
+  char *tag;                  /* poll: the commit is that of this tag, which is new or was moved; branch is "" then; NULL: of a branch */
 };
 struct gith_result {
   enum err err;               /* ERR_OK; ERR_TIMEOUT, ERR_AWAY: try later, as ERR_NOSPACE; ERR_NOTFOUND, ERR_DENIED, ERR_BADARG, ERR_FAILED, ERR_TOOBIG (a limit above) */
   char *why;                  /* sentence where err is not ERR_OK */
   struct gith_head *heads;    /* poll: all branches that match */
   int nheads;
+  struct gith_head *tags;     /* poll: the tags, where they were asked for, in the order of their names (strcmp): name as `branch`, and the commit; one that is left for the next look is as it was known, or missing */
+  int ntags;
+  bool tags_more, tags_over;  /* some are left for the next look; there are more than GITH_HEADS_MAX, so none are told */
   struct gith_commit *commits;/* poll: of branches whose head moved; read: the commit itself */
   int ncommits;
   int left_out;               /* commits over the limit */
@@ -66,6 +71,9 @@ struct gith_poll {
   int nbranches;
   const struct gith_head *known; /* what is known of each branch; a head that is not in it is new: its commits that no known head reaches are told; with no known head at all: only its tip */
   int nknown;
+  enum gith_tags { GITH_TAGS_NO, GITH_TAGS_LIST, GITH_TAGS_TELL } tags; /* just which there are; or also the commits of those that are not as known */
+  const struct gith_head *known_tags;
+  int nknown_tags;
 };
 /* Lists the remote's branches; fetches only when a head moved. A local repository is read where it lies, without a mirror. A force push tells the commits that the old head did not reach; a deleted branch is just not in heads. */
 void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg);

@@ -252,6 +252,107 @@ class Pulls(Forge):
         self.assertEqual((b["builder"], b["result"], self.said(b)), ("b", SUCCESS, f"[] [none] [9] {rev} fork"))
 
 
+class Tags(Forge):
+    """told: looked at once an hour, and by hooks. polled: by looking alone. none: the site's pipeline wants no tags."""
+    PROJECTS = {"told": {}, "polled": {"poll": "300ms"}, "none": {"poll": "300ms", "builders": {"b": {"checkout": "none", "steps": ["true"]}}},
+                "site": {"poll": "300ms", "builders": {"b": {"checkout": "none", "steps": [{"name": "say", "run": "echo $DROVER_TAG"}]}}, "schedulers": {"releases": {"tag": ["v*", "r/*"]}}}}
+    PIPELINE = json.dumps({"builders": {"b": {"steps": [{"name": "say", "run": ENV}, {"name": "v1", "if": 'tag == "v1" and branch == none', "run": "true"}]}},
+                           "schedulers": {"releases": {"tag": "v*"}, "commits": {"change": {"branches": "main"}}}})
+
+    @classmethod
+    def files(cls, name):
+        make_repo(cls.repo(name), {".drover.yml": cls.PIPELINE, "word": "main"})
+        git(cls.repo(name), "tag", "v0")
+        git(cls.repo(name), "tag", "v0.1")
+
+    def setUp(self):
+        super().setUp()
+        for p in self.PROJECTS:
+            if p != "none":
+                wait_for(lambda: self.d.sql(f"select 1 from project where name = '{p}' and tags_at is not null"), f"the first look at the tags of {p}")
+
+    def tags(self, project):
+        return sorted((c["branch"], c["revision"]) for c in self.d.get(f"/changes?project={project}&kind=tag&limit=1000")["items"])
+
+    def looked(self, project):
+        """A whole look began and ended after this."""
+        for _ in range(2):
+            before = self.at(project)
+            wait_for(lambda: self.at(project) > before, f"a look at {project}")
+
+    def at(self, project):
+        return next(p["looked"] for p in self.d.get("/projects")["items"] if p["name"] == project) or 0
+
+    def test_by_looking(self):
+        self.assertEqual(self.tags("polled"), [])  # the first look notes them
+        one = self.off("polled", "loose", {"word": "one"}, "one [skip ci]")
+        git(self.repo("polled"), "branch", "-q", "-D", "loose")
+        git(self.repo("polled"), "tag", "-a", "-m", "the first", "v1", one)
+        c = self.change("polled", one, "tag")
+        self.name(C=c)
+        self.assertEqual((c["branch"], c["message"].strip(), c["told_by"], c["author"]), ("v1", "one [skip ci]", "git poller", "Ann <ann@example.org>"))
+        self.assertEqual(self.why(c), ["C polled tag v1: decided", "  releases  builds, as SET", "  commits   no: it builds branches, and this is a tag"])
+        b = self.only_build(c)
+        self.assertEqual((b["result"], self.said(b), b["reason"]), (SUCCESS, f"[] [v1] [none] {one} one", f"scheduler releases saw {c['id']} (tag v1)"))
+        self.assertEqual([(x["name"], x["result"]) for x in b["steps"][1:]], [("say", SUCCESS), ("v1", SUCCESS)])
+        git(self.repo("polled"), "tag", "nightly", one)
+        wait_for(lambda: len(self.tags("polled")) == 2, "the other tag")
+        n = next(x for x in self.d.get("/changes?project=polled&kind=tag")["items"] if x["branch"] == "nightly")
+        wait_for(lambda: self.d.get("/changes/" + n["id"])["state"] == "decided", "its decision")
+        self.assertEqual(self.verdicts(n)["releases"], ("no", "tag", "tag nightly is not among v*"))
+        # Moved, and back: each time another change.
+        two = self.off("polled", "loose", {"word": "two"}, "two")
+        git(self.repo("polled"), "tag", "-f", "v1", two)
+        self.assertEqual(self.change("polled", two, "tag")["previous"], one)
+        git(self.repo("polled"), "tag", "-f", "v1", one)
+        wait_for(lambda: self.tags("polled").count(("v1", one)) == 2, "the tag that came back")
+        # Deleted, and made again.
+        git(self.repo("polled"), "tag", "-d", "v1")
+        wait_for(lambda: self.d.sql("select count(*) from tag_head h join project p on p.id = h.project where p.name = 'polled' and h.tag = 'v1'") == [["0"]], "the deletion")
+        git(self.repo("polled"), "tag", "v1", one)
+        wait_for(lambda: self.tags("polled").count(("v1", one)) == 3, "the tag that was made again")
+        self.assertEqual(self.tags("polled").count(("v1", two)), 1)
+        self.assertNotIn("v0", {t for t, _ in self.tags("polled")})
+
+    def test_told_twice_is_one_change(self):
+        rev = git(self.repo("told"), "rev-parse", "HEAD")
+        two = self.off("told", "loose", {"word": "two"}, "two")
+        git(self.repo("told"), "tag", "v2", two)
+        told = {"ref": "refs/tags/v2", "before": "0" * 40, "after": two, "commits": [], "head_commit": entry(self.repo("told"), two), "repository": {"full_name": "o/r"}}
+        made = self.deliver("told", told)
+        self.assertEqual([(m["kind"], m["new"]) for m in made], [("tag", True)])
+        b = self.only_build(self.change("told", two, "tag"))
+        self.assertEqual((b["result"], self.said(b)), (SUCCESS, f"[] [v2] [none] {two} two"))
+        self.look("told")
+        self.assertEqual(self.tags("told"), [("v2", two)])
+        # The hook of an older move comes late: the head is not there, nothing is built again.
+        git(self.repo("told"), "tag", "-f", "v2", rev)
+        self.look("told")
+        wait_for(lambda: ("v2", rev) in self.tags("told"), "the moved tag")
+        late = self.deliver("told", told)
+        self.assertEqual([m["new"] for m in late], [False])
+        self.look("told")
+        self.assertEqual(self.tags("told"), sorted([("v2", rev), ("v2", two)]))
+
+    def look(self, project):
+        """The repository is looked at because a deletion is told that does not fit."""
+        before = self.at(project)
+        self.deliver(project, push("main", "b" * 40, None))
+        wait_for(lambda: self.at(project) > before, f"a look at {project}")
+
+    def test_of_the_sites_pipeline(self):
+        rev = git(self.repo("site"), "rev-parse", "HEAD")
+        git(self.repo("site"), "tag", "r/1", rev)
+        b = self.only_build(self.change("site", rev, "tag"))
+        self.assertEqual((b["result"], self.said(b)), (SUCCESS, "r/1"))
+
+    def test_unless_a_pipeline_wants_them(self):
+        git(self.repo("none"), "tag", "v1")
+        self.looked("none")
+        self.assertEqual(self.tags("none"), [])
+        self.assertEqual(self.d.sql("select tags_at is null, (select count(*) from tag_head h where h.project = p.id) from project p where name = 'none'"), [["t", "0"]])
+
+
 class Superseded(Forge):
     """Builds wait for a file; what a newer change makes needless is cancelled, pending and running. site: decided with the delivery; repo: after the pipeline was read."""
     PROJECTS = {"site": {}, "repo": {}}

@@ -161,6 +161,12 @@ void help_close(struct help *h)
 {
   for (size_t i = 0; i < h->nheads; i++)
     free(h->heads[i].branch);
+  for (size_t i = 0; i < h->ntags; i++)
+    free(h->tags[i].branch);
+  free(h->tags);
+  h->tags = NULL;
+  h->ntags = 0;
+  h->tags_over = false;
   free(h->heads);
   h->heads = NULL;
   h->nheads = 0;
