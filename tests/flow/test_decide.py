@@ -361,7 +361,7 @@ class Superseded(Forge):
     @classmethod
     def files(cls, name):
         pipeline = {"builders": {x: {"checkout": "none", "steps": [{"name": "wait", "run": f"while ! [ -e {cls.d.path('go')} ]; do sleep 0.1; done"}]} for x in ("a", "b", "c")},
-                    "schedulers": {"commits": {"change": {"branches": ["main", "dev"]}, "supersede": True}, "review": {"pull_request": {}, "supersede": True, "builders": "a"},
+                    "schedulers": {"commits": {"change": {"branches": ["main", "dev"]}, "supersede": True}, "calm": {"change": {"branches": "calm"}, "stable": "1s", "supersede": True, "builders": "a"}, "review": {"pull_request": {}, "supersede": True, "builders": "a"},
                                    "keep": {"change": {"branches": "main"}, "builders": "a", "priority": 10}}}
         if name == "site":
             cls.PROJECTS["site"].update(pipeline)
@@ -420,6 +420,15 @@ class Superseded(Forge):
         r = self.d.wait_request(self.requests(first, "review")[0]["id"])
         self.assertEqual((r["result"], r["why"]), (CANCELLED, f"superseded by {second['id']}"))
         self.assertEqual({r["state"] for r in self.requests(other, "review") + self.requests(second, "review")} - {"claimed"}, set())
+
+    def test_after_the_quiet_time(self):
+        one = self.told("repo", "calm", "one")
+        wait_for(lambda: self.verdicts(one)["calm"][0] == "builds", "the timer")
+        self.d.wait_build(self.requests(one, "calm")[0]["id"], lambda b: b["state"] == "running")
+        two = self.told("repo", "calm", "two")
+        r = self.d.wait_request(self.requests(one, "calm")[0]["id"])
+        self.assertEqual((r["result"], r["why"]), (CANCELLED, f"superseded by {two['id']}"))
+        self.assertEqual(self.verdicts(two)["calm"][0], "builds")
 
     def test_an_older_one_that_is_decided_later(self):
         old, at = "d" * 40, git(self.repo("site"), "rev-parse", "HEAD")
