@@ -247,18 +247,30 @@ static void note_tags(struct db_tx *tx, struct poll_state *ps, const struct gith
   cJSON_Delete(list);
 }
 
+/* Of the known ones from *at on those that were deleted, before the one called `before` (NULL: all). Told in the order of names, in which others take their locks too. */
+static void drop_tags(struct db_tx *tx, struct look *l, const struct gith_result *g, int *at, const char *before)
+{
+  for (; *at < l->nknown_tags && (!before || strcmp(l->known_tags[*at].branch, before) < 0); ++*at)
+    if (!tag_in(g->tags, g->ntags, l->known_tags[*at].branch))
+      put_tag(tx, l->ps, l->known_tags[*at].branch, l->known_tags[*at].revision, NULL);
+}
+
 static void put_tags(struct db_tx *tx, struct look *l, const struct gith_result *g)
 {
+  int at = 0;
+
   if (g->tags_over) {
     log_warn("poll", "%s: the repository has more than %d tags; they are not looked at", l->ps->p->conf->name, GITH_HEADS_MAX);
     return;
   }
-  for (int i = 0; i < g->ncommits; i++)
-    if (g->commits[i].tag)
-      put_tag(tx, l->ps, g->commits[i].tag, tag_in(l->known_tags, l->nknown_tags, g->commits[i].tag), &g->commits[i]);
-  for (int i = 0; i < l->nknown_tags; i++)
-    if (!tag_in(g->tags, g->ntags, l->known_tags[i].branch))
-      put_tag(tx, l->ps, l->known_tags[i].branch, l->known_tags[i].revision, NULL);
+  for (int i = 0; i < g->ncommits; i++) {
+    const char *tag = g->commits[i].tag;
+    if (!tag)
+      continue;
+    drop_tags(tx, l, g, &at, tag);
+    put_tag(tx, l->ps, tag, tag_in(l->known_tags, l->nknown_tags, tag), &g->commits[i]);
+  }
+  drop_tags(tx, l, g, &at, NULL);
   l->ps->once_more |= g->tags_more;
 }
 

@@ -357,7 +357,7 @@ static void plan(void **state)
   buf_free(&json);
 }
 
-/* For the table in docs/performance.md; how long it takes is not what is tested. */
+/* Told, not tested: how fast a machine is says nothing about the code. */
 static void how_long(void **state)
 {
   enum { SCHEDULERS = 2000, FILES = 20, ROUNDS = 20 };
