@@ -19,13 +19,17 @@
 #include "master/schedulers/decide.h"
 #include "master/schedulers/worlds.h"
 
-enum { TELL_EVERY_MS = 1000 }; /* a refused delivery in the log */
+enum {
+  TELL_EVERY_MS = 1000,    /* a refused delivery in the log */
+  VERDICTS_AT_ONCE = 5000, /* decided in the delivery's own transaction */
+};
 
 /* Kept while the database works. The configuration may be another one when it answers, so the project is found by name then. */
 struct told {
   char delivery[HOOK_DELIVERY_MAX + 1];
   char event[HOOK_EVENT_MAX + 1];
   bool cut;
+  bool supersedes; /* builds of older changes may have been cancelled */
 };
 
 static const char *header(void *arg, const char *name)
@@ -117,6 +121,8 @@ static void committed(struct call *c, const struct db_res *r)
     if (made) {
       worlds_kick(m->worlds);
       dispatch_kick(m->dispatch);
+      if (t->supersedes)
+        dispatch_cancelled(m->dispatch);
     }
     if (p && (t->cut || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "look"))))
       worlds_look(m->worlds, p);
@@ -164,36 +170,63 @@ static void answer_ignored(struct call *c, const struct told *t, const struct ho
   call_json(c, 200, o);
 }
 
-/* Where the pipeline is the site's, what comes of a change is known before there is one: both are one transaction. NULL: it has to be read first. */
-static char *plans(const struct master *m, const struct world *p, const struct hook_read *r)
+static struct decide_change change_of(const struct world *p, const struct hook_event *e, const struct hook_commit *it)
 {
-  cJSON *all = cJSON_CreateObject(), *it;
-  struct buf plan;
-  char *text;
+  return (struct decide_change){ .kind = CHANGE_BRANCH, .project = p->conf->name, .repository = p->conf->git, .revision = it->revision, .branch = e->branch,
+                                 .author = it->author ? it->author : "", .message = it->message ? it->message : "", .files = it->files, .nfiles = it->nfiles,
+                                 .whole = it->nfiles > 0 && !it->files_cut };
+}
 
-  for (int i = 0; p->pipe_id && i < r->nevents; i++) {
-    const struct hook_event *e = &r->events[i];
-    if (e->kind != HOOK_PUSH || cJSON_HasObjectItem(all, e->branch))
+static void plan_push(const struct world *p, const struct hook_event *e, cJSON *plans, struct told *t)
+{
+  for (int i = 0; i < e->ncommits; i++) {
+    struct decide_change it = change_of(p, e, &e->commits[i]);
+    struct buf plan;
+    if (cJSON_HasObjectItem(plans, it.revision))
       continue;
     buf_init(&plan, BUF_NO_MAX);
-    decide_plan(p->conf->pipeline, e->branch, &plan);
-    it = cJSON_AddObjectToObject(all, e->branch);
-    cJSON_AddRawToObject(it, "plan", buf_str(&plan));
-    cJSON_AddNumberToObject(it, "pipeline", (double)p->pipe_id);
-    cJSON_AddNumberToObject(it, "config", (double)m->config_version);
+    t->supersedes |= decide_plan(p->conf->pipeline, &it, &plan);
+    cJSON_AddRawToObject(plans, it.revision, buf_str(&plan));
     buf_free(&plan);
   }
-  text = p->pipe_id ? cJSON_PrintUnformatted(all) : NULL;
+}
+
+/* Where the pipeline is the site's, what comes of a change is known before there is one: both are one transaction. NULL: it has to be read first; a very large push is too, bit by bit. */
+static char *plans(const struct master *m, const struct world *p, const struct hook_read *r, struct told *t)
+{
+  cJSON *all, *it;
+  int64_t n = 0;
+  char *text;
+
+  for (int i = 0; i < r->nevents; i++)
+    n += r->events[i].kind == HOOK_PUSH ? r->events[i].ncommits : 0;
+  if (!p->pipe_id || n * p->conf->pipeline->nschedulers > VERDICTS_AT_ONCE)
+    return NULL;
+  all = cJSON_CreateObject();
+  for (int i = 0; i < r->nevents; i++) {
+    const struct hook_event *e = &r->events[i];
+    if (e->kind != HOOK_PUSH)
+      continue;
+    it = cJSON_GetObjectItemCaseSensitive(all, e->branch);
+    if (!it) {
+      it = cJSON_AddObjectToObject(all, e->branch);
+      cJSON_AddNumberToObject(it, "pipeline", (double)p->pipe_id);
+      cJSON_AddNumberToObject(it, "config", (double)m->config_version);
+      cJSON_AddObjectToObject(it, "plans");
+    }
+    plan_push(p, e, cJSON_GetObjectItemCaseSensitive(it, "plans"), t);
+  }
+  text = cJSON_PrintUnformatted(all);
   cJSON_Delete(all);
   return text;
 }
 
-static void tell(struct call *c, const struct world *p, const struct told *t, const struct hook_read *r)
+static void tell(struct call *c, const struct world *p, struct told *t, const struct hook_read *r)
 {
   struct db_tx *tx = db_tx(call_master(c)->db, DB_ANY);
   char *by = xasprintf("%s hook", hook_name(dialect(p)));
   struct buf json;
-  char *plan = plans(call_master(c), p, r);
+  char *plan = plans(call_master(c), p, r, t);
 
   buf_init(&json, BUF_NO_MAX);
   hook_json(r, &json);

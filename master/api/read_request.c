@@ -95,7 +95,16 @@ void read_changes(struct call *c)
   call_ask(c, tx, got_changes);
 }
 
-/* Why a change has caused nothing, in a sentence. */
+/* Of the first verdict that is `waits`; -1: there is none. */
+static int waiting(const struct db_res *r)
+{
+  for (int i = 0; i < db_rows(r, 1); i++)
+    if (!strcmp(db_str(r, 1, i, 1), "waits"))
+      return i;
+  return -1;
+}
+
+/* Why a change has caused nothing yet, in a sentence; what each scheduler says of it is in the verdicts. */
 static void change_why(const struct db_res *r, struct buf *why)
 {
   const char *state = db_str(r, 0, 0, 10), *error = db_str(r, 0, 0, 11);
@@ -104,11 +113,19 @@ static void change_why(const struct db_res *r, struct buf *why)
     buf_addf(why, *error ? "its pipeline could not be read yet and is tried again: %s" : "its pipeline is being read", error);
   else if (*error)
     buf_adds(why, error);
+  else if (waiting(r) >= 0)
+    buf_addf(why, "scheduler %s waits until no more changes come", db_str(r, 1, waiting(r), 0));
+  else if (db_rows(r, 1) == 1)
+    buf_addf(why, "scheduler %s: %s", db_str(r, 1, 0, 0), db_str(r, 1, 0, 3));
   else if (db_rows(r, 1))
-    buf_addf(why, "scheduler %s waits until no more changes come", db_str(r, 1, 0, 0));
+    buf_addf(why, "none of its %d schedulers builds it", db_rows(r, 1));
   else
-    buf_adds(why, "no scheduler of the pipeline wants changes of this branch");
+    buf_adds(why, "no scheduler of the pipeline is set off by changes");
 }
+
+static const struct json_col verdict_cols[] = {
+  { "scheduler", JSON_TEXT }, { "verdict", JSON_TEXT }, { "rule", JSON_TEXT }, { "why", JSON_TEXT }, { "until", JSON_TIME }, { "buildset", JSON_TEXT },
+};
 
 static void got_change(struct call *c, const struct db_res *r)
 {
@@ -125,6 +142,7 @@ static void got_change(struct call *c, const struct db_res *r)
     change_why(r, &why);
   json_text(o, "why", why.len ? buf_str(&why) : NULL);
   buf_free(&why);
+  cJSON_AddItemToObject(o, "verdicts", json_rows(r, 1, verdict_cols, COUNT(verdict_cols)));
   call_json(c, 200, o);
 }
 
@@ -137,6 +155,6 @@ void read_change(struct call *c)
     return;
   tx = call_tx(c);
   db_q(tx, SQL_api_change, "n", id);
-  db_q(tx, SQL_api_change_waits, "n", id);
+  db_q(tx, SQL_api_change_verdicts, "n", id);
   call_ask(c, tx, got_change);
 }

@@ -453,17 +453,24 @@ static void check_size(struct ask *a)
     refuse(a, ERR_TOOBIG, xstrdup("too many branches are known to ask for changes"));
 }
 
+static void put_known(struct ask *a, const char *key, const struct gith_head *k)
+{
+  if (gith_is_branch(k->branch) && gith_is_revision(k->revision) && strlen(k->revision) == KNOWN_DIGITS)
+    records_putf(&a->request, key, "%s %s", k->revision, k->branch);
+}
+
 void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg)
 {
   struct ask *a = ask_new(g, "poll", q->name, q->url, q->allow_local, cb, arg);
 
   for (int i = 0; i < q->nbranches; i++)
     records_put(&a->request, "glob", q->branches[i]);
-  for (int i = 0; i < q->nknown; i++) {
-    const struct gith_head *k = &q->known[i];
-    if (gith_is_branch(k->branch) && gith_is_revision(k->revision) && strlen(k->revision) == KNOWN_DIGITS)
-      records_putf(&a->request, "known", "%s %s", k->revision, k->branch);
-  }
+  for (int i = 0; i < q->nknown; i++)
+    put_known(a, "known", &q->known[i]);
+  if (q->tags != GITH_TAGS_NO)
+    records_put(&a->request, "tags", q->tags == GITH_TAGS_TELL ? "tell" : "list");
+  for (int i = 0; q->tags == GITH_TAGS_TELL && i < q->nknown_tags; i++)
+    put_known(a, "known_tag", &q->known_tags[i]);
   check_size(a);
 }
 
@@ -472,7 +479,7 @@ void gith_read(struct gith *g, const char *name, const char *url, bool allow_loc
 {
   struct ask *a = ask_new(g, "read", name, url, allow_local, cb, arg);
 
-  if (*branch ? !gith_is_branch(branch) : !*revision)
+  if (*branch ? !gith_is_branch(branch) && !(*revision && gith_is_ref(branch)) : !*revision)
     refuse(a, ERR_BADARG, xstrdup("not a name of a branch"));
   if (*revision && !gith_is_revision(revision))
     refuse(a, ERR_BADARG, xstrdup("not a revision; 7 to 64 hex digits are"));

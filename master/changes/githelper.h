@@ -19,7 +19,8 @@
 #define GITH_COMMITS_MAX 200      /* new commits of one branch told one by one; older ones of a larger push are left out and counted */
 #define GITH_FILES_MAX 2000       /* changed files listed for one commit */
 #define GITH_FILE_BYTES_MAX (1u << 20)
-#define GITH_HEADS_MAX 20000      /* branches of one repository */
+#define GITH_HEADS_MAX 20000      /* branches of one repository; tags */
+#define GITH_TAGS_MAX 200         /* new or moved tags told in one look; the others are told in the next ones */
 
 struct gith_head {
   char *branch, *revision;
@@ -31,12 +32,16 @@ struct gith_commit {          /* oldest first within a branch */
   char **files;               /* paths, valid UTF-8 */
   int nfiles;
   bool files_cut;
+  char *tag;                  /* poll: the commit is that of this tag, which is new or was moved; branch is "" then; NULL: of a branch */
 };
 struct gith_result {
   enum err err;               /* ERR_OK; ERR_TIMEOUT, ERR_AWAY: try later, as ERR_NOSPACE; ERR_NOTFOUND, ERR_DENIED, ERR_BADARG, ERR_FAILED, ERR_TOOBIG (a limit above) */
   char *why;                  /* sentence where err is not ERR_OK */
   struct gith_head *heads;    /* poll: all branches that match */
   int nheads;
+  struct gith_head *tags;     /* poll: the tags, where they were asked for, in the order of their names (strcmp): name as `branch`, and the commit; one that is left for the next look is as it was known, or missing */
+  int ntags;
+  bool tags_more, tags_over;  /* some are left for the next look; there are more than GITH_HEADS_MAX, so none are told */
   struct gith_commit *commits;/* poll: of branches whose head moved; read: the commit itself */
   int ncommits;
   int left_out;               /* commits over the limit */
@@ -66,14 +71,19 @@ struct gith_poll {
   int nbranches;
   const struct gith_head *known; /* what is known of each branch; a head that is not in it is new: its commits that no known head reaches are told; with no known head at all: only its tip */
   int nknown;
+  enum gith_tags { GITH_TAGS_NO, GITH_TAGS_LIST, GITH_TAGS_TELL } tags; /* just which there are; or also the commits of those that are not as known */
+  const struct gith_head *known_tags;
+  int nknown_tags;
 };
 /* Lists the remote's branches; fetches only when a head moved. A local repository is read where it lies, without a mirror. A force push tells the commits that the old head did not reach; a deleted branch is just not in heads. */
 void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg);
-/* Fetches branch ("" : all; then revision must be given) unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. */
+/* Fetches branch ("" : all; then revision must be given) unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. With a revision branch may
+   also be a ref of another kind (gith_is_ref); where the remote has none of that name, all branches are fetched. */
 void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const char *branch, const char *revision, const char *path, gith_cb *cb, void *arg);
 
 /* Names and addresses that may go to git (faults.md S17 of the design's papers): no option, no "..", no "@{", no control byte … */
 bool gith_is_branch(const char *s);
+bool gith_is_ref(const char *s);           /* refs/tags/NAME, refs/pull/N/head, refs/merge-requests/N/head, refs/pull-requests/N/from */
 bool gith_is_revision(const char *s);      /* 7 to 64 hex digits */
 bool gith_is_url(const char *s, bool allow_local); /* https http git ssh with "://", user@host:path; local: file:///x, /x */
 #endif

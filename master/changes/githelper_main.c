@@ -117,16 +117,16 @@ static int by_branch(const void *a, const void *b)
   return strcmp(((const struct help_head *)a)->branch, ((const struct help_head *)b)->branch);
 }
 
-/* "<revision> <branch>" */
-static enum err take_known(struct help *h, const char *value)
+/* "<revision> <branch or tag>" */
+static enum err take_known(struct help *h, struct help_head *known, size_t *n, const char *value)
 {
   const char *blank = strchr(value, ' ');
-  struct help_head *k = &h->known[h->nknown];
+  struct help_head *k = &known[*n];
 
   if (!blank || blank - value != GIT_OID_HEXSZ || git_oid_fromstrn(&k->oid, value, GIT_OID_HEXSZ))
     return help_fail(h, ERR_BADARG, "not a known head: %s", value);
   k->branch = xstrdup(blank + 1);
-  h->nknown++;
+  ++*n;
   return ERR_OK;
 }
 
@@ -152,7 +152,7 @@ static enum err check_request(struct help *h)
     return help_fail(h, ERR_BADARG, "not an address of a git repository");
   if (h->poll)
     return ERR_OK;
-  if (!h->branch || (*h->branch && !gith_is_branch(h->branch)) || !h->revision ||
+  if (!h->branch || !h->revision || (*h->branch && !gith_is_branch(h->branch) && !gith_is_ref(h->branch)) ||
       (*h->revision ? !gith_is_revision(h->revision) : !*h->branch))
     return help_fail(h, ERR_BADARG, "not a branch or revision");
   if (!h->path || !path_ok(h->path))
@@ -173,16 +173,24 @@ static enum err take_request(struct help *h, const struct buf *in)
     return help_fail(h, ERR_BADARG, "the request is not records");
   h->globs = xcalloc(n, sizeof *h->globs);
   h->known = xcalloc(n, sizeof *h->known);
+  h->known_tags = xcalloc(n, sizeof *h->known_tags);
   for (at = 0, e = ERR_OK; !e && !records_next(in->data, in->len, &at, key, &value);) {
     if (!strcmp(key, "glob"))
       h->globs[h->nglobs++] = value;
     else if (!strcmp(key, "known"))
-      e = take_known(h, value);
+      e = take_known(h, h->known, &h->nknown, value);
+    else if (!strcmp(key, "known_tag"))
+      e = take_known(h, h->known_tags, &h->nknown_tags, value);
   }
   if (e)
     return e;
   if (h->nknown)
     qsort(h->known, h->nknown, sizeof *h->known, by_branch);
+  if (h->nknown_tags)
+    qsort(h->known_tags, h->nknown_tags, sizeof *h->known_tags, by_branch);
+  value = records_get(in->data, in->len, "tags");
+  h->with_tags = value != NULL;
+  h->tell_tags = value && !strcmp(value, "tell");
   value = records_get(in->data, in->len, "op");
   h->poll = value && !strcmp(value, "poll");
   value = records_get(in->data, in->len, "local");
@@ -219,10 +227,12 @@ static enum err poll_once(struct help *h)
   for (size_t i = 0; i < h->nheads; i++)
     if (h->heads[i].wanted)
       records_putf(&h->out, "head", "%s %s", git_oid_tostr(hex, sizeof hex, &h->heads[i].oid), h->heads[i].branch);
-  if (!moved(h))
-    return ERR_OK;
-  e = help_fetch(h, NULL);
-  return e ? e : help_tell_new(h);
+  if (help_pick_tags(h) || moved(h)) {
+    e = help_fetch(h, NULL);
+    if (!e)
+      e = help_tell_new(h);
+  }
+  return e || !h->with_tags ? e : help_tell_tags(h);
 }
 
 static enum err attempt(struct help *h)
@@ -304,6 +314,9 @@ int main(void)
   for (size_t i = 0; i < h.nknown; i++)
     free(h.known[i].branch);
   free(h.known);
+  for (size_t i = 0; i < h.nknown_tags; i++)
+    free(h.known_tags[i].branch);
+  free(h.known_tags);
   free(h.globs);
   free(h.why);
   buf_free(&h.out);

@@ -44,6 +44,24 @@ bool gith_is_branch(const char *s)
   }
 }
 
+bool gith_is_ref(const char *s)
+{
+  static const struct { const char *before, *after; } pulls[] = { { "refs/pull/", "/head" }, { "refs/merge-requests/", "/head" }, { "refs/pull-requests/", "/from" } };
+  int64_t n;
+
+  if (str_starts(s, "refs/tags/"))
+    return gith_is_branch(s + strlen("refs/tags/"));
+  for (size_t i = 0; i < COUNT(pulls); i++) {
+    const char *number = s + strlen(pulls[i].before);
+    size_t digits;
+    if (!str_starts(s, pulls[i].before))
+      continue;
+    digits = strcspn(number, "/");
+    return !str_number(number, digits, &n) && n > 0 && !strcmp(number + digits, pulls[i].after);
+  }
+  return false;
+}
+
 bool gith_is_revision(const char *s)
 {
   size_t n = strnlen(s, 65);

@@ -29,20 +29,26 @@ static void *more(void *array, int n, size_t size)
   return n & (n - 1) ? array : xrealloc(array, (n ? 2 * (size_t)n : 1) * size);
 }
 
-static bool take_head(struct gith_result *r, char *value)
+static bool take_head(struct gith_head **heads, int *n, char *value)
 {
   struct gith_head *head;
 
   if (strlen(value) < REVISION_DIGITS + 2 || value[REVISION_DIGITS] != ' ')
     return false;
   value[REVISION_DIGITS] = 0;
-  if (!is_full_revision(value) || !gith_is_branch(value + REVISION_DIGITS + 1) || r->nheads == GITH_HEADS_MAX)
+  if (!is_full_revision(value) || !gith_is_branch(value + REVISION_DIGITS + 1) || *n == GITH_HEADS_MAX)
     return false;
-  r->heads = more(r->heads, r->nheads, sizeof *r->heads);
-  head = &r->heads[r->nheads++];
+  *heads = more(*heads, *n, sizeof **heads);
+  head = &(*heads)[(*n)++];
   head->revision = value;
   head->branch = value + REVISION_DIGITS + 1;
   return true;
+}
+
+/* In the order of their names, which the poller relies on. */
+static bool take_tag(struct gith_result *r, char *value)
+{
+  return take_head(&r->tags, &r->ntags, value) && (r->ntags < 2 || strcmp(r->tags[r->ntags - 2].branch, r->tags[r->ntags - 1].branch) < 0);
 }
 
 static bool take_commit(struct gith_result *r, char *value)
@@ -105,6 +111,8 @@ static bool take_of_commit(struct gith_commit *c, const char *key, char *value)
     return c->message = value, utf8_valid(value, strlen(value)) && strlen(value) <= GITW_MESSAGE_MAX;
   if (!strcmp(key, "time"))
     return str_number(value, strlen(value), &c->author_ms) == ERR_OK;
+  if (!strcmp(key, "of_tag"))
+    return c->tag = value, gith_is_branch(value);
   if (!strcmp(key, "file"))
     return take_file(c, value);
   if (!strcmp(key, "cut"))
@@ -121,7 +129,13 @@ static bool take(struct reader *in, const char *key, char *value)
   if (!strcmp(key, "alive"))
     return true;
   if (!strcmp(key, "head"))
-    return take_head(r, value);
+    return take_head(&r->heads, &r->nheads, value);
+  if (!strcmp(key, "tag"))
+    return take_tag(r, value);
+  if (!strcmp(key, "tags_more"))
+    return r->tags_more = true;
+  if (!strcmp(key, "tags_over"))
+    return r->tags_over = true;
   if (!strcmp(key, "commit"))
     return take_commit(r, value);
   if (!strcmp(key, "revision"))
@@ -177,6 +191,7 @@ void gitres_free(struct gith_result *r)
     free(r->commits[i].files);
   free(r->commits);
   free(r->heads);
+  free(r->tags);
   free(r->text);
   memset(r, 0, sizeof *r);
 }

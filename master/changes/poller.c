@@ -18,8 +18,9 @@ enum { LOOK_LEAST_MS = 1000 };
 
 struct look {                 /* one poll under way */
   struct poll_state *ps;
-  struct gith_head *known;
-  int nknown;
+  struct gith_head *known, *known_tags;
+  int nknown, nknown_tags;
+  bool tags_seen;             /* they were noted, so what is new among them is told */
 };
 
 static void on_timer(uv_timer_t *t);
@@ -63,13 +64,19 @@ static void again(struct poll_state *ps)
   uv_timer_start(&ps->timer, on_timer, (uint64_t)(ms - ms / 20 + ms / 10 * r / 65536), 0);
 }
 
+static void heads_free(struct gith_head *heads, int n)
+{
+  for (int i = 0; i < n; i++) {
+    free(heads[i].branch);
+    free(heads[i].revision);
+  }
+  free(heads);
+}
+
 static void look_free(struct look *l)
 {
-  for (int i = 0; i < l->nknown; i++) {
-    free(l->known[i].branch);
-    free(l->known[i].revision);
-  }
-  free(l->known);
+  heads_free(l->known, l->nknown);
+  heads_free(l->known_tags, l->nknown_tags);
   free(l);
 }
 
@@ -96,9 +103,9 @@ const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since
 }
 
 /* A hook moved the head while we looked: what we saw may be old. */
-static bool was_apart(struct db_res *res, int branches)
+static bool was_apart(struct db_res *res, int told)
 {
-  for (int i = 0; i < branches; i++)
+  for (int i = 0; i < told; i++)
     if (!strcmp(db_str(res, i, 0, 0), "apart"))
       return true;
   return false;
@@ -118,15 +125,15 @@ static void log_made(struct poll_state *ps, const char *made)
 static void stored(struct db_res *res, void *arg)
 {
   struct poll_state *ps = arg;
-  int branches = ps->told;
+  int told = ps->told;
 
   if (db_err(res) == ERR_FAILED)
     log_error("poll", "%s: %s", ps->p->conf->name, db_errtext(res));
   if (!db_err(res)) {
     ps->p->looked_ms = clock_wall_ms();
-    for (int i = 0; i < branches; i++)
+    for (int i = 0; i < told; i++)
       log_made(ps, db_str(res, i, 0, 1));
-    ps->once_more = ps->once_more || was_apart(res, branches);
+    ps->once_more = ps->once_more || was_apart(res, told);
     events_kick(ps->w->m->events);
     worlds_kick(ps->w);
   }
@@ -156,7 +163,7 @@ static void put_branch(struct db_tx *tx, struct poll_state *ps, const struct git
   char *json;
 
   for (int i = 0; with_commits && i < g->ncommits; i++)
-    if (!strcmp(g->commits[i].branch, branch))
+    if (!g->commits[i].tag && !strcmp(g->commits[i].branch, branch))
       cJSON_AddItemToArray(list, commit_json(&g->commits[i]));
   json = cJSON_PrintUnformatted(list);
   db_q(tx, SQL_branch_told, "nsssss", ps->p->id, ps->p->conf->git, branch, from, to, json);
@@ -164,30 +171,114 @@ static void put_branch(struct db_tx *tx, struct poll_state *ps, const struct git
   cJSON_Delete(list);
 }
 
-static const char *known_revision(const struct look *l, const char *branch)
+static const char *revision_in(const struct gith_head *heads, int n, const char *name)
 {
-  for (int i = 0; i < l->nknown; i++)
-    if (!strcmp(l->known[i].branch, branch))
-      return l->known[i].revision;
+  for (int i = 0; i < n; i++)
+    if (!strcmp(heads[i].branch, name))
+      return heads[i].revision;
   return NULL;
 }
 
 static void drop_deleted(struct db_tx *tx, struct look *l, const struct gith_result *g)
 {
-  for (int i = 0; i < l->nknown; i++) {
-    bool there = false;
-    for (int k = 0; k < g->nheads && !there; k++)
-      there = !strcmp(l->known[i].branch, g->heads[k].branch);
-    if (!there)
+  for (int i = 0; i < l->nknown; i++)
+    if (!revision_in(g->heads, g->nheads, l->known[i].branch))
       put_branch(tx, l->ps, g, l->known[i].branch, l->known[i].revision, NULL, false);
+}
+
+/* ---- tags ---- */
+
+static int by_name(const void *a, const void *b)
+{
+  return strcmp(((const struct gith_head *)a)->branch, ((const struct gith_head *)b)->branch);
+}
+
+/* There may be thousands, all at each look; both lists are in the order of names. */
+static const char *tag_in(const struct gith_head *tags, int n, const char *name)
+{
+  struct gith_head key = { .branch = (char *)(uintptr_t)name };
+  const struct gith_head *found = n ? bsearch(&key, tags, (size_t)n, sizeof key, by_name) : NULL;
+
+  return found ? found->revision : NULL;
+}
+
+/* A pipeline in the repository may want tags at any revision, so there they are looked at. */
+static bool wants_tags(const struct world *p)
+{
+  const struct pipeline *own = p->conf->pipeline;
+
+  for (int i = 0; own && i < own->nschedulers; i++)
+    if (own->schedulers[i].trigger == PIPE_ON_TAG)
+      return true;
+  return !own;
+}
+
+/* c NULL: it was deleted. */
+static void put_tag(struct db_tx *tx, struct poll_state *ps, const char *tag, const char *from, const struct gith_commit *c)
+{
+  cJSON *o = c ? commit_json(c) : cJSON_CreateObject();
+  char *json;
+
+  cJSON_DeleteItemFromObject(o, "previous"); /* of a tag that is where it was, not the commit's parent */
+  cJSON_DeleteItemFromObject(o, "files");
+  if (from)
+    cJSON_AddStringToObject(o, "previous", from);
+  json = cJSON_PrintUnformatted(o);
+  db_q(tx, SQL_tag_told, "nssss", ps->p->id, ps->p->conf->git, tag, from, json);
+  free(json);
+  cJSON_Delete(o);
+}
+
+/* The first look notes all of them: history is not built. */
+static void note_tags(struct db_tx *tx, struct poll_state *ps, const struct gith_result *g)
+{
+  cJSON *list = cJSON_CreateArray();
+  char *json;
+
+  for (int i = 0; i < g->ntags; i++) {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "tag", g->tags[i].branch);
+    cJSON_AddStringToObject(o, "revision", g->tags[i].revision);
+    cJSON_AddItemToArray(list, o);
   }
+  json = cJSON_PrintUnformatted(list);
+  db_q(tx, SQL_tags_noted, "ns", ps->p->id, json);
+  free(json);
+  cJSON_Delete(list);
+}
+
+/* Of the known ones from *at on those that were deleted, before the one called `before` (NULL: all). Told in the order of names, in which others take their locks too. */
+static void drop_tags(struct db_tx *tx, struct look *l, const struct gith_result *g, int *at, const char *before)
+{
+  for (; *at < l->nknown_tags && (!before || strcmp(l->known_tags[*at].branch, before) < 0); ++*at)
+    if (!tag_in(g->tags, g->ntags, l->known_tags[*at].branch))
+      put_tag(tx, l->ps, l->known_tags[*at].branch, l->known_tags[*at].revision, NULL);
+}
+
+static void put_tags(struct db_tx *tx, struct look *l, const struct gith_result *g)
+{
+  int at = 0;
+
+  if (g->tags_over) {
+    log_warn("poll", "%s: the repository has more than %d tags; they are not looked at", l->ps->p->conf->name, GITH_HEADS_MAX);
+    return;
+  }
+  for (int i = 0; i < g->ncommits; i++) {
+    const char *tag = g->commits[i].tag;
+    if (!tag)
+      continue;
+    drop_tags(tx, l, g, &at, tag);
+    put_tag(tx, l->ps, tag, tag_in(l->known_tags, l->nknown_tags, tag), &g->commits[i]);
+  }
+  drop_tags(tx, l, g, &at, NULL);
+  l->ps->once_more |= g->tags_more;
 }
 
 static void looked(const struct gith_result *g, void *arg)
 {
   struct look *l = arg;
   struct poll_state *ps = l->ps;
-  bool first = l->nknown == 0;
+  bool first = l->nknown == 0, wants = wants_tags(ps->p);
   struct db_tx *tx;
 
   if (!ps->p->gone) /* else it is another repository's trouble, or nobody's */
@@ -199,7 +290,7 @@ static void looked(const struct gith_result *g, void *arg)
   }
   tx = db_tx(ps->w->m->db, DB_ANY);
   for (int i = 0; i < g->nheads; i++) {
-    const char *known = known_revision(l, g->heads[i].branch);
+    const char *known = revision_in(l->known, l->nknown, g->heads[i].branch);
     if (str_eq(known, g->heads[i].revision))
       continue;
     if (first && !ps->p->conf->first_build)
@@ -207,6 +298,13 @@ static void looked(const struct gith_result *g, void *arg)
     put_branch(tx, ps, g, g->heads[i].branch, known, g->heads[i].revision, !first || ps->p->conf->first_build);
   }
   drop_deleted(tx, l, g);
+  if (wants && l->tags_seen)
+    put_tags(tx, l, g);
+  ps->told = db_count(tx);
+  if (wants && !l->tags_seen && !g->tags_over)
+    note_tags(tx, ps, g);
+  else if (!wants && l->tags_seen)
+    db_q(tx, SQL_tags_forgotten, "n", ps->p->id);
   look_free(l);
   if (!db_count(tx)) {
     ps->p->looked_ms = clock_wall_ms();
@@ -214,8 +312,20 @@ static void looked(const struct gith_result *g, void *arg)
     again(ps);
     return;
   }
-  ps->told = db_count(tx);
   db_send(tx, stored, ps);
+}
+
+/* Rows of names and revisions; one without a name is none. */
+static struct gith_head *take_heads(const struct db_res *res, int stmt, int *n)
+{
+  int rows = db_rows(res, stmt);
+  struct gith_head *heads = xcalloc((size_t)rows + 1, sizeof *heads);
+
+  *n = 0;
+  for (int i = 0; i < rows; i++)
+    if (!db_null(res, stmt, i, 0))
+      heads[(*n)++] = (struct gith_head){ .branch = xstrdup(db_str(res, stmt, i, 0)), .revision = xstrdup(db_str(res, stmt, i, 1)) };
+  return heads;
 }
 
 static void heads_read(struct db_res *res, void *arg)
@@ -232,12 +342,15 @@ static void heads_read(struct db_res *res, void *arg)
   }
   l = xcalloc(1, sizeof *l);
   l->ps = ps;
-  l->nknown = db_rows(res, 0);
-  l->known = xcalloc((size_t)l->nknown, sizeof *l->known);
-  for (int i = 0; i < l->nknown; i++)
-    l->known[i] = (struct gith_head){ xstrdup(db_str(res, 0, i, 0)), xstrdup(db_str(res, 0, i, 1)) };
+  l->known = take_heads(res, 0, &l->nknown);
+  l->tags_seen = db_num(res, 1, 0, 2) != 0;
+  l->known_tags = take_heads(res, 1, &l->nknown_tags);
   q.known = l->known;
   q.nknown = l->nknown;
+  if (wants_tags(ps->p))
+    q.tags = l->tags_seen ? GITH_TAGS_TELL : GITH_TAGS_LIST;
+  q.known_tags = l->known_tags;
+  q.nknown_tags = l->nknown_tags;
   gith_poll(ps->w->m->gith, &q, looked, l);
 }
 
@@ -257,6 +370,7 @@ static void on_timer(uv_timer_t *t)
   }
   tx = db_tx(ps->w->m->db, DB_ANY);
   db_q(tx, SQL_heads_get, "n", ps->p->id);
+  db_q(tx, SQL_tags_get, "n", ps->p->id);
   db_send(tx, heads_read, ps);
 }
 

@@ -1,6 +1,7 @@
 /* drover why ID: why something waits, ran, or ended so. */
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/str.h"
@@ -52,11 +53,52 @@ static int why_buildset(struct cli *c, const char *id)
   return code;
 }
 
+/* "pull request 7 into main", "tag v1", "main" */
+static void put_what(struct cli *c, const cJSON *change)
+{
+  const char *kind = js_text(change, "kind"), *branch = js_text(change, "branch");
+
+  if (!strcmp(kind, "pull_request"))
+    out(c, STYLE_NONE, "pull request %lld into %s", (long long)js_num(change, "number"), branch);
+  else
+    out(c, STYLE_NONE, "%s%s", strcmp(kind, "tag") ? "" : "tag ", branch);
+}
+
+/* "commits no: the message says [skip ci]" */
+static void put_verdict(struct cli *c, const cJSON *v, size_t width)
+{
+  const char *verdict = js_text(v, "verdict"), *why = js_text(v, "why"), *set = js_text(v, "buildset");
+  bool waits = !strcmp(verdict, "waits"), builds = !strcmp(verdict, "builds");
+  char until[FMT_MAX];
+
+  out(c, STYLE_NONE, "  %-*s  ", (int)width, js_text(v, "scheduler"));
+  out(c, builds ? STYLE_GOOD : waits ? STYLE_BUSY : STYLE_DIM, "%s", verdict);
+  if (*set)
+    out(c, STYLE_NONE, ", as %s", set);
+  else if (waits)
+    out(c, STYLE_NONE, " until %s, longer if more changes come", fmt_date(js_num(v, "until"), until));
+  if (*why)
+    out(c, STYLE_NONE, ": %s", why);
+  out_end(c);
+}
+
+static void put_verdicts(struct cli *c, const cJSON *list)
+{
+  const cJSON *v;
+  size_t width = 0;
+
+  cJSON_ArrayForEach(v, list)
+    if (strlen(js_text(v, "scheduler")) > width)
+      width = strlen(js_text(v, "scheduler"));
+  cJSON_ArrayForEach(v, list)
+    put_verdict(c, v, width);
+}
+
 static int why_change(struct cli *c, const char *id)
 {
   char *path = id_path("changes/%s", id);
   cJSON *change = call_get(c, path);
-  const cJSON *s;
+  const cJSON *s, *verdicts = js_get(change, "verdicts");
   int code = CLI_OK;
 
   free(path);
@@ -68,12 +110,15 @@ static int why_change(struct cli *c, const char *id)
     return CLI_OK;
   }
   out_label(c, STYLE_BOLD, id);
-  out(c, STYLE_NONE, "%s %s: %s", js_text(change, "project"), js_text(change, "branch"), js_text(change, "state"));
+  out(c, STYLE_NONE, "%s ", js_text(change, "project"));
+  put_what(c, change);
+  out(c, STYLE_NONE, ": %s", js_text(change, "state"));
   if (*js_text(change, "error"))
     out(c, STYLE_NONE, ", %s", js_text(change, "error"));
-  if (*js_text(change, "why"))
+  else if (*js_text(change, "why") && !cJSON_GetArraySize(verdicts))
     out(c, STYLE_NONE, ": %s", js_text(change, "why"));
   out_end(c);
+  put_verdicts(c, verdicts);
   cJSON_ArrayForEach(s, js_get(change, "buildsets"))
     if (!code && cJSON_IsString(s))
       code = why_buildset(c, s->valuestring);

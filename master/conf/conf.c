@@ -301,6 +301,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
   p->branches = copy_strings(yml_get(map, "branches"), &p->nbranches);
   p->poll_ms = schema_ms(map, SCHEMA_PROJECT, "poll");
   p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
+  p->forks_build = str_eq(schema_text(map, SCHEMA_PROJECT, "forks"), "build");
   set_hook(l, &p->hook, yml_get(map, "hook"));
   conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
   if (git && git->kind == YML_SCALAR && !yml_is_null(git))

@@ -36,6 +36,7 @@ struct conf_project {
   int nbranches;
   int64_t poll_ms;         /* default 60 s */
   bool first_build;        /* key `first: build`: the tips seen at the very first look are changes too; default `note`: history is not built */
+  bool forks_build;        /* key `forks: build`: pull requests from forks need no approval */
   struct conf_hook hook;
   char *pipeline_file;     /* key `pipeline`: a file of the site that stands in for .drover.yml (path made absolute); or NULL */
   struct pipeline *pipeline; /* from `pipeline`, or from builders/steps/schedulers in the site's file; NULL: .drover.yml at each revision */

@@ -11,6 +11,10 @@ const struct expr_name pipe_names[] = {
 #include "master/conf/names.def"
   { NULL, EXPR_NONE, NULL },
 };
+const struct expr_name change_names[] = {
+#include "master/conf/change_names.def"
+  { NULL, EXPR_NONE, NULL },
+};
 #undef EXPR_NAME
 
 /* The column of a byte of the scalar's text, where that can be told: a text of one line without escapes. Else the scalar's own place. */
@@ -35,12 +39,17 @@ static void tell(const struct yml_node *n, struct expr_error *e, struct diags *d
 
 struct expr *pipe_condition(struct pipe_exprs *own, const struct yml_node *n, struct diags *d)
 {
+  return pipe_condition_of(own, n, pipe_names, d);
+}
+
+struct expr *pipe_condition_of(struct pipe_exprs *own, const struct yml_node *n, const struct expr_name *names, struct diags *d)
+{
   struct expr_error e;
   struct expr *x;
 
   if (n->kind != YML_SCALAR || yml_is_null(n))
     return NULL; /* the check has told */
-  x = expr_parse(n->text, strlen(n->text), pipe_names, EXPR_BOOL, &e);
+  x = expr_parse(n->text, strlen(n->text), names, EXPR_BOOL, &e);
   if (!x) {
     tell(n, &e, d);
     return NULL;

@@ -12,11 +12,12 @@ struct pipe_exprs {
 };
 void pipe_exprs_free(struct pipe_exprs *own);
 
-/* The names of names.def. */
-extern const struct expr_name pipe_names[];
+/* The names of names.def (a build's) and of change_names.def. */
+extern const struct expr_name pipe_names[], change_names[];
 
 /* NULL: told. */
 struct expr *pipe_condition(struct pipe_exprs *own, const struct yml_node *n, struct diags *d);
+struct expr *pipe_condition_of(struct pipe_exprs *own, const struct yml_node *n, const struct expr_name *names, struct diags *d);
 /* NULL: there is no expression in it, or something is wrong with one (told). */
 struct interp *pipe_text(struct pipe_exprs *own, const struct yml_node *n, struct diags *d);
 #endif

@@ -66,6 +66,8 @@ static const struct yml_node *trigger(struct maker *m, struct pipe_scheduler *s,
     enum pipe_trigger trigger;
   } all[] = {
     { "change", PIPE_ON_CHANGE },
+    { "tag", PIPE_ON_TAG },
+    { "pull_request", PIPE_ON_PULL },
   };
   const struct yml_node *found = NULL;
 
@@ -83,6 +85,67 @@ static const struct yml_node *trigger(struct maker *m, struct pipe_scheduler *s,
   return found;
 }
 
+/* Keys that mean something only with some of what sets a scheduler off. */
+static void refuse_with(struct maker *m, const struct pipe_scheduler *s, const struct yml_node *n)
+{
+  static const struct {
+    const char *key, *help;
+    unsigned with;
+  } all[] = {
+    { "stable", "it goes with change", 1u << PIPE_ON_CHANGE },
+    { "supersede", "it goes with change and pull_request", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL },
+    { "skip", "it goes with change and pull_request", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL },
+    { "if", "it goes with change, tag and pull_request", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_TAG | 1u << PIPE_ON_PULL },
+  };
+
+  for (size_t i = 0; i < COUNT(all); i++)
+    if (yml_get(n, all[i].key) && !(all[i].with & 1u << s->trigger))
+      yml_error(m->d, yml_get_key(n, all[i].key), all[i].help, "\"%s\" means nothing here", all[i].key);
+}
+
+/* Of what would never match a path as git tells it. */
+static void check_files(struct maker *m, const struct yml_node *n)
+{
+  const char *s = n->kind == YML_SCALAR ? n->text : "x";
+
+  for (int i = 0; n->kind == YML_LIST && i < n->n; i++)
+    check_files(m, n->items[i]);
+  if (s[0] == '/' || str_starts(s, "./") || str_starts(s, "../"))
+    yml_error(m->d, n, "write it as git lists files: docs/**", "a pattern of files begins at the repository's top, without \"%.*s\"", (int)strcspn(s, "/") + 1, s);
+  else if (s[0] && s[strlen(s) - 1] == '/')
+    yml_error(m->d, n, "all that is in a folder: docs/**", "a pattern of files can't end in \"/\"");
+}
+
+static char **files(struct maker *m, const struct yml_node *on, const char *key, int *count)
+{
+  const struct yml_node *n = yml_get(on, key);
+
+  if (n)
+    check_files(m, n);
+  return pipe_strings(m->w, n, count);
+}
+
+static void filter(struct maker *m, struct pipe_scheduler *s, const struct yml_node *on, const struct yml_node *n)
+{
+  const struct yml_node *cond = yml_get(n, "if");
+
+  if (s->trigger == PIPE_ON_TAG)
+    s->branches = pipe_strings(m->w, on, &s->nbranches);
+  else
+    s->branches = pipe_strings(m->w, yml_get(on, "branches"), &s->nbranches);
+  if (s->trigger == PIPE_ON_TAG && on && !s->nbranches && on->kind == YML_LIST)
+    yml_error(m->d, on, "for every tag: tag: \"**\"", "no tag matches an empty list");
+  s->only = files(m, on, "only", &s->nonly);
+  s->not_only = files(m, on, "not_only", &s->nnot_only);
+  if (cond && cond->kind == YML_SCALAR) {
+    s->cond = pipe_condition_of(&m->w->exprs, cond, change_names, m->d);
+    s->cond_text = cond->text;
+  }
+  s->skip = schema_bool(n, SCHEMA_SCHEDULER, "skip");
+  s->supersede = schema_bool(n, SCHEMA_SCHEDULER, "supersede");
+  refuse_with(m, s, n);
+}
+
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named)
 {
   struct pipeline *p = &m->w->p;
@@ -96,14 +159,15 @@ void pipe_make_schedulers(struct maker *m, const struct yml_node *named)
   p->schedulers = pipe_take(m->w, (size_t)p->nschedulers, sizeof *p->schedulers);
   if (!given) {
     p->schedulers[0] =
-        (struct pipe_scheduler){ .name = strcpy(pipe_take(m->w, 1, sizeof "commits"), "commits") };
+        (struct pipe_scheduler){ .name = strcpy(pipe_take(m->w, 1, sizeof "commits"), "commits"), .skip = true, .priority = PIPELINE_PRIORITY };
     want_builders(m, p->schedulers, NULL);
   }
   for (int i = 0; given && i < named->n; i++) {
     struct pipe_scheduler *s = &p->schedulers[i];
     const struct yml_node *n = named->items[i];
     s->name = named->keys[i]->text;
-    s->branches = pipe_strings(m->w, yml_get(trigger(m, s, named->keys[i], n), "branches"), &s->nbranches);
+    filter(m, s, trigger(m, s, named->keys[i], n), n);
+    s->priority = (int)schema_int(n, SCHEMA_SCHEDULER, "priority");
     s->stable_ms = schema_ms(n, SCHEMA_SCHEDULER, "stable");
     want_builders(m, s, yml_get(n, "builders"));
   }

@@ -10,6 +10,7 @@
 #define PIPELINE_TEXT_MAX (1u << 20)
 #define PIPELINE_STEPS_MAX 4096        /* of all builders together */
 #define PIPELINE_SCHEDULERS_MAX 256
+#define PIPELINE_PRIORITY 50          /* where a scheduler says none */
 #define PIPELINE_ENV_MAX 256           /* variables of a step, the inherited counted */
 #define PIPELINE_ENV_BYTES_MAX (256u << 10) /* names and values of a step */
 #define PIPELINE_ARGV_MAX 1024
@@ -50,14 +51,21 @@ struct pipe_builder {
 };
 
 /* What sets a scheduler off: just one of these in each. */
-enum pipe_trigger { PIPE_ON_CHANGE };
+enum pipe_trigger { PIPE_ON_CHANGE, PIPE_ON_TAG, PIPE_ON_PULL };
 
 struct pipe_scheduler {
   char *name;
   enum pipe_trigger trigger;
-  char **branches;        /* globs; none: every branch */
+  char **branches;        /* globs: of the branch, of a pull request what it goes into; none: every one. Of the tag: one at least */
   int nbranches;
-  int64_t stable_ms;      /* quiet time after the last change; 0: none */
+  char **only, **not_only;/* change: globs of files. A file counts where it matches `only` (none: any) and none of `not_only`; a change without a file that counts is unimportant */
+  int nonly, nnot_only;
+  const struct expr *cond;/* `if` over the change (change_names.def); or NULL */
+  const char *cond_text;
+  bool skip;              /* markers in the message ([skip ci] …) count */
+  bool supersede;         /* change, pull_request: a newer one cancels what an older one's builds still do */
+  int64_t stable_ms;      /* change: quiet time after the last one; 0: none */
+  int priority;           /* of its requests, 0 to 100; higher ones start first */
   char **builders;        /* names that exist in the pipeline */
   int nbuilders;
 };

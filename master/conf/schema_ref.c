@@ -61,17 +61,18 @@ static const struct {
   { SCHEMA_TIMEOUT, "### timeout, as a map" },
   { SCHEMA_SCHEDULER, "### schedulers.NAME" },
   { SCHEMA_CHANGE, "### change, of a scheduler" },
+  { SCHEMA_PULL_REQUEST, "### pull_request, of a scheduler" },
 };
 
 static const char expressions[] =
   "\n## Expressions\n\n"
-  "`if` of a step is an expression, and `${{ EXPRESSION }}` may stand in the items of a `run` that is a list and in the values of `env`, there with a value in any case: `${{ properties.jobs ?? 1 }}`.\n"
+  "`if` of a step or a scheduler is an expression, and `${{ EXPRESSION }}` may stand in the items of a `run` that is a list and in the values of `env`, there with a value in any case: `${{ properties.jobs ?? 1 }}`.\n"
   "In a `run` that is a text nothing is ever replaced: give it a variable. `$${{` stands for `${{`. Expressions are typed, without loops, and what is wrong with them is told when the file is read,\n"
   "wherever the types are known then.\n\n"
   "- `and`, `or`, `not`; `==`, `!=`, `<`, `<=`, `>`, `>=`; `in`, `not in` (a list, or a text in a text); `a ?? b`: b where a has no value; `c ? a : b`; `+ - * / %`, and `+` of texts.\n"
   "- `12`, `8G` (K M G T: 1024 and so on), `30m` (ms s m h d: milliseconds), `\"text\"`, `'text'`, `[a, b]`, `true`, `false`, `none`. Numbers are whole; an overflow is an error.\n"
   "- A name without a value is `none`. In a condition that is false; where a value is needed, it is an error, and the step ends as an exception.\n\n"
-  "### Names\n\n";
+  "### Names in a step\n\n";
 
 static void add_expressions(struct buf *out)
 {
@@ -80,6 +81,9 @@ static void add_expressions(struct buf *out)
 
   buf_adds(out, expressions);
   for (const struct expr_name *n = pipe_names; n->name; n++)
+    buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
+  buf_adds(out, "\n### Names in a scheduler\n\n");
+  for (const struct expr_name *n = change_names; n->name; n++)
     buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
   buf_adds(out, "\n### Functions\n\n");
   while (expr_functions(&at, &f))

@@ -30,20 +30,6 @@ enum err act_build_id(const char *id, char **project, char **builder, int64_t *n
   return ERR_SYNTAX;
 }
 
-static void kill_run(struct master *m, int64_t build)
-{
-  list_each(it, sessions_list(m->sessions)) {
-    struct session *s = list_of(it, struct session, node);
-    list_each(jt, &s->runs) {
-      struct run *r = list_of(jt, struct run, node);
-      if (r->id == build) {
-        run_cancel(r);
-        return;
-      }
-    }
-  }
-}
-
 /* Statements come in pairs, one pair a request: cancel_request, request_finish. */
 static void cancelled(struct db_res *res, void *arg)
 {
@@ -66,7 +52,7 @@ static void cancelled(struct db_res *res, void *arg)
       cJSON_AddStringToObject(json, "state", was_done ? "done" : build ? "cancelling" : "cancelled");
     }
     if (build)
-      kill_run(a->m, db_num(res, 2 * i, 0, 1));
+      run_cancel_build(a->m, db_num(res, 2 * i, 0, 1));
   }
   events_kick(a->m->events);
   dispatch_kick(a->m->dispatch);

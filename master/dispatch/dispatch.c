@@ -191,6 +191,7 @@ static void claim(struct dispatch *d, struct run_claims *claims, struct session 
   r->def = pipeline_builder(pipes_of(pipe), STR(3));
   r->ctx = (struct build_ctx){ .project = xstrdup(STR(2)), .builder = xstrdup(STR(3)), .slot = session_slot(s, STR(2), STR(3)), .repository = xstrdup(STR(8)),
                                .branch = xstrdup(STR(9)), .revision = xstrdup(STR(10)), .properties = xstrdup(STR(11)), .changes = xstrdup(STR(12)),
+                               .tag = db_dup(res, 0, row, 14), .pull_request = NUM(15), .ref = db_dup(res, 0, row, 16),
                                .allow_local = m->conf->allow_local, .alone_ms = dispatch_alone_ms(m) };
   map_set_n(d->claimed, (uint64_t)r->request, r);
   run_claim(claims, s, r, number);
@@ -389,6 +390,27 @@ static void overdue_found(struct db_res *res, void *arg)
   }
 }
 
+/* ---- builds that are to end ---- */
+
+static void cancelling_found(struct db_res *res, void *arg)
+{
+  struct dispatch *d = arg;
+
+  for (int i = 0; !db_err(res) && i < db_rows(res, 0); i++)
+    run_cancel_build(d->m, db_num(res, 0, i, 0));
+}
+
+void dispatch_cancelled(struct dispatch *d)
+{
+  struct db_tx *tx;
+
+  if (!d || !db_is_up(d->m->db) || d->m->stopping)
+    return;
+  tx = db_tx(d->m->db, DB_ANY);
+  db_q(tx, SQL_builds_cancelling, "n", d->m->id);
+  db_send(tx, cancelling_found, d);
+}
+
 static void on_overdue(uv_timer_t *t)
 {
   struct dispatch *d = t->data;
@@ -399,6 +421,7 @@ static void on_overdue(uv_timer_t *t)
   tx = db_tx(d->m->db, DB_ANY);
   db_q(tx, SQL_builds_overdue, "nnn", d->m->conf->window_ms, d->long_window_ms, clock_mono_ms() - d->shortened_ms - DISPATCH_CLAIM_SLACK_MS);
   db_send(tx, overdue_found, d);
+  dispatch_cancelled(d);
 }
 
 static void on_safety(uv_timer_t *t)

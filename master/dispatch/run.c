@@ -37,6 +37,8 @@ static void run_free(struct run *r)
   free((char *)r->ctx.repository);
   free((char *)r->ctx.branch);
   free((char *)r->ctx.revision);
+  free((char *)r->ctx.tag);
+  free((char *)r->ctx.ref);
   free((char *)r->ctx.changes);
   free((char *)r->ctx.properties);
   free((char *)r->ctx.url);
@@ -384,6 +386,20 @@ void run_cancel(struct run *r)
   r->cancelled = r->request_done = true;
   if (r->sm.state == RUN_COMMAND)
     run_send_kill(r);
+}
+
+void run_cancel_build(struct master *m, int64_t build)
+{
+  list_each(it, sessions_list(m->sessions)) {
+    struct session *s = list_of(it, struct session, node);
+    list_each(jt, &s->runs) {
+      struct run *r = list_of(jt, struct run, node);
+      if (r->id == build) {
+        run_cancel(r);
+        return;
+      }
+    }
+  }
 }
 
 void run_follow(struct master *m, int64_t build, bool on)

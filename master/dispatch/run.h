@@ -68,6 +68,8 @@ void run_refused(struct run *r, const char *tag, const char *text);
 void run_op_done(struct run *r, const char *tag, const char *text);
 
 void run_cancel(struct run *r);
+/* The same for a build of this master's workers; nothing where it has no run here. */
+void run_cancel_build(struct master *m, int64_t build);
 /* The link or the database is away: forget it, the rows stay. */
 void run_drop(struct run *r);
 void run_follow(struct master *m, int64_t build, bool on);

@@ -1,22 +1,263 @@
-/* What a change causes. */
+/* What a change causes, and why not. */
 #include "master/schedulers/decide.h"
 
-#include <cjson/cJSON.h>
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "common/str.h"
+#include "master/conf/expr.h"
+#include "master/conf/expr_json.h"
 
-bool decide_wants(const struct pipe_scheduler *s, const char *branch)
+enum { LIST_BYTES_MAX = 240, TEXT_MAX = 200 }; /* of patterns, of an expression, in a sentence */
+
+static const struct {
+  const char *name, *one, *many;
+  enum pipe_trigger trigger;
+} kinds[CHANGE_KINDS] = {
+  [CHANGE_BRANCH] = { "branch", "a branch", "branches", PIPE_ON_CHANGE },
+  [CHANGE_TAG] = { "tag", "a tag", "tags", PIPE_ON_TAG },
+  [CHANGE_PULL] = { "pull_request", "a pull request", "pull requests", PIPE_ON_PULL },
+  [CHANGE_COMMENT] = { .name = "comment", .one = "a comment" },
+};
+
+enum change_kind change_kind_of(const char *name)
 {
-  if (!s->nbranches)
-    return true;
-  for (int i = 0; i < s->nbranches; i++)
-    if (str_glob(s->branches[i], branch))
+  for (int i = 0; i < CHANGE_KINDS; i++)
+    if (!strcmp(kinds[i].name, name))
+      return (enum change_kind)i;
+  return CHANGE_KINDS;
+}
+
+/* The kind that sets it off; CHANGE_KINDS: none does. */
+static enum change_kind kind_for(const struct pipe_scheduler *s)
+{
+  for (int i = 0; i < CHANGE_KINDS; i++)
+    if (kinds[i].many && kinds[i].trigger == s->trigger)
+      return (enum change_kind)i;
+  return CHANGE_KINDS;
+}
+
+static bool matches(char *const *globs, int n, const char *text)
+{
+  for (int i = 0; i < n; i++)
+    if (str_glob(globs[i], text))
       return true;
   return false;
 }
 
-static cJSON *builders(const struct pipeline *p, char *const *names, int n)
+/* What is left out is an ellipsis; never half a character. */
+static void put_cut(struct buf *out, const char *s)
+{
+  size_t n = strlen(s);
+
+  if (n > TEXT_MAX)
+    for (n = TEXT_MAX; n && ((unsigned char)s[n] & 0xc0) == 0x80;)
+      n--;
+  buf_add(out, s, n);
+  buf_adds(out, s[n] ? "…" : "");
+}
+
+/* "main, dev"; what does not fit is an ellipsis. */
+static void put_list(struct buf *out, char *const *v, int n)
+{
+  size_t from = out->len;
+
+  for (int i = 0; i < n; i++) {
+    if (out->len - from + strlen(v[i]) > LIST_BYTES_MAX) {
+      buf_adds(out, i ? ", …" : "…");
+      return;
+    }
+    buf_addf(out, "%s%s", i ? ", " : "", v[i]);
+  }
+}
+
+/* ---- rules, in the order in which they are asked; true: this one says no ---- */
+
+static bool other_kind(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  if (kinds[c->kind].many && kinds[c->kind].trigger == s->trigger)
+    return false;
+  v->rule = "kind";
+  buf_addf(&v->why, "it builds %s, and this is %s", kinds[kind_for(s)].many, kinds[c->kind].one);
+  return true;
+}
+
+static bool other_branch(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  static const char *const words[] = { [CHANGE_BRANCH] = "branch", [CHANGE_TAG] = "tag", [CHANGE_PULL] = "its target" };
+
+  if (matches(s->branches, s->nbranches, c->branch) || (!s->nbranches && c->kind != CHANGE_TAG))
+    return false;
+  v->rule = c->kind == CHANGE_TAG ? "tag" : "branches";
+  buf_addf(&v->why, "%s %s is not among ", words[c->kind], c->branch);
+  put_list(&v->why, s->branches, s->nbranches);
+  return true;
+}
+
+static bool from_fork(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  (void)s;
+  if (c->kind != CHANGE_PULL || !c->fork || c->build_forks)
+    return false;
+  v->rule = "forks";
+  buf_adds(&v->why, "from a fork: waits for approval");
+  return true;
+}
+
+/* A tag is set on purpose, whatever its commit says. */
+static bool skipped(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  static const char *const marks[] = { "[skip ci]", "[ci skip]", "[no ci]", "[skip drover]" };
+
+  if (!s->skip || c->kind == CHANGE_TAG || !strchr(c->message, '['))
+    return false;
+  for (size_t i = 0; i < COUNT(marks); i++)
+    if (strcasestr(c->message, marks[i])) {
+      v->rule = "skip";
+      buf_addf(&v->why, "the %s says %s", c->kind == CHANGE_PULL ? "title" : "message", marks[i]);
+      return true;
+    }
+  return false;
+}
+
+static struct expr_value of_text(const char *s)
+{
+  return (struct expr_value){ .type = EXPR_TEXT, .text = { s, strlen(s) } };
+}
+
+static bool file_list(const struct decide_change *c, struct expr_memory *m, struct expr_value *out)
+{
+  struct expr_value *items;
+
+  if (!c->whole)
+    return false;
+  items = expr_take(m, (size_t)(c->nfiles + 1) * sizeof *items);
+  for (int i = 0; i < c->nfiles; i++)
+    items[i] = of_text(c->files[i]);
+  *out = (struct expr_value){ .type = EXPR_LIST, .list = { items, c->nfiles } };
+  return true;
+}
+
+/* The names of conf/change_names.def. */
+static bool value(void *ctx, struct expr_memory *m, const char *const *path, int n, struct expr_value *out)
+{
+  const struct decide_change *c = ctx;
+  const struct { const char *name, *text; } texts[] = {
+    { "project", c->project }, { "kind", kinds[c->kind].name }, { "branch", c->kind == CHANGE_TAG ? "" : c->branch }, { "tag", c->kind == CHANGE_TAG ? c->branch : "" },
+    { "revision", c->revision }, { "repository", c->repository }, { "author", c->author }, { "message", c->message },
+  };
+
+  if (n == 2 && !strcmp(path[0], "properties"))
+    return expr_of_json(cJSON_GetObjectItemCaseSensitive(c->properties, path[1]), m, out);
+  if (n != 1)
+    return false;
+  if (!strcmp(path[0], "category"))
+    return expr_of_json(cJSON_GetObjectItemCaseSensitive(c->properties, "category"), m, out) && out->type == EXPR_TEXT;
+  if (!strcmp(path[0], "number"))
+    return *out = (struct expr_value){ .type = EXPR_NUMBER, .number = c->number }, c->number > 0;
+  if (!strcmp(path[0], "files"))
+    return file_list(c, m, out);
+  for (size_t i = 0; i < COUNT(texts); i++)
+    if (!strcmp(path[0], texts[i].name))
+      return *out = of_text(texts[i].text), *texts[i].text;
+  return false;
+}
+
+static bool not_so(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  struct expr_memory *m;
+  struct expr_value x;
+  struct expr_error e;
+  const char *after = "";
+  bool yes = false;
+
+  if (!s->cond)
+    return false;
+  m = expr_memory_new();
+  if (!expr_eval(s->cond, value, (void *)(uintptr_t)c, m, &x, &e))
+    after = e.text;
+  else if (x.type != EXPR_BOOL && x.type != EXPR_NONE)
+    after = "this is neither true nor false";
+  else
+    yes = expr_true(&x);
+  if (!yes) {
+    buf_adds(&v->why, *after ? "if: " : "not so: ");
+    put_cut(&v->why, s->cond_text);
+    buf_addf(&v->why, "%s%s", *after ? ": " : "", after);
+  }
+  expr_error_free(&e);
+  expr_memory_free(m);
+  v->rule = yes ? NULL : "if";
+  return !yes;
+}
+
+/* ---- files ---- */
+
+static void say_files(const struct pipe_scheduler *s, const struct decide_change *c, int in_only, struct verdict *v)
+{
+  bool none = s->nonly && !in_only;
+
+  v->rule = none ? "only" : "not_only";
+  if (c->nfiles == 1) {
+    buf_adds(&v->why, "the file ");
+    put_cut(&v->why, c->files[0]);
+    buf_adds(&v->why, none ? " is not under " : " is under ");
+  } else if (none) {
+    buf_addf(&v->why, "none of the %d files is under ", c->nfiles);
+  } else if (in_only == c->nfiles) {
+    buf_addf(&v->why, "all %d files are under ", c->nfiles);
+  } else {
+    buf_addf(&v->why, "of %d files only %d count%s (only), and %s under ", c->nfiles, in_only, in_only == 1 ? "s" : "", in_only == 1 ? "it is" : "they are");
+  }
+  put_list(&v->why, none ? s->only : s->not_only, none ? s->nonly : s->nnot_only);
+  buf_addf(&v->why, " (%s)", v->rule);
+}
+
+static bool unimportant(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  int in_only = 0, count = 0;
+
+  if (!s->nonly && !s->nnot_only)
+    return false;
+  if (!c->whole) {
+    buf_addf(&v->why, "not all of its files are known, so %s%s%s can't be asked", s->nonly ? "only" : "", s->nonly && s->nnot_only ? " and " : "", s->nnot_only ? "not_only" : "");
+    return false;
+  }
+  for (int i = 0; i < c->nfiles; i++) {
+    bool in = !s->nonly || matches(s->only, s->nonly, c->files[i]);
+    in_only += in;
+    count += in && !matches(s->not_only, s->nnot_only, c->files[i]);
+  }
+  if (count)
+    return false;
+  say_files(s, c, in_only, v);
+  v->rides = s->stable_ms > 0;
+  return true;
+}
+
+bool decide_verdict(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  static bool (*const rules[])(const struct pipe_scheduler *, const struct decide_change *, struct verdict *) = { other_kind, other_branch, from_fork, skipped, not_so, unimportant };
+
+  assert(c->kind < CHANGE_KINDS);
+  *v = (struct verdict){ .kind = s->stable_ms > 0 ? VERDICT_WAITS : VERDICT_BUILDS };
+  buf_init(&v->why, BUF_NO_MAX);
+  if (kind_for(s) == CHANGE_KINDS)
+    return false;
+  for (size_t i = 0; i < COUNT(rules); i++)
+    if (rules[i](s, c, v)) {
+      v->kind = VERDICT_NO;
+      break;
+    }
+  return true;
+}
+
+/* ---- for the database ---- */
+
+/* priority below 0: not said, which is PIPELINE_PRIORITY. */
+static cJSON *builders(const struct pipeline *p, char *const *names, int n, int priority)
 {
   cJSON *list = cJSON_CreateArray();
 
@@ -28,6 +269,8 @@ static cJSON *builders(const struct pipeline *p, char *const *names, int n)
     it = cJSON_CreateObject();
     cJSON_AddStringToObject(it, "name", b->name);
     cJSON_AddItemToObject(it, "tags", b->ntags ? cJSON_CreateStringArray((const char *const *)b->tags, b->ntags) : cJSON_CreateArray());
+    if (priority >= 0)
+      cJSON_AddNumberToObject(it, "priority", priority);
     cJSON_AddItemToArray(list, it);
   }
   return list;
@@ -44,23 +287,51 @@ static void print(cJSON *list, struct buf *json)
 
 void decide_builders(const struct pipeline *p, char *const *names, int n, struct buf *json)
 {
-  print(builders(p, names, n), json);
+  print(builders(p, names, n, -1), json);
 }
 
-void decide_plan(const struct pipeline *p, const char *branch, struct buf *json)
+void decide_scheduler(const struct pipeline *p, const struct pipe_scheduler *s, struct buf *json)
+{
+  print(builders(p, s->builders, s->nbuilders, s->priority), json);
+}
+
+static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, const struct verdict *v)
+{
+  static const char *const words[] = { [VERDICT_BUILDS] = "builds", [VERDICT_WAITS] = "waits", [VERDICT_NO] = "no" };
+  cJSON *it = cJSON_CreateObject();
+
+  cJSON_AddStringToObject(it, "scheduler", s->name);
+  cJSON_AddStringToObject(it, "verdict", words[v->kind]);
+  if (v->rule)
+    cJSON_AddStringToObject(it, "rule", v->rule);
+  if (v->why.len)
+    cJSON_AddStringToObject(it, "why", buf_str(&v->why));
+  if (v->kind == VERDICT_WAITS || v->rides)
+    cJSON_AddNumberToObject(it, "stable", (double)s->stable_ms);
+  if (v->rides)
+    cJSON_AddTrueToObject(it, "rides");
+  if (v->kind == VERDICT_BUILDS) {
+    cJSON_AddItemToObject(it, "builders", builders(p, s->builders, s->nbuilders, s->priority));
+    if (s->supersede)
+      cJSON_AddTrueToObject(it, "supersede");
+  }
+  return it;
+}
+
+bool decide_plan(const struct pipeline *p, const struct decide_change *c, struct buf *json)
 {
   cJSON *list = cJSON_CreateArray();
+  bool supersedes = false;
 
   for (int i = 0; i < p->nschedulers; i++) {
     const struct pipe_scheduler *s = &p->schedulers[i];
-    cJSON *it;
-    if (!decide_wants(s, branch))
-      continue;
-    it = cJSON_CreateObject();
-    cJSON_AddStringToObject(it, "scheduler", s->name);
-    cJSON_AddNumberToObject(it, "stable", (double)s->stable_ms);
-    cJSON_AddItemToObject(it, "builders", builders(p, s->builders, s->nbuilders));
-    cJSON_AddItemToArray(list, it);
+    struct verdict v;
+    if (decide_verdict(s, c, &v)) {
+      cJSON_AddItemToArray(list, plan_of(p, s, &v));
+      supersedes |= s->supersede && v.kind == VERDICT_BUILDS;
+    }
+    buf_free(&v.why);
   }
   print(list, json);
+  return supersedes;
 }

@@ -1,14 +1,50 @@
-/* What a change causes: a pure function of the pipeline and the change. */
+/* What a change causes, and why not: a pure function of the pipeline and the change.
+
+   Each scheduler gives a verdict. The order in which it is asked: is it for such a change at all (kind, branch or tag, fork), does the author want none (skip), does its own condition hold
+   (if), and then, of a branch's change, whether any file counts (only, not_only). The last of these says only that the change is unimportant: where the scheduler has a quiet time and
+   one of the branch's changes already waits in it, this one waits with it (`rides`). */
 #ifndef MASTER_SCHEDULERS_DECIDE_H
 #define MASTER_SCHEDULERS_DECIDE_H
+#include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/buf.h"
 #include "master/conf/pipeline.h"
 
-bool decide_wants(const struct pipe_scheduler *s, const char *branch);
+/* What happened. Comments are kept but decide nothing. */
+enum change_kind { CHANGE_BRANCH, CHANGE_TAG, CHANGE_PULL, CHANGE_COMMENT, CHANGE_KINDS };
+/* As the database names it; CHANGE_KINDS: no such kind. */
+enum change_kind change_kind_of(const char *name) must_check;
+
+/* A change as far as it decides anything. All borrowed; texts are "" where nothing is known. */
+struct decide_change {
+  enum change_kind kind;
+  const char *project, *repository, *revision, *author, *message;
+  const char *branch;        /* tag: its name; pull request: what it goes into */
+  int64_t number;            /* of the pull request */
+  char *const *files;
+  int nfiles;
+  bool whole;                /* files has all of them; false: they are not, or not all, known */
+  const cJSON *properties;   /* an object, or NULL */
+  bool fork, build_forks;    /* pull request: from another repository; the project builds those too */
+};
+
+enum verdict_kind { VERDICT_BUILDS, VERDICT_WAITS, VERDICT_NO };
+struct verdict {
+  enum verdict_kind kind;    /* waits: for the quiet time */
+  const char *rule;          /* the key that said no, as a word for programs; NULL where none did */
+  bool rides;                /* no, but it joins what waits already */
+  struct buf why;            /* sentence for people; may be empty where the kind is not no */
+};
+
+/* False: this scheduler is not set off by changes at all, no verdict. why is the caller's to free. */
+bool decide_verdict(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v) must_check;
+/* What all schedulers say: a list for change_decide (db/schema_0005.sql), which does it. True: builds of older changes may be cancelled by it. */
+bool decide_plan(const struct pipeline *p, const struct decide_change *c, struct buf *json);
+
 /* [{"name": …, "tags": […]}] for buildset_add. */
 void decide_builders(const struct pipeline *p, char *const *names, int n, struct buf *json);
-/* What all schedulers want of a change of the branch: [{"scheduler": …, "stable": ms, "builders": …}] for change_decide (db/schema_0004.sql). */
-void decide_plan(const struct pipeline *p, const char *branch, struct buf *json);
+/* The same of a scheduler, with its priority. */
+void decide_scheduler(const struct pipeline *p, const struct pipe_scheduler *s, struct buf *json);
 #endif

@@ -13,6 +13,7 @@
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
 #include "master/schedulers/decide.h"
+#include "master/schedulers/facts.h"
 #include "master/schedulers/worlds_int.h"
 
 enum { FLOW_SAFETY_MS = 2000, FLOW_AFTER_MS = 2 };
@@ -21,15 +22,14 @@ struct change {
   struct worlds *w;
   struct world *p;
   int64_t id;
-  char *branch, *revision, *repository;
+  struct facts *facts;
+  bool supersedes;     /* builds of older changes may have been cancelled */
 };
 
 static void change_free(struct change *c)
 {
   world_drop(c->p);
-  free(c->branch);
-  free(c->revision);
-  free(c->repository);
+  facts_free(c->facts);
   free(c);
 }
 
@@ -60,6 +60,8 @@ static void decided(struct db_res *res, void *arg)
   if (!db_err(res)) {
     events_kick(w->m->events);
     dispatch_kick(w->m->dispatch);
+    if (c->supersedes)
+      dispatch_cancelled(w->m->dispatch);
   }
   change_free(c);
   soon(w, FLOW_AFTER_MS);
@@ -102,14 +104,22 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
     struct buf plan;
     buf_init(&plan, BUF_NO_MAX);
     if (r->err)
-      log_warn("change", "c%" PRId64 " %s %.12s: %s", c->id, c->branch, c->revision, r->why);
+      log_warn("change", "c%" PRId64 " %s %.12s: %s", c->id, c->facts->c.branch, c->facts->c.revision, r->why);
     else
-      decide_plan(pipes_of(r->pipe), c->branch, &plan);
+      c->supersedes = decide_plan(pipes_of(r->pipe), &c->facts->c, &plan);
     db_q(tx, SQL_change_decide, "nssNNs", c->id, r->err && r->err != ERR_NOTFOUND ? "failed" : "decided", r->err ? r->why : NULL, r->err ? INT64_MIN : r->pipe_id,
          c->w->m->config_version, plan.len ? buf_str(&plan) : "[]");
     buf_free(&plan);
   }
   db_send(tx, decided, c);
+}
+
+/* A row of changes_due. */
+static struct facts *facts_of(const struct db_res *res, int row, const struct world *p)
+{
+  return facts_new(&(struct facts_in){ .project = p->conf->name, .branch = db_str(res, 0, row, 2), .revision = db_str(res, 0, row, 3), .repository = db_str(res, 0, row, 4),
+                                       .kind = db_str(res, 0, row, 7), .author = db_str(res, 0, row, 8), .message = db_str(res, 0, row, 9), .files = db_str(res, 0, row, 10),
+                                       .properties = db_str(res, 0, row, 11), .number = db_num(res, 0, row, 12), .build_forks = p->conf->forks_build });
 }
 
 static void changes_here(struct db_res *res, void *arg)
@@ -130,12 +140,12 @@ static void changes_here(struct db_res *res, void *arg)
     if (!p || !p->id)
       continue; /* it left the configuration since we asked */
     c = xcalloc(1, sizeof *c);
-    *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), xstrdup(db_str(res, 0, i, 2)), xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)) };
+    *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), facts_of(res, i, p), false };
     w->in_read++;
     if (!p->pipe_id && !db_null(res, 0, i, 6))
-      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->revision, pipeline_here, c);
+      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->facts->at, pipeline_here, c);
     else
-      worlds_pipeline(w, p, c->branch, c->revision, pipeline_here, c);
+      worlds_pipeline(w, p, c->facts->place, c->facts->at, pipeline_here, c);
   }
 }
 
@@ -145,6 +155,7 @@ struct firing {
   struct worlds *w;
   int64_t project, pipe_id;
   char *name, *scheduler, *branch, *changes, *revision, *repository;
+  int64_t newest; /* of changes */
 };
 
 static void firing_free(struct firing *f)
@@ -168,6 +179,7 @@ static void fired(struct db_res *res, void *arg)
   if (!db_err(res)) {
     events_kick(w->m->events);
     dispatch_kick(w->m->dispatch);
+    dispatch_cancelled(w->m->dispatch);
   }
   firing_free(f);
   soon(w, FLOW_AFTER_MS);
@@ -200,19 +212,24 @@ static void fire(bool ok, void *arg)
     return;
   }
   for (int i = 0; pipes_of(pipe) && i < pipes_of(pipe)->nschedulers; i++)
-    if (!strcmp(pipes_of(pipe)->schedulers[i].name, f->scheduler))
+    if (pipes_of(pipe)->schedulers[i].trigger == PIPE_ON_CHANGE && !strcmp(pipes_of(pipe)->schedulers[i].name, f->scheduler))
       s = &pipes_of(pipe)->schedulers[i];
   names = change_names(f->changes);
   tx = db_tx(f->w->m->db, DB_ANY);
   if (s) {
     struct buf builders;
     buf_init(&builders, BUF_NO_MAX);
-    decide_builders(pipes_of(pipe), s->builders, s->nbuilders, &builders);
+    decide_scheduler(pipes_of(pipe), s, &builders);
+    if (s->supersede)
+      db_q(tx, SQL_change_lock, "n", f->newest);
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "fired");
     put_buildset(tx, f->w, f->project, f->repository, f->branch, f->revision, f->scheduler, names, f->pipe_id, buf_str(&builders));
+    if (s->supersede)
+      db_q(tx, SQL_supersede, "sn", f->scheduler, f->newest);
     buf_free(&builders);
   } else {
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "the newest change's pipeline has no such scheduler any more");
+    db_q(tx, SQL_verdict_dropped, "ss", f->scheduler, f->changes);
   }
   free(names);
   db_send(tx, fired, f);
@@ -232,7 +249,7 @@ static void due_here(struct db_res *res, void *arg)
   for (int i = 0; i < db_rows(res, 0); i++) {
     struct firing *f = xcalloc(1, sizeof *f);
     *f = (struct firing){ w, db_num(res, 0, i, 0), db_num(res, 0, i, 7), xstrdup(db_str(res, 0, i, 1)), xstrdup(db_str(res, 0, i, 2)),
-                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)) };
+                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)), db_num(res, 0, i, 8) };
     pipes_load(w->m, f->pipe_id, f->name, fire, f);
   }
   if (db_rows(res, 1) && !db_null(res, 1, 0, 0)) {

@@ -5,6 +5,8 @@
                        ▲            ─▶ remove ─▶ clone
                        └── remove   sleeps in every state but done and failed
 
+   ref stands between fetch or clone and checkout where the revision is not on a branch: of a tag or a pull request. Where the remote has no such ref (some forges keep none, some hide
+   them), the revision may be here nevertheless, and the checkout says whether it is.
    trust is only entered for a repository on the worker's own disk (allow_local): the clone's other end asks whose it is. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,13 +18,14 @@
 #include "master/steps/values.h"
 #include "proto/records.h"
 
-enum { GIT_TRUST, GIT_STAT, GIT_CLONE, GIT_FETCH, GIT_CHECKOUT, GIT_CLEAN, GIT_REVISION, GIT_REMOVE, GIT_DONE, GIT_FAIL, GIT_COUNT };
+enum { GIT_TRUST, GIT_STAT, GIT_CLONE, GIT_FETCH, GIT_REF, GIT_CHECKOUT, GIT_CLEAN, GIT_REVISION, GIT_REMOVE, GIT_DONE, GIT_FAIL, GIT_COUNT };
 
 static const struct sm_row rows[GIT_COUNT] = {
   [GIT_TRUST] = { "trust", SM_TO(GIT_STAT) | SM_TO(GIT_FAIL) },
   [GIT_STAT] = { "stat", SM_TO(GIT_CLONE) | SM_TO(GIT_FETCH) | SM_TO(GIT_FAIL) },
-  [GIT_CLONE] = { "clone", SM_TO(GIT_CHECKOUT) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
-  [GIT_FETCH] = { "fetch", SM_TO(GIT_CHECKOUT) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
+  [GIT_CLONE] = { "clone", SM_TO(GIT_REF) | SM_TO(GIT_CHECKOUT) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
+  [GIT_FETCH] = { "fetch", SM_TO(GIT_REF) | SM_TO(GIT_CHECKOUT) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
+  [GIT_REF] = { "ref", SM_TO(GIT_CHECKOUT) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
   [GIT_CHECKOUT] = { "checkout", SM_TO(GIT_CLEAN) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
   [GIT_CLEAN] = { "clean", SM_TO(GIT_REVISION) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
   [GIT_REVISION] = { "revision", SM_TO(GIT_DONE) | SM_TO(GIT_FAIL) },
@@ -90,6 +93,8 @@ static bool names_are_safe(struct step *s)
     fail(s, RESULT_EXCEPTION, "this is no branch name that may go to git: %.200s", c->branch);
   else if (*c->revision && !gith_is_revision(c->revision))
     fail(s, RESULT_EXCEPTION, "this is no revision: %.200s", c->revision);
+  else if (c->ref && (!gith_is_ref(c->ref) || !*c->revision))
+    fail(s, RESULT_EXCEPTION, "this is no ref that may go to git: %.200s", c->ref);
   else
     return true;
   return false;
@@ -105,7 +110,7 @@ static int begin(struct step *s)
 static void enter(struct step *s, struct intent *out)
 {
   const char *url = s->ctx->repository;
-  char to[300], path[STEP_PATH_MAX];
+  char to[600], path[STEP_PATH_MAX];
 
   out->want = WANT_RUN;
   step_path(s->ctx, "tree", path);
@@ -124,6 +129,10 @@ static void enter(struct step *s, struct intent *out)
     return;
   case GIT_FETCH:
     put_git(s, out, (const char *[]){ GIT_SAFE, "fetch", "--force", "--prune", "--", url, "+refs/heads/*:refs/remotes/origin/*", NULL });
+    return;
+  case GIT_REF:
+    snprintf(to, sizeof to, "+%s:%s", s->ctx->ref ? s->ctx->ref : "", s->ctx->ref ? s->ctx->ref : "");
+    put_git(s, out, (const char *[]){ GIT_SAFE, "fetch", "--force", "--no-tags", "--", url, to, NULL });
     return;
   case GIT_CHECKOUT:
     target(s, to, sizeof to);
@@ -199,7 +208,9 @@ static int got(struct step *s, const struct reply *r)
     return GIT_FAIL;
   case GIT_CLONE:
   case GIT_FETCH:
-    return ok ? GIT_CHECKOUT : again(s, r);
+    return !ok ? again(s, r) : s->ctx->ref ? GIT_REF : GIT_CHECKOUT;
+  case GIT_REF:
+    return ok || r->kind == REPLY_FAILED || r->kind == REPLY_NOTFOUND ? GIT_CHECKOUT : again(s, r);
   case GIT_CHECKOUT:
     return ok ? GIT_CLEAN : again(s, r);
   case GIT_CLEAN:

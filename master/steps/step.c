@@ -202,6 +202,10 @@ void step_common(const struct build_ctx *c, struct buf *spec)
   records_putf(spec, "env", "DROVER_BUILDER=%s", c->builder);
   records_putf(spec, "env", "DROVER_BUILD=%s/%s/%" PRId64, c->project, c->builder, c->number);
   records_putf(spec, "env", "DROVER_BRANCH=%s", c->branch);
+  if (c->tag)
+    records_putf(spec, "env", "DROVER_TAG=%s", c->tag);
+  if (c->pull_request)
+    records_putf(spec, "env", "DROVER_PULL_REQUEST=%" PRId64, c->pull_request);
   records_putf(spec, "env", "DROVER_REVISION=%s", c->got_revision ? c->got_revision : c->revision);
   records_putf(spec, "env", "DROVER_CHANGES=%s", c->changes);
   records_putf(spec, "env", "DROVER_CORES=%d", c->cores);

@@ -24,7 +24,10 @@ struct build_ctx {
   const char *project, *builder;
   int64_t number;
   int slot, cores;
-  const char *repository, *branch, *revision; /* of the stamp; revision "" : the branch's tip */
+  const char *repository, *branch, *revision; /* of the stamp; revision "" : the branch's tip; branch "" : of a tag, a pull request, or just a revision */
+  const char *tag;       /* the tag that is built, or NULL */
+  int64_t pull_request;  /* the pull request's number, or 0 */
+  const char *ref;       /* where the revision is, beside the branches: refs/tags/v1, refs/pull/7/head; or NULL */
   const char *changes;   /* "991,992" */
   const char *properties;/* JSON object of the buildset's properties */
   const char *url;       /* of the build's page, or NULL */

@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "master/conf/expr_json.h"
 #include "proto/records.h"
-
-enum { DEPTH_MAX = 8 }; /* of lists in a property; the API takes fewer */
 
 static struct expr_value of_text(const char *s)
 {
@@ -19,40 +18,11 @@ static struct expr_value of_number(int64_t n)
   return (struct expr_value){ .type = EXPR_NUMBER, .number = n };
 }
 
-/* Copies into m: the JSON does not live as long. False: of a kind that expressions do not have. */
-static bool of_json(const cJSON *it, struct expr_memory *m, int depth, struct expr_value *out)
-{
-  struct expr_value *items;
-  const cJSON *k;
-  char *s;
-  int n = 0;
-
-  if (cJSON_IsBool(it)) {
-    *out = (struct expr_value){ .type = EXPR_BOOL, .yes = cJSON_IsTrue(it) };
-  } else if (cJSON_IsNumber(it)) {
-    if (it->valuedouble < -9e15 || it->valuedouble > 9e15 || it->valuedouble != (double)(int64_t)it->valuedouble)
-      return false;
-    *out = of_number((int64_t)it->valuedouble);
-  } else if (cJSON_IsString(it)) {
-    s = expr_take(m, strlen(it->valuestring) + 1);
-    *out = of_text(strcpy(s, it->valuestring));
-  } else if (cJSON_IsArray(it) && depth < DEPTH_MAX) {
-    items = expr_take(m, (size_t)(cJSON_GetArraySize(it) + 1) * sizeof *items);
-    cJSON_ArrayForEach(k, it)
-      if (!of_json(k, m, depth + 1, &items[n++]))
-        return false;
-    *out = (struct expr_value){ .type = EXPR_LIST, .list = { items, n } };
-  } else {
-    return false;
-  }
-  return true;
-}
-
 static bool property(const struct build_ctx *c, const char *name, struct expr_memory *m, struct expr_value *out)
 {
   cJSON *json = cJSON_Parse(c->properties ? c->properties : "{}");
   const cJSON *it = cJSON_IsObject(json) ? cJSON_GetObjectItemCaseSensitive(json, name) : NULL;
-  bool found = it && of_json(it, m, 0, out);
+  bool found = expr_of_json(it, m, out);
 
   cJSON_Delete(json);
   return found;
@@ -62,7 +32,7 @@ bool step_value(void *ctx, struct expr_memory *m, const char *const *path, int n
 {
   const struct build_ctx *c = ctx;
   const struct { const char *name, *text; } texts[] = {
-    { "project", c->project }, { "builder", c->builder }, { "branch", c->branch }, { "repository", c->repository },
+    { "project", c->project }, { "builder", c->builder }, { "branch", c->branch }, { "tag", c->tag }, { "repository", c->repository },
     { "revision", c->got_revision ? c->got_revision : c->revision }, { "result", result_text((int)c->so_far) },
   };
 
@@ -72,6 +42,8 @@ bool step_value(void *ctx, struct expr_memory *m, const char *const *path, int n
     return false;
   if (!strcmp(path[0], "number"))
     return *out = of_number(c->number), true;
+  if (!strcmp(path[0], "pull_request"))
+    return *out = of_number(c->pull_request), c->pull_request > 0;
   if (!strcmp(path[0], "cores"))
     return *out = of_number(c->cores), true;
   for (size_t i = 0; i < COUNT(texts); i++)

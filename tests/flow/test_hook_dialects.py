@@ -109,7 +109,7 @@ class Dialects(unittest.TestCase):
         if name == "pull_request" and action in ("opened", "reopened", "synchronize", "ready_for_review"):
             p = x["pull_request"]
             return {"kind": "pull_request", "number": p["number"], "branch": p["base"]["ref"], "revision": p["head"]["sha"], "message": p["title"], "author": p["user"]["login"],
-                    "url": p["html_url"], "properties": {"pull_request": {"fork": p["head"]["repo"]["id"] != p["base"]["repo"]["id"],
+                    "url": p["html_url"], "properties": {"pull_request": {"ref": f"refs/pull/{p['number']}/head", "fork": p["head"]["repo"]["id"] != p["base"]["repo"]["id"],
                                                                           "head": {"repository": p["head"]["repo"]["full_name"], "branch": p["head"]["ref"]}}}}
         if name == "issue_comment" and action == "created" and x["issue"].get("pull_request"):
             return {"kind": "comment", "number": x["issue"]["number"], "message": x["comment"]["body"]}

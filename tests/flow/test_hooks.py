@@ -179,9 +179,10 @@ class GitHub(Hooked):
         pull = self.deliver(*github(shapes["pull request of a fork"], "pull_request"), status=202)["changes"]
         note = self.deliver(*github(shapes["comment on a pull request"], "issue_comment"), status=202)["changes"]
         self.assertEqual([c["kind"] for c in tag + pull + note], ["tag", "pull_request", "comment"])
-        for c, why in ((tag, "tags are not built yet"), (pull, "pull requests are not built yet"), (note, "comments start nothing yet")):
-            got = self.d.get("/changes/" + c[0]["change"])
-            self.assertEqual((got["state"], got["error"], got["why"], got["buildsets"]), ("decided", why, why, []))
+        for c, why in ((tag, "scheduler commits: it builds branches, and this is a tag"), (pull, "scheduler commits: it builds branches, and this is a pull request"),
+                       (note, "comments start nothing yet")):
+            got = wait_for(lambda: (x := self.d.get("/changes/" + c[0]["change"]))["state"] == "decided" and x, "the decision")
+            self.assertEqual((got["why"], got["buildsets"]), (why, []))
         p = self.d.get("/changes/" + pull[0]["change"])
         self.assertEqual((p["number"], p["branch"], p["properties"]["pull_request"]["fork"], p["author"]), (7, "main", True, "bob"))
         for event, x in (("pull_request", "pull request of a fork"), ("issue_comment", "comment on a pull request")):
@@ -189,7 +190,7 @@ class GitHub(Hooked):
         listed = {c["id"] for c in self.changes()}
         self.assertTrue({tag[0]["change"], pull[0]["change"]} <= listed and note[0]["change"] not in listed)
         self.assertEqual([c["id"] for c in self.d.get(f"/changes?kind=comment&project={self.p}")["items"]], [note[0]["change"]])
-        self.assertIn("pull requests are not built yet", self.cli("show", pull[0]["change"]))
+        self.assertIn("it builds branches, and this is a pull request", self.cli("show", pull[0]["change"]))
         # A tag that is moved, or made anew, is another change.
         b = self.commit("kinds", "b")
         for before, after, status in ((at, b, 202), (b, at, 202), (at, at, 200), (at, None, 200), (None, at, 202)):

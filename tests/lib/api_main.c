@@ -106,6 +106,11 @@ void worlds_look(struct worlds *w, struct world *p)
   (void)w, (void)p;
 }
 
+void dispatch_cancelled(struct dispatch *d)
+{
+  (void)d;
+}
+
 void dispatch_kick(struct dispatch *d)
 {
   (void)d;

@@ -31,6 +31,7 @@ struct gitfix_got {
   struct gith_head *heads;
   int nheads, ncommits, left_out, ignored;
   struct buf text;
+  struct buf tags;    /* "NAME REVISION", then "+NAME SUBJECT" of those that are told, a line each */
   char *author, *message, *revision; /* of the last commit; of a read */
   int64_t author_ms;
   int nfiles;                        /* of the last commit */
@@ -197,6 +198,7 @@ static inline void gitfix_free_got(struct gitfix_got *got)
   free(got->revision);
   free(got->file);
   buf_free(&got->text);
+  buf_free(&got->tags);
   memset(got, 0, sizeof *got);
 }
 
@@ -236,6 +238,12 @@ static inline void gitfix_cb(const struct gith_result *r, void *arg)
     got->heads[got->nheads].branch = xstrdup(r->heads[got->nheads].branch);
     got->heads[got->nheads].revision = xstrdup(r->heads[got->nheads].revision);
   }
+  buf_init(&got->tags, BUF_NO_MAX);
+  for (int i = 0; i < r->ntags; i++)
+    buf_addf(&got->tags, "%s %s\n", r->tags[i].branch, r->tags[i].revision);
+  for (int i = 0; i < r->ncommits; i++)
+    if (r->commits[i].tag)
+      buf_addf(&got->tags, "+%s %.*s\n", r->commits[i].tag, (int)strcspn(r->commits[i].message, "\n"), r->commits[i].message);
   buf_init(&got->text, BUF_NO_MAX);
   for (int i = 0; i < r->ncommits; i++)
     gitfix_take_commit(got, &r->commits[i]);

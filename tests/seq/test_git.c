@@ -20,13 +20,16 @@ static const struct { const char *output, *revision; } heads[] = {
 struct world {
   const char *name, *url, *branch, *revision, *target;
   bool local;
+  const char *ref, *spec;
 };
 static const struct world worlds[] = {
-  { "remote, tip", "https://git.example.org/libfoo.git", "main", "", "refs/remotes/origin/main", false },
-  { "remote, revision", "git@git.example.org:libfoo.git", "release/1.x", HEX40, HEX40, false },
-  { "remote, revision without branch", "ssh://git@git.example.org/libfoo.git", "", "0123abc", "0123abc", false },
-  { "local, tip", "/srv/git/lib foo.git", "main", "", "refs/remotes/origin/main", true },
-  { "local, revision", "file:///srv/git/libfoo.git", "main", HEX64, HEX64, true },
+  { "remote, tip", "https://git.example.org/libfoo.git", "main", "", "refs/remotes/origin/main", false, NULL, NULL },
+  { "remote, revision", "git@git.example.org:libfoo.git", "release/1.x", HEX40, HEX40, false, NULL, NULL },
+  { "remote, revision without branch", "ssh://git@git.example.org/libfoo.git", "", "0123abc", "0123abc", false, NULL, NULL },
+  { "local, tip", "/srv/git/lib foo.git", "main", "", "refs/remotes/origin/main", true, NULL, NULL },
+  { "local, revision", "file:///srv/git/libfoo.git", "main", HEX64, HEX64, true, NULL, NULL },
+  { "remote, tag", "https://git.example.org/libfoo.git", "", HEX40, HEX40, false, "refs/tags/v1.0", "+refs/tags/v1.0:refs/tags/v1.0" },
+  { "local, pull request", "/srv/git/libfoo.git", "", HEX40, HEX40, true, "refs/pull/7/head", "+refs/pull/7/head:refs/pull/7/head" },
 };
 
 struct script {
@@ -74,7 +77,7 @@ static enum result broken(int a)
   return a == A_CANCELLED || a == A_LOST ? failed(a) : RESULT_EXCEPTION;
 }
 
-static enum result model(struct told *t, const struct script *s, int cancel, bool local)
+static enum result model(struct told *t, const struct script *s, int cancel, bool local, bool ref)
 {
   bool wiped = false, tree;
   int a;
@@ -87,6 +90,8 @@ static enum result model(struct told *t, const struct script *s, int cancel, boo
     return broken(a);
   for (;;) {
     a = ask(t, tree ? "fetch" : "clone", s, cancel);
+    if (is_ok(a) && ref && ((a = ask(t, "ref", s, cancel)) == A_FAILED || a == A_NOTFOUND))
+      a = A_OK; /* the checkout will tell */
     if (is_ok(a))
       a = ask(t, "checkout", s, cancel);
     if (is_ok(a))
@@ -117,6 +122,7 @@ static void check_argv(const struct world *w, const char *state, const struct in
     { "trust", { "git", "config", "--global", "--replace-all", "safe.directory", "*" } },
     { "clone", { "git", SAFE, "clone", "--no-checkout", "--no-local", "--origin", "origin", "--", w->url, "." } },
     { "fetch", { "git", SAFE, "fetch", "--force", "--prune", "--", w->url, "+refs/heads/*:refs/remotes/origin/*" } },
+    { "ref", { "git", SAFE, "fetch", "--force", "--no-tags", "--", w->url, w->spec } },
     { "checkout", { "git", SAFE, "-c", "advice.detachedHead=false", "checkout", "--force", "--detach", w->target, "--" } },
     { "clean", { "git", SAFE, "clean", "-ffdqx" } },
     { "revision", { "git", "rev-parse", "--verify", "HEAD" } },
@@ -210,6 +216,7 @@ static void one(const struct world *w, struct script *sc, int cancel, int adopt)
   int n = 0, removed = 0, at;
 
   ctx.allow_local = w->local;
+  ctx.ref = w->ref;
   assert_int_equal(step_init(&s, &def, &ctx, NULL, NULL, NULL), ERR_OK);
   for (step_enter(&s, &in); in.want != WANT_END; n++) {
     struct reply r;
@@ -236,7 +243,7 @@ static void one(const struct world *w, struct script *sc, int cancel, int adopt)
   }
   /* The straight line says the same. */
   struct told want = { .n = 0 };
-  enum result result = model(&want, sc, cancel, w->local);
+  enum result result = model(&want, sc, cancel, w->local, w->ref != NULL);
   if (want.n != n || in.result != result)
     fail_msg("%s: %d commands, %s; the model says %d, %s", stepfix_case, n, result_text(in.result), want.n, result_text(result));
   for (int i = 0; i < n; i++)
@@ -337,6 +344,29 @@ static void must_refuse(const char *url, const char *branch, const char *revisio
   assert_null(ctx.got_revision);
   intent_free(&in);
   refused++;
+}
+
+static void refs(void **state)
+{
+  static const char *const good[] = { "refs/tags/v1", "refs/tags/a/b", "refs/pull/1/head", "refs/merge-requests/12/head", "refs/pull-requests/3/from" };
+  static const char *const bad[] = { "", "refs/tags/", "refs/tags/-x", "refs/tags/a b", "refs/tags/a..b", "refs/tags/v1^{}", "refs/heads/main", "refs/pull/0/head", "refs/pull/7/merge", "refs/pull/x/head",
+                                     "refs/pull/7/head:refs/x", "refs/pull/-7/head", "refs/pull/7", "refs/pull//head", "refs/pull-requests/3/head", "+refs/tags/v1", "tags/v1", "refs/tags/v1\n" };
+  static const struct pipe_step def = { .name = "checkout", .kind = PIPE_CHECKOUT };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(good); i++)
+    assert_true(gith_is_ref(good[i]));
+  for (size_t i = 0; i < COUNT(bad); i++) {
+    struct build_ctx ctx = stepfix_ctx("https://git.example.org/x.git", "", HEX40);
+    struct intent in;
+    struct step s;
+    assert_false(gith_is_ref(bad[i]));
+    ctx.ref = bad[i];
+    assert_int_equal(step_init(&s, &def, &ctx, NULL, NULL, NULL), ERR_OK);
+    step_enter(&s, &in);
+    assert_true(in.want == WANT_END && in.result == RESULT_EXCEPTION && in.spec.len == 0);
+    intent_free(&in);
+  }
 }
 
 static const char GOOD_URL[] = "https://git.example.org/x.git", GOOD_BRANCH[] = "main", GOOD_REVISION[] = HEX40;
@@ -444,7 +474,7 @@ static void stored_ends_are_no_success(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(every_script_and_cancel),       cmocka_unit_test(hostile_words_end_at_once), cmocka_unit_test(local_places_need_the_setting),
+    cmocka_unit_test(every_script_and_cancel),       cmocka_unit_test(refs), cmocka_unit_test(hostile_words_end_at_once), cmocka_unit_test(local_places_need_the_setting),
     cmocka_unit_test(strange_rows_are_refused),      cmocka_unit_test(stored_ends_are_no_success),
   };
 

@@ -423,6 +423,54 @@ static void what_is_not_there(void **state)
   free(repo);
 }
 
+/* What a poll that asks for tags says of them: "name revision" of each, then "+name message" of what is told. */
+static void tags_are(enum gith_tags how, const struct gith_head *known, int nknown, const char *want)
+{
+  char *url = url_of("tags");
+  struct gith_poll q = { .name = "tags", .url = url, .allow_local = true, .tags = how, .known_tags = known, .nknown_tags = nknown };
+  struct gitfix_got got = { 0 };
+
+  gith_poll(gitfix, &q, gitfix_cb, &got);
+  gitfix_wait(&got);
+  if (got.err)
+    fail_msg("%s", got.why);
+  if (strcmp(buf_str(&got.tags), want))
+    fail_msg("is\n%swant\n%s", buf_str(&got.tags), want);
+  gitfix_free_got(&got);
+  free(url);
+}
+
+static void tags_are_listed_and_told(void **state)
+{
+  char *one, *two, *list, *told;
+
+  (void)state;
+  new_repo("tags");
+  gitfix_commit("tags", "main", NULL, "one", "a", "1");
+  gitfix_git("tags", "tag", "v1");
+  gitfix_commit("tags", "main", NULL, "two", "a", "2");
+  gitfix_git("tags", "tag", "-a", "-m", "a word", "v2");
+  gitfix_git("tags", "tag", "tree", "HEAD^{tree}");
+  gitfix_git("tags", "tag", "odd;name");
+  one = gitfix_rev("tags", "v1^{commit}");
+  two = gitfix_rev("tags", "v2^{commit}");
+  list = xasprintf("v1 %s\nv2 %s\n", one, two);
+  tags_are(GITH_TAGS_NO, NULL, 0, "");
+  tags_are(GITH_TAGS_LIST, NULL, 0, list);
+  told = xasprintf("%s+v1 one\n+v2 two\n", list);
+  tags_are(GITH_TAGS_TELL, NULL, 0, told);
+  free(told);
+  struct gith_head known[] = { { (char *)"gone", one }, { (char *)"v1", two }, { (char *)"v2", two } }; /* v1 was moved */
+  told = xasprintf("%s+v1 one\n", list);
+  tags_are(GITH_TAGS_TELL, known, 3, told);
+  known[1].revision = one;
+  tags_are(GITH_TAGS_TELL, known, 3, list);
+  free(told);
+  free(list);
+  free(one);
+  free(two);
+}
+
 static void hostile_arguments_are_refused(void **state)
 {
   static const char *const bad[] = { "--upload-pack=touch x", "-oProxyCommand=x", "ext::sh -c x", "$(x)", "../x", "", "a b", "a\nb" };
@@ -550,7 +598,7 @@ int main(void)
     cmocka_unit_test(files_are_read),
     cmocka_unit_test(a_binary_file_is_read),
     cmocka_unit_test(what_is_not_there),
-    cmocka_unit_test(hostile_arguments_are_refused),
+    cmocka_unit_test(tags_are_listed_and_told), cmocka_unit_test(hostile_arguments_are_refused),
     cmocka_unit_test(kinds_of_local_repositories),
     cmocka_unit_test(no_helper),
     cmocka_unit_test(closing_ends_all),

@@ -206,6 +206,40 @@ static void test_schedulers(void **state)
   pipeline_free(p);
 }
 
+/* What a scheduler asks of a change. */
+static void test_filters(void **state)
+{
+  static const char text[] = "steps: [make]\n"
+                             "schedulers:\n"
+                             "  plain: {change: {}}\n"
+                             "  full: {change: {branches: [main, 'release/*'], only: ['src/**'], not_only: '*.md'}, if: branch == \"main\", skip: false, supersede: true, stable: 2m, priority: 90}\n"
+                             "  tags: {tag: 'v*', priority: 0}\n"
+                             "  review: {pull_request: {branches: main}, supersede: true}\n"
+                             "  all: {pull_request: }\n";
+  struct diags d;
+  struct pipeline *p;
+  const struct pipe_scheduler *s;
+
+  (void)state;
+  diag_init(&d);
+  p = pipeline_parse(".drover.yml", text, sizeof text - 1, "libfoo", &d);
+  assert_non_null(p);
+  s = p->schedulers;
+  assert_int_equal(p->nschedulers, 5);
+  assert_true(s[0].trigger == PIPE_ON_CHANGE && s[0].skip && !s[0].supersede && !s[0].cond && s[0].priority == PIPELINE_PRIORITY && !s[0].nonly && !s[0].nnot_only);
+  assert_true(s[1].trigger == PIPE_ON_CHANGE && !s[1].skip && s[1].supersede && s[1].cond && s[1].priority == 90 && s[1].stable_ms == 120000);
+  assert_true(s[1].nbranches == 2 && s[1].nonly == 1 && s[1].nnot_only == 1);
+  assert_string_equal(s[1].only[0], "src/**");
+  assert_string_equal(s[1].not_only[0], "*.md");
+  assert_string_equal(s[1].cond_text, "branch == \"main\"");
+  assert_true(s[2].trigger == PIPE_ON_TAG && s[2].nbranches == 1 && s[2].priority == 0);
+  assert_string_equal(s[2].branches[0], "v*");
+  assert_true(s[3].trigger == PIPE_ON_PULL && s[3].nbranches == 1 && s[3].supersede);
+  assert_true(s[4].trigger == PIPE_ON_PULL && s[4].nbranches == 0);
+  pipeline_free(p);
+  diag_free(&d);
+}
+
 static void test_anchors(void **state)
 {
   struct pipeline *p = must_parse("builders:\n"
@@ -340,6 +374,42 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [a]\nschedulers: {s: {change: {branches: -x}}}\n",
     ":2:37: \"branches\" wants a branch or pattern, got \"-x\" (letters, digits and . _ + @ / -, with * and ? in patterns)\n"
     "  schedulers: {s: {change: {branches: -x}}}\n                                      ^\n" },
+  { "steps: [a]\nschedulers: {s: {tag: v*, stable: 3s}}\n",
+    ":2:27: \"stable\" means nothing here (it goes with change)\n"
+    "  schedulers: {s: {tag: v*, stable: 3s}}\n                            ^\n" },
+  { "steps: [a]\nschedulers: {s: {tag: v*, supersede: true}}\n",
+    ":2:27: \"supersede\" means nothing here (it goes with change and pull_request)\n"
+    "  schedulers: {s: {tag: v*, supersede: true}}\n                            ^\n" },
+  { "steps: [a]\nschedulers: {s: {tag: []}}\n",
+    ":2:23: no tag matches an empty list (for every tag: tag: \"**\")\n"
+    "  schedulers: {s: {tag: []}}\n                        ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: {only: /docs}}}\n",
+    ":2:33: a pattern of files begins at the repository's top, without \"/\" (write it as git lists files: docs/**)\n"
+    "  schedulers: {s: {change: {only: /docs}}}\n                                  ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: {not_only: [docs/]}}}\n",
+    ":2:38: a pattern of files can't end in \"/\" (all that is in a folder: docs/**)\n"
+    "  schedulers: {s: {change: {not_only: [docs/]}}}\n                                       ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: {only: ./a}}}\n",
+    ":2:33: a pattern of files begins at the repository's top, without \"./\" (write it as git lists files: docs/**)\n"
+    "  schedulers: {s: {change: {only: ./a}}}\n                                  ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: , if: brnch == \"x\"}}\n",
+    ":2:32: there is no \"brnch\" here (did you mean \"branch\"?)\n"
+    "  schedulers: {s: {change: , if: brnch == \"x\"}}\n                                 ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: , if: branch}}\n",
+    ":2:32: a condition is true or false, and this is a text (compare it: ==, !=, in, <, >)\n"
+    "  schedulers: {s: {change: , if: branch}}\n                                 ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: , tag: v1}}\n",
+    ":2:28: a scheduler has only one thing that sets it off (make a second scheduler of it)\n"
+    "  schedulers: {s: {change: , tag: v1}}\n                             ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: , priority: 101}}\n",
+    ":2:38: \"priority\" wants a whole number from 0 to 100, got \"101\"\n"
+    "  schedulers: {s: {change: , priority: 101}}\n                                       ^\n" },
+  { "steps: [a]\nschedulers: {s: {pull_request: {forks: build}}}\n",
+    ":2:33: unknown key \"forks\" (it is a key of a project of the site)\n"
+    "  schedulers: {s: {pull_request: {forks: build}}}\n                                  ^\n" },
+  { "steps: [a]\nschedulers: {s: {pull_request: , skip: maybe}}\n",
+    ":2:40: \"skip\" wants true or false, got \"maybe\"\n"
+    "  schedulers: {s: {pull_request: , skip: maybe}}\n                                         ^\n" },
 };
 
 static void test_messages(void **state)
@@ -466,7 +536,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_smallest), cmocka_unit_test(test_inheritance), cmocka_unit_test(test_checkout), cmocka_unit_test(test_names),
-    cmocka_unit_test(test_schedulers), cmocka_unit_test(test_anchors), cmocka_unit_test(test_messages), cmocka_unit_test(test_all_at_once),
+    cmocka_unit_test(test_schedulers), cmocka_unit_test(test_filters), cmocka_unit_test(test_anchors), cmocka_unit_test(test_messages), cmocka_unit_test(test_all_at_once),
     cmocka_unit_test(test_script_may_look_like_an_expression), cmocka_unit_test(test_limits), cmocka_unit_test(test_table),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,9 @@ struct help {
   size_t nglobs;
   struct help_head *known;
   size_t nknown;
+  bool with_tags, tell_tags;    /* list them; tell the commits of those that are new or were moved */
+  struct help_head *known_tags; /* name as `branch` */
+  size_t nknown_tags;
 
   /* the repository: a mirror and its remote, or a local one as it lies there */
   git_repository *repo;
@@ -42,7 +45,12 @@ struct help {
   bool broken;        /* the failure lies in the mirror, not in the remote */
   struct help_head *heads;
   size_t nheads;
+  struct help_head *tags; /* name as `branch`, oid of the commit as the remote says it; wanted: to be told now */
+  size_t ntags;
+  bool tags_over;
   int ignored;        /* branches with names that are not taken */
+  git_oid ref;        /* read: where the ref is that `branch` names, where it names one and the remote has it */
+  bool has_ref;
 
   struct buf out;
   int left_out;
@@ -63,14 +71,20 @@ enum err help_open(struct help *h) must_check;
 void help_close(struct help *h);
 enum err help_mirror_remove(struct help *h) must_check;
 
-/* helper/remote.c. Fills heads; then brings the objects of the heads that are asked for and not here. `want` NULL: those that are wanted. */
+/* helper/remote.c. Fills heads; then brings the objects of the heads that are asked for and not here. `want`: a branch's name, or the ref where has_ref; NULL: those that are wanted. */
 enum err help_list(struct help *h) must_check;
 enum err help_fetch(struct help *h, const char *want) must_check;
+bool help_is_ref(const struct help *h); /* a read whose `branch` is a ref of another kind */
 const struct help_head *help_find(const struct help_head *heads, size_t n, const char *branch);
 
 /* helper/commits.c. */
 enum err help_tell_new(struct help *h) must_check;                              /* of all heads that moved */
 enum err help_tell_commit(struct help *h, const char *branch, git_commit *c) must_check;
+
+/* helper/tags.c. Tags as they are listed; which of them are told now, once all are; and telling them, when their objects are here. */
+void help_add_tag(struct help *h, const char *name, const git_oid *oid);
+bool help_pick_tags(struct help *h); /* true: there are some to be told */
+enum err help_tell_tags(struct help *h) must_check;
 
 /* helper/read.c. */
 enum err help_read(struct help *h) must_check;

@@ -161,10 +161,17 @@ void help_close(struct help *h)
 {
   for (size_t i = 0; i < h->nheads; i++)
     free(h->heads[i].branch);
+  for (size_t i = 0; i < h->ntags; i++)
+    free(h->tags[i].branch);
+  free(h->tags);
+  h->tags = NULL;
+  h->ntags = 0;
+  h->tags_over = false;
   free(h->heads);
   h->heads = NULL;
   h->nheads = 0;
   h->ignored = h->left_out = 0;
+  h->has_ref = false;
   git_remote_free(h->remote);
   git_repository_free(h->repo);
   h->remote = NULL;

@@ -10,6 +10,7 @@
 /* ERR_NOTFOUND without a sentence: not here (yet). */
 static enum err find_commit(struct help *h, git_commit **out)
 {
+  git_object *found;
   git_oid oid;
   size_t n = strlen(h->revision);
   int rc;
@@ -18,12 +19,17 @@ static enum err find_commit(struct help *h, git_commit **out)
     return help_fail(h, ERR_FAILED, "%s is a revision of a SHA-256 repository; only SHA-1 repositories can be read", h->revision);
   if (git_oid_fromstrn(&oid, h->revision, n))
     return help_fail(h, ERR_BADARG, "not a revision: %s", h->revision);
-  rc = git_commit_lookup_prefix(out, h->repo, &oid, n);
+  rc = git_object_lookup_prefix(&found, h->repo, &oid, n, GIT_OBJECT_ANY);
+  if (!rc) { /* of an annotated tag some forges tell the tag's own id */
+    rc = git_object_peel((git_object **)out, found, GIT_OBJECT_COMMIT);
+    git_object_free(found);
+    if (rc)
+      return help_fail(h, ERR_BADARG, "revision %s is no commit", h->revision);
+    return ERR_OK;
+  }
   if (rc == GIT_EAMBIGUOUS)
     return help_fail(h, ERR_BADARG, "revision %s is ambiguous", h->revision);
-  if (rc == GIT_ENOTFOUND)
-    return ERR_NOTFOUND;
-  return rc ? help_repo_fail(h, rc, "can't read the commit") : ERR_OK;
+  return rc == GIT_ENOTFOUND ? ERR_NOTFOUND : help_repo_fail(h, rc, "can't read the commit");
 }
 
 static enum err find_tip(struct help *h, git_commit **out)
@@ -47,13 +53,13 @@ static enum err get_commit(struct help *h, git_commit **out)
     return e;
   if ((e = help_list(h)))
     return e;
-  if ((e = help_fetch(h, *h->branch ? h->branch : NULL)))
+  if ((e = help_fetch(h, !*h->branch || (help_is_ref(h) && !h->has_ref) ? NULL : h->branch)))
     return e;
   if (!*h->revision)
     return find_tip(h, out);
   e = find_commit(h, out);
   if (e == ERR_NOTFOUND)
-    return help_fail(h, e, "revision %s is not in branch %s", h->revision, *h->branch ? h->branch : "*");
+    return help_fail(h, e, "revision %s is not in %s%s", h->revision, !*h->branch ? "any branch" : help_is_ref(h) ? "" : "branch ", h->branch);
   return e;
 }
 
@@ -116,7 +122,7 @@ enum err help_read(struct help *h)
   records_put(&h->out, "revision", git_oid_tostr(hex, sizeof hex, git_commit_id(c)));
   e = put_file(h, c);
   if (!e)
-    e = help_tell_commit(h, h->branch, c);
+    e = help_tell_commit(h, help_is_ref(h) ? "" : h->branch, c);
   git_commit_free(c);
   return e;
 }

@@ -13,6 +13,7 @@
 #include "master/changes/helper/helper.h"
 
 #define HEADS_PREFIX "refs/heads/"
+#define TAGS_PREFIX "refs/tags/"
 #define ALIVE_EVERY_MS 1000
 
 /* No credentials: GIT_PASSTHROUGH lets libgit2 say that they were asked for. */
@@ -38,11 +39,22 @@ static int on_progress(const git_indexer_progress *stats, void *arg)
   return 0;
 }
 
+bool help_is_ref(const struct help *h)
+{
+  return !h->poll && *h->revision && gith_is_ref(h->branch);
+}
+
 static enum err add_head(struct help *h, const char *ref, const git_oid *oid)
 {
   struct help_head *head;
   const char *branch = ref + strlen(HEADS_PREFIX);
 
+  if (help_is_ref(h) && !strcmp(ref, h->branch)) {
+    git_oid_cpy(&h->ref, oid);
+    h->has_ref = true;
+  }
+  if (h->with_tags && str_starts(ref, TAGS_PREFIX))
+    help_add_tag(h, ref + strlen(TAGS_PREFIX), oid);
   if (!str_starts(ref, HEADS_PREFIX))
     return ERR_OK;
   if (!gith_is_branch(branch)) {
@@ -74,18 +86,19 @@ const struct help_head *help_find(const struct help_head *heads, size_t n, const
   return n ? bsearch(&key, heads, n, sizeof key, by_branch) : NULL;
 }
 
-static enum err list_local(struct help *h)
+/* glob: of the refs. One that points to no commit is none. */
+static enum err list_refs(struct help *h, const char *glob)
 {
   git_reference_iterator *it;
   git_reference *ref;
   enum err e = ERR_OK;
-  int rc = git_reference_iterator_glob_new(&it, h->repo, HEADS_PREFIX "*");
+  int rc = git_reference_iterator_glob_new(&it, h->repo, glob);
 
   if (rc)
     return help_git_fail(h, rc, "can't list the branches");
   while (!e && !(rc = git_reference_next(&ref, it))) {
     git_object *tip;
-    if (!git_reference_peel(&tip, ref, GIT_OBJECT_COMMIT)) { /* one that points nowhere is no branch */
+    if (!git_reference_peel(&tip, ref, GIT_OBJECT_COMMIT)) {
       e = add_head(h, git_reference_name(ref), git_object_id(tip));
       git_object_free(tip);
     }
@@ -93,6 +106,13 @@ static enum err list_local(struct help *h)
   }
   git_reference_iterator_free(it);
   return e || rc == GIT_ITEROVER ? e : help_git_fail(h, rc, "can't list the branches");
+}
+
+static enum err list_local(struct help *h)
+{
+  enum err e = list_refs(h, HEADS_PREFIX "*");
+
+  return e || !h->with_tags ? e : list_refs(h, TAGS_PREFIX "*");
 }
 
 static enum err list_remote(struct help *h)
@@ -124,6 +144,8 @@ enum err help_list(struct help *h)
 
   if (!e && h->nheads)
     qsort(h->heads, h->nheads, sizeof *h->heads, by_branch);
+  if (!e && h->ntags)
+    qsort(h->tags, h->ntags, sizeof *h->tags, by_branch);
   return e;
 }
 
@@ -191,6 +213,7 @@ enum err help_fetch(struct help *h, const char *want)
   const struct help_head **missing;
   git_strarray specs = { 0 };
   git_odb *odb;
+  size_t branches;
   enum err e;
   int rc;
 
@@ -198,8 +221,8 @@ enum err help_fetch(struct help *h, const char *want)
     return ERR_OK;
   if ((rc = git_repository_odb(&odb, h->repo)))
     return help_repo_fail(h, rc, "can't open the mirror's objects");
-  missing = xcalloc(h->nheads, sizeof *missing);
-  specs.strings = xcalloc(h->nheads, sizeof *specs.strings);
+  missing = xcalloc(h->nheads + 1, sizeof *missing);
+  specs.strings = xcalloc(h->nheads + h->ntags + 1, sizeof *specs.strings);
   for (size_t i = 0; i < h->nheads; i++) {
     const struct help_head *head = &h->heads[i];
     if ((want ? !strcmp(head->branch, want) : head->wanted) && !git_odb_exists(odb, &head->oid)) {
@@ -207,12 +230,18 @@ enum err help_fetch(struct help *h, const char *want)
       specs.strings[specs.count++] = xasprintf("+" HEADS_PREFIX "%s:" HELP_REF_PREFIX "%s", head->branch, head->branch);
     }
   }
+  branches = specs.count;
+  if (want && h->has_ref && !git_odb_exists(odb, &h->ref)) /* what comes stays here without a ref of its own: nobody prunes a mirror */
+    specs.strings[specs.count++] = xasprintf("+%s:%s", h->branch, h->branch);
+  for (size_t i = 0; !want && i < h->ntags; i++)
+    if (h->tags[i].wanted && !git_odb_exists(odb, &h->tags[i].oid))
+      specs.strings[specs.count++] = xasprintf("+" TAGS_PREFIX "%s:" TAGS_PREFIX "%s", h->tags[i].branch, h->tags[i].branch);
   git_odb_free(odb);
   e = drop_stale(h);
   if (!e && specs.count)
     e = download(h, &specs);
   if (!e)
-    e = set_refs(h, missing, specs.count);
+    e = set_refs(h, missing, branches);
   for (size_t i = 0; i < specs.count; i++)
     free(specs.strings[i]);
   free(specs.strings);

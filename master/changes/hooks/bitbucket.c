@@ -116,6 +116,7 @@ static void pull_server(const char *action, const cJSON *body, struct hook_read 
 
   if (!e)
     return;
+  hook_pull_ref(e, "refs/pull-requests/", "/from");
   e->title = hook_clean(pick_text(p, "title"), HOOK_NAME_MAX, true);
   e->who = hook_clean(pick_text(p, "author.user.name"), HOOK_NAME_MAX, true);
   e->url = hook_clean(cJSON_IsArray(links) ? pick_text(links->child, "href") : "", HOOK_NAME_MAX, true);

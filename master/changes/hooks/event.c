@@ -292,6 +292,12 @@ struct hook_event *hook_pull(struct hook_read *out, int64_t number, const char *
   return NULL;
 }
 
+void hook_pull_ref(struct hook_event *e, const char *before, const char *after)
+{
+  free(e->ref);
+  e->ref = xasprintf("%s%lld%s", before, (long long)e->number, after);
+}
+
 struct hook_event *hook_comment(struct hook_read *out, int64_t number, const char *into, const char *revision, const char *text)
 {
   struct hook_event *e = hook_add(out, HOOK_COMMENT);
@@ -309,7 +315,7 @@ void hook_read_free(struct hook_read *r)
 {
   for (int i = 0; i < r->nevents; i++) {
     struct hook_event *e = &r->events[i];
-    char *own[] = { e->why, e->branch, e->revision, e->previous, e->action, e->title, e->who, e->url, e->text, e->external, e->association, e->head_repository, e->head_branch, e->head_url };
+    char *own[] = { e->why, e->branch, e->revision, e->previous, e->action, e->title, e->who, e->url, e->text, e->external, e->association, e->head_repository, e->head_branch, e->head_url, e->ref };
     for (size_t k = 0; k < COUNT(own); k++)
       free(own[k]);
     for (int k = 0; k < e->ncommits; k++)

@@ -53,6 +53,7 @@ static void read_pull(const cJSON *body, struct hook_read *out)
   e = hook_pull(out, pick_number(p, "number"), pick_text(p, "base.ref"), pick_text(p, "head.sha"), action);
   if (!e)
     return;
+  hook_pull_ref(e, "refs/pull/", "/head");
   e->title = hook_clean(pick_text(p, "title"), HOOK_NAME_MAX, true);
   e->who = hook_clean(pick_text(p, "user.login"), HOOK_NAME_MAX, true);
   e->url = hook_clean(pick_text(p, "html_url"), HOOK_NAME_MAX, true);

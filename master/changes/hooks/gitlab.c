@@ -44,6 +44,7 @@ static void read_pull(const cJSON *body, struct hook_read *out)
   e = hook_pull(out, pick_number(m, "iid"), pick_text(m, "target_branch"), pick_text(m, "last_commit.id"), action);
   if (!e)
     return;
+  hook_pull_ref(e, "refs/merge-requests/", "/head");
   e->title = hook_clean(pick_text(m, "title"), HOOK_NAME_MAX, true);
   e->who = hook_clean(pick_text(body, "user.username"), HOOK_NAME_MAX, true);
   e->url = hook_clean(pick_text(m, "url"), HOOK_NAME_MAX, true);

@@ -53,6 +53,7 @@ struct hook_event {
   char *external;        /* a comment's id at the forge */
   char *association;     /* what the commenter is to the repository, as the forge says it ("OWNER", …); "" where it doesn't */
   char *head_repository, *head_branch, *head_url; /* pull request: where it comes from; "" where that is gone */
+  char *ref;             /* pull request: where the repository keeps its head ("refs/pull/7/head"); NULL: only on its branch */
   bool fork;             /* pull request: from another repository, or from one that is gone */
 };
 

@@ -46,5 +46,7 @@ void hook_commits(struct hook_event *e, const cJSON *list, int64_t told, bool (*
 bool hook_commit_plain(const cJSON *it, struct hook_commit *c);
 /* A pull request; NULL: told. The caller fills in the rest. */
 struct hook_event *hook_pull(struct hook_read *out, int64_t number, const char *into, const char *revision, const char *action);
+/* Where the repository keeps its head. */
+void hook_pull_ref(struct hook_event *e, const char *before, const char *after);
 struct hook_event *hook_comment(struct hook_read *out, int64_t number, const char *into, const char *revision, const char *text);
 #endif

@@ -50,6 +50,7 @@ static void put_pull(cJSON *o, const struct hook_event *e)
   put_text(p, "action", e->action);
   put_text(p, "title", e->title);
   cJSON_AddBoolToObject(p, "fork", e->fork);
+  put_text(p, "ref", e->ref);
   head = cJSON_AddObjectToObject(p, "head");
   put_text(head, "repository", e->head_repository);
   put_text(head, "branch", e->head_branch);

@@ -1,0 +1,23 @@
+/* A change as it stands in the database, made ready for decide.h. */
+#ifndef MASTER_SCHEDULERS_FACTS_H
+#define MASTER_SCHEDULERS_FACTS_H
+#include "master/schedulers/decide.h"
+
+/* What is known of a change; c points into the rest. */
+struct facts {
+  struct decide_change c;
+  cJSON *files, *properties;
+  const char *place, *at;    /* where its pipeline is: a branch or a ref (as gith_read takes it), and the revision there, "" : the branch's tip */
+  char *own[7];
+};
+
+/* Texts as the columns hold them, all copied. */
+struct facts_in {
+  const char *project, *kind, *branch, *revision, *repository, *author, *message;
+  const char *files, *properties; /* JSON: a list of texts, an object */
+  int64_t number;
+  bool build_forks;
+};
+struct facts *facts_new(const struct facts_in *in) must_check;
+void facts_free(struct facts *f); /* NULL: nothing */
+#endif
