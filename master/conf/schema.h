@@ -15,12 +15,16 @@ enum schema_group {
   SCHEMA_CONFD,    /* a file of conf.d */
   SCHEMA_PIPELINE, /* .drover.yml */
   SCHEMA_SITE_INFO, SCHEMA_LISTEN, SCHEMA_DATABASE, SCHEMA_WORKER, SCHEMA_PROJECT, SCHEMA_HOOK, SCHEMA_HOOK_SECRET, SCHEMA_DEFAULTS, SCHEMA_BUILDER,
-  SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_CHECKOUT, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_GROUPS
+  SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_CHECKOUT, SCHEMA_TEMPLATE, SCHEMA_PARAMETER, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_GROUPS
 };
 
 /* The whole document against one of the first three groups; every fault into d. */
 void schema_check(const struct yml_doc *doc, enum schema_group root, struct diags *d);
 
+/* What somebody wrote, for messages: `"text"`, "a map", "nothing"; never long. The caller frees it. */
+char *schema_shown(const struct yml_node *n) must_check;
+/* Whether text can be a value of the key, one that takes a scalar or a list of them; else told at n, from which the text was made. */
+bool schema_check_made(const struct yml_node *n, const char *text, enum schema_group group, const char *key, struct diags *d);
 bool schema_has(enum schema_group group, const char *key);
 
 /* Values, for after the check: where the key is missing, or its value is wrong (the check has told), the table's default (0, false or NULL where it has none).
