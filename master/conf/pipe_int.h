@@ -47,6 +47,9 @@ char *pipe_did_you_mean(const char *name, const char *const *v, int n) must_chec
 /* Letters, digits and underscores, first no digit: what may be a variable and a name in expressions. */
 bool pipe_is_word(const char *s) must_check;
 
+/* A whole number, also one below zero. */
+bool pipe_is_number(const char *s, int64_t *v) must_check;
+
 /* ---- pipe_step.c ---- */
 
 /* What steps inherit. */

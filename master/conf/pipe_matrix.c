@@ -244,8 +244,10 @@ static bool read_axes(struct maker *m, struct matrix *x, const struct yml_node *
   bool good = true;
 
   for (int i = 0; i < n->n; i++)
-    if (is_axis_key(n->keys[i]->text))
-      good &= add_axis(m, x, n->keys[i]) & check_values(m, n->keys[i], n->items[i]);
+    if (is_axis_key(n->keys[i]->text)) {
+      good &= add_axis(m, x, n->keys[i]);
+      good &= check_values(m, n->keys[i], n->items[i]);
+    }
   if (!good || x->naxes)
     return good;
   if (added && added->kind != YML_SCALAR && values_n(added) && value_at(added, 0)->kind == YML_MAP)
@@ -262,7 +264,7 @@ static enum expr_type type_of(const struct yml_node *n)
 
   if (n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false")))
     return EXPR_BOOL;
-  return n->plain && !str_number(n->text, strlen(n->text), &v) ? EXPR_NUMBER : EXPR_TEXT;
+  return n->plain && pipe_is_number(n->text, &v) ? EXPR_NUMBER : EXPR_TEXT;
 }
 
 /* Values of an axis have one type, so that an expression that is right for one is right for all: texts, unless all are numbers, or all true and false. */
@@ -338,7 +340,7 @@ static struct expr_value *value_of(struct maker *m, const char *text, enum expr_
     v->yes = !strcmp(text, "true");
   else if (type == EXPR_TEXT)
     v->text.s = text, v->text.len = strlen(text);
-  else if (str_number(text, strlen(text), &v->number))
+  else if (!pipe_is_number(text, &v->number))
     assert(!"type_of() says that it is a number");
   return v;
 }

@@ -75,7 +75,7 @@ static bool to_value(struct maker *m, const struct parameter *p, const struct ym
     yml_error(m->d, n, NULL, "a parameter's value has at most %d bytes", PIPELINE_PARAMETER_MAX);
     return false;
   }
-  if (p->kind == P_INTEGER && (literal ? n->plain : made == EXPR_NUMBER) && !str_number(text, strlen(text), &out->number))
+  if (p->kind == P_INTEGER && (literal ? n->plain : made == EXPR_NUMBER) && pipe_is_number(text, &out->number))
     return true;
   if (p->kind == P_BOOLEAN && (literal ? n->plain : made == EXPR_BOOL) && (!strcmp(text, "true") || !strcmp(text, "false"))) {
     out->yes = *text == 't';
@@ -170,7 +170,7 @@ static void read_template(struct maker *m, const struct yml_node *key, const str
       if (check_name(m, named->keys[i]))
         read_parameter(m, &t->p[t->n++], named->keys[i], named->items[i]);
   }
-  t->unread = !t->steps || t->steps->kind != YML_LIST || diag_count(m->d) != before;
+  t->unread = !t->steps || t->steps->kind != YML_LIST || !t->steps->n || diag_count(m->d) != before;
 }
 
 void pipe_read_templates(struct maker *m, const struct yml_node *named)

@@ -82,6 +82,17 @@ bool pipe_is_word(const char *s)
   return *s && !(*s >= '0' && *s <= '9') && s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] == 0;
 }
 
+bool pipe_is_number(const char *s, int64_t *v)
+{
+  bool minus = *s == '-';
+
+  if (str_number(s + minus, strlen(s + minus), v) || (minus && !*v))
+    return false;
+  if (minus)
+    *v = -*v;
+  return true;
+}
+
 const struct pipe_builder *pipeline_named(const struct pipeline *p, const char *name, int *n)
 {
   const struct pipe_builder *first = NULL;

@@ -160,7 +160,7 @@ static void test_values(void **state)
   struct pipeline *p = must_parse("defaults: {env: {CC: cc, LANG: C}}\n"
                                   "builders:\n"
                                   "  a:\n"
-                                  "    matrix: {CC: [gcc, clang], N: [1, 20], fast: [true], old: [3, \"4\"]}\n"
+                                  "    matrix: {CC: [gcc, clang], N: [-1, 20], fast: [true], old: [3, \"4\"]}\n"
                                   "    worker: {tags: [all, \"has-${{ matrix.CC }}\"]}\n"
                                   "    env: {CXX: \"${{ matrix.CC }}++\", fast: \"${{ matrix.fast ? 'yes' : 'no' }}\"}\n"
                                   "    cwd: \"src/${{ matrix.N }}\"\n"
