@@ -156,7 +156,7 @@ screens: all
 fuzz:
 	@.ci/deps check
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers
-	@for f in $(S)/fuzz/fuzz_*[!d]; do echo "$$f"; mkdir -p $(S)/corpus/$$(basename $$f); $$f -max_total_time=$(or $(SECONDS),300) -rss_limit_mb=1024 $(S)/corpus/$$(basename $$f) || exit 1; done
+	@for f in $(S)/fuzz/fuzz_*[!d]; do echo "$$f"; n=$$(basename $$f); mkdir -p $(S)/corpus/$$n; $$f -max_total_time=$(or $(SECONDS),300) -rss_limit_mb=1024 $$(find tests/fuzz/seeds -name $$n.dict -printf "-dict=%p ") $(S)/corpus/$$n $$(find tests/fuzz/seeds -name $$n) || exit 1; done
 lint:
 	@for f in tests/lint/*.sh; do DROVER_BUILD=$(B) bash $$f || exit 1; done
 bench: all

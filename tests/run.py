@@ -29,7 +29,9 @@ def suites(build, san, patterns):
         name = os.path.basename(path)[:-2]
         corpus = f"{san}/corpus/{name}"
         os.makedirs(corpus, exist_ok=True)
-        cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", corpus]
+        seeds = f"{TOP}/tests/fuzz/seeds/{name}"  # with what is hard to come by: whole files of a language, its words
+        more = ([f"-dict={seeds}.dict"] if os.path.exists(f"{seeds}.dict") else []) + [corpus] + ([seeds] if os.path.isdir(seeds) else [])
+        cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", *more]
         found.append((rel(path), cmd, san, "fuzz"))
     for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
         if os.path.basename(path) in BY_HAND:

@@ -77,9 +77,14 @@ static void summarize(struct cli *c, const char *file, const struct pipeline *p)
 {
   out(c, STYLE_GOOD, "ok");
   out(c, STYLE_NONE, "  %s:", file);
-  for (int i = 0; i < p->nbuilders; i++)
-    out(c, STYLE_NONE, "%s builder %s with %d step%s", i ? "," : "", p->builders[i].name, p->builders[i].nsteps,
-        p->builders[i].nsteps == 1 ? "" : "s");
+  for (int i = 0, n; i < p->nbuilders; i += n) {
+    const struct pipe_builder *b = pipeline_named(p, p->builders[i].base, &n);
+    if (b->naxes)
+      out(c, STYLE_NONE, "%s %d builder%s %s[…]", i ? "," : "", n, n == 1 ? "" : "s", b->base);
+    else
+      out(c, STYLE_NONE, "%s builder %s", i ? "," : "", b->name);
+    out(c, STYLE_NONE, " with %d step%s", b->nsteps, b->nsteps == 1 ? "" : "s");
+  }
   for (int i = 0; i < p->nschedulers; i++)
     out(c, STYLE_NONE, ", scheduler %s", p->schedulers[i].name);
   out_end(c);

@@ -30,6 +30,7 @@ struct maker {
   int nmade, cap;
   int steps, nodes;      /* so far, against the limits */
   size_t bytes;
+  bool incomplete;       /* builders are missing whose matrix is wrong */
   bool dry;              /* a template that nobody uses is looked at: its parameters have types, no values */
 };
 

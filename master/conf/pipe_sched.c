@@ -63,7 +63,7 @@ static void add_builder(struct maker *m, struct pipe_scheduler *s, const struct 
     else
       s->builders[s->nbuilders++] = it->name;
   }
-  if (!b && n->kind == YML_SCALAR && pipeline_is_builder(n->text, strlen(n->text)) && diag_count(m->d) < DIAG_MAX)
+  if (!b && !m->incomplete && n->kind == YML_SCALAR && pipeline_is_builder(n->text, strlen(n->text)) && diag_count(m->d) < DIAG_MAX)
     unknown_builder(m, n);
 }
 

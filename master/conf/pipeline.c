@@ -195,6 +195,7 @@ static void make_combinations(struct maker *m, const struct yml_node *key, const
       make_builder(m, b, map, yml_get(map, "steps"), *h, pipe_matrix_names(m, x, i));
     }
   }
+  m->incomplete |= !good;
   free(x);
 }
 
