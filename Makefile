@@ -140,10 +140,10 @@ check:
 	@.ci/deps check
 	@$(MAKE) -j2 all
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
-	@$(MAKE) $(B)/browser/.made
+	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)
-# What the browser tests import, by the lock file; nothing of it comes into the tree.
-$(B)/browser/.made: tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc
+# What the tests of the page and of the schema import, by their lock files; nothing of it comes into the tree.
+$(B)/browser/.made $(B)/schema/.made: $(B)/%/.made: tests/%/package.json tests/%/package-lock.json tests/%/.npmrc
 	@mkdir -p $(@D)
 	@cp $^ $(@D)/
 	$(call say,npm) cd $(@D) && npm ci --loglevel=error --no-progress >/dev/null

@@ -10,6 +10,7 @@
 #include "master/cli/commands.h"
 #include "master/cli/safe.h"
 #include "master/conf/conf.h"
+#include "master/conf/schema.h"
 
 static bool read_file(struct cli *c, const char *path, struct buf *text)
 {
@@ -157,6 +158,20 @@ static int check_site(struct cli *c, const char *file)
   conf_free(conf);
   diag_free(&d);
   return code;
+}
+
+int cmd_config_schema(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  char *text;
+
+  (void)a;
+  if (narg && !str_eq(arg[0], "pipeline") && !str_eq(arg[0], "site"))
+    return cli_error(c, CLI_USAGE, "there is a schema of a \"pipeline\" and one of the \"site\", but none of \"%s\"", arg[0]);
+  text = schema_json(narg && str_eq(arg[0], "site") ? SCHEMA_SITE : SCHEMA_PIPELINE);
+  out_bytes(c, text, strlen(text));
+  out_bytes(c, "\n", 1);
+  free(text);
+  return CLI_OK;
 }
 
 int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg)

@@ -48,6 +48,9 @@ struct schema_view {
 };
 /* Walk: *at = 0 at first, v all zero; false at the end. */
 bool schema_keys(size_t *at, struct schema_view *v);
+/* The table as JSON Schema 2020-12, for editors: of the site's file, or of a pipeline's (root: SCHEMA_SITE, SCHEMA_PIPELINE). It accepts what the check accepts, but for references between
+   builders, templates and axes, which no schema can say. The same table gives the same text. The caller frees it. */
+char *schema_json(enum schema_group root) must_check;
 /* The reference of all keys, markdown: docs/config.md. */
 void schema_reference(struct buf *out);
 #endif
