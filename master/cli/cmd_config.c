@@ -64,7 +64,7 @@ void config_print_safe(const char *text)
   buf_free(&safe);
 }
 
-static void print_diags(const struct diags *d)
+void config_print_diags(const struct diags *d)
 {
   struct buf text;
 
@@ -91,7 +91,7 @@ static void summarize(struct cli *c, const char *file, const struct pipeline *p)
   out_end(c);
 }
 
-static int check_pipeline(struct cli *c, const char *file, const char *project)
+struct pipeline *config_read_pipeline(struct cli *c, const char *file, const char *project)
 {
   struct pipeline *p = NULL;
   struct diags d;
@@ -103,13 +103,20 @@ static int check_pipeline(struct cli *c, const char *file, const char *project)
     name = project ? xstrdup(project) : project_name(file);
     diag_init(&d);
     p = pipeline_parse(file, buf_str(&text), text.len, name, &d);
-    print_diags(&d);
-    if (p && !c->json)
-      summarize(c, file, p);
+    config_print_diags(&d);
     diag_free(&d);
     free(name);
   }
   buf_free(&text);
+  return p;
+}
+
+static int check_pipeline(struct cli *c, const char *file, const char *project)
+{
+  struct pipeline *p = config_read_pipeline(c, file, project);
+
+  if (p && !c->json)
+    summarize(c, file, p);
   if (!p)
     return CLI_USAGE;
   pipeline_free(p);
@@ -118,8 +125,7 @@ static int check_pipeline(struct cli *c, const char *file, const char *project)
 
 /* ---- the site's files ---- */
 
-/* The master.yaml that a file of the site belongs to; NULL: it is none of the site's. The caller frees it. */
-static char *site_of(const char *file, bool sure)
+char *config_site_of(const char *file, bool sure)
 {
   const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
   char *folder, *up, *top;
@@ -147,7 +153,7 @@ static int check_site(struct cli *c, const char *file)
 
   diag_init(&d);
   conf = conf_load(file, &d);
-  print_diags(&d);
+  config_print_diags(&d);
   if (conf && !c->json) {
     out(c, STYLE_GOOD, "ok");
     out(c, STYLE_NONE, "  %s: %d project%s, %d worker%s", file, conf->nprojects, conf->nprojects == 1 ? "" : "s", conf->nworkers, conf->nworkers == 1 ? "" : "s");
@@ -177,7 +183,7 @@ int cmd_config_schema(struct cli *c, const struct args *a, const char *const *ar
 int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   const char *file = narg ? arg[0] : args_has(a, FLAG_SITE) ? CONFIG_SITE : PIPELINE_FILE;
-  char *site = site_of(file, args_has(a, FLAG_SITE));
+  char *site = config_site_of(file, args_has(a, FLAG_SITE));
   int code = site ? check_site(c, site) : check_pipeline(c, file, args_value(a, FLAG_PROJECT));
 
   free(site);

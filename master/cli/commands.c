@@ -44,6 +44,8 @@ const struct command commands[] = {
     "--project, --branch and --revision must be given. A change that is known already is not built again." },
   { "config check", "[FILE]", 0, 1, F(PROJECT) | F(SITE), cmd_config_check, "check a .drover.yml or the site's files; needs no master",
     "A file master.yaml, a file of a folder conf.d, and with --site any file, is checked as the site's; --site alone: " CONFIG_SITE "." },
+  { "config explain", "FILE|PROJECT/BUILDER [BUILDER]", 1, 2, F(PROJECT) | F(SITE), cmd_config_explain, "what counts for a builder, and which line says so; needs no master",
+    "FILE is a pipeline or, as for config check, one of the site's; then BUILDER is PROJECT/BUILDER. Without a file the site is " CONFIG_SITE "." },
   { "config schema", "[pipeline|site]", 0, 1, 0, cmd_config_schema, "print the keys as a JSON Schema, for editors; needs no master", NULL },
   { "config diff", "", 0, 0, 0, cmd_config_diff, "what the files on the master's disk would change", NULL },
   { "config activate", "", 0, 0, 0, cmd_config_activate, "make the master take the files over, all or nothing", NULL },

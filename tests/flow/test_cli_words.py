@@ -94,7 +94,7 @@ class Completion(Cli):
     @unittest.skipUnless(shutil.which('zsh'), 'zsh is not installed')
     def test_zsh(self):
         out = self.shell('zsh', '-f', '-c', 'compdef() {}; compadd() { shift; print -l -- "$@" }; _files() { print files }\n'
-                         'eval "$(drover completion zsh)"; words=(drover build libfoo/l); CURRENT=3; _drover; words=(drover build libbar/linux\\\\[g); _drover')
+                         'eval "$(drover completion zsh)"; words=(drover build libfoo/l); CURRENT=3; _drover; ' r"words=(drover build 'libbar/linux\[g'); _drover")
         self.assertEqual(out.split(), ['libfoo/linux', 'libbar/linux[gcc,c++]'])
 
 
