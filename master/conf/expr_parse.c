@@ -645,7 +645,7 @@ struct expr *expr_parse(const char *text, size_t len, const struct expr_name *na
     return NULL;
   }
   p.x = xcalloc(1, sizeof *p.x);
-  p.x->cap = 16;
+  p.x->cap = 4; /* most are one name */
   p.x->node = xcalloc((size_t)p.x->cap, sizeof *p.x->node);
   p.x->n = 1;
   p.x->m = expr_memory_new();
@@ -657,8 +657,10 @@ struct expr *expr_parse(const char *text, size_t len, const struct expr_name *na
     (void)must_be_condition(&p, p.x->root);
   else if (!p.failed)
     (void)must_be(&p, p.x->root, wants, expr_type_name(wants));
-  if (!p.failed)
+  if (!p.failed) {
+    p.x->node = xrealloc(p.x->node, (size_t)p.x->n * sizeof *p.x->node);
     return p.x;
+  }
   expr_free(p.x);
   return NULL;
 }

@@ -28,12 +28,16 @@ struct maker {
   char **all;            /* names of all builders; shared by all schedulers that want all */
   struct pipe_builder *made; /* so far */
   int nmade, cap;
+  struct block *scratch;
   int steps, nodes;      /* so far, against the limits */
   size_t bytes;
   bool incomplete;       /* builders are missing whose matrix is wrong */
   bool dry;              /* a template that nobody uses is looked at: its parameters have types, no values */
 };
 
+/* Zeroed memory that lives until the builder at hand is made: what its expressions may name. */
+void *pipe_scratch(struct maker *m, size_t count, size_t size) must_check;
+void pipe_drop_scratch(struct maker *m);
 /* Zeroed memory that lives as long as the pipeline. */
 void *pipe_take(struct whole *w, size_t count, size_t size) must_check;
 char *pipe_copy(struct whole *w, const char *s) must_check;

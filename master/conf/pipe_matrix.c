@@ -333,7 +333,7 @@ bool pipe_combine(struct maker *m, struct pipe_builder *b, const struct yml_node
 
 static struct expr_value *value_of(struct maker *m, const char *text, enum expr_type type)
 {
-  struct expr_value *v = pipe_take(m->w, 1, sizeof *v);
+  struct expr_value *v = pipe_scratch(m, 1, sizeof *v);
 
   *v = (struct expr_value){ .type = type };
   if (type == EXPR_BOOL)
@@ -347,11 +347,11 @@ static struct expr_value *value_of(struct maker *m, const char *text, enum expr_
 
 const struct expr_name *pipe_matrix_names(struct maker *m, const struct matrix *x, int i)
 {
-  struct expr_name *names = pipe_take(m->w, (size_t)(PIPE_NAMES_COUNT + x->naxes + 1), sizeof *names);
+  struct expr_name *names = pipe_scratch(m, (size_t)(PIPE_NAMES_COUNT + x->naxes + 1), sizeof *names);
 
   memcpy(names, pipe_names, PIPE_NAMES_COUNT * sizeof *names);
   for (int a = 0; a < x->naxes; a++) {
-    char *name = pipe_take(m->w, 1, strlen(x->axis[a]->text) + sizeof "matrix.");
+    char *name = pipe_scratch(m, 1, strlen(x->axis[a]->text) + sizeof "matrix.");
     strcat(strcpy(name, "matrix."), x->axis[a]->text);
     names[PIPE_NAMES_COUNT + a] = (struct expr_name){ name, x->type[a], "", value_of(m, x->v[i][a]->text, x->type[a]) };
   }

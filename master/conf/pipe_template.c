@@ -214,7 +214,7 @@ static void unknown_parameter(struct maker *m, const struct template *t, const s
 static const struct expr_name *bind(struct maker *m, const struct template *t, const struct yml_node *n, const struct expr_name *outside)
 {
   const struct yml_node *with = yml_get(n, "with");
-  struct expr_name *names = pipe_take(m->w, (size_t)(PIPE_NAMES_COUNT + t->n + 1), sizeof *names);
+  struct expr_name *names = pipe_scratch(m, (size_t)(PIPE_NAMES_COUNT + t->n + 1), sizeof *names);
   int before = diag_count(m->d);
 
   memcpy(names, pipe_names, PIPE_NAMES_COUNT * sizeof *names);
@@ -228,7 +228,7 @@ static const struct expr_name *bind(struct maker *m, const struct template *t, c
   for (int i = 0; i < t->n; i++) {
     const struct parameter *p = &t->p[i];
     const struct yml_node *given = yml_get(with, p->name);
-    struct expr_value *v = given ? pipe_take(m->w, 1, sizeof *v) : NULL;
+    struct expr_value *v = given ? pipe_scratch(m, 1, sizeof *v) : NULL;
     names[PIPE_NAMES_COUNT + i] = (struct expr_name){ p->name, kinds[p->kind].type, "", n ? p->value : NULL };
     if (given && read_value(m, p, given, outside, v))
       names[PIPE_NAMES_COUNT + i].value = v->type == EXPR_NONE ? NULL : v;
@@ -358,6 +358,7 @@ static void check_alone(struct maker *m, struct template *t)
     pipe_make_step(m, &s, &f.v[i], h);
   }
   m->d->context = NULL;
+  pipe_drop_scratch(m);
   free(f.v);
 }
 

@@ -11,15 +11,39 @@
 #include "common/map.h"
 #include "common/str.h"
 
-void *pipe_take(struct whole *w, size_t count, size_t size)
+static void *take(struct block **list, size_t count, size_t size)
 {
   struct block *b;
 
   assert(!size || count < SIZE_MAX / 2 / size);
   b = xcalloc(1, sizeof *b + count * size);
-  b->next = w->blocks;
-  w->blocks = b;
+  b->next = *list;
+  *list = b;
   return b + 1;
+}
+
+static void drop(struct block *list)
+{
+  for (struct block *next; list; list = next) {
+    next = list->next;
+    free(list);
+  }
+}
+
+void *pipe_take(struct whole *w, size_t count, size_t size)
+{
+  return take(&w->blocks, count, size);
+}
+
+void *pipe_scratch(struct maker *m, size_t count, size_t size)
+{
+  return take(&m->scratch, count, size);
+}
+
+void pipe_drop_scratch(struct maker *m)
+{
+  drop(m->scratch);
+  m->scratch = NULL;
 }
 
 void pipeline_free(struct pipeline *p)
@@ -28,10 +52,7 @@ void pipeline_free(struct pipeline *p)
 
   if (!w)
     return;
-  for (struct block *b = w->blocks, *next; b; b = next) {
-    next = b->next;
-    free(b);
-  }
+  drop(w->blocks);
   pipe_exprs_free(&w->exprs);
   yml_drop(w->doc);
   free(w);
@@ -180,6 +201,7 @@ static void make_builder(struct maker *m, struct pipe_builder *b, const struct y
   b->tags_from = h.tags_from;
   if (list && list->kind == YML_LIST)
     pipe_make_steps(m, b, map ? map : list, list, &h, names, none);
+  pipe_drop_scratch(m);
 }
 
 static void make_combinations(struct maker *m, const struct yml_node *key, const struct yml_node *map, const struct inherit *h)
