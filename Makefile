@@ -140,10 +140,10 @@ check:
 	@.ci/deps check
 	@$(MAKE) -j2 all
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
-	@$(MAKE) $(B)/browser/.made
+	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)
-# What the browser tests import, by the lock file; nothing of it comes into the tree.
-$(B)/browser/.made: tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc
+# What the tests of the page and of the schema import, by their lock files; nothing of it comes into the tree.
+$(B)/browser/.made $(B)/schema/.made: $(B)/%/.made: tests/%/package.json tests/%/package-lock.json tests/%/.npmrc
 	@mkdir -p $(@D)
 	@cp $^ $(@D)/
 	$(call say,npm) cd $(@D) && npm ci --loglevel=error --no-progress >/dev/null
@@ -156,7 +156,7 @@ screens: all
 fuzz:
 	@.ci/deps check
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers
-	@for f in $(S)/fuzz/fuzz_*[!d]; do echo "$$f"; mkdir -p $(S)/corpus/$$(basename $$f); $$f -max_total_time=$(or $(SECONDS),300) -rss_limit_mb=1024 $(S)/corpus/$$(basename $$f) || exit 1; done
+	@for f in $(S)/fuzz/fuzz_*[!d]; do echo "$$f"; n=$$(basename $$f); mkdir -p $(S)/corpus/$$n; $$f -max_total_time=$(or $(SECONDS),300) -rss_limit_mb=1024 $$(find tests/fuzz/seeds -name $$n.dict -printf "-dict=%p ") $(S)/corpus/$$n $$(find tests/fuzz/seeds -name $$n) || exit 1; done
 lint:
 	@for f in tests/lint/*.sh; do DROVER_BUILD=$(B) bash $$f || exit 1; done
 bench: all

@@ -2,7 +2,7 @@
 """Runs the suites, two at a time, and sums them up; the last line is "N passed, N failed".
 
 usage: tests/run.py BUILD SANITIZED [PATTERN ...]
-BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a file of browser tests (node), a fuzzer (5 s), or a lint.
+BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a file of tests for node (the page, the schema), a fuzzer (5 s), or a lint.
 """
 import concurrent.futures
 import glob
@@ -29,14 +29,16 @@ def suites(build, san, patterns):
         name = os.path.basename(path)[:-2]
         corpus = f"{san}/corpus/{name}"
         os.makedirs(corpus, exist_ok=True)
-        cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", corpus]
+        seeds = f"{TOP}/tests/fuzz/seeds/{name}"  # with what is hard to come by: whole files of a language, its words
+        more = ([f"-dict={seeds}.dict"] if os.path.exists(f"{seeds}.dict") else []) + [corpus] + ([seeds] if os.path.isdir(seeds) else [])
+        cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", *more]
         found.append((rel(path), cmd, san, "fuzz"))
     for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
         if os.path.basename(path) in BY_HAND:
             continue
         where = build if "/fault/" in path or os.path.basename(path) in AS_SHIPPED else san
         found.append((rel(path), [sys.executable, path], where, "unittest"))
-    for path in sorted(glob.glob(f"{TOP}/tests/browser/test_*.mjs") + glob.glob(f"{TOP}/tests/browser/unit/*.mjs")):
+    for path in sorted(glob.glob(f"{TOP}/tests/browser/test_*.mjs") + glob.glob(f"{TOP}/tests/browser/unit/*.mjs") + glob.glob(f"{TOP}/tests/schema/test_*.mjs")):
         found.append((rel(path), ["node", "--test-reporter=tap", path], build, "node"))
     # The long ones first, so that nothing is waited for at the end.
     found.sort(key=lambda s: (s[3] not in ("unittest", "node"), s[3] == "lint"))
@@ -71,7 +73,7 @@ def counts(kind, text, code):
 
 def run(suite):
     name, command, where, kind = suite
-    env = dict(os.environ, DROVER_BUILD=where, DROVER_CLI=f"{where}/drover", DROVER_API=f"{where}/tests/api_main", DROVER_BROWSER=f"{where}/browser", ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
+    env = dict(os.environ, DROVER_BUILD=where, DROVER_CLI=f"{where}/drover", DROVER_API=f"{where}/tests/api_main", DROVER_BROWSER=f"{where}/browser", DROVER_SCHEMA=f"{where}/schema", ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
                PYTHONDONTWRITEBYTECODE="1")
     begin = time.monotonic()
     try:

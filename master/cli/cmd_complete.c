@@ -15,7 +15,10 @@ static const struct { const char *shell, *script; } scripts[] = {
   { "bash", "# bash completion for drover; made by: drover completion bash\n"
             "_drover() {\n"
             "  COMPREPLY=()\n"
+            "  local i\n"
             "  mapfile -t COMPREPLY < <(\"${COMP_WORDS[0]}\" complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
+            "  case \"${COMP_WORDS[COMP_CWORD]}\" in [\\'\\\"]*) return ;; esac\n"
+            "  for i in \"${!COMPREPLY[@]}\"; do printf -v \"COMPREPLY[$i]\" %q \"${COMPREPLY[i]}\"; done\n"
             "}\n"
             "complete -o default -F _drover drover\n" },
   { "zsh", "#compdef drover\n"
@@ -53,10 +56,10 @@ struct ask {
   const struct flag *value_of;     /* cur is this flag's value; or NULL */
 };
 
-/* Nothing that a shell could take for something else, whoever made the name. */
+/* Nothing that a shell could take for something else, whoever made the name; brackets and commas the scripts quote, or the shell does. */
 static void offer(struct ask *q, const char *word)
 {
-  static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-";
+  static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-[],+";
 
   if (!str_starts(word, q->cur) || !*word || word[strspn(word, safe)])
     return;
@@ -204,13 +207,23 @@ static void understand(struct ask *q, const char *const *words, int n)
   }
 }
 
-int cmd_complete(struct cli *c, const struct args *a, const char *const *arg, int narg)
+/* Words come as they were typed, with their quotes; none of our names has any. */
+static char *unquoted(const char *word)
 {
-  struct ask q = { .c = c, .cur = narg ? arg[narg - 1] : "" };
+  char *s = xstrdup(word), *out = s;
 
-  (void)a;
-  c->call_ms = COMPLETE_MS;
-  understand(&q, arg, narg);
+  for (const char *p = word; *p; p++)
+    if (!strchr("\\'\"", *p))
+      *out++ = *p;
+  *out = 0;
+  return s;
+}
+
+static void complete(struct cli *c, const char *const *words, int n)
+{
+  struct ask q = { .c = c, .cur = n ? words[n - 1] : "" };
+
+  understand(&q, words, n);
   if (q.value_of)
     offer_value(&q);
   else if (*q.cur == '-')
@@ -219,5 +232,19 @@ int cmd_complete(struct cli *c, const struct args *a, const char *const *arg, in
     offer_argument(&q);
   else
     offer_commands(&q);
+}
+
+int cmd_complete(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  char **words = xcalloc((size_t)narg + 1, sizeof *words);
+
+  (void)a;
+  c->call_ms = COMPLETE_MS;
+  for (int i = 0; i < narg; i++)
+    words[i] = unquoted(arg[i]);
+  complete(c, (const char *const *)words, narg);
+  for (int i = 0; i < narg; i++)
+    free(words[i]);
+  free(words);
   return CLI_OK;
 }

@@ -10,6 +10,7 @@
 #include "master/cli/commands.h"
 #include "master/cli/safe.h"
 #include "master/conf/conf.h"
+#include "master/conf/schema.h"
 
 static bool read_file(struct cli *c, const char *path, struct buf *text)
 {
@@ -63,7 +64,7 @@ void config_print_safe(const char *text)
   buf_free(&safe);
 }
 
-static void print_diags(const struct diags *d)
+void config_print_diags(const struct diags *d)
 {
   struct buf text;
 
@@ -77,15 +78,20 @@ static void summarize(struct cli *c, const char *file, const struct pipeline *p)
 {
   out(c, STYLE_GOOD, "ok");
   out(c, STYLE_NONE, "  %s:", file);
-  for (int i = 0; i < p->nbuilders; i++)
-    out(c, STYLE_NONE, "%s builder %s with %d step%s", i ? "," : "", p->builders[i].name, p->builders[i].nsteps,
-        p->builders[i].nsteps == 1 ? "" : "s");
+  for (int i = 0, n; i < p->nbuilders; i += n) {
+    const struct pipe_builder *b = pipeline_named(p, p->builders[i].base, &n);
+    if (b->naxes)
+      out(c, STYLE_NONE, "%s %d builder%s %s[…]", i ? "," : "", n, n == 1 ? "" : "s", b->base);
+    else
+      out(c, STYLE_NONE, "%s builder %s", i ? "," : "", b->name);
+    out(c, STYLE_NONE, " with %d step%s", b->nsteps, b->nsteps == 1 ? "" : "s");
+  }
   for (int i = 0; i < p->nschedulers; i++)
     out(c, STYLE_NONE, ", scheduler %s", p->schedulers[i].name);
   out_end(c);
 }
 
-static int check_pipeline(struct cli *c, const char *file, const char *project)
+struct pipeline *config_read_pipeline(struct cli *c, const char *file, const char *project)
 {
   struct pipeline *p = NULL;
   struct diags d;
@@ -97,13 +103,20 @@ static int check_pipeline(struct cli *c, const char *file, const char *project)
     name = project ? xstrdup(project) : project_name(file);
     diag_init(&d);
     p = pipeline_parse(file, buf_str(&text), text.len, name, &d);
-    print_diags(&d);
-    if (p && !c->json)
-      summarize(c, file, p);
+    config_print_diags(&d);
     diag_free(&d);
     free(name);
   }
   buf_free(&text);
+  return p;
+}
+
+static int check_pipeline(struct cli *c, const char *file, const char *project)
+{
+  struct pipeline *p = config_read_pipeline(c, file, project);
+
+  if (p && !c->json)
+    summarize(c, file, p);
   if (!p)
     return CLI_USAGE;
   pipeline_free(p);
@@ -112,8 +125,7 @@ static int check_pipeline(struct cli *c, const char *file, const char *project)
 
 /* ---- the site's files ---- */
 
-/* The master.yaml that a file of the site belongs to; NULL: it is none of the site's. The caller frees it. */
-static char *site_of(const char *file, bool sure)
+char *config_site_of(const char *file, bool sure)
 {
   const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
   char *folder, *up, *top;
@@ -141,7 +153,7 @@ static int check_site(struct cli *c, const char *file)
 
   diag_init(&d);
   conf = conf_load(file, &d);
-  print_diags(&d);
+  config_print_diags(&d);
   if (conf && !c->json) {
     out(c, STYLE_GOOD, "ok");
     out(c, STYLE_NONE, "  %s: %d project%s, %d worker%s", file, conf->nprojects, conf->nprojects == 1 ? "" : "s", conf->nworkers, conf->nworkers == 1 ? "" : "s");
@@ -154,10 +166,24 @@ static int check_site(struct cli *c, const char *file)
   return code;
 }
 
+int cmd_config_schema(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  char *text;
+
+  (void)a;
+  if (narg && !str_eq(arg[0], "pipeline") && !str_eq(arg[0], "site"))
+    return cli_error(c, CLI_USAGE, "there is a schema of a \"pipeline\" and one of the \"site\", but none of \"%s\"", arg[0]);
+  text = schema_json(narg && str_eq(arg[0], "site") ? SCHEMA_SITE : SCHEMA_PIPELINE);
+  out_bytes(c, text, strlen(text));
+  out_bytes(c, "\n", 1);
+  free(text);
+  return CLI_OK;
+}
+
 int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   const char *file = narg ? arg[0] : args_has(a, FLAG_SITE) ? CONFIG_SITE : PIPELINE_FILE;
-  char *site = site_of(file, args_has(a, FLAG_SITE));
+  char *site = config_site_of(file, args_has(a, FLAG_SITE));
   int code = site ? check_site(c, site) : check_pipeline(c, file, args_value(a, FLAG_PROJECT));
 
   free(site);

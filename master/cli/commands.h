@@ -40,6 +40,8 @@ int cmd_config_activate(struct cli *c, const struct args *a, const char *const *
 int cmd_config_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_history(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_new(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_explain(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_schema(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_check(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_master_stop(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_completion(struct cli *c, const struct args *a, const char *const *arg, int narg);

@@ -209,8 +209,7 @@ static void free_strings(char **v, int n)
 
 static bool is_site_key(const char *key)
 {
-  return strcmp(key, "steps") && strcmp(key, "builders") && strcmp(key, "defaults") &&
-         strcmp(key, "schedulers");
+  return !schema_has(SCHEMA_PIPELINE, key);
 }
 
 static void pipeline_of_file(struct loader *l, struct conf_project *p, const struct yml_node *n)

@@ -129,6 +129,8 @@ static void diff_project(struct conf_diff *d, const struct conf_project *a, cons
     add_key(c, b->pipeline_text ? "the pipeline is the site's" : "the pipeline is the repository's");
   if (!same(yml_get(from, "defaults"), yml_get(to, "defaults")))
     add_key(c, "defaults");
+  if (!same(yml_get(from, "templates"), yml_get(to, "templates")))
+    add_key(c, "templates");
   diff_steps(d, b->name, yml_get(from, "steps"), yml_get(to, "steps"));
   diff_named(d, b->name, "builder", yml_get(from, "builders"), yml_get(to, "builders"));
   diff_named(d, b->name, "scheduler", yml_get(from, "schedulers"), yml_get(to, "schedulers"));

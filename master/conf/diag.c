@@ -118,8 +118,12 @@ void diag_vadd(struct diags *d, const char *file, const char *text, int line, in
                const char *help, const char *fmt, va_list ap)
 {
   struct diag g = { .line = line, .column = column };
-  char *message = xvasprintf(fmt, ap);
+  char *message = xvasprintf(fmt, ap), *whole = d->context ? xasprintf("%s, %s", message, d->context) : NULL;
 
+  if (whole) {
+    free(message);
+    message = whole;
+  }
   g.file = clean(file, strlen(file), DIAG_MESSAGE_MAX, NULL);
   g.message = clean(message, strlen(message), DIAG_MESSAGE_MAX, NULL);
   free(message);

@@ -24,6 +24,7 @@ struct diag {
 struct diags {
   struct diag *v;
   int n, dropped; /* the same sentence about the same place is kept once and not counted again */
+  const char *context; /* behind each message while it is set, "in template …"; or NULL. The caller's */
 };
 
 void diag_init(struct diags *d);

@@ -42,6 +42,7 @@ struct expr_name {
   const char *name;
   enum expr_type type;
   const char *doc;
+  const struct expr_value *value; /* known when the text is read: it stands there like a constant (a text, number, true or false); or NULL */
 };
 
 struct expr;

@@ -275,6 +275,18 @@ static const struct expr_name *known(const struct parser *p, const char *whole)
   return NULL;
 }
 
+/* A name whose value is known already is a constant from here on. */
+static void put_known(struct parser *p, struct expr_node *it, const struct expr_value *v)
+{
+  it->op = OP_VALUE;
+  it->type = v->type;
+  it->value = *v;
+  if (v->type != EXPR_TEXT)
+    return;
+  it->value.text.s = expr_take(p->x->m, v->text.len + 1);
+  memcpy((char *)(uintptr_t)it->value.text.s, v->text.s, v->text.len);
+}
+
 static int check_name(struct parser *p, int node)
 {
   struct expr_node *it = &p->x->node[node];
@@ -285,7 +297,9 @@ static int check_name(struct parser *p, int node)
   for (int i = 0; i < it->n; i++)
     buf_addf(&whole, "%s%s", i ? "." : "", it->path[i]);
   row = known(p, buf_str(&whole));
-  if (row) {
+  if (row && row->value) {
+    put_known(p, it, row->value);
+  } else if (row) {
     it->type = row->type;
   } else {
     const char *near = nearest(p, buf_str(&whole));
@@ -631,7 +645,7 @@ struct expr *expr_parse(const char *text, size_t len, const struct expr_name *na
     return NULL;
   }
   p.x = xcalloc(1, sizeof *p.x);
-  p.x->cap = 16;
+  p.x->cap = 4; /* most are one name */
   p.x->node = xcalloc((size_t)p.x->cap, sizeof *p.x->node);
   p.x->n = 1;
   p.x->m = expr_memory_new();
@@ -643,8 +657,10 @@ struct expr *expr_parse(const char *text, size_t len, const struct expr_name *na
     (void)must_be_condition(&p, p.x->root);
   else if (!p.failed)
     (void)must_be(&p, p.x->root, wants, expr_type_name(wants));
-  if (!p.failed)
+  if (!p.failed) {
+    p.x->node = xrealloc(p.x->node, (size_t)p.x->n * sizeof *p.x->node);
     return p.x;
+  }
   expr_free(p.x);
   return NULL;
 }

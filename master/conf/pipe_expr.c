@@ -6,14 +6,14 @@
 
 #include "common/str.h"
 
-#define EXPR_NAME(name, type, doc) { name, EXPR_##type, doc },
+#define EXPR_NAME(name, type, doc) { name, EXPR_##type, doc, NULL },
 const struct expr_name pipe_names[] = {
 #include "master/conf/names.def"
-  { NULL, EXPR_NONE, NULL },
+  { NULL, EXPR_NONE, NULL, NULL },
 };
 const struct expr_name change_names[] = {
 #include "master/conf/change_names.def"
-  { NULL, EXPR_NONE, NULL },
+  { NULL, EXPR_NONE, NULL, NULL },
 };
 #undef EXPR_NAME
 
@@ -37,12 +37,7 @@ static void tell(const struct yml_node *n, struct expr_error *e, struct diags *d
   expr_error_free(e);
 }
 
-struct expr *pipe_condition(struct pipe_exprs *own, const struct yml_node *n, struct diags *d)
-{
-  return pipe_condition_of(own, n, pipe_names, d);
-}
-
-struct expr *pipe_condition_of(struct pipe_exprs *own, const struct yml_node *n, const struct expr_name *names, struct diags *d)
+struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d)
 {
   struct expr_error e;
   struct expr *x;
@@ -58,20 +53,65 @@ struct expr *pipe_condition_of(struct pipe_exprs *own, const struct yml_node *n,
   return own->expr[own->nexprs++] = x;
 }
 
-struct interp *pipe_text(struct pipe_exprs *own, const struct yml_node *n, struct diags *d)
+struct interp *pipe_text(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d)
 {
   struct expr_error e;
   struct interp *t;
 
-  if (n->kind != YML_SCALAR || !strstr(n->text, "${{"))
+  if (!pipe_has_expr(n))
     return NULL;
-  t = interp_parse(n->text, strlen(n->text), pipe_names, &e);
+  t = interp_parse(n->text, strlen(n->text), names, &e);
   if (!t) {
     tell(n, &e, d);
     return NULL;
   }
   own->interp = xrealloc(own->interp, (size_t)(own->ninterps + 1) * sizeof(struct interp *));
   return own->interp[own->ninterps++] = t;
+}
+
+bool pipe_has_expr(const struct yml_node *n)
+{
+  return n->kind == YML_SCALAR && strstr(n->text, "${{");
+}
+
+/* No name has a value yet; the first that is asked for. */
+static bool get_nothing(void *ctx, struct expr_memory *m, const char *const *path, int n, struct expr_value *out)
+{
+  char **asked = ctx;
+
+  (void)m, (void)out;
+  if (!*asked)
+    *asked = n > 1 ? xasprintf("%s.%s", path[0], path[1]) : xstrdup(path[0]);
+  return false;
+}
+
+bool pipe_fixed(const struct expr_name *names, const struct yml_node *n, bool dry, struct expr_memory *m, struct expr_value *out, struct diags *d)
+{
+  struct expr_error e;
+  struct interp *t = interp_parse(n->text, strlen(n->text), names, &e);
+  char *asked = NULL;
+  bool ok = false;
+
+  *out = (struct expr_value){ .type = EXPR_NONE };
+  if (!t) {
+    tell(n, &e, d);
+    return false;
+  }
+  ok = interp_eval(t, get_nothing, &asked, m, out, &e);
+  if (asked && dry) {
+    *out = (struct expr_value){ .type = EXPR_NONE };
+    ok = true;
+  } else if (asked) {
+    diag_add(d, n->doc->file, n->doc->text, n->line, n->column, "here it can be made of `matrix` and of a template's parameters", "what \"%s\" is will be known when the build runs", asked);
+    ok = false;
+  } else if (!ok) {
+    tell(n, &e, d);
+    e = (struct expr_error){ 0 };
+  }
+  expr_error_free(&e);
+  free(asked);
+  interp_free(t);
+  return ok;
 }
 
 void pipe_exprs_free(struct pipe_exprs *own)

@@ -12,12 +12,20 @@ struct pipe_exprs {
 };
 void pipe_exprs_free(struct pipe_exprs *own);
 
-/* The names of names.def (a build's) and of change_names.def. */
+/* The names of names.def (a build's) and of change_names.def, each with a last row without a name. */
+enum {
+#define EXPR_NAME(name, type, doc) +1
+  PIPE_NAMES_COUNT = 0
+#include "master/conf/names.def"
+#undef EXPR_NAME
+};
 extern const struct expr_name pipe_names[], change_names[];
 
-/* NULL: told. */
-struct expr *pipe_condition(struct pipe_exprs *own, const struct yml_node *n, struct diags *d);
-struct expr *pipe_condition_of(struct pipe_exprs *own, const struct yml_node *n, const struct expr_name *names, struct diags *d);
+/* names: what they may use. NULL: told. */
+struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d);
 /* NULL: there is no expression in it, or something is wrong with one (told). */
-struct interp *pipe_text(struct pipe_exprs *own, const struct yml_node *n, struct diags *d);
+struct interp *pipe_text(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d);
+bool pipe_has_expr(const struct yml_node *n); /* a scalar with `${{` in it */
+/* The value of a text with expressions now, before there is a build: made of names with a value only. dry: those without one are no error, then *out is none. False: told. */
+bool pipe_fixed(const struct expr_name *names, const struct yml_node *n, bool dry, struct expr_memory *m, struct expr_value *out, struct diags *d) must_check;
 #endif

@@ -1,4 +1,5 @@
-/* Between the files that make a pipeline from a tree: pipeline.c (builders, steps), pipe_sched.c (schedulers). */
+/* Between the files that make a pipeline from a tree: pipeline.c (builders, the whole), pipe_matrix.c (combinations), pipe_step.c (steps, their names), pipe_template.c (templates, what
+   they are given), pipe_sched.c (schedulers). */
 #ifndef MASTER_CONF_PIPE_INT_H
 #define MASTER_CONF_PIPE_INT_H
 #include "master/conf/pipe_expr.h"
@@ -21,17 +22,97 @@ struct whole {
 struct maker {
   struct whole *w;
   struct diags *d;
-  struct map *builders; /* name → struct pipe_builder */
-  char **all;           /* their names; shared by all schedulers that want all */
-  int steps;
+  struct map *builders;  /* name → struct pipe_builder */
+  struct map *templates; /* name → struct template */
+  const struct yml_node *named_templates; /* the map of them; or NULL */
+  char **all;            /* names of all builders; shared by all schedulers that want all */
+  struct pipe_builder *made; /* so far */
+  int nmade, cap;
+  struct block *scratch;
+  int steps, nodes;      /* so far, against the limits */
+  size_t bytes;
+  bool incomplete;       /* builders are missing whose matrix is wrong */
+  bool dry;              /* a template that nobody uses is looked at: its parameters have types, no values */
 };
 
+/* Zeroed memory that lives until the builder at hand is made: what its expressions may name. */
+void *pipe_scratch(struct maker *m, size_t count, size_t size) must_check;
+void pipe_drop_scratch(struct maker *m);
 /* Zeroed memory that lives as long as the pipeline. */
 void *pipe_take(struct whole *w, size_t count, size_t size) must_check;
+char *pipe_copy(struct whole *w, const char *s) must_check;
 /* One string or a list of them, as a NULL-ended array; NULL where n is. */
 char **pipe_strings(struct whole *w, const struct yml_node *n, int *count) must_check;
 /* What is missing in a map may be what a key that nobody knows was meant for; the check told of that one. */
 bool pipe_strange_key(const struct yml_node *map, enum schema_group group) must_check;
+/* Each tree that is looked at once more, for a combination or a use, is paid for. False: enough (told). */
+bool pipe_spend(struct maker *m, const struct yml_node *n) must_check;
+/* The nearest of n names, each at v + i * size; NULL: none is near. help: `did you mean "…"?`, the caller frees it. */
+char *pipe_did_you_mean(const char *name, const char *const *v, int n) must_check;
+/* Letters, digits and underscores, first no digit: what may be a variable and a name in expressions. */
+bool pipe_is_word(const char *s) must_check;
+
+/* A whole number, also one below zero. */
+bool pipe_is_number(const char *s, int64_t *v) must_check;
+
+/* ---- pipe_step.c ---- */
+
+/* What steps inherit. */
+struct inherit {
+  struct env_var *env;
+  int nenv;
+  const char *cwd;
+  int64_t total_ms, idle_ms;
+  char **tags;
+  int ntags;
+  struct pipe_source cwd_from, total_from, idle_from, tags_from;
+};
+void pipe_inherit(struct maker *m, struct inherit *h, const struct yml_node *map, enum schema_group group, enum pipe_origin of, const struct expr_name *names);
+/* Adds a variable, or replaces the one of its name. text: its expressions, or NULL. */
+void pipe_inherit_var(struct maker *m, struct inherit *h, const struct env_var *v, int n, const struct yml_node *at);
+/* From list to b's steps: templates written out, the checkout implied, all named. at: the builder, for messages. */
+void pipe_make_steps(struct maker *m, struct pipe_builder *b, const struct yml_node *at, const struct yml_node *list, const struct inherit *h, const struct expr_name *names, bool no_checkout);
+
+/* ---- pipe_matrix.c ---- */
+
+struct matrix {
+  int naxes;
+  const struct yml_node *axis[PIPELINE_AXES_MAX];
+  enum expr_type type[PIPELINE_AXES_MAX]; /* of all its values */
+  const struct yml_node *v[PIPELINE_COMBINATIONS_MAX][PIPELINE_AXES_MAX];
+  int n;                                  /* combinations */
+};
+/* From `matrix` to its combinations. False: told. */
+bool pipe_matrix(struct maker *m, const struct yml_node *n, struct matrix *out) must_check;
+/* The builder of one combination: its name, its axes. False: told. */
+bool pipe_combine(struct maker *m, struct pipe_builder *b, const struct yml_node *key, const struct matrix *x, int i) must_check;
+/* What its expressions may name. */
+const struct expr_name *pipe_matrix_names(struct maker *m, const struct matrix *x, int i) must_check;
+
+/* ---- pipe_template.c ---- */
+
+struct template;
+/* A step as it stands in the file, and what its expressions may name. */
+struct flat_step {
+  const struct yml_node *n;
+  const struct expr_name *names;
+  const struct pipe_use *use;
+  struct template *of; /* NULL: none */
+};
+struct flat {
+  struct flat_step *v; /* freed by whoever has it */
+  int n, cap;
+};
+void pipe_read_templates(struct maker *m, const struct yml_node *named);
+/* The steps of list, each use of a template written out. */
+void pipe_flatten(struct maker *m, const struct yml_node *list, const struct expr_name *names, struct flat *out);
+/* Its steps are wrong: told once, not for each use. */
+void pipe_template_bad(struct template *t);
+/* Templates that nobody uses: what is wrong in them by itself. */
+void pipe_check_unused(struct maker *m);
+
 /* After the builders: m->builders and m->all are there. named: the map of schedulers, or NULL. */
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named);
+/* One step, its name aside. */
+void pipe_make_step(struct maker *m, struct pipe_step *s, const struct flat_step *f, struct inherit h);
 #endif

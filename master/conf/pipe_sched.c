@@ -7,34 +7,63 @@
 #include "common/map.h"
 #include "common/str.h"
 
+/* Of a combination whose builder is there: what this has. */
+static char *combinations(const struct pipeline *p, const char *name)
+{
+  enum { SHOWN_MAX = 4 };
+  char *base = xstrndup(name, strcspn(name, "["));
+  const struct pipe_builder *b;
+  struct buf text;
+  int n;
+
+  b = name[strlen(base)] ? pipeline_named(p, base, &n) : NULL;
+  buf_init(&text, BUF_NO_MAX);
+  if (b && !b->naxes)
+    buf_addf(&text, "builder \"%s\" has no matrix", base);
+  for (int i = 0; b && b->naxes && i < n && i < SHOWN_MAX; i++)
+    buf_addf(&text, "%s\"%s\"", i ? ", " : "there is ", b[i].name);
+  if (b && n > SHOWN_MAX)
+    buf_adds(&text, " …");
+  free(base);
+  if (b)
+    return buf_take(&text);
+  buf_free(&text);
+  return NULL;
+}
+
 static void unknown_builder(struct maker *m, const struct yml_node *n)
 {
   const struct pipeline *p = &m->w->p;
-  unsigned best = 3; /* as far is too far */
-  char *help = NULL;
+  const char **names = xcalloc((size_t)p->nbuilders * 2 + 1, sizeof *names);
+  char *help;
 
   for (int i = 0; i < p->nbuilders; i++) {
-    unsigned far = str_distance(n->text, p->builders[i].name);
-    if (far < best) {
-      best = far;
-      free(help);
-      help = xasprintf("did you mean \"%s\"?", p->builders[i].name);
-    }
+    names[i * 2] = p->builders[i].name;
+    names[i * 2 + 1] = p->builders[i].base;
   }
-  yml_error(m->d, n, help, "there is no builder \"%s\"", n->text);
+  help = pipe_did_you_mean(n->text, names, p->nbuilders * 2);
+  if (!help)
+    help = combinations(p, n->text);
+  yml_error(m->d, n, help, "there is no builder \"%.120s\"", n->text);
   free(help);
+  free(names);
 }
 
 static void add_builder(struct maker *m, struct pipe_scheduler *s, const struct yml_node *n,
                         struct map *seen)
 {
-  const struct pipe_builder *b = n->kind == YML_SCALAR ? map_get(m->builders, n->text) : NULL;
+  const struct pipe_builder *b = n->kind == YML_SCALAR ? map_get(m->builders, n->text) : NULL, *end = m->w->p.builders + m->w->p.nbuilders;
+  const char *base = b && strcmp(b->name, n->text) ? b->base : NULL; /* all combinations: they stand behind each other */
+  bool twice = false;
 
-  if (b && map_set(seen, n->text, s))
-    yml_error(m->d, n, NULL, "builder \"%s\" stands twice", n->text);
-  else if (b)
-    s->builders[s->nbuilders++] = b->name;
-  else if (n->kind == YML_SCALAR && diag_count(m->d) < DIAG_MAX)
+  for (const struct pipe_builder *it = b; it && it < end && (it == b || it->base == base) && !twice; it++) {
+    twice = map_set(seen, it->name, s) != NULL;
+    if (twice)
+      yml_error(m->d, n, NULL, "builder \"%s\" stands twice", it->name);
+    else
+      s->builders[s->nbuilders++] = it->name;
+  }
+  if (!b && !m->incomplete && n->kind == YML_SCALAR && pipeline_is_builder(n->text, strlen(n->text)) && diag_count(m->d) < DIAG_MAX)
     unknown_builder(m, n);
 }
 
@@ -48,7 +77,7 @@ static void want_builders(struct maker *m, struct pipe_scheduler *s, const struc
     return;
   }
   seen = map_new();
-  s->builders = pipe_take(m->w, n->kind == YML_LIST ? (size_t)n->n : 1, sizeof *s->builders);
+  s->builders = pipe_take(m->w, (size_t)m->w->p.nbuilders + 1, sizeof *s->builders); /* none stands twice */
   if (n->kind == YML_LIST && !n->n)
     yml_error(m->d, n, NULL, "the scheduler has no builder");
   for (int i = 0; n->kind == YML_LIST && i < n->n; i++)
@@ -138,7 +167,7 @@ static void filter(struct maker *m, struct pipe_scheduler *s, const struct yml_n
   s->only = files(m, on, "only", &s->nonly);
   s->not_only = files(m, on, "not_only", &s->nnot_only);
   if (cond && cond->kind == YML_SCALAR) {
-    s->cond = pipe_condition_of(&m->w->exprs, cond, change_names, m->d);
+    s->cond = pipe_condition(&m->w->exprs, change_names, cond, m->d);
     s->cond_text = cond->text;
   }
   s->skip = schema_bool(n, SCHEMA_SCHEDULER, "skip");

@@ -8,7 +8,16 @@
 #include "master/conf/diag.h"
 
 #define PIPELINE_TEXT_MAX (1u << 20)
-#define PIPELINE_STEPS_MAX 4096        /* of all builders together */
+#define PIPELINE_STEPS_MAX 4096        /* of all builders together, matrices and templates written out */
+#define PIPELINE_BUILDERS_MAX 1000     /* matrices written out */
+#define PIPELINE_BUILDER_MAX 96        /* bytes of a builder's name, the combination in brackets counted */
+#define PIPELINE_AXES_MAX 8            /* of a matrix */
+#define PIPELINE_COMBINATIONS_MAX 256  /* of a matrix, those excluded counted */
+#define PIPELINE_VALUE_MAX 32          /* bytes of an axis's value */
+#define PIPELINE_TEMPLATE_DEPTH_MAX 8  /* templates in templates */
+#define PIPELINE_PARAMETER_MAX 1024    /* bytes of a parameter's value */
+#define PIPELINE_NODES_MAX 400000      /* values of the tree that are looked at, once for each combination and use */
+#define PIPELINE_BYTES_MAX (32u << 20) /* bytes of these */
 #define PIPELINE_SCHEDULERS_MAX 256
 #define PIPELINE_PRIORITY 50          /* where a scheduler says none */
 #define PIPELINE_ENV_MAX 256           /* variables of a step, the inherited counted */
@@ -20,9 +29,27 @@
 struct expr;
 struct interp;
 
+struct yml_doc;
+struct yml_node;
+
+/* Where something comes from. */
+struct pipe_source {
+  enum pipe_origin { PIPE_OF_DROVER, PIPE_OF_DEFAULTS, PIPE_OF_BUILDER, PIPE_OF_MATRIX, PIPE_OF_STEP } of; /* of drover: its own default; of a step: also of a template's */
+  const struct yml_node *at; /* the value; NULL: drover's default. Lives as long as the pipeline */
+};
+
+/* A use of a template, for messages and `drover config explain`. */
+struct pipe_use {
+  const struct yml_node *at; /* the `use` */
+  const char *name;          /* the template's */
+  const char *said;          /* `in template "cmake", used at 12:9` */
+  const struct pipe_use *by; /* the use of the template that this one stands in; or NULL */
+};
+
 struct env_var {
   char *name, *value;
   const struct interp *text; /* value with expressions in it; NULL: it is as it stands */
+  struct pipe_source from;
 };
 
 struct pipe_step {
@@ -40,12 +67,25 @@ struct pipe_step {
   int nenv;
   int64_t total_ms, idle_ms; /* 0: none; defaults filled in (total none, idle 20 min) */
   int line;               /* in the file, for messages; of an implicit checkout the builder's */
+  struct pipe_source at, cwd_from, total_from, idle_from; /* at: the step itself */
+  const struct pipe_use *use; /* the template it comes from; NULL: none */
+};
+
+/* An axis of a matrix, with the value it has in one builder. */
+struct pipe_axis {
+  char *name, *value;
+  const struct yml_node *at; /* the value */
 };
 
 struct pipe_builder {
-  char *name;
+  char *name;             /* "linux", or of a matrix "linux[gcc,x86_64]" */
+  char *base;             /* the name as it stands in the file */
+  struct pipe_axis *axes;
+  int naxes;              /* 0: no matrix */
+  const struct yml_node *at; /* its map, or of a file with only steps their list */
   char **tags;            /* what a worker must have */
   int ntags;
+  struct pipe_source tags_from;
   struct pipe_step *steps; /* a checkout comes first unless `checkout: none` */
   int nsteps;
 };
@@ -70,9 +110,6 @@ struct pipe_scheduler {
   int nbuilders;
 };
 
-struct yml_doc;
-struct yml_node;
-
 struct pipeline {
   struct pipe_builder *builders;
   int nbuilders;
@@ -88,4 +125,9 @@ struct pipeline *pipeline_parse(const char *file, const char *text, size_t len, 
 struct pipeline *pipeline_from(struct yml_doc *doc, const struct yml_node *map, const char *project, struct diags *d) must_check;
 void pipeline_free(struct pipeline *p); /* NULL: nothing */
 const struct pipe_builder *pipeline_builder(const struct pipeline *p, const char *name);
+/* The builders that a name asks for: the one, or all combinations of a matrix. They stand behind each other: the first of *n; NULL: there is none. */
+const struct pipe_builder *pipeline_named(const struct pipeline *p, const char *name, int *n);
+/* Whether s can be the name of a builder: that of a file, with or without a combination in brackets. Nothing in it means anything to a URL's path once it is
+   percent-encoded, to an id, or to a file system. */
+bool pipeline_is_builder(const char *s, size_t n);
 #endif

@@ -1,5 +1,5 @@
 /* The table of keys (schema.def), the check of a tree against it, and the reading of values with its defaults. */
-#include "master/conf/schema.h"
+#include "master/conf/schema_int.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -7,51 +7,18 @@
 
 #include "common/net.h"
 #include "common/str.h"
+#include "master/conf/pipeline.h"
 
 #define SECOND INT64_C(1000)
 #define DAY (86400 * SECOND)
 
-/* What a value may be; a key may take several. Those up to T_WORD are scalars. */
-enum type {
-  T_TEXT = 1 << 0,
-  T_NAME = 1 << 1,
-  T_BOOL = 1 << 2,
-  T_INT = 1 << 3,
-  T_DURATION = 1 << 4,
-  T_SIZE = 1 << 5,
-  T_ADDRESS = 1 << 6,  /* HOST:PORT */
-  T_PATH = 1 << 7,     /* relative, without .. */
-  T_BRANCH = 1 << 8,   /* a branch's name or a glob */
-  T_URL = 1 << 9,      /* http or https */
-  T_SCRIPT = 1 << 10,
-  T_NETWORK = 1 << 11, /* an address, or address/bits */
-  T_WORD = 1 << 12,    /* one of `words` */
-  T_STRINGS = 1 << 13, /* of `item`; one scalar stands for a list of one */
-  T_ARGV = 1 << 14,
-  T_MAP = 1 << 15,     /* of group `sub` */
-  T_NAMED = 1 << 16,   /* name → map of group `sub` */
-  T_ENV = 1 << 17,
-  T_STEPS = 1 << 18,   /* scripts, or maps of group `sub` */
-  T_CONDITION = 1 << 19, /* an expression; pipe_expr.c reads it */
-};
-
-struct key {
-  const char *key; /* NULL: only `later` */
-  unsigned in;     /* mask of groups */
-  unsigned types, item;
-  enum schema_group sub;
-  bool required, restart;
-  int64_t min, max;
-  const char *fallback, *words, *doc, *example;
-  const char *later; /* words of keys that are to come, separated by blanks */
-};
-
 #define BIT_(g) (1u << SCHEMA_##g)
-#define IN(...) IN_PICK(__VA_ARGS__, IN3, IN2, IN1, 0)(__VA_ARGS__)
-#define IN_PICK(a, b, c, name, ...) name
+#define IN(...) IN_PICK(__VA_ARGS__, IN4, IN3, IN2, IN1, 0)(__VA_ARGS__)
+#define IN_PICK(a, b, c, d, name, ...) name
 #define IN1(a) BIT_(a)
 #define IN2(a, b) (BIT_(a) | BIT_(b))
 #define IN3(a, b, c) (BIT_(a) | BIT_(b) | BIT_(c))
+#define IN4(a, b, c, d) (BIT_(a) | BIT_(b) | BIT_(c) | BIT_(d))
 #define KEY(k, groups, t, ...) { .key = k, .in = groups, .types = t, __VA_ARGS__ },
 #define LATER(groups, list) { .in = groups, .later = list },
 #define GROUP(...)
@@ -64,10 +31,25 @@ static const struct key keys[] = {
 #define KEY(...)
 #define LATER(...)
 
-#define GROUP(name, ...) [SCHEMA_##name] = { __VA_ARGS__ },
-static const struct { const char *path, *title; bool site, repository; } groups[SCHEMA_GROUPS] = {
+#define GROUP(name, ...) [SCHEMA_##name] = { #name, __VA_ARGS__ },
+static const struct { const char *name, *path, *title; bool site, repository; } groups[SCHEMA_GROUPS] = {
 #include "master/conf/schema.def"
 };
+
+const struct key *schema_row(size_t i)
+{
+  return i < COUNT(keys) ? &keys[i] : NULL;
+}
+
+const char *schema_group_name(enum schema_group group)
+{
+  return groups[group].name;
+}
+
+const char *schema_title(enum schema_group group)
+{
+  return groups[group].title;
+}
 
 static const struct { enum type type; const char *wants; const char *help; } types[] = {
   { T_BOOL, "true or false", NULL },
@@ -78,9 +60,11 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_URL, "an http or https URL", NULL },
   { T_NETWORK, "an address or network", "such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length" },
   { T_NAME, "a name", "1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit" },
+  { T_BUILDER, "a builder", "its name, or one combination of its matrix: linux, \"linux[gcc]\"" },
   { T_BRANCH, "a branch or pattern", "letters, digits and . _ + @ / -, with * and ? in patterns" },
   { T_PATH, "a folder below the checkout", "a relative path without .." },
   { T_TEXT, "a string", NULL },
+  { T_SCALAR, "a text, a number, true or false", NULL },
   { T_SCRIPT, "a script", NULL },
   { T_STRINGS, "a list of strings", NULL },
   { T_ARGV, "a list of strings", NULL },
@@ -88,6 +72,8 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_ENV, "a map of variables", NULL },
   { T_STEPS, "a list of steps", NULL },
   { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
+  { T_MATRIX, "a map of axes", NULL },
+  { T_VALUES, "a map of parameters", NULL },
   { T_MAP, "a map", NULL },
 };
 
@@ -97,6 +83,12 @@ static const struct key *find_row(enum schema_group group, const char *key)
     if ((keys[i].in & 1u << group) && str_eq(keys[i].key, key))
       return &keys[i];
   return NULL;
+}
+
+static const struct key *row_of(enum schema_group group, const char *key)
+{
+  assert(find_row(group, key));
+  return find_row(group, key);
 }
 
 /* Lists of words are separated by one blank. */
@@ -234,6 +226,8 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   switch (type) {
   case T_TEXT:
   case T_SCRIPT: return n->text[0] != 0;
+  case T_SCALAR: return true;
+  case T_BUILDER: return pipeline_is_builder(n->text, strlen(n->text));
   case T_NAME: return str_is_name(n->text, strlen(n->text));
   case T_BOOL: return n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));
   case T_INT: return n->plain && is_int(n->text, k->min, k->max, &v);
@@ -257,8 +251,7 @@ static bool is_one_of(unsigned mask, const struct key *k, const struct yml_node 
   return false;
 }
 
-/* What somebody wrote, for messages; never long. */
-static char *shown(const struct yml_node *n)
+char *schema_shown(const struct yml_node *n)
 {
   enum { SHOWN_MAX = 60 };
 
@@ -273,7 +266,7 @@ static char *shown(const struct yml_node *n)
 
 static void wrong(struct diags *d, const struct key *k, const struct yml_node *n)
 {
-  char *wants = wants_text(k), *got = shown(n);
+  char *wants = wants_text(k), *got = schema_shown(n);
 
   yml_error(d, n, n->kind == YML_SCALAR && !yml_is_null(n) ? wants_help(k) : NULL,
             "\"%s\" wants %s, got %s", k->key, wants, got);
@@ -285,6 +278,12 @@ static void wrong(struct diags *d, const struct key *k, const struct yml_node *n
 
 static void check_map(const struct yml_node *map, enum schema_group group,
                       const struct yml_node *name, struct diags *d);
+
+/* Made when all that it is made of is known. */
+static bool is_fixed(const struct key *k, const struct yml_node *n)
+{
+  return k->fixed && n->kind == YML_SCALAR && strstr(n->text, "${{");
+}
 
 /* expressions: whether there may be some in the text; pipe_expr.c reads them. */
 static bool check_text(const struct yml_node *n, size_t max, bool expressions, struct diags *d)
@@ -313,6 +312,8 @@ static void check_strings(const struct key *k, const struct yml_node *n, struct 
   for (int i = 0; i < n->n; i++) {
     const struct yml_node *s = n->items[i];
     bool text = s->kind == YML_SCALAR && !yml_is_null(s);
+    if (is_fixed(k, s))
+      continue;
     if (text && !check_text(s, SCHEMA_SCRIPT_MAX, k->types & T_ARGV, d))
       continue;
     if (!text || (!(k->types & T_ARGV && i > 0) &&
@@ -326,7 +327,7 @@ static void check_env(const struct yml_node *map, struct diags *d)
   for (int i = 0; i < map->n; i++) {
     const struct yml_node *key = map->keys[i], *value = map->items[i];
     const char *name = key->text;
-    char *got = shown(key);
+    char *got = schema_shown(key);
     if (!*name || (*name >= '0' && *name <= '9') || !only(name, "_") || strlen(name) > 255)
       yml_error(d, key, "letters, digits and underscores, first no digit",
                 "%s can't be the name of a variable", got);
@@ -337,7 +338,7 @@ static void check_env(const struct yml_node *map, struct diags *d)
       check_text(value, SCHEMA_ENV_VALUE_MAX, true, d);
       continue;
     }
-    got = shown(value);
+    got = schema_shown(value);
     yml_error(d, value, yml_is_null(value) ? "write \"\" for an empty one" : NULL,
               "\"%s\" wants a string, got %s", name, got);
     free(got);
@@ -391,11 +392,11 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
 {
   if (yml_is_null(n) && k->types & T_MAP)
     check_map(n, k->sub, key, d);
-  else if (yml_is_null(n) && k->types & (T_NAMED | T_ENV))
+  else if (yml_is_null(n) && k->types & (T_NAMED | T_ENV | T_VALUES))
     return; /* all its entries are commented out */
   else if (yml_is_null(n))
     wrong(d, k, n);
-  else if (k->types & T_CONDITION)
+  else if (k->types & T_CONDITION || is_fixed(k, n))
     return;
   else if (!(k->types & T_SCRIPT) && !check_text(n, SCHEMA_SCRIPT_MAX, false, d))
     return;
@@ -422,6 +423,8 @@ static void check_value(const struct key *k, const struct yml_node *key, const s
     check_named(k, n, d);
   else if (n->kind == YML_MAP && k->types & T_ENV)
     check_env(n, d);
+  else if (n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES))
+    return; /* its reader checks it */
   else
     wrong(d, k, n);
 }
@@ -470,7 +473,7 @@ static void unknown_key(const struct yml_node *key, enum schema_group group, str
 {
   const char *near = nearest_key(key->text, group);
   char *help = near ? xasprintf("did you mean \"%s\"?", near) : belongs_elsewhere(key->text, group);
-  char *got = shown(key);
+  char *got = schema_shown(key);
 
   yml_error(d, key, help, "unknown key %s", got);
   free(help);
@@ -508,10 +511,24 @@ void schema_check(const struct yml_doc *doc, enum schema_group root, struct diag
   if (n->kind == YML_MAP || yml_is_null(n)) {
     check_map(n, root, NULL, d);
   } else {
-    char *got = shown(n);
+    char *got = schema_shown(n);
     yml_error(d, n, NULL, "%s is a map, got %s", groups[root].title, got);
     free(got);
   }
+}
+
+bool schema_check_made(const struct yml_node *n, const char *text, enum schema_group group, const char *key, struct diags *d)
+{
+  const struct key *k = row_of(group, key);
+  struct key item = { .key = key, .types = k->types & T_STRINGS ? k->item : k->types, .min = k->min, .max = k->max, .words = k->words };
+  struct yml_node made = *n;
+
+  made.text = (char *)(uintptr_t)text;
+  made.plain = false;
+  if (is_one_of(item.types, &item, &made))
+    return true;
+  wrong(d, &item, &made);
+  return false;
 }
 
 /* --- reading values --- */
@@ -519,12 +536,6 @@ void schema_check(const struct yml_doc *doc, enum schema_group root, struct diag
 bool schema_has(enum schema_group group, const char *key)
 {
   return find_row(group, key) != NULL;
-}
-
-static const struct key *row_of(enum schema_group group, const char *key)
-{
-  assert(find_row(group, key));
-  return find_row(group, key);
 }
 
 /* The scalar at a key if it is one of these types. */

@@ -15,12 +15,16 @@ enum schema_group {
   SCHEMA_CONFD,    /* a file of conf.d */
   SCHEMA_PIPELINE, /* .drover.yml */
   SCHEMA_SITE_INFO, SCHEMA_LISTEN, SCHEMA_DATABASE, SCHEMA_WORKER, SCHEMA_PROJECT, SCHEMA_HOOK, SCHEMA_HOOK_SECRET, SCHEMA_DEFAULTS, SCHEMA_BUILDER,
-  SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_CHECKOUT, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_PULL_REQUEST, SCHEMA_GROUPS
+  SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_CHECKOUT, SCHEMA_TEMPLATE, SCHEMA_PARAMETER, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_PULL_REQUEST, SCHEMA_GROUPS
 };
 
 /* The whole document against one of the first three groups; every fault into d. */
 void schema_check(const struct yml_doc *doc, enum schema_group root, struct diags *d);
 
+/* What somebody wrote, for messages: `"text"`, "a map", "nothing"; never long. The caller frees it. */
+char *schema_shown(const struct yml_node *n) must_check;
+/* Whether text can be a value of the key, one that takes a scalar or a list of them; else told at n, from which the text was made. */
+bool schema_check_made(const struct yml_node *n, const char *text, enum schema_group group, const char *key, struct diags *d);
 bool schema_has(enum schema_group group, const char *key);
 
 /* Values, for after the check: where the key is missing, or its value is wrong (the check has told), the table's default (0, false or NULL where it has none).
@@ -44,6 +48,9 @@ struct schema_view {
 };
 /* Walk: *at = 0 at first, v all zero; false at the end. */
 bool schema_keys(size_t *at, struct schema_view *v);
+/* The table as JSON Schema 2020-12, for editors: of the site's file, or of a pipeline's (root: SCHEMA_SITE, SCHEMA_PIPELINE). It accepts what the check accepts, but for references between
+   builders, templates and axes, which no schema can say. The same table gives the same text. The caller frees it. */
+char *schema_json(enum schema_group root) must_check;
 /* The reference of all keys, markdown: docs/config.md. */
 void schema_reference(struct buf *out);
 #endif

@@ -41,6 +41,31 @@ static const char intro[] =
   "- **pattern** (of branches): `*` stands for anything but `/`, `**` for anything, `?` for one character but `/`.\n"
   "- **HOST:PORT**: such as `127.0.0.1:7420`, `[::1]:7420`, or `*:7421` for all addresses.\n";
 
+static const char matrices[] =
+  "\n### Matrices and templates\n\n"
+  "```yaml\n"
+  "templates:\n"
+  "  cmake:\n"
+  "    parameters: {preset: {type: string}, tests: {type: boolean, default: true}}\n"
+  "    steps:\n"
+  "      - {name: configure, run: [cmake, --preset, \"${{ preset }}\"]}\n"
+  "      - {name: test, if: tests, run: [ctest, --preset, \"${{ preset }}\"]}\n"
+  "builders:\n"
+  "  linux:\n"
+  "    matrix: {arch: [x86_64, arm64], CC: [gcc, clang], exclude: [{arch: arm64, CC: clang}], include: [{arch: riscv64, CC: gcc}]}\n"
+  "    worker: {tags: [\"${{ matrix.arch }}\"]}\n"
+  "    steps: [{use: cmake, with: {preset: \"${{ matrix.CC }}\"}}]\n"
+  "```\n"
+  "\n"
+  "These are four builders, `linux[x86_64,gcc]`, `linux[x86_64,clang]`, `linux[arm64,gcc]` and `linux[riscv64,gcc]`, each with numbers, logs and work folders of its own. `builders: linux` of a\n"
+  "scheduler and `drover build linux` mean all of them, `\"linux[arm64,gcc]\"` one (in a shell it wants quotes). The first axis turns slowest. In a work folder's name the brackets and commas become `@`:\n"
+  "`linux@arm64@gcc`, because makefiles and linkers take them for something else. An axis is a variable of every step, over one of `defaults` and below one of the builder's own `env`, which can be\n"
+  "made of it: `env: {CC: \"ccache ${{ matrix.CC }}\"}`. A value is a text, a number, true or false, as it stands in the file, of 1 to 32 letters, digits and `. _ + -`.\n"
+  "An item of `exclude` takes away all combinations that have its values, and one that takes none is an error; an item of `include` names a value for each axis, also one that no list has.\n"
+  "At most 8 axes and 256 combinations a builder, 1,000 builders and 4,096 steps a pipeline.\n"
+  "\n"
+  "A step with `use` stands for the template's steps. They see the template's parameters, and nothing else of the place where it is used. Templates may use templates, 8 deep.\n";
+
 static const struct {
   enum schema_group group;
   const char *title;
@@ -59,6 +84,8 @@ static const struct {
   { SCHEMA_WANT, "### worker, of a builder or defaults" },
   { SCHEMA_STEP, "### steps, each" },
   { SCHEMA_TIMEOUT, "### timeout, as a map" },
+  { SCHEMA_TEMPLATE, "### templates.NAME" },
+  { SCHEMA_PARAMETER, "### parameters.NAME, of a template" },
   { SCHEMA_SCHEDULER, "### schedulers.NAME" },
   { SCHEMA_CHANGE, "### change, of a scheduler" },
   { SCHEMA_PULL_REQUEST, "### pull_request, of a scheduler" },
@@ -67,6 +94,7 @@ static const struct {
 static const char expressions[] =
   "\n## Expressions\n\n"
   "`if` of a step or a scheduler is an expression, and `${{ EXPRESSION }}` may stand in the items of a `run` that is a list and in the values of `env`, there with a value in any case: `${{ properties.jobs ?? 1 }}`.\n"
+  "In `name`, `cwd` and `tags`, and in what `with` hands to a template, it may be made of what is known before the build: `matrix` and parameters.\n"
   "In a `run` that is a text nothing is ever replaced: give it a variable. `$${{` stands for `${{`. Expressions are typed, without loops, and what is wrong with them is told when the file is read,\n"
   "wherever the types are known then.\n\n"
   "- `and`, `or`, `not`; `==`, `!=`, `<`, `<=`, `>`, `>=`; `in`, `not in` (a list, or a text in a text); `a ?? b`: b where a has no value; `c ? a : b`; `+ - * / %`, and `+` of texts.\n"
@@ -82,6 +110,8 @@ static void add_expressions(struct buf *out)
   buf_adds(out, expressions);
   for (const struct expr_name *n = pipe_names; n->name; n++)
     buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
+  buf_adds(out, "- `matrix.AXIS`: in a builder with a matrix, the value that the axis has in it: a number or true or false where all its values are, else a text\n"
+                "- a template's parameters, in its steps, by their names; there `matrix` has no meaning: hand over what is needed\n");
   buf_adds(out, "\n### Names in a scheduler\n\n");
   for (const struct expr_name *n = change_names; n->name; n++)
     buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
@@ -115,6 +145,8 @@ void schema_reference(struct buf *out)
     while (schema_keys(&at, &v))
       if (v.group == sections[i].group && !(v.group == SCHEMA_PROJECT && schema_has(SCHEMA_PIPELINE, v.key)))
         add_key(&v, out);
+    if (sections[i].group == SCHEMA_PARAMETER)
+      buf_adds(out, matrices);
     if (sections[i].group == SCHEMA_PROJECT)
       buf_adds(out, "\nInstead of `pipeline` a project may have the keys of a pipeline itself, below.\n");
   }

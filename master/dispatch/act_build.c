@@ -9,6 +9,7 @@
 #include "common/str.h"
 #include "master/changes/githelper.h"
 #include "master/conf/conf.h"
+#include "master/conf/pipeline.h"
 #include "master/core/master.h"
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
@@ -47,7 +48,9 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
 {
   struct acting *a = arg;
   struct world *p = worlds_find(a->m->worlds, a->project);
-  char *reason, *names[1] = { a->builder };
+  const struct pipe_builder *wanted;
+  char *reason, *names[PIPELINE_COMBINATIONS_MAX];
+  int n;
   struct buf builders;
   struct db_tx *tx;
 
@@ -55,13 +58,16 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
     acting_fail(a, r->err == ERR_NOTFOUND || r->err == ERR_SYNTAX ? 400 : err_class(r->err) == ERR_CLASS_RETRY ? 503 : 400, "pipeline", NULL, "%s", r->why);
     return;
   }
-  if (!pipeline_builder(pipes_of(r->pipe), a->builder)) {
+  wanted = pipeline_named(pipes_of(r->pipe), a->builder, &n); /* of a matrix all combinations, or one */
+  if (!wanted) {
     acting_fail(a, 404, "not_found", "drover list builders shows those that were built", "project %s has no builder %s%s%s", a->project, a->builder,
                 *a->branch ? " on branch " : "", a->branch);
     return;
   }
   buf_init(&builders, BUF_NO_MAX);
-  decide_builders(pipes_of(r->pipe), names, 1, &builders);
+  for (int i = 0; i < n; i++)
+    names[i] = wanted[i].name;
+  decide_builders(pipes_of(r->pipe), names, n, &builders);
   reason = *a->reason ? xstrdup(a->reason) : xasprintf("asked for by %s", a->who);
   tx = db_tx(a->m->db, DB_ANY);
   db_q(tx, SQL_buildset_add, "nssssssssnnNs", p->id, p->conf->git ? p->conf->git : "", a->branch, r->revision, NULL, reason, "{}", a->properties, a->who,
@@ -173,7 +179,7 @@ void act_build(struct acting *a, const cJSON *args)
   a->branch = xstrdup(branch ? branch : "");
   a->revision = xstrdup(revision ? revision : "");
   a->reason = xstrdup(reason ? reason : "");
-  if (!builder || !str_is_name(name, strlen(name)) || (slash && !str_is_name(builder, (size_t)(slash - builder)))) {
+  if (!builder || !pipeline_is_builder(name, strlen(name)) || (slash && !str_is_name(builder, (size_t)(slash - builder)))) {
     acting_fail(a, 400, "bad_request", "builder: PROJECT/BUILDER", "which builder?");
   } else if (*a->branch && !gith_is_branch(a->branch)) {
     acting_fail(a, 400, "bad_request", NULL, "this is no branch name: %.200s", a->branch);

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/str.h"
+#include "master/conf/pipeline.h"
 #include "master/core/master.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/run.h"
@@ -23,7 +24,7 @@ enum err act_build_id(const char *id, char **project, char **builder, int64_t *n
     return ERR_SYNTAX;
   *project = first == last ? xstrdup("") : xstrndup(id, (size_t)(first - id));
   *builder = first == last ? xstrndup(id, (size_t)(last - id)) : xstrndup(first + 1, (size_t)(last - first - 1));
-  if (str_is_name(*builder, strlen(*builder)) && (first == last || str_is_name(*project, strlen(*project))))
+  if (pipeline_is_builder(*builder, strlen(*builder)) && (first == last || str_is_name(*project, strlen(*project))))
     return ERR_OK;
   free(*project);
   free(*builder);

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/str.h"
+#include "master/conf/pipeline.h"
 #include "master/core/master.h"
 #include "master/events/events.h"
 #include "master/workers/session.h"
@@ -55,7 +56,7 @@ void act_worker_clean(struct acting *a, const cJSON *args)
   struct db_tx *tx;
 
   if (given && !cJSON_IsNull(given) &&
-      (!builder || (slash && !str_is_name(builder, (size_t)(slash - builder))) || !str_is_name(slash ? slash + 1 : builder, strlen(slash ? slash + 1 : builder)))) {
+      (!builder || (slash && !str_is_name(builder, (size_t)(slash - builder))) || !pipeline_is_builder(slash ? slash + 1 : builder, strlen(slash ? slash + 1 : builder)))) {
     acting_fail(a, 400, "bad_request", "as project/builder, or builder in any project", "builder wants the name of a builder");
     return;
   }

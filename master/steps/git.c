@@ -42,7 +42,7 @@ static bool is_local(const char *url)
 static void put_git(const struct step *s, struct intent *out, const char *const *argv)
 {
   struct buf *spec = &out->spec;
-  char path[STEP_PATH_MAX];
+  char path[STEP_PATH_MAX], folder[STEP_PATH_MAX];
 
   records_put(spec, "arg", "git");
   for (; *argv; argv++)
@@ -54,7 +54,8 @@ static void put_git(const struct step *s, struct intent *out, const char *const 
   records_putf(spec, "env", "GIT_ALLOW_PROTOCOL=https:http:ssh:git%s", s->ctx->allow_local ? ":file" : "");
   records_put(spec, "env", "GIT_CONFIG_NOSYSTEM=1");
   /* a damaged tree is no reason to take a repository above it for ours */
-  records_putf(spec, "path", "GIT_CEILING_DIRECTORIES=%s/%s/%d", s->ctx->project, s->ctx->builder, s->ctx->slot);
+  step_folder(s->ctx->project, s->ctx->builder, s->ctx->slot, folder);
+  records_putf(spec, "path", "GIT_CEILING_DIRECTORIES=%s", folder);
   step_path(s->ctx, s->sm.state == GIT_TRUST ? "home" : "tree", path); /* trust must not read a damaged tree's settings */
   records_put(spec, "cwd", path);
   records_putf(spec, "idle", "%d", STEP_GIT_IDLE_MS);

@@ -155,13 +155,23 @@ void intent_free(struct intent *i)
 void step_folder(const char *project, const char *builder, int slot, char out[STEP_PATH_MAX])
 {
   int n = snprintf(out, STEP_PATH_MAX, "%s/%s/%d", project, builder, slot);
-  assert(n > 0 && n < STEP_PATH_MAX); /* names are at most 64 long */
+  assert(n > 0 && n < STEP_PATH_MAX); /* a project's name is at most 64 long, a builder's PIPELINE_BUILDER_MAX */
+  for (char *p = out + strlen(project); *p; p++)
+    if (*p == '[' || *p == ',')
+      *p = '@';
+    else if (*p == ']')
+      memmove(p, p + 1, strlen(p)), p--;
 }
 
 void step_path(const struct build_ctx *c, const char *what, char out[STEP_PATH_MAX])
 {
-  int n = snprintf(out, STEP_PATH_MAX, "%s/%s/%d/%s", c->project, c->builder, c->slot, what);
-  assert(n > 0 && n < STEP_PATH_MAX); /* names are at most 64 long */
+  size_t n;
+
+  step_folder(c->project, c->builder, c->slot, out);
+  n = strlen(out);
+  assert(n + 1 + strlen(what) < STEP_PATH_MAX);
+  out[n] = '/';
+  strcpy(out + n + 1, what);
 }
 
 static void put_properties(const struct build_ctx *c, struct buf *spec)

@@ -96,6 +96,8 @@ void intent_free(struct intent *i);
 
 /* Folders of a build below the worker's work folder (docs/design.md): tree, home, tmp, report. out: at least STEP_PATH_MAX. */
 #define STEP_PATH_MAX 320
+/* Brackets and commas of a combination of a matrix are no characters for a folder: makefiles take brackets for a pattern, linkers cut at commas. linux[gcc,x86_64] is in
+   linux@gcc@x86_64: no name has an @, so that no two builders meet. */
 void step_folder(const char *project, const char *builder, int slot, char out[STEP_PATH_MAX]); /* what holds these */
 void step_path(const struct build_ctx *c, const char *what, char out[STEP_PATH_MAX]);
 /* The environment and folders every command of a build gets. */

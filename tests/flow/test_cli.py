@@ -375,6 +375,16 @@ build3  removed        0 of 1  -     -                -
         self.assertIn('steps', self.err)
         self.run_cli('config', 'check', self.folder + '/none', code=2)
         self.assertIn('No such file', self.err)
+        many = os.path.join(self.folder, 'many.yml')
+        with open(many, 'w') as f:
+            f.write('builders:\n  a:\n    matrix: {CC: [gcc, clang]}\n    steps: [make]\n')
+        self.assertIn('2 builders a[…] with 2 steps', self.text('config', 'check', many))
+        self.assertRegex(self.text('config', 'explain', many, 'a[clang]'), r'make +run +make +\S+many.yml:4 +step\n')
+        self.assertRegex(self.text('config', 'explain', many, 'a[clang]'), r'env.CC +clang +\S+many.yml:3 +matrix\n')
+        keys = json.loads(self.text('config', 'explain', many, 'a[gcc]', '--json'))['explain']['keys']
+        self.assertIn({'step': 'make', 'key': 'env.CC', 'value': 'gcc', 'file': many, 'line': 3, 'from': 'matrix'}, keys)
+        for args in ([many], [many, 'a'], [many, 'b'], [many + 'x'], ['libfoo/linux']):
+            self.run_cli('config', 'explain', *args, code=2)
         self.assertIn('ok', self.text('config', 'check', '-', stdin=b'steps: [{run: make}]\n'))
         put(bad, b'#' * (2 << 20))
         self.run_cli('config', 'check', bad, code=2)

@@ -21,7 +21,7 @@ class Completion(Cli):
         super().setUp()
         os.symlink(os.path.abspath(PROGRAM), os.path.join(self.folder, 'drover'))
         self.env['PATH'] = self.folder + ':' + self.env['PATH']
-        self.fake.on('GET ' + API + 'builders', {'items': [{'id': 'libfoo/linux'}, {'id': 'libfoo/dist'}, {'id': 'evil/$(touch\x20x)'}], 'next': None})
+        self.fake.on('GET ' + API + 'builders', {'items': [{'id': 'libfoo/linux'}, {'id': 'libfoo/dist'}, {'id': 'libbar/linux[gcc,c++]'}, {'id': 'evil/$(touch\x20x)'}], 'next': None})
         self.fake.on('GET ' + API + 'workers', {'items': [{'name': 'build1'}, {'name': 'board2'}], 'next': None})
         self.fake.on('GET ' + API + 'projects', {'items': [{'name': 'libfoo'}], 'next': None})
 
@@ -46,10 +46,13 @@ class Completion(Cli):
         self.assertEqual(self.bash('worker', 'rem'), ['remove'])
         self.assertEqual(self.bash('worker', 'remove', 'b'), ['build1', 'board2'])
         self.assertEqual(self.bash('worker', 'add', ''), [])
-        self.assertEqual(self.bash('build', ''), ['libfoo/linux', 'libfoo/dist'])  # and nothing that a shell would run
+        self.assertEqual(self.bash('build', ''), ['libfoo/linux', 'libfoo/dist', r'libbar/linux\[gcc\,c++\]'])  # and nothing that a shell would run
         self.assertEqual(self.bash('build', 'libfoo/linux', ''), [])
         self.assertEqual(self.bash('build', '-b', 'main', 'libfoo/d'), ['libfoo/dist'])
         self.assertEqual(self.bash('show', 'libfoo/l'), ['libfoo/linux/last'])
+        for typed in (r'libbar/linux\[gc', 'libbar/l', 'libbar/linux[gcc,'):  # the shell's own quoting, or none
+            self.assertEqual(self.bash('show', typed), [r'libbar/linux\[gcc\,c++\]/last'])
+        self.assertEqual(self.bash('show', "'libbar/linux[g"), ['libbar/linux[gcc,c++]/last'])  # inside quotes nothing is quoted again
         self.assertIn('--follow', self.bash('build', 'x', '--'))
         self.assertNotIn('--raw', self.bash('build', 'x', '--'))
         self.assertEqual(self.bash('log', '--failed', 'libfoo/d'), ['libfoo/dist/last', 'libfoo/dist'])
@@ -85,12 +88,14 @@ class Completion(Cli):
         self.env['HOME'] = self.folder
         out = self.shell('fish', '--no-config', '-c', 'drover completion fish | source; complete -C "drover build libfoo/l"')
         self.assertEqual(out.split(), ['libfoo/linux'])
+        out = self.shell('fish', '--no-config', '-c', r'drover completion fish | source; complete -C "drover build libbar/linux\\[g"')
+        self.assertEqual(out.split(), ['libbar/linux[gcc,c++]'])
 
     @unittest.skipUnless(shutil.which('zsh'), 'zsh is not installed')
     def test_zsh(self):
         out = self.shell('zsh', '-f', '-c', 'compdef() {}; compadd() { shift; print -l -- "$@" }; _files() { print files }\n'
-                         'eval "$(drover completion zsh)"; words=(drover build libfoo/l); CURRENT=3; _drover')
-        self.assertEqual(out.split(), ['libfoo/linux'])
+                         'eval "$(drover completion zsh)"; words=(drover build libfoo/l); CURRENT=3; _drover; ' r"words=(drover build 'libbar/linux\[g'); _drover")
+        self.assertEqual(out.split(), ['libfoo/linux', 'libbar/linux[gcc,c++]'])
 
 
 class Failed(Cli):

@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
-static const struct expr_name names[] = { { "t", EXPR_TEXT, "" }, { "n", EXPR_NUMBER, "" }, { "b", EXPR_BOOL, "" }, { "l", EXPR_LIST, "" }, { "a.*", EXPR_ANY, "" }, { NULL, EXPR_NONE, NULL } };
+static const struct expr_name names[] = { { "t", EXPR_TEXT, "", NULL }, { "n", EXPR_NUMBER, "", NULL }, { "b", EXPR_BOOL, "", NULL }, { "l", EXPR_LIST, "", NULL }, { "a.*", EXPR_ANY, "", NULL }, { NULL, EXPR_NONE, NULL, NULL } };
 
 static bool get(void *ctx, struct expr_memory *m, const char *const *path, int n, struct expr_value *out)
 {

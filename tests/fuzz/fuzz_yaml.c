@@ -55,15 +55,26 @@ static void check_written(const struct yml_doc *doc)
 /* What others rely on. */
 static void check_pipeline(const struct pipeline *p)
 {
+  int steps = 0;
+
+  assert(p->nbuilders <= PIPELINE_BUILDERS_MAX);
   for (int i = 0; i < p->nbuilders; i++) {
-    const struct pipe_builder *b = &p->builders[i];
+    const struct pipe_builder *b = &p->builders[i], *all;
+    int n;
     assert(pipeline_builder(p, b->name) == b && b->nsteps > 0);
+    assert(pipeline_is_builder(b->name, strlen(b->name)) && str_starts(b->name, b->base));
+    all = pipeline_named(p, b->base, &n);
+    assert(all <= b && b < all + n && (b->naxes ? n <= PIPELINE_COMBINATIONS_MAX : n == 1));
+    for (int a = 0; a < b->naxes; a++)
+      assert(strstr(b->name, b->axes[a].value));
+    steps += b->nsteps;
     for (int k = 0; k < b->nsteps; k++) {
       const struct pipe_step *s = &b->steps[k];
       assert(strlen(s->name) > 0 && strlen(s->name) <= 64 && s->total_ms >= 0 && s->idle_ms >= 0);
       assert(s->kind == PIPE_CHECKOUT ? !s->script && !s->argv : !s->script != !s->argv);
     }
   }
+  assert(steps <= PIPELINE_STEPS_MAX);
   for (int i = 0; i < p->nschedulers; i++)
     for (int k = 0; k < p->schedulers[i].nbuilders; k++)
       assert(pipeline_builder(p, p->schedulers[i].builders[k]));

@@ -4,7 +4,7 @@
 static long cases;
 
 static char *argv_words[] = { (char *)"./run", (char *)"--fast", (char *)"two words", (char *)"", NULL };
-static struct env_var env[] = { { (char *)"CC", (char *)"gcc -m32", NULL }, { (char *)"EMPTY", (char *)"", NULL } };
+static struct env_var env[] = { { (char *)"CC", (char *)"gcc -m32", NULL, { 0 } }, { (char *)"EMPTY", (char *)"", NULL, { 0 } } };
 static const struct pipe_step defs[] = {
   { .name = "build", .kind = PIPE_RUN, .script = (char *)"make\nmake install", .env = env, .nenv = 2, .idle_ms = 1200000 },
   { .name = "test", .kind = PIPE_RUN, .argv = argv_words, .cwd = (char *)"sub/folder", .total_ms = 60000 },

@@ -12,8 +12,9 @@
 #include "master/conf/expr.h"
 
 static const struct expr_name names[] = {
-  { "branch", EXPR_TEXT, "" }, { "memory", EXPR_NUMBER, "" }, { "tests", EXPR_BOOL, "" }, { "files", EXPR_LIST, "" }, { "unset", EXPR_TEXT, "" },
-  { "lie", EXPR_NUMBER, "says that it is a number" }, { "previous.result", EXPR_TEXT, "" }, { "matrix.*", EXPR_TEXT, "" }, { "properties.*", EXPR_ANY, "" }, { NULL, EXPR_NONE, NULL },
+  { "branch", EXPR_TEXT, "", NULL }, { "memory", EXPR_NUMBER, "", NULL }, { "tests", EXPR_BOOL, "", NULL }, { "files", EXPR_LIST, "", NULL }, { "unset", EXPR_TEXT, "", NULL },
+  { "lie", EXPR_NUMBER, "says that it is a number", NULL }, { "previous.result", EXPR_TEXT, "", NULL }, { "matrix.*", EXPR_TEXT, "", NULL }, { "properties.*", EXPR_ANY, "", NULL },
+  { NULL, EXPR_NONE, NULL, NULL },
 };
 
 static const struct expr_value files[] = { { .type = EXPR_TEXT, .text = { "src/a.c", 7 } }, { .type = EXPR_TEXT, .text = { "docs/x.md", 9 } } };

@@ -266,9 +266,7 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [a]\nworkers: {}\n", ":2:1: unknown key \"workers\" (it is a key of the site's configuration)\n  workers: {}\n  ^\n" },
   { "steps: [a]\nxyzzy: 1\n", ":2:1: unknown key \"xyzzy\"\n  xyzzy: 1\n  ^\n" },
   { "steps: [a]\nneeds: b\n", ":2:1: \"needs\" is not supported by this version yet\n  needs: b\n  ^\n" },
-  { "builders: {a: {matrix: {CC: [gcc]}, steps: [a]}}\n",
-    ":1:16: \"matrix\" is not supported by this version yet\n  builders: {a: {matrix: {CC: [gcc]}, steps: [a]}}\n                 ^\n" },
-  { "steps: [{use: cmake}]\n", ":1:10: \"use\" is not supported by this version yet\n  steps: [{use: cmake}]\n           ^\n" },
+  { "steps: [a]\nmatrix: {CC: [gcc]}\n", ":2:1: unknown key \"matrix\" (it is a key of a builder)\n  matrix: {CC: [gcc]}\n  ^\n" },
   { "steps: [a]\nschedulers: {n: {cron: H}}\n",
     ":2:18: \"cron\" is not supported by this version yet\n  schedulers: {n: {cron: H}}\n                   ^\n" },
   /* the whole */
@@ -327,8 +325,13 @@ static const struct { const char *text, *printed; } refusals[] = {
     ":1:29: the expression ends where a value should stand\n"
     "  steps: [{run: [a, \"x${{ 1 / }}\"]}]\n                              ^\n" },
   { "steps: [{run: a, name: \"${{ x }}\"}]\n",
-    ":1:24: an expression, ${{ … }}, can't stand here (they may stand in `env` and in a `run` that is a list)\n"
-    "  steps: [{run: a, name: \"${{ x }}\"}]\n                         ^\n" },
+    ":1:29: there is no \"x\" here\n  steps: [{run: a, name: \"${{ x }}\"}]\n                              ^\n" },
+  { "steps: [{run: a, name: \"x-${{ branch }}\"}]\n",
+    ":1:24: what \"branch\" is will be known when the build runs (here it can be made of `matrix` and of a template's parameters)\n"
+    "  steps: [{run: a, name: \"x-${{ branch }}\"}]\n                         ^\n" },
+  { "steps: [{run: a, timeout: \"${{ x }}\"}]\n",
+    ":1:27: an expression, ${{ … }}, can't stand here (they may stand in `env` and in a `run` that is a list)\n"
+    "  steps: [{run: a, timeout: \"${{ x }}\"}]\n                            ^\n" },
   { "steps:\n  - {run: a, if: branch}\n",
     ":2:18: a condition is true or false, and this is a text (compare it: ==, !=, in, <, >)\n"
     "  - {run: a, if: branch}\n                 ^\n" },
@@ -339,7 +342,7 @@ static const struct { const char *text, *printed; } refusals[] = {
     ":1:22: \"if\" wants a condition, got nothing\n"
     "  steps: [{run: a, if: }]\n                       ^\n" },
   /* steps and builders */
-  { "steps: [{name: a}]\n", ":1:9: a step wants \"run\" or \"checkout\"\n  steps: [{name: a}]\n          ^\n" },
+  { "steps: [{name: a}]\n", ":1:9: a step wants \"run\", \"checkout\" or \"use\"\n  steps: [{name: a}]\n          ^\n" },
   { "steps: [{run: a, checkout: {}}]\n", ":1:10: a checkout has no \"run\" (make it a step of its own)\n  steps: [{run: a, checkout: {}}]\n           ^\n" },
   { "steps: [{checkout: {}, env: {A: b}}]\n", ":1:24: a checkout has no \"env\"\n  steps: [{checkout: {}, env: {A: b}}]\n                         ^\n" },
   { "steps: [checkout, a, checkout]\n", ":1:22: a second checkout, the first is in line 1\n  steps: [checkout, a, checkout]\n                       ^\n" },

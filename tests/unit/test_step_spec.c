@@ -92,7 +92,7 @@ static void spec_is(const struct pipe_step *def, struct build_ctx *c, const char
 
 static void a_script(void **state)
 {
-  struct env_var env[] = { { (char *)"CC", (char *)"gcc", NULL }, { (char *)"HOME", (char *)"/elsewhere", NULL } };
+  struct env_var env[] = { { (char *)"CC", (char *)"gcc", NULL, { 0 } }, { (char *)"HOME", (char *)"/elsewhere", NULL, { 0 } } };
   struct pipe_step def = { .name = "build", .kind = PIPE_RUN, .script = (char *)"make\nmake check", .env = env, .nenv = 2, .idle_ms = 1200000 };
   struct build_ctx c = plain();
 
@@ -115,7 +115,7 @@ static void a_list_of_words(void **state)
 
 static void a_checkout(void **state)
 {
-  struct env_var env[] = { { (char *)"https_proxy", (char *)"http://proxy:3128", NULL }, { (char *)"GIT_ALLOW_PROTOCOL", (char *)"ext", NULL } };
+  struct env_var env[] = { { (char *)"https_proxy", (char *)"http://proxy:3128", NULL, { 0 } }, { (char *)"GIT_ALLOW_PROTOCOL", (char *)"ext", NULL, { 0 } } };
   struct pipe_step def = { .name = "checkout", .kind = PIPE_CHECKOUT };
   struct build_ctx c = plain();
 
@@ -133,7 +133,7 @@ static void a_checkout(void **state)
 
 static void folders(void **state)
 {
-  char name[65], out[STEP_PATH_MAX];
+  char name[65], longest[PIPELINE_BUILDER_MAX + 1], out[STEP_PATH_MAX];
   struct build_ctx c = plain();
 
   (void)state;
@@ -141,10 +141,16 @@ static void folders(void **state)
   assert_string_equal(out, "libfoo/linux/3/tree");
   memset(name, 'x', 64);
   name[64] = 0;
-  c.project = c.builder = name;
+  c.builder = "core[x86_64,g++]"; /* makefiles take brackets for a pattern, linkers cut at commas */
+  step_path(&c, "tree", out);
+  assert_string_equal(out, "libfoo/core@x86_64@g++/3/tree");
+  memset(longest, 'y', PIPELINE_BUILDER_MAX);
+  longest[PIPELINE_BUILDER_MAX] = 0;
+  c.project = name;
+  c.builder = longest;
   c.slot = 2147483647;
   step_path(&c, "report", out); /* the longest there can be */
-  assert_int_equal(strlen(out), 64 + 1 + 64 + 1 + 10 + 1 + 6);
+  assert_int_equal(strlen(out), 64 + 1 + PIPELINE_BUILDER_MAX + 1 + 10 + 1 + 6);
 }
 
 int main(void)
