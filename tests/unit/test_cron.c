@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
-#include "master/schedulers/cron.h"
-#include "master/schedulers/zone.h"
+#include "master/conf/cron.h"
+#include "master/conf/zone.h"
 
 /* "2024-03-31T00:59:00Z" */
 static int64_t at(const char *text)

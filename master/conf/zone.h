@@ -1,8 +1,8 @@
 /* Time zones by IANA name: from an instant to what the clock on the wall shows, and back. By the C library's own tables; seconds since 1970 throughout.
 
    The library has one zone at a time: these calls switch it (TZ), so they are for the master's one thread. Nothing else in the master formats local time. */
-#ifndef MASTER_SCHEDULERS_ZONE_H
-#define MASTER_SCHEDULERS_ZONE_H
+#ifndef MASTER_CONF_ZONE_H
+#define MASTER_CONF_ZONE_H
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* Wall clocks. localtime_r() is asked only for the offset of an instant, which is never ambiguous; all else is arithmetic on it. */
-#include "master/schedulers/zone.h"
+#include "master/conf/zone.h"
 
 #include <stdio.h>
 #include <stdlib.h>
