@@ -15,6 +15,8 @@ void pipe_exprs_free(struct pipe_exprs *own);
 /* The names of names.def. */
 extern const struct expr_name pipe_names[];
 
+/* A diagnostic about a byte of the scalar's text. */
+void pipe_tell(struct diags *d, const struct yml_node *n, int at, const char *help, const char *text);
 /* NULL: told. */
 struct expr *pipe_condition(struct pipe_exprs *own, const struct yml_node *n, struct diags *d);
 /* NULL: there is no expression in it, or something is wrong with one (told). */

@@ -24,6 +24,7 @@ struct maker {
   struct map *builders; /* name → struct pipe_builder */
   char **all;           /* their names; shared by all schedulers that want all */
   int steps;
+  const char *project;
 };
 
 /* Zeroed memory that lives as long as the pipeline. */
@@ -34,4 +35,6 @@ char **pipe_strings(struct whole *w, const struct yml_node *n, int *count) must_
 bool pipe_strange_key(const struct yml_node *map, enum schema_group group) must_check;
 /* After the builders: m->builders and m->all are there. named: the map of schedulers, or NULL. */
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named);
+/* parameters of `force`: the map, or NULL. */
+void pipe_make_params(struct maker *m, struct pipe_scheduler *s, const struct yml_node *named);
 #endif

@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "master/conf/cron.h"
 #include "master/conf/diag.h"
+#include "master/conf/params.h"
 
 #define PIPELINE_TEXT_MAX (1u << 20)
 #define PIPELINE_STEPS_MAX 4096        /* of all builders together */
@@ -50,7 +52,9 @@ struct pipe_builder {
 };
 
 /* What sets a scheduler off: just one of these in each. */
-enum pipe_trigger { PIPE_ON_CHANGE };
+enum pipe_trigger { PIPE_ON_CHANGE, PIPE_CRON, PIPE_EVERY, PIPE_FORCE, PIPE_TRIGGERS };
+const char *pipe_trigger_name(enum pipe_trigger t); /* the key: "change", "cron" … */
+enum pipe_missed { PIPE_MISSED_ONCE, PIPE_MISSED_SKIP, PIPE_MISSED_ALL };
 
 struct pipe_scheduler {
   char *name;
@@ -58,6 +62,14 @@ struct pipe_scheduler {
   char **branches;        /* globs; none: every branch */
   int nbranches;
   int64_t stable_ms;      /* quiet time after the last change; 0: none */
+  struct cron cron;       /* PIPE_CRON, with the line as it stands and its zone */
+  const char *cron_text, *zone;
+  int64_t every_ms;       /* PIPE_EVERY */
+  enum pipe_missed missed;
+  bool only_if_changed;
+  char *branch;           /* what cron, every and force build; NULL: the project's default branch */
+  struct param *params;   /* PIPE_FORCE */
+  int nparams;
   char **builders;        /* names that exist in the pipeline */
   int nbuilders;
 };

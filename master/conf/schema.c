@@ -40,7 +40,7 @@ struct key {
   unsigned in;     /* mask of groups */
   unsigned types, item;
   enum schema_group sub;
-  bool required, restart;
+  bool required, restart, empty; /* empty: a text may be */
   int64_t min, max;
   const char *fallback, *words, *doc, *example;
   const char *later; /* words of keys that are to come, separated by blanks */
@@ -232,7 +232,7 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   int64_t v;
 
   switch (type) {
-  case T_TEXT:
+  case T_TEXT: return n->text[0] != 0 || k->empty;
   case T_SCRIPT: return n->text[0] != 0;
   case T_NAME: return str_is_name(n->text, strlen(n->text));
   case T_BOOL: return n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));

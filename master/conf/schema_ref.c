@@ -61,6 +61,8 @@ static const struct {
   { SCHEMA_TIMEOUT, "### timeout, as a map" },
   { SCHEMA_SCHEDULER, "### schedulers.NAME" },
   { SCHEMA_CHANGE, "### change, of a scheduler" },
+  { SCHEMA_FORCE, "### force, of a scheduler" },
+  { SCHEMA_PARAMETER, "### parameters.NAME, of force" },
 };
 
 static const char expressions[] =

@@ -8,6 +8,8 @@
 
 bool decide_wants(const struct pipe_scheduler *s, const char *branch)
 {
+  if (s->trigger != PIPE_ON_CHANGE)
+    return false;
   if (!s->nbranches)
     return true;
   for (int i = 0; i < s->nbranches; i++)
