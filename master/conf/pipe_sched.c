@@ -66,6 +66,14 @@ const char *pipe_trigger_name(enum pipe_trigger t)
   return triggers[t];
 }
 
+const struct pipe_scheduler *pipeline_scheduler(const struct pipeline *p, const char *name)
+{
+  for (int i = 0; i < p->nschedulers; i++)
+    if (!strcmp(p->schedulers[i].name, name))
+      return &p->schedulers[i];
+  return NULL;
+}
+
 /* Keys that make sense only with some of them. */
 static const struct {
   const char *key;

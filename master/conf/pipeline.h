@@ -92,4 +92,5 @@ struct pipeline *pipeline_parse(const char *file, const char *text, size_t len, 
 struct pipeline *pipeline_from(struct yml_doc *doc, const struct yml_node *map, const char *project, struct diags *d) must_check;
 void pipeline_free(struct pipeline *p); /* NULL: nothing */
 const struct pipe_builder *pipeline_builder(const struct pipeline *p, const char *name);
+const struct pipe_scheduler *pipeline_scheduler(const struct pipeline *p, const char *name);
 #endif

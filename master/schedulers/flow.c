@@ -45,6 +45,7 @@ void worlds_kick(struct worlds *w)
 {
   w->again = w->reading || w->firing || w->in_read;
   soon(w, 0);
+  timed_kick(w);
 }
 
 /* ---- a change is decided ---- */
@@ -60,6 +61,7 @@ static void decided(struct db_res *res, void *arg)
   if (!db_err(res)) {
     events_kick(w->m->events);
     dispatch_kick(w->m->dispatch);
+    timed_kick(w); /* its branch may say which schedulers there are */
   }
   change_free(c);
   soon(w, FLOW_AFTER_MS);
@@ -193,15 +195,13 @@ static void fire(bool ok, void *arg)
   struct pipe_ref *pipe = ok ? pipes_ref(f->w->m, f->pipe_id, f->name) : NULL;
   const struct pipe_scheduler *s = NULL;
   struct db_tx *tx;
-  char *names;
+  char *names, *why;
 
   if (!pipe) {
     firing_free(f);
     return;
   }
-  for (int i = 0; pipes_of(pipe) && i < pipes_of(pipe)->nschedulers; i++)
-    if (!strcmp(pipes_of(pipe)->schedulers[i].name, f->scheduler))
-      s = &pipes_of(pipe)->schedulers[i];
+  s = pipes_of(pipe) ? pipeline_scheduler(pipes_of(pipe), f->scheduler) : NULL;
   names = change_names(f->changes);
   tx = db_tx(f->w->m->db, DB_ANY);
   if (s) {
@@ -211,6 +211,9 @@ static void fire(bool ok, void *arg)
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "fired");
     put_buildset(tx, f->w, f->project, f->repository, f->branch, f->revision, f->scheduler, names, f->pipe_id, buf_str(&builders));
     buf_free(&builders);
+    why = xasprintf("%s was quiet, saw %s", f->branch, names);
+    db_q(tx, SQL_scheduler_fired, "nsss", f->project, f->scheduler, why, f->changes);
+    free(why);
   } else {
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "the newest change's pipeline has no such scheduler any more");
   }

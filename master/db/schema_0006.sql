@@ -1,0 +1,151 @@
+-- Schema, step 6: schedulers as rows: which there are, when they are due, what they decided.
+
+-- One row for each scheduler of a project's pipeline, written by schedulers_sync() from the site's pipeline or from that at the tip of the default branch.
+create table scheduler (
+  id bigint generated always as identity primary key,
+  project bigint not null references project, name text not null,
+  kind text not null,                -- change, cron, every, force
+  spec jsonb not null,               -- what it says, for people
+  timing text not null default '',   -- what its times are reckoned from; where it becomes another one, the next time is reckoned anew
+  branch text,                       -- what it builds by time or by hand; null: the default branch
+  pipeline bigint not null,
+  due_at timestamptz,                -- the next time; null: none
+  fresh boolean not null default false, -- due_at is only when its first time is to be reckoned
+  scheduled timestamptz,             -- the last time that was acted upon
+  built text,                        -- the revision that it built last
+  disabled_at timestamptz, disabled_by text, disabled_why text,
+  unique (project, name));
+create index scheduler_due_at on scheduler (due_at) where disabled_at is null and due_at is not null;
+
+-- What it did at a time, with a change, or for somebody, and why not; the last 200 of each.
+create table scheduler_decision (
+  id bigint generated always as identity primary key,
+  scheduler bigint not null, at timestamptz not null default now(),
+  scheduled timestamptz,             -- which of its times this is about
+  what text not null,                -- built, nothing, missed, waits, passed, disabled, enabled
+  why text not null,
+  buildset bigint, change bigint);
+create index scheduler_decision_last on scheduler_decision (scheduler, id desc);
+create index scheduler_decision_change on scheduler_decision (change) where change is not null;
+create unique index scheduler_decision_time on scheduler_decision (scheduler, scheduled) where scheduled is not null; -- no time is acted upon twice, whatever happens
+
+-- Of a project whose pipeline is in its repository: at which revision its schedulers were taken from, and when to look again where that failed.
+alter table project add column schedulers_from text, add column schedulers_why text, add column schedulers_look timestamptz not null default now();
+
+create function at_ms(ms bigint) returns timestamptz language sql immutable as $$ select to_timestamp(ms / 1000.0) $$;
+create function ms_of(t timestamptz) returns bigint language sql immutable as $$ select round(extract(epoch from t) * 1000)::bigint $$;
+
+-- The branch and its head that a scheduler builds; the order is that of the statement head_default.
+create function scheduler_head(p bigint, br text, out branch text, out revision text) language sql stable as $$
+  select h.branch, h.revision from branch_head h where h.project = p and (br is null or h.branch = br) order by h.branch <> 'main', h.branch <> 'master', h.seen desc limit 1 $$;
+
+create function scheduler_note(s bigint, time_ms bigint, what text, why text, bs bigint, chg bigint) returns void language plpgsql as $$
+begin
+  insert into scheduler_decision (scheduler, scheduled, what, why, buildset, change) values (s, at_ms(time_ms), what, why, bs, chg);
+  delete from scheduler_decision d where d.scheduler = s and d.id <= (select x.id from scheduler_decision x where x.scheduler = s order by x.id desc offset 200 limit 1);
+  insert into outbox (type, object, body) select 'scheduler.decided', 'scheduler/' || p.name || '/' || x.name,
+      jsonb_strip_nulls(jsonb_build_object('what', what, 'why', why, 'buildset', 's' || bs, 'change', 'c' || chg))
+    from scheduler x join project p on p.id = x.project where x.id = s;
+end $$;
+
+-- All schedulers of a project: [{name, kind, spec, timing, branch}]. One that left goes, a new timing is reckoned anew from now, what is disabled stays so. rev: of the tip that
+-- says so, void (false) where the default branch is elsewhere by now; null: the site's. Only what differs is written, and told.
+create function schedulers_sync(p bigint, pipe bigint, list jsonb, rev text) returns boolean language plpgsql as $$
+declare s jsonb; n int := 0; k int;
+begin
+  perform 1 from project where id = p for no key update;
+  perform 1 from scheduler x where x.project = p order by x.id for no key update;
+  if rev is not null and rev is distinct from (select h.revision from scheduler_head(p, null) h) then return false; end if;
+  with gone as (delete from scheduler x where x.project = p and not exists (select from jsonb_array_elements(list) e where e->>'name' = x.name) returning x.id),
+    d as (delete from scheduler_decision d using gone g where d.scheduler = g.id)
+    select count(*) into n from gone;
+  for s in select e from jsonb_array_elements(list) e order by e->>'name' loop
+    insert into scheduler as x (project, name, kind, spec, timing, branch, pipeline, due_at, fresh)
+      values (p, s->>'name', s->>'kind', s->'spec', s->>'timing', s->>'branch', pipe, case when s->>'timing' <> '' then date_trunc('milliseconds', now()) end, s->>'timing' <> '')
+      on conflict (project, name) do update set kind = excluded.kind, spec = excluded.spec, timing = excluded.timing, branch = excluded.branch, pipeline = excluded.pipeline,
+        due_at = case when x.timing = excluded.timing then x.due_at else excluded.due_at end, fresh = case when x.timing = excluded.timing then x.fresh else excluded.fresh end
+      where (x.kind, x.spec, x.timing, x.branch, x.pipeline) is distinct from (excluded.kind, excluded.spec, excluded.timing, excluded.branch, excluded.pipeline);
+    get diagnostics k = row_count;
+    n := n + k;
+  end loop;
+  update project set schedulers_from = rev, schedulers_why = null where id = p and (schedulers_from, schedulers_why) is distinct from (rev, null::text);
+  if n > 0 then
+    insert into outbox (type, object) select 'schedulers.changed', 'project/' || name from project where id = p;
+  end if;
+  return true;
+end $$;
+
+-- A due time is acted upon, once: false where somebody else was first, or the scheduler became another one. next: null: never again. acts: [{at, what, why, reason}], oldest first;
+-- those that are `built` make a buildset each.
+create function scheduler_fire(s bigint, due bigint, next bigint, pipe bigint, conf bigint, repo text, br text, rev text, acts jsonb, builders jsonb) returns boolean language plpgsql as $$
+declare x scheduler%rowtype; a jsonb; bs bigint; last bigint;
+begin
+  update scheduler y set due_at = at_ms(next), fresh = false where y.id = s and y.due_at = at_ms(due) and y.pipeline = pipe and y.disabled_at is null returning y.* into x;
+  if not found then return false; end if;
+  for a in select e from jsonb_array_elements(acts) with ordinality as l(e, n) order by n loop
+    bs := null;
+    last := (a->>'at')::bigint;
+    if a->>'what' = 'built' then
+      select b.id into bs from buildset_add(x.project, repo, br, rev, x.name, a->>'reason', '{}', '{}', null, conf, pipe, null, builders) b;
+      update scheduler y set built = rev where y.id = s;
+    end if;
+    perform scheduler_note(s, last, a->>'what', a->>'why', bs, null);
+  end loop;
+  if last is not null then
+    update scheduler y set scheduled = at_ms(last) where y.id = s;
+  end if;
+  return true;
+end $$;
+
+-- Somebody runs it by hand: its buildset; null where it is another one by now, or disabled.
+create function scheduler_run(s bigint, pipe bigint, conf bigint, repo text, br text, rev text, reason text, by_whom text, props jsonb, builders jsonb, out id bigint, out requests bigint[]) language plpgsql as $$
+declare x scheduler%rowtype;
+begin
+  update scheduler y set built = rev where y.id = s and y.pipeline = pipe and y.disabled_at is null returning y.* into x;
+  if not found then return; end if;
+  select b.id, b.requests into id, requests from buildset_add(x.project, repo, br, rev, x.name, reason, '{}', props, by_whom, conf, pipe, null, builders) b;
+  perform scheduler_note(s, null, 'built', reason, id, null);
+end $$;
+
+-- off: to be disabled, else enabled. Times that passed meanwhile are not missed: the next one is reckoned anew. Was it so before, nothing is written.
+create function scheduler_switch(p text, n text, off boolean, by_whom text, reason text, out id bigint, out was boolean) language plpgsql as $$
+declare c bigint;
+begin
+  select x.id, (x.disabled_at is not null) = off into id, was from scheduler x join project y on y.id = x.project where y.name = p and x.name = n for no key update of x;
+  if id is null or was then return; end if;
+  update scheduler x set disabled_at = case when off then now() end, disabled_by = case when off then by_whom end, disabled_why = case when off then reason end,
+      due_at = case when x.timing <> '' then date_trunc('milliseconds', now()) end, fresh = x.timing <> ''
+    where x.id = scheduler_switch.id;
+  perform scheduler_note(id, null, case when off then 'disabled' else 'enabled' end, 'by ' || by_whom || coalesce(': ' || reason, ''), null, null);
+  if off then -- what it waited with passes
+    for c in select unnest(y.changes) from scheduler_state y join scheduler x on x.project = y.project and x.name = y.name where x.id = scheduler_switch.id order by 1 loop
+      perform scheduler_note(id, null, 'passed', 'c' || c || ' passes: disabled by ' || by_whom || coalesce(': ' || reason, ''), null, c);
+    end loop;
+    update scheduler_state y set due_at = null, changes = '{}', last_note = 'disabled', noted = now() from scheduler x
+      where x.id = scheduler_switch.id and y.project = x.project and y.name = x.name and y.changes <> '{}';
+  end if;
+end $$;
+
+-- A change is decided as before, but without the schedulers that are disabled; what each did is noted. (A scheduler that is not in the table yet is not disabled.)
+alter function change_decide(bigint, text, text, bigint, bigint, jsonb) rename to change_decide_plan;
+create function change_decide(c bigint, st text, err text, pipe bigint, conf bigint, plan jsonb) returns boolean language plpgsql as $$
+declare s record; left_over jsonb := '[]';
+begin
+  perform 1 from scheduler x where x.project = (select z.project from change z where z.id = c) order by x.id for share; -- against scheduler_switch
+  for s in select l.e, x.id, x.disabled_at from jsonb_array_elements(plan) with ordinality as l(e, n)
+      left join scheduler x on x.project = (select z.project from change z where z.id = c) and x.name = l.e->>'scheduler' order by l.n loop
+    if s.disabled_at is null then left_over := left_over || jsonb_build_array(s.e); end if;
+  end loop;
+  if not change_decide_plan(c, st, err, pipe, conf, left_over) then return false; end if;
+  for s in select l.e, x.id, x.disabled_at, x.disabled_by, x.disabled_why, z.branch from jsonb_array_elements(plan) with ordinality as l(e, n) join change z on z.id = c
+      join scheduler x on x.project = z.project and x.name = l.e->>'scheduler' order by l.n loop
+    if s.disabled_at is not null then
+      perform scheduler_note(s.id, null, 'passed', 'c' || c || ' passes: disabled by ' || s.disabled_by || coalesce(': ' || s.disabled_why, ''), null, c);
+    elsif (s.e->>'stable')::bigint > 0 then
+      perform scheduler_note(s.id, null, 'waits', 'saw c' || c || ', waits until ' || s.branch || ' is quiet', null, c);
+    else
+      perform scheduler_note(s.id, null, 'built', 'saw c' || c, (select max(b.id) from buildset b where b.changes @> array[c] and b.scheduler = s.e->>'scheduler'), c);
+    end if;
+  end loop;
+  return true;
+end $$;
