@@ -177,3 +177,26 @@ void due_timing(const struct pipe_scheduler *s, struct buf *text)
   else if (s->trigger == PIPE_EVERY)
     buf_addf(text, "every %" PRId64, s->every_ms);
 }
+
+bool due_of_timing(char *text, const char *name, struct pipe_scheduler *s)
+{
+  char *zone = strrchr(text, ' ');
+  struct buf why;
+  int column;
+  bool ok;
+
+  if (str_starts(text, "every ")) {
+    s->trigger = PIPE_EVERY;
+    return !str_number(text + 6, strlen(text + 6), &s->every_ms) && s->every_ms > 0;
+  }
+  if (!str_starts(text, "cron ") || zone <= text + 5)
+    return false;
+  *zone = 0;
+  s->trigger = PIPE_CRON;
+  s->zone = zone + 1;
+  s->cron_text = text + 5;
+  buf_init(&why, BUF_NO_MAX);
+  ok = !cron_parse(s->cron_text, name, &s->cron, &why, &column);
+  buf_free(&why);
+  return ok;
+}

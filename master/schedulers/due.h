@@ -36,4 +36,6 @@ void due_why(const struct pipe_scheduler *s, const struct due_act *a, const char
 const char *due_what_name(enum due_what w); /* as stored */
 /* What the times are reckoned from; another text, and they are reckoned anew. "" for schedulers that have none. */
 void due_timing(const struct pipe_scheduler *s, struct buf *text);
+/* The way back: trigger, cron, zone and every_ms of s, which points into text. name: project/scheduler. False: it has no times, or is not understood. */
+bool due_of_timing(char *text, const char *name, struct pipe_scheduler *s) must_check;
 #endif

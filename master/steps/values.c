@@ -7,7 +7,7 @@
 
 #include "proto/records.h"
 
-enum { DEPTH_MAX = 8 }; /* of lists in a property; the API takes fewer */
+enum { DEPTH_MAX = 8 /* of lists in a property; the API takes fewer */, FRACTION_MAX = 32 };
 
 static struct expr_value of_text(const char *s)
 {
@@ -30,9 +30,15 @@ static bool of_json(const cJSON *it, struct expr_memory *m, int depth, struct ex
   if (cJSON_IsBool(it)) {
     *out = (struct expr_value){ .type = EXPR_BOOL, .yes = cJSON_IsTrue(it) };
   } else if (cJSON_IsNumber(it)) {
-    if (it->valuedouble < -9e15 || it->valuedouble > 9e15 || it->valuedouble != (double)(int64_t)it->valuedouble)
+    if (!(it->valuedouble >= -9e15 && it->valuedouble <= 9e15))
       return false;
-    *out = of_number((int64_t)it->valuedouble);
+    if (it->valuedouble == (double)(int64_t)it->valuedouble) {
+      *out = of_number((int64_t)it->valuedouble);
+    } else { /* numbers of expressions are whole: a fraction (of a parameter) is its text */
+      s = expr_take(m, FRACTION_MAX);
+      snprintf(s, FRACTION_MAX, "%.15g", it->valuedouble);
+      *out = of_text(s);
+    }
   } else if (cJSON_IsString(it)) {
     s = expr_take(m, strlen(it->valuestring) + 1);
     *out = of_text(strcpy(s, it->valuestring));

@@ -1,37 +1,160 @@
 #!/usr/bin/env python3
 """Schedulers of time and of people: real masters, real PostgreSQL, real git."""
+import json
 import os
+import random
+import re
+import signal
+import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import Case, commit, make_repo, read, wait_for  # noqa: E402
+from drover import BUILD, Case, commit, make_repo, read, wait_for  # noqa: E402
+
+KILLS = 10
 
 
 def project(root, schedulers, **more):
     """A project of the site with one builder, which appends a line to a file."""
-    run = 'echo "$DROVER_BUILDER $DROVER_BUILD $DROVER_REVISION" >>%s/ran' % root
+    run = 'echo "$DROVER_BUILD $DROVER_REVISION" >>%s/ran' % root
     return {"git": root + "/repo", "poll": "1h", "builders": {"b": {"checkout": "none", "steps": [{"name": "s1", "run": run}]}}, "schedulers": schedulers, **more}
 
 
-class Time(Case):
+class Base(Case):
     def begin(self, schedulers, **more):
         d = self.own({"p": {}})
-        make_repo(d.path("repo"), {"a": "a"})
+        self.head = make_repo(d.path("repo"), {"a": "a"})
         d.configure(projects={"p": project(d.root, schedulers, **more)})
         return d
 
+    def cli(self, d, *argv, code=0):
+        p = subprocess.run([f"{BUILD}/drover", *argv], env={**os.environ, "TZ": "UTC", "DROVER_SOCKET": d.path("api.sock")}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        self.assertEqual(p.returncode, code, (argv, p.stdout, p.stderr))
+        return p.stdout if not code else p.stderr
+
     def rows(self, d, name="tick"):
-        """(time in ms, what, why) of its decisions about times, oldest first."""
+        """(time in ms, what, why) of its decisions about times, by time."""
         return [(int(t), what, why) for t, what, why in d.sql("select ms_of(d.scheduled), d.what, d.why from scheduler_decision d join scheduler s on s.id = d.scheduler "
                                                                f"where s.name = '{name}' and d.scheduled is not null order by d.scheduled")]
 
-    def test_every(self):
+    def decisions(self, d, name):
+        return [tuple(x) for x in d.sql(f"select d.what, d.why from scheduler_decision d join scheduler s on s.id = d.scheduler where s.name = '{name}' order by d.id")]
+
+    def built(self, d, n, name="tick", seconds=30):
+        return wait_for(lambda: len(r := [x for x in self.rows(d, name) if x[1] == "built"]) >= n and r, f"{n} runs of {name}", seconds)
+
+    def idle(self, d):
+        wait_for(lambda: d.sql("select count(*) from build_request where state <> 'done'") == [["0"]], "the end of all builds")
+
+    def over(self, d):
+        """No time comes any more; all that was asked for is built."""
+        self.idle(d)
+        self.assertEqual(len(self.lines(d.path("ran"))) // 2, int(d.sql("select count(*) from build_request")[0][0]), "a line for each request")
+
+
+class Time(Base):
+    def test_every_has_no_drift(self):
         d = self.begin({"tick": {"every": "1s"}}).up()
-        wait_for(lambda: len([1 for r in self.rows(d) if r[1] == "built"]) >= 3, "three runs")
+        rows = self.built(d, 3)
+        self.assertEqual([r[0] - rows[0][0] for r in rows][:3], [0, 1000, 2000])
+        self.assertEqual(d.sql("select distinct scheduler, who from buildset"), [["tick", ""]])
+        self.assertRegex(d.sql("select reason from buildset order by id limit 1")[0][0], r"^scheduler tick, due \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")
+        self.assertEqual(d.sql("select distinct s.branch, s.revision from buildset b join sourcestamp s on s.id = b.sourcestamp"), [["main", self.head]])
+
+    def test_a_new_cron_line_waits_for_its_time(self):
+        d = self.begin({"night": {"cron": "0 3 * * *", "zone": "Europe/Berlin"}}).up()
+        due = wait_for(lambda: d.get("/schedulers/p/night")["due_at"], "its time")
+        self.assertGreater(due, time.time() * 1000)
+        self.assertEqual(d.get("/schedulers/p/night")["next"][0], due)
+        self.assertIn(time.gmtime(due / 1000).tm_hour, (1, 2))
+        self.assertEqual(self.decisions(d, "night"), [])
+
+    def test_only_if_changed(self):
+        d = self.begin({"tick": {"every": "1s", "only_if": "changed"}, "none": {"force": {}}}).up()
+        rows = wait_for(lambda: len(r := self.rows(d)) >= 3 and r, "three times")
+        self.assertEqual([r[1] for r in rows[:3]], ["built", "nothing", "nothing"])
+        self.assertRegex(rows[1][2], r"^due [-0-9]+ [:0-9]+ UTC: main is at %s still, which it built last$" % self.head[:12])
+        new = commit(d.path("repo"), {"a": "b"}, "second")
+        d.sql(f"update branch_head set revision = '{new}'")  # as the poller would
+        wait_for(lambda: [r[1] for r in self.rows(d)].count("built") == 2, "the new revision")
+        self.idle(d)
+        self.assertEqual([x.split()[1] for x in read(d.path("ran")).decode().splitlines()], [self.head, new])
+
+    def missed(self, rule):
+        d = self.begin({"tick": {"every": "1s", "missed": rule}}).up()
+        self.built(d, 2)
+        d.kill_master()
+        last = self.rows(d)[-1][0]
+        wait_for(lambda: time.time() * 1000 > last + 4500, "more than three due times")
+        d.start_master()
+        rows = wait_for(lambda: (r := self.rows(d)) and r[-1][0] >= last + 6000 and r, "times after that")
+        return last, [r for r in rows if r[0] > last]
+
+    def test_missed_once(self):
+        last, rows = self.missed("once")
+        first = rows[0]
+        gap = (first[0] - last) // 1000
+        self.assertGreaterEqual(gap, 4)
+        self.assertEqual(first[1], "built")
+        self.assertTrue(first[2].endswith(f", and for {gap - 1} times before that were missed"), first)
+        self.assertEqual([r[0] for r in rows[1:]], [first[0] + 1000 * i for i in range(1, len(rows))])
+
+    def test_missed_skip(self):
+        last, rows = self.missed("skip")
+        gap = (rows[0][0] - last) // 1000
+        self.assertGreaterEqual(gap, 3)
+        self.assertEqual(rows[0][1], "missed")
+        self.assertRegex(rows[0][2], r"^%d times missed, the last at [-0-9]+ [:0-9]+ UTC \(missed: skip\)$" % gap)
+        self.assertEqual([r[0] for r in rows[1:]], [rows[0][0] + 1000 * i for i in range(1, len(rows))])
+        self.assertEqual({r[1] for r in rows[1:]}, {"built"})
+
+    def test_missed_all(self):
+        last, rows = self.missed("all")
+        self.assertEqual([r[0] for r in rows], [last + 1000 * i for i in range(1, len(rows) + 1)])
+        self.assertEqual({r[1] for r in rows}, {"built"})
+
+    def second(self, d):
+        """Another master on the same database."""
+        s = self.own({"p": {}}, database=f"host={d.lock_file()[4]} user=drover dbname=drover")
+        self.owned.insert(0, self.owned.pop())  # it stops before the one whose child the database is
+        s.configure(projects=d.conf["projects"], workers=d.conf["workers"])
+        return s.start_master()
+
+    def test_two_masters_killed_at_random(self):
+        """Each due time is acted upon once: in the rows, and in the file to which each build appends."""
+        d = self.begin({"tick": {"every": "1s", "missed": "all"}}).up()
+        self.built(d, 1)
+        second = self.second(d)
+        masters = {"first": d.start_master, "second": second.start_master}
+        alive = {"first": d, "second": second}
+        for i in range(KILLS):
+            n = len(self.rows(d))
+            wait_for(lambda: len(self.rows(d)) > n, "another time")
+            name = random.choice(sorted(masters))
+            time.sleep(random.random())  # at any moment of a period
+            alive[name].kill_master()
+            if random.random() < 0.3:
+                other = {"first": "second", "second": "first"}[name]
+                alive[other].kill_master()
+                masters[other](wait=False)
+            masters[name](wait=False)
+        d.wait_ready()
+        d.wait_worker()
         rows = self.rows(d)
-        print(rows, d.sql("select reason, scheduler from buildset"))
-        self.assertTrue(all((r[0] - rows[0][0]) % 1000 == 0 for r in rows))
+        n = len(rows)
+        rows = wait_for(lambda: len(r := self.rows(d)) > n + 2 and r, "times after all kills")
+        self.cli(d, "scheduler", "disable", "tick")
+        self.over(d)
+        rows = self.rows(d)
+        self.assertEqual([r[0] for r in rows], [rows[0][0] + 1000 * i for i in range(len(rows))], "no time is missing, none is there twice")
+        self.assertEqual({r[1] for r in rows}, {"built"})
+        self.assertEqual(int(d.sql("select count(*) from buildset")[0][0]), len(rows))
+        lines = [x.split()[0] for x in read(d.path("ran")).decode().splitlines()]
+        self.assertEqual(len(lines), len(rows))
+        self.assertEqual(len(set(lines)), len(lines))
+        print(f"    {len(rows)} due times, {KILLS} kills")
 
 
 if __name__ == "__main__":
