@@ -111,7 +111,7 @@ static void got_scheduler(struct call *c, const struct db_res *r)
   cJSON_AddItemToObject(o, "next", next_times(r));
   cJSON_AddItemToObject(o, "pending", json_rows(r, 1, pending_cols, COUNT(pending_cols)));
   cJSON_AddItemToObject(o, "decisions", json_rows(r, 2, decision_cols, COUNT(decision_cols)));
-  json_text(o, "trouble", db_null(r, 0, 0, TROUBLE) ? NULL : db_str(r, 0, 0, TROUBLE));
+  json_text(o, "trouble", db_null(r, 0, 0, TROUBLE) ? NULL : call_is_tcp(c) ? "the pipeline at the tip can't be taken over" : db_str(r, 0, 0, TROUBLE)); /* it may name an address with a password in it */
   call_json(c, 200, o);
 }
 

@@ -11,11 +11,11 @@
 #include "master/cli/props.h"
 #include "master/cli/table.h"
 
-/* What sets it off: "change of main, quiet for 30.0 s", "0 3 * * * Europe/Berlin, if changed", "every 4:00:00 h", "by hand". */
+/* What sets it off: "change of main, quiet for 30s", "0 3 * * * Europe/Berlin, if changed", "every 4h", "by hand". */
 static char *set_off(const cJSON *s)
 {
   const char *kind = js_text(s, "kind");
-  char time[FMT_MAX];
+  char time[STR_DURATION_MAX];
   struct buf b;
 
   buf_init(&b, BUF_NO_MAX);
@@ -26,11 +26,11 @@ static char *set_off(const cJSON *s)
     else
       buf_adds(&b, "any branch");
     if (js_num(s, "spec.stable"))
-      buf_addf(&b, ", quiet for %s", fmt_duration(js_num(s, "spec.stable"), time));
+      buf_addf(&b, ", quiet for %s", str_duration_text(js_num(s, "spec.stable"), time));
   } else if (str_eq(kind, "cron")) {
     buf_addf(&b, "%s %s", js_text(s, "spec.cron"), js_text(s, "spec.zone"));
   } else if (str_eq(kind, "every")) {
-    buf_addf(&b, "every %s", fmt_duration(js_num(s, "spec.every"), time));
+    buf_addf(&b, "every %s", str_duration_text(js_num(s, "spec.every"), time));
   } else {
     buf_adds(&b, str_eq(kind, "force") ? "by hand" : kind);
   }
@@ -146,7 +146,7 @@ static void show_params(struct cli *c, const cJSON *s)
       buf_addf(&b, " that matches %s", js_text(p, "match"));
     if (js_has(p, "default"))
       buf_addf(&b, ", default \"%s\"", js_text(p, "default"));
-    out_label(c, STYLE_DIM, "parameter");
+    out_label(c, STYLE_DIM, "takes");
     out(c, STYLE_NONE, "%s", buf_str(&b));
     out_end(c);
     buf_free(&b);
@@ -227,7 +227,7 @@ static void show(struct cli *c, const cJSON *s)
 
   buf_init(&builders, BUF_NO_MAX);
   js_join(s, "spec.builders", ", ", &builders);
-  out_label(c, STYLE_DIM, "scheduler");
+  out_label(c, STYLE_DIM, "name");
   out(c, STYLE_BOLD, "%s", js_text(s, "id"));
   out_end(c);
   out_label(c, STYLE_DIM, "set off");

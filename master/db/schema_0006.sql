@@ -17,7 +17,7 @@ create table scheduler (
   unique (project, name));
 create index scheduler_due_at on scheduler (due_at) where disabled_at is null and due_at is not null;
 
--- What it did at a time, with a change, or for somebody, and why not; the last 200 of each.
+-- What it did at a time, with a change, or for somebody, and why not; at least the last 200 of each.
 create table scheduler_decision (
   id bigint generated always as identity primary key,
   scheduler bigint not null, at timestamptz not null default now(),
@@ -39,10 +39,15 @@ create function ms_of(t timestamptz) returns bigint language sql immutable as $$
 create function scheduler_head(p bigint, br text, out branch text, out revision text) language sql stable as $$
   select h.branch, h.revision from branch_head h where h.project = p and (br is null or h.branch = br) order by h.branch <> 'main', h.branch <> 'master', h.seen desc limit 1 $$;
 
+-- Older ones go a few at a time. What a change caused has events of its own.
 create function scheduler_note(s bigint, time_ms bigint, what text, why text, bs bigint, chg bigint) returns void language plpgsql as $$
+declare n bigint;
 begin
-  insert into scheduler_decision (scheduler, scheduled, what, why, buildset, change) values (s, at_ms(time_ms), what, why, bs, chg);
-  delete from scheduler_decision d where d.scheduler = s and d.id <= (select x.id from scheduler_decision x where x.scheduler = s order by x.id desc offset 200 limit 1);
+  insert into scheduler_decision (scheduler, scheduled, what, why, buildset, change) values (s, at_ms(time_ms), what, why, bs, chg) returning id into n;
+  if n % 16 = 0 then
+    delete from scheduler_decision d where d.scheduler = s and d.id <= (select x.id from scheduler_decision x where x.scheduler = s order by x.id desc offset 200 limit 1);
+  end if;
+  if chg is not null and what <> 'passed' then return; end if;
   insert into outbox (type, object, body) select 'scheduler.decided', 'scheduler/' || p.name || '/' || x.name,
       jsonb_strip_nulls(jsonb_build_object('what', what, 'why', why, 'buildset', 's' || bs, 'change', 'c' || chg))
     from scheduler x join project p on p.id = x.project where x.id = s;

@@ -85,7 +85,7 @@ void due_plan(const struct pipe_scheduler *s, int64_t due, bool fresh, int64_t s
 
   plan->n = 0;
   if (fresh && s->trigger == PIPE_CRON)
-    due = due_next(s, due);
+    due = due_next(s, scheduled > due ? scheduled : due); /* a clock that was set back brings no time twice */
   else if (fresh && scheduled != DUE_NEVER && scheduled + s->every_ms > due)
     due = scheduled + s->every_ms;
   plan->next = due;

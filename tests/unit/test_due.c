@@ -284,6 +284,9 @@ static void first_times(void **state)
   p = planned(&cron, "2024-01-01T10:00:00Z", true, NULL, "2024-01-01T10:00:01Z"); /* at its time */
   assert_int_equal(p.n, 0);
   assert_int_equal(p.next, at("2024-01-02T03:00:00Z"));
+  p = planned(&cron, "2024-01-01T02:00:00Z", true, "2024-01-01T03:00:00Z", "2024-01-01T02:00:01Z"); /* the clock was set back */
+  assert_int_equal(p.n, 0);
+  assert_int_equal(p.next, at("2024-01-02T03:00:00Z"));
   p = planned(&cron, "2024-01-01T02:59:59Z", true, NULL, "2024-01-01T03:00:01Z"); /* the look came a little later than the time */
   assert_int_equal(p.n, 1);
   assert_int_equal(p.v[0].at, at("2024-01-01T03:00:00Z"));
