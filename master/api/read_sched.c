@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "master/core/master.h"
 #include "master/schedulers/due.h"
+#include "master/schedulers/worlds.h"
 
 enum { NEXT_TIMES = 5 };
 
@@ -72,7 +74,8 @@ static void got_schedulers(struct call *c, const struct db_res *r)
   cJSON *body = cJSON_CreateObject(), *items = cJSON_AddArrayToObject(body, "items");
 
   for (int i = 0; i < db_rows(r, 0); i++)
-    cJSON_AddItemToArray(items, scheduler_json(r, i));
+    if (worlds_find(call_master(c)->worlds, db_str(r, 0, i, PROJECT))) /* those of a project that left the configuration rest */
+      cJSON_AddItemToArray(items, scheduler_json(r, i));
   cJSON_AddNullToObject(body, "next");
   call_json(c, 200, body);
 }

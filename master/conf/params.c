@@ -66,7 +66,7 @@ static bool fits(const struct param *p, const char *text)
 
 static bool read_string(const struct param *p, const char *text, struct buf *why)
 {
-  size_t most = p->type == PARAM_TEXT ? PARAM_TEXT_MAX : PARAM_STRING_MAX, n = strlen(text);
+  size_t most = p->match ? PARAM_MATCHED_MAX : p->type == PARAM_TEXT ? PARAM_TEXT_MAX : PARAM_STRING_MAX, n = strlen(text);
   bool lines = false;
 
   for (const char *s = text; *s; s++)

@@ -8,6 +8,7 @@
 #define PARAMS_MAX 64              /* of one scheduler */
 #define PARAM_CHOICES_MAX 100
 #define PARAM_STRING_MAX 4096      /* bytes of a string */
+#define PARAM_MATCHED_MAX 1024     /* of either with `match`: the library's worst patterns take a second for that */
 #define PARAM_TEXT_MAX (64u << 10) /* bytes of a text */
 
 enum param_type { PARAM_STRING, PARAM_TEXT, PARAM_INTEGER, PARAM_NUMBER, PARAM_BOOLEAN, PARAM_CHOICE, PARAM_TYPES };

@@ -115,6 +115,21 @@ class Time(Base):
         self.assertEqual([r[0] for r in rows], [last + 1000 * i for i in range(1, len(rows) + 1)])
         self.assertEqual({r[1] for r in rows}, {"built"})
 
+    def test_nights_without_a_master(self):
+        for rule, whats in (("once", ["built"]), ("skip", ["missed"]), ("all", ["built"] * 3)):
+            d = self.begin({"night": {"cron": "0 3 * * *", "missed": rule}}).up()
+            due = wait_for(lambda: d.get("/schedulers/p/night")["due_at"], "its time")
+            d.kill_master()
+            d.sql("update scheduler set due_at = due_at - interval '3 days'")  # what it was three days ago, and nobody was there since
+            if time.time() * 1000 > due - 600000 or time.time() * 1000 < due - 86400000 + 600000:
+                self.skipTest("it is 3 o'clock")
+            d.start_master()
+            rows = wait_for(lambda: d.get("/schedulers/p/night")["due_at"] == due and self.rows(d, "night"), "the next time")
+            self.assertEqual([r[1] for r in rows], whats)
+            self.assertEqual([r[0] for r in rows], [due - 86400000 * n for n in ((3, 2, 1) if rule == "all" else (1,))])
+            self.assertEqual(d.get("/schedulers/p/night")["scheduled"], due - 86400000)
+            self.assertEqual(d.sql("select count(*) from buildset"), [[str(whats.count("built"))]])
+
     def second(self, d):
         """Another master on the same database."""
         s = self.own({"p": {}}, database=f"host={d.lock_file()[4]} user=drover dbname=drover")
@@ -184,8 +199,8 @@ class People(Base):
             self.assertEqual((a.status, text in a.body), (400, True), a.body)
 
     def test_a_disabled_scheduler_lets_changes_pass(self):
-        d = self.begin({"commits": {"change": {}}, "later": {"change": {}, "stable": "1h"}}).up()
-        wait_for(lambda: len(d.get("/schedulers")["items"]) == 2 and d.sql("select 1 from branch_head"), "the schedulers, and the first look")
+        d = self.begin({"commits": {"change": {}}, "later": {"change": {}, "stable": "1h"}, "hand": {"force": {}}, "night": {"cron": "0 3 * * *"}}).up()
+        wait_for(lambda: len(d.get("/schedulers")["items"]) == 4 and d.sql("select 1 from branch_head"), "the schedulers, and the first look")
         send = lambda rev: self.cli(d, "change", "send", "--project", "p", "--branch", "main", "--revision", rev)
         decided = lambda n: wait_for(lambda: d.sql("select count(*) from change where state = 'decided'") == [[str(n)]], "the change")
         send("a" * 40)
@@ -207,6 +222,7 @@ class People(Base):
         send("c" * 40)
         decided(3)
         self.assertEqual(self.decisions(d, "commits")[-1], ("built", "saw c3"))
+        self.assertEqual(self.decisions(d, "hand") + self.decisions(d, "night"), [], "no change is theirs")
         self.assertEqual(d.sql("select count(*) from buildset"), [["2"]])
 
     def test_a_stable_timer_tells_too(self):
