@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "master/conf/zone.h"
 #include "master/core/master.h"
 #include "master/schedulers/due.h"
 #include "master/schedulers/worlds.h"
@@ -98,6 +99,7 @@ static cJSON *next_times(const struct db_res *r)
   if (t != INT64_MIN && due_of_timing(timing, db_str(r, 0, 0, SCHED_ID), &s))
     for (int i = 0; i < NEXT_TIMES && t != DUE_NEVER; i++, t = due_next(&s, t))
       cJSON_AddItemToArray(list, cJSON_CreateNumber((double)t));
+  zone_own();
   free(timing);
   return list;
 }

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "master/conf/conf.h"
+#include "master/conf/zone.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
@@ -106,6 +107,7 @@ static void act(struct timing *f, const struct pipeline *p, const struct pipe_sc
   due_plan(s, f->due, f->fresh, f->scheduled, f->now, &plan);
   due_only_if(s, f->head, f->built, &plan);
   acts = acts_json(f, s, &plan);
+  zone_own(); /* children inherit TZ */
   buf_init(&builders, BUF_NO_MAX);
   decide_builders(p, s->builders, s->nbuilders, &builders);
   db_q(tx, SQL_scheduler_fire, "nnNnnsssss", f->id, f->due, plan.next, f->pipe_id, f->w->m->config_version, f->repository, f->branch ? f->branch : "", f->head ? f->head : "", acts,
