@@ -134,22 +134,22 @@ end $$;
 -- A change is decided as before, but without the schedulers that are disabled; what each did is noted. (A scheduler that is not in the table yet is not disabled.)
 alter function change_decide(bigint, text, text, bigint, bigint, jsonb) rename to change_decide_plan;
 create function change_decide(c bigint, st text, err text, pipe bigint, conf bigint, plan jsonb) returns boolean language plpgsql as $$
-declare s record; left_over jsonb := '[]';
+declare s record; p bigint; left_over jsonb; newest bigint;
 begin
-  perform 1 from scheduler x where x.project = (select z.project from change z where z.id = c) order by x.id for share; -- against scheduler_switch
-  for s in select l.e, x.id, x.disabled_at from jsonb_array_elements(plan) with ordinality as l(e, n)
-      left join scheduler x on x.project = (select z.project from change z where z.id = c) and x.name = l.e->>'scheduler' order by l.n loop
-    if s.disabled_at is null then left_over := left_over || jsonb_build_array(s.e); end if;
-  end loop;
+  select z.project into p from change z where z.id = c;
+  perform 1 from scheduler x where x.project = p order by x.id for share; -- against scheduler_switch
+  select coalesce(jsonb_agg(l.e order by l.n), '[]') into left_over from jsonb_array_elements(plan) with ordinality as l(e, n)
+    where not exists (select from scheduler x where x.project = p and x.name = l.e->>'scheduler' and x.disabled_at is not null);
+  select coalesce(max(id), 0) into newest from buildset;
   if not change_decide_plan(c, st, err, pipe, conf, left_over) then return false; end if;
-  for s in select l.e, x.id, x.disabled_at, x.disabled_by, x.disabled_why, z.branch from jsonb_array_elements(plan) with ordinality as l(e, n) join change z on z.id = c
-      join scheduler x on x.project = z.project and x.name = l.e->>'scheduler' order by l.n loop
+  for s in select l.e, x.id, x.disabled_at, x.disabled_by, x.disabled_why from jsonb_array_elements(plan) with ordinality as l(e, n)
+      join scheduler x on x.project = p and x.name = l.e->>'scheduler' order by l.n loop
     if s.disabled_at is not null then
       perform scheduler_note(s.id, null, 'passed', 'c' || c || ' passes: disabled by ' || s.disabled_by || coalesce(': ' || s.disabled_why, ''), null, c);
     elsif (s.e->>'stable')::bigint > 0 then
-      perform scheduler_note(s.id, null, 'waits', 'saw c' || c || ', waits until ' || s.branch || ' is quiet', null, c);
+      perform scheduler_note(s.id, null, 'waits', 'saw c' || c || ', waits until ' || (select z.branch from change z where z.id = c) || ' is quiet', null, c);
     else
-      perform scheduler_note(s.id, null, 'built', 'saw c' || c, (select max(b.id) from buildset b where b.changes @> array[c] and b.scheduler = s.e->>'scheduler'), c);
+      perform scheduler_note(s.id, null, 'built', 'saw c' || c, (select max(b.id) from buildset b where b.id > newest and b.scheduler = s.e->>'scheduler' and c = any(b.changes)), c);
     end if;
   end loop;
   return true;
