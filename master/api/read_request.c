@@ -107,7 +107,7 @@ static void change_why(const struct db_res *r, struct buf *why)
   else if (db_rows(r, 1))
     buf_addf(why, "scheduler %s waits until no more changes come", db_str(r, 1, 0, 0));
   else if (db_rows(r, 2))
-    buf_addf(why, "scheduler %s let it pass: %s", db_str(r, 2, 0, 0), strchr(db_str(r, 2, 0, 1), ':') ? strchr(db_str(r, 2, 0, 1), ':') + 2 : db_str(r, 2, 0, 1));
+    buf_addf(why, "scheduler %s let it pass: %s", db_str(r, 2, 0, 0), db_str(r, 2, 0, 1));
   else
     buf_adds(why, "no scheduler of the pipeline wants changes of this branch");
 }

@@ -3,15 +3,13 @@
 import json
 import os
 import random
-import re
-import signal
 import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, commit, make_repo, read, wait_for  # noqa: E402
+from drover import BUILD, Case, commit, git, make_repo, read, wait_for  # noqa: E402
 
 KILLS = 10
 
@@ -234,15 +232,23 @@ class People(Base):
         self.assertEqual(d.get("/schedulers/p/later")["last"]["buildset"], "s1")
 
     def test_run_by_hand(self):
-        d = self.begin({"night": {"cron": "0 3 * * *", "only_if": "changed"}, "commits": {"change": {}}}).up()
+        d = self.begin({"night": {"cron": "0 3 * * *", "only_if": "changed"}, "commits": {"change": {}}, "old": {"force": {}, "branch": "old/1"}, "nope": {"force": {}, "branch": "nope"},
+                        "tick": {"every": "1h", "branch": "nope"}})
+        git(d.path("repo"), "branch", "old/1")
+        now = commit(d.path("repo"), {"a": "b"}, "second")
+        d.up()
         wait_for(lambda: d.get("/schedulers")["items"] and d.sql("select 1 from branch_head"), "the scheduler, and the first look")
         out = self.cli(d, "scheduler", "run", "night", "--reason", "for the release", "--wait")
         self.assertIn("SUCCESS", out)
         self.assertEqual(d.sql("select reason, who, scheduler from buildset"), [["scheduler night, run by root: for the release", "root", "night"]])
         self.assertEqual(self.decisions(d, "night"), [("built", "scheduler night, run by root: for the release")])
-        self.assertEqual(d.get("/schedulers/p/night")["built"], self.head)
+        self.assertEqual(d.get("/schedulers/p/night")["built"], now)
         self.assertIn("scheduler p/night takes no parameters", self.cli(d, "scheduler", "run", "night", "-p", "x=1", code=2))
         self.cli(d, "scheduler", "run", "commits", "--wait")
+        self.cli(d, "scheduler", "run", "old", "--wait")
+        self.assertEqual(d.sql("select s.branch, s.revision from buildset b join sourcestamp s on s.id = b.sourcestamp order by b.id"), [["main", now], ["main", now], ["old/1", self.head]])
+        self.assertIn("no branch nope of project p has been seen yet", self.cli(d, "scheduler", "run", "nope", code=2))
+        wait_for(lambda: [why.split(": ")[-1] for what, why in self.decisions(d, "tick")] == ["no branch nope has been seen in the repository"], "the first time of one without a branch")
 
     def test_parameters(self):
         d = self.own({"p": {}})
