@@ -130,7 +130,7 @@ units: unit
 
 vpath fuzz_%.c tests/fuzz
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
-FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) worker/proxy.c master/schedulers/cron.c master/schedulers/zone.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
+FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) worker/proxy.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
 $(B)/fuzz/%: %.c $(FUZZ_CODE)
 	@mkdir -p $(@D)
 	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson -lcrypto

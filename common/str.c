@@ -73,6 +73,20 @@ enum err str_duration(const char *s, int64_t *ms)
   return ERR_SYNTAX;
 }
 
+char *str_duration_text(int64_t ms, char out[STR_DURATION_MAX])
+{
+  static const struct { int64_t ms; const char *unit; } units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" } };
+  size_t i = 0;
+
+  while (ms % units[i].ms)
+    i++;
+  if (ms)
+    snprintf(out, STR_DURATION_MAX, "%lld%s", (long long)(ms / units[i].ms), units[i].unit);
+  else
+    strcpy(out, "0");
+  return out;
+}
+
 enum err str_size(const char *s, int64_t *bytes)
 {
   static const char units[] = "KMGT";

@@ -23,6 +23,9 @@ int str_id_cmp(struct id a, struct id b);
 
 /* "90s" "30m" "1h" "2d" "250ms" or "0"; milliseconds. */
 enum err str_duration(const char *s, int64_t *ms) must_check;
+#define STR_DURATION_MAX 24
+/* The shortest text that str_duration reads as ms (not negative): "90s", "4h"; returns out. */
+char *str_duration_text(int64_t ms, char out[STR_DURATION_MAX]);
 
 /* "500M", "10G": a whole number and K, M, G or T (1024 each step), or "0"; bytes. */
 enum err str_size(const char *s, int64_t *bytes) must_check;

@@ -25,6 +25,10 @@ void read_buildset(struct call *c);
 void read_changes(struct call *c);
 void read_change(struct call *c);
 
+/* read_sched.c */
+void read_schedulers(struct call *c);
+void read_scheduler(struct call *c);
+
 /* read_config.c */
 void read_projects(struct call *c);
 void read_config(struct call *c);

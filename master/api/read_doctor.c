@@ -19,6 +19,7 @@
 #include "master/changes/githelper.h"
 #include "master/conf/conf.h"
 #include "master/conf/diag.h"
+#include "master/conf/zone.h"
 #include "master/core/master.h"
 #include "master/core/reload.h"
 #include "master/db/migrate.h"
@@ -157,6 +158,7 @@ static void since_text(int64_t ms, char out[SINCE])
   time_t t = (time_t)(ms / 1000), now = time(NULL);
   struct tm a, b;
 
+  zone_own();
   localtime_r(&t, &a);
   localtime_r(&now, &b);
   strftime(out, SINCE, a.tm_yday == b.tm_yday && a.tm_year == b.tm_year ? "%H:%M" : "%Y-%m-%d %H:%M", &a);

@@ -7,38 +7,8 @@
 #include "master/cli/commands.h"
 #include "master/cli/follow.h"
 #include "master/cli/js.h"
+#include "master/cli/made.h"
 #include "master/cli/props.h"
-
-/* --follow, --wait, or neither: what becomes of the requests that were made. */
-static int go_on(struct cli *c, const struct args *a, const cJSON *answer)
-{
-  const cJSON *r;
-  struct follow *f;
-  struct buf ids;
-  int code;
-
-  if (!args_has(a, FLAG_WAIT) && !args_has(a, FLAG_FOLLOW)) {
-    if (c->json) {
-      out_json(c);
-      return CLI_OK;
-    }
-    buf_init(&ids, BUF_NO_MAX);
-    js_join(answer, "requests", " ", &ids);
-    out_label(c, STYLE_NONE, "requested");
-    out(c, STYLE_BOLD, "%s", buf_str(&ids));
-    out(c, STYLE_NONE, " of buildset %s; to see it: drover watch %s", js_text(answer, "buildset"), js_text(answer, "buildset"));
-    out_end(c);
-    buf_free(&ids);
-    return CLI_OK;
-  }
-  f = follow_new(c, args_has(a, FLAG_FOLLOW) ? FOLLOW_SHOW : FOLLOW_WAIT);
-  cJSON_ArrayForEach(r, js_get(answer, "requests"))
-    if (cJSON_IsString(r))
-      follow_add(f, r->valuestring, 0);
-  code = follow_run(f);
-  follow_free(f);
-  return code;
-}
 
 /* A builder without its project is found by the master, which also knows those that were never built. */
 int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int narg)
@@ -56,7 +26,7 @@ int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int n
   props_add_text(body, "reason", args_value(a, FLAG_REASON));
   props_add(body, props);
   answer = call_send(c, "POST", "/api/v1/builds", body);
-  code = answer ? go_on(c, a, answer) : c->code;
+  code = answer ? made_go_on(c, a, answer) : c->code;
   cJSON_Delete(answer);
   cJSON_Delete(body);
   return code;
@@ -93,7 +63,7 @@ int cmd_rerun(struct cli *c, const struct args *a, const char *const *arg, int n
   body = cJSON_CreateObject();
   props_add_text(body, "reason", args_value(a, FLAG_REASON));
   answer = call_send(c, "POST", path, body);
-  code = answer ? go_on(c, a, answer) : c->code;
+  code = answer ? made_go_on(c, a, answer) : c->code;
   cJSON_Delete(answer);
   cJSON_Delete(body);
   free(path);

@@ -152,6 +152,10 @@ static void offer_argument(struct ask *q)
       offer_names(q, "builders", "id", "");
   } else if (!strcmp(args, "NAME") && str_starts(q->cmd->name, "worker") && strcmp(q->cmd->name, "worker add"))
     offer_names(q, "workers", "name", "");
+  else if (!strcmp(args, "PROJECT/NAME"))
+    offer_names(q, "schedulers", "id", "");
+  else if (!strcmp(args, "[PROJECT]"))
+    offer_names(q, "projects", "name", "");
   else if (!strcmp(args, "[COMMAND]"))
     offer_commands(q);
 }

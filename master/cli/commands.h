@@ -27,6 +27,11 @@ int cmd_rerun(struct cli *c, const struct args *a, const char *const *arg, int n
 int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_watch(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_why(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_scheduler_list(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_scheduler_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_scheduler_enable(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_scheduler_disable(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_scheduler_run(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_add(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_install(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg, int narg);

@@ -68,6 +68,39 @@ char *fmt_ago(int64_t at_ms, int64_t now_ms, char out[FMT_MAX])
   return out;
 }
 
+/* Whole days from one local date to the other. */
+static int64_t days_between(const struct tm *from, const struct tm *to)
+{
+  struct tm a = { .tm_year = from->tm_year, .tm_mon = from->tm_mon, .tm_mday = from->tm_mday };
+  struct tm b = { .tm_year = to->tm_year, .tm_mon = to->tm_mon, .tm_mday = to->tm_mday };
+
+  return (int64_t)((timegm(&b) - timegm(&a)) / (24 * 3600));
+}
+
+char *fmt_due(int64_t at_ms, int64_t now_ms, char out[FMT_MAX])
+{
+  time_t at = (time_t)(at_ms / SECOND), now = (time_t)(now_ms / SECOND);
+  int64_t ms = at_ms - now_ms, days;
+  struct tm then, today;
+
+  if (ms <= 0)
+    snprintf(out, FMT_MAX, "now");
+  else if (ms < MINUTE)
+    snprintf(out, FMT_MAX, "in %" PRId64 " s", (ms + SECOND - 1) / SECOND);
+  else if (ms < HOUR)
+    snprintf(out, FMT_MAX, "in %" PRId64 " min", ms / MINUTE);
+  if (ms < HOUR)
+    return out;
+  if (!localtime_r(&at, &then) || !localtime_r(&now, &today)) {
+    snprintf(out, FMT_MAX, "-");
+    return out;
+  }
+  days = days_between(&today, &then);
+  if (!strftime(out, FMT_MAX, days == 0 ? "today %H:%M" : days == 1 ? "tomorrow %H:%M" : days < 7 ? "%a %H:%M" : "%Y-%m-%d %H:%M", &then))
+    snprintf(out, FMT_MAX, "-");
+  return out;
+}
+
 char *fmt_date(int64_t at_ms, char out[FMT_MAX])
 {
   time_t t = (time_t)(at_ms / SECOND);

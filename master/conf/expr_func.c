@@ -5,8 +5,7 @@
 
 #include "common/str.h"
 #include "master/conf/expr_int.h"
-
-enum { PATTERN_MAX = 256 }; /* bytes of a pattern; of a regular expression also no counts, which can make the compiled form huge */
+#include "master/conf/pattern.h"
 
 static struct expr_value text_value(const char *s, size_t n)
 {
@@ -200,22 +199,16 @@ static bool call_all_glob(const struct expr_value *arg, int n, int at, struct ex
 static bool call_matches(const struct expr_value *arg, int n, int at, struct expr_memory *m, struct expr_value *out, struct expr_error *e)
 {
   const char *pattern = plain(&arg[1], PATTERN_MAX, at, m, e);
-  char why[128];
+  char why[PATTERN_WHY_MAX];
+  const char *help;
   regex_t re;
   bool ok;
-  int bad;
 
   (void)n;
   if (!pattern)
     return false;
-  if (strchr(pattern, '{') || strstr(pattern, "\\")) { /* counts and back references are what makes the library slow or large */
-    expr_fail(e, at, "[[:digit:]], [.] and the like say the same", "a regular expression has no \\ and no { here");
-    return false;
-  }
-  bad = regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB);
-  if (bad) {
-    regerror(bad, &re, why, sizeof why);
-    expr_fail(e, at, NULL, "the regular expression is not well-formed: %s", why);
+  if (!pattern_make(pattern, &re, why, &help)) {
+    expr_fail(e, at, help, "%s", why);
     return false;
   }
   out->type = EXPR_BOOL;

@@ -1,9 +1,10 @@
 /* From JSON to values of expressions. */
 #include "master/conf/expr_json.h"
 
+#include <stdio.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 8 }; /* of lists in a property; the API takes fewer */
+enum { DEPTH_MAX = 8 /* of lists in a property; the API takes fewer */, FRACTION_MAX = 32 };
 #define NUMBER_MAX 9e15 /* above it a double skips whole numbers */
 
 static bool value(const cJSON *it, struct expr_memory *m, int depth, struct expr_value *out)
@@ -16,9 +17,15 @@ static bool value(const cJSON *it, struct expr_memory *m, int depth, struct expr
   if (cJSON_IsBool(it)) {
     *out = (struct expr_value){ .type = EXPR_BOOL, .yes = cJSON_IsTrue(it) };
   } else if (cJSON_IsNumber(it)) {
-    if (it->valuedouble < -NUMBER_MAX || it->valuedouble > NUMBER_MAX || it->valuedouble != (double)(int64_t)it->valuedouble)
+    if (!(it->valuedouble >= -NUMBER_MAX && it->valuedouble <= NUMBER_MAX))
       return false;
-    *out = (struct expr_value){ .type = EXPR_NUMBER, .number = (int64_t)it->valuedouble };
+    if (it->valuedouble == (double)(int64_t)it->valuedouble) {
+      *out = (struct expr_value){ .type = EXPR_NUMBER, .number = (int64_t)it->valuedouble };
+    } else { /* numbers of expressions are whole: a fraction (of a parameter) is its text */
+      s = expr_take(m, FRACTION_MAX);
+      snprintf(s, FRACTION_MAX, "%.15g", it->valuedouble);
+      *out = (struct expr_value){ .type = EXPR_TEXT, .text = { s, strlen(s) } };
+    }
   } else if (cJSON_IsString(it)) {
     size_t len = strlen(it->valuestring);
     s = expr_take(m, len + 1);

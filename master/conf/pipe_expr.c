@@ -31,9 +31,14 @@ static int column_of(const struct yml_node *n, int at)
   return n->column + chars + !n->plain;
 }
 
+void pipe_tell(struct diags *d, const struct yml_node *n, int at, const char *help, const char *text)
+{
+  diag_add(d, n->doc->file, n->doc->text, n->line, column_of(n, at), help, "%s", text);
+}
+
 static void tell(const struct yml_node *n, struct expr_error *e, struct diags *d)
 {
-  diag_add(d, n->doc->file, n->doc->text, n->line, column_of(n, e->at), e->help, "%s", e->text);
+  pipe_tell(d, n, e->at, e->help, e->text);
   expr_error_free(e);
 }
 

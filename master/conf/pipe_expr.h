@@ -21,6 +21,8 @@ enum {
 };
 extern const struct expr_name pipe_names[], change_names[];
 
+/* A diagnostic about a byte of the scalar's text. */
+void pipe_tell(struct diags *d, const struct yml_node *n, int at, const char *help, const char *text);
 /* names: what they may use. NULL: told. */
 struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d);
 /* NULL: there is no expression in it, or something is wrong with one (told). */

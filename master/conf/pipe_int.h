@@ -22,6 +22,7 @@ struct whole {
 struct maker {
   struct whole *w;
   struct diags *d;
+  const char *project;
   struct map *builders;  /* name → struct pipe_builder */
   struct map *templates; /* name → struct template */
   const struct yml_node *named_templates; /* the map of them; or NULL */
@@ -115,4 +116,6 @@ void pipe_check_unused(struct maker *m);
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named);
 /* One step, its name aside. */
 void pipe_make_step(struct maker *m, struct pipe_step *s, const struct flat_step *f, struct inherit h);
+/* parameters of `force`: the map, or NULL. */
+void pipe_make_params(struct maker *m, struct pipe_scheduler *s, const struct yml_node *named);
 #endif

@@ -6,6 +6,7 @@
 
 #include "common/map.h"
 #include "common/str.h"
+#include "master/conf/zone.h"
 
 /* Of a combination whose builder is there: what this has. */
 static char *combinations(const struct pipeline *p, const char *name)
@@ -87,49 +88,60 @@ static void want_builders(struct maker *m, struct pipe_scheduler *s, const struc
   map_free(seen);
 }
 
+static const char *const triggers[PIPE_TRIGGERS] = {
+  [PIPE_ON_CHANGE] = "change", [PIPE_ON_TAG] = "tag",     [PIPE_ON_PULL] = "pull_request",
+  [PIPE_ON_CRON] = "cron",     [PIPE_ON_EVERY] = "every", [PIPE_ON_FORCE] = "force",
+};
+
+const char *pipe_trigger_name(enum pipe_trigger t)
+{
+  return triggers[t];
+}
+
+const struct pipe_scheduler *pipeline_scheduler(const struct pipeline *p, const char *name)
+{
+  for (int i = 0; i < p->nschedulers; i++)
+    if (!strcmp(p->schedulers[i].name, name))
+      return &p->schedulers[i];
+  return NULL;
+}
+
+/* Keys that make sense only with some of them. */
+static const struct {
+  const char *key;
+  unsigned with; /* bits */
+  const char *help;
+} bound[] = {
+  { "stable", 1u << PIPE_ON_CHANGE, "it is for schedulers with `change`" },
+  { "supersede", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL, "it is for schedulers with `change` or `pull_request`" },
+  { "skip", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL, "it is for schedulers with `change` or `pull_request`" },
+  { "if", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_TAG | 1u << PIPE_ON_PULL, "it is for schedulers with `change`, `tag` or `pull_request`" },
+  { "zone", 1u << PIPE_ON_CRON, "it is for schedulers with `cron`" },
+  { "missed", 1u << PIPE_ON_CRON | 1u << PIPE_ON_EVERY, "it is for schedulers with `cron` or `every`" },
+  { "only_if", 1u << PIPE_ON_CRON | 1u << PIPE_ON_EVERY, "it is for schedulers with `cron` or `every`" },
+  { "branch", 1u << PIPE_ON_CRON | 1u << PIPE_ON_EVERY | 1u << PIPE_ON_FORCE, "a change says itself which branch: change: {branches: …}" },
+};
+
 /* The key that says what sets it off; told where there is none, or a second one. */
 static const struct yml_node *trigger(struct maker *m, struct pipe_scheduler *s, const struct yml_node *key, const struct yml_node *n)
 {
-  static const struct {
-    const char *key;
-    enum pipe_trigger trigger;
-  } all[] = {
-    { "change", PIPE_ON_CHANGE },
-    { "tag", PIPE_ON_TAG },
-    { "pull_request", PIPE_ON_PULL },
-  };
   const struct yml_node *found = NULL;
 
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-    const struct yml_node *it = yml_get(n, all[i].key);
+  for (int i = 0; i < PIPE_TRIGGERS; i++) {
+    const struct yml_node *it = yml_get(n, triggers[i]);
     if (it && found)
-      yml_error(m->d, yml_get_key(n, all[i].key), "make a second scheduler of it", "a scheduler has only one thing that sets it off");
+      yml_error(m->d, yml_get_key(n, triggers[i]), "make a second scheduler of it", "a scheduler has only one thing that sets it off");
     if (!it || found)
       continue;
     found = it;
-    s->trigger = all[i].trigger;
+    s->trigger = (enum pipe_trigger)i;
   }
   if (!found && n->kind == YML_MAP && !pipe_strange_key(n, SCHEMA_SCHEDULER))
     yml_error(m->d, key, "for each new revision: change: {}", "nothing sets scheduler \"%s\" off", key->text);
+  for (size_t i = 0; found && i < COUNT(bound); i++)
+    if (yml_get(n, bound[i].key) && !(bound[i].with >> s->trigger & 1))
+      yml_error(m->d, yml_get_key(n, bound[i].key), bound[i].help, "\"%s\" can't stand beside \"%s\"", bound[i].key, triggers[s->trigger]);
   return found;
-}
-
-/* Keys that mean something only with some of what sets a scheduler off. */
-static void refuse_with(struct maker *m, const struct pipe_scheduler *s, const struct yml_node *n)
-{
-  static const struct {
-    const char *key, *help;
-    unsigned with;
-  } all[] = {
-    { "stable", "it goes with change", 1u << PIPE_ON_CHANGE },
-    { "supersede", "it goes with change and pull_request", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL },
-    { "skip", "it goes with change and pull_request", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL },
-    { "if", "it goes with change, tag and pull_request", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_TAG | 1u << PIPE_ON_PULL },
-  };
-
-  for (size_t i = 0; i < COUNT(all); i++)
-    if (yml_get(n, all[i].key) && !(all[i].with & 1u << s->trigger))
-      yml_error(m->d, yml_get_key(n, all[i].key), all[i].help, "\"%s\" means nothing here", all[i].key);
 }
 
 /* Of what would never match a path as git tells it. */
@@ -172,7 +184,43 @@ static void filter(struct maker *m, struct pipe_scheduler *s, const struct yml_n
   }
   s->skip = schema_bool(n, SCHEMA_SCHEDULER, "skip");
   s->supersede = schema_bool(n, SCHEMA_SCHEDULER, "supersede");
-  refuse_with(m, s, n);
+}
+
+/* The line and its zone. The name that H goes by is the scheduler's in its project, so that it stays where the line moves. */
+static void want_cron(struct maker *m, struct pipe_scheduler *s, const struct yml_node *line, const struct yml_node *zone)
+{
+  char *name = xasprintf("%s/%s", m->project, s->name);
+  struct buf why;
+  int column;
+
+  buf_init(&why, BUF_NO_MAX);
+  s->cron_text = line->text;
+  if (line->kind == YML_SCALAR && line->text[0] && cron_parse(line->text, name, &s->cron, &why, &column))
+    pipe_tell(m->d, line, column - 1, NULL, buf_str(&why));
+  else if (line->kind == YML_SCALAR && line->text[0] && cron_next(&s->cron, "UTC", 0) == CRON_NEVER)
+    yml_error(m->d, line, NULL, "there is no such day in any year");
+  if (zone && zone->kind == YML_SCALAR && zone->text[0] && !zone_exists(zone->text))
+    yml_error(m->d, zone, "such as Europe/Berlin, America/New_York or UTC", "there is no time zone \"%.64s\"", zone->text);
+  buf_free(&why);
+  free(name);
+}
+
+static void want_time(struct maker *m, struct pipe_scheduler *s, const struct yml_node *set_off, const struct yml_node *n)
+{
+  const struct yml_node *branch = yml_get(n, "branch");
+  const char *missed = schema_text(n, SCHEMA_SCHEDULER, "missed");
+
+  s->zone = schema_text(n, SCHEMA_SCHEDULER, "zone");
+  s->missed = str_eq(missed, "skip") ? PIPE_MISSED_SKIP : str_eq(missed, "all") ? PIPE_MISSED_ALL : PIPE_MISSED_ONCE;
+  s->only_if_changed = str_eq(schema_text(n, SCHEMA_SCHEDULER, "only_if"), "changed");
+  if (set_off && s->trigger == PIPE_ON_CRON)
+    want_cron(m, s, set_off, yml_get(n, "zone"));
+  if (s->trigger == PIPE_ON_EVERY)
+    s->every_ms = schema_ms(n, SCHEMA_SCHEDULER, "every");
+  if (branch && branch->kind == YML_SCALAR && strpbrk(branch->text, "*?"))
+    yml_error(m->d, branch, NULL, "\"branch\" wants one branch, not a pattern");
+  else if (branch && branch->kind == YML_SCALAR)
+    s->branch = branch->text;
 }
 
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named)
@@ -193,11 +241,14 @@ void pipe_make_schedulers(struct maker *m, const struct yml_node *named)
   }
   for (int i = 0; given && i < named->n; i++) {
     struct pipe_scheduler *s = &p->schedulers[i];
-    const struct yml_node *n = named->items[i];
+    const struct yml_node *n = named->items[i], *set_off;
     s->name = named->keys[i]->text;
-    filter(m, s, trigger(m, s, named->keys[i], n), n);
+    set_off = trigger(m, s, named->keys[i], n);
+    filter(m, s, set_off, n);
     s->priority = (int)schema_int(n, SCHEMA_SCHEDULER, "priority");
     s->stable_ms = schema_ms(n, SCHEMA_SCHEDULER, "stable");
+    want_time(m, s, set_off, n);
+    pipe_make_params(m, s, yml_get(set_off, "parameters"));
     want_builders(m, s, yml_get(n, "builders"));
   }
 }

@@ -264,7 +264,7 @@ static struct pipeline *make(struct yml_doc *doc, const struct yml_node *top,
                              enum schema_group group, const char *project, int before,
                              struct diags *d)
 {
-  struct maker m = { .w = xcalloc(1, sizeof *m.w), .d = d, .builders = map_new(), .templates = map_new() };
+  struct maker m = { .w = xcalloc(1, sizeof *m.w), .d = d, .builders = map_new(), .templates = map_new(), .project = project };
   struct pipeline *p = &m.w->p;
 
   m.w->doc = yml_hold(doc);

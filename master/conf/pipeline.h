@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "master/conf/cron.h"
 #include "master/conf/diag.h"
+#include "master/conf/params.h"
 
 #define PIPELINE_TEXT_MAX (1u << 20)
 #define PIPELINE_STEPS_MAX 4096        /* of all builders together, matrices and templates written out */
@@ -91,7 +93,9 @@ struct pipe_builder {
 };
 
 /* What sets a scheduler off: just one of these in each. */
-enum pipe_trigger { PIPE_ON_CHANGE, PIPE_ON_TAG, PIPE_ON_PULL };
+enum pipe_trigger { PIPE_ON_CHANGE, PIPE_ON_TAG, PIPE_ON_PULL, PIPE_ON_CRON, PIPE_ON_EVERY, PIPE_ON_FORCE, PIPE_TRIGGERS };
+const char *pipe_trigger_name(enum pipe_trigger t); /* the key: "change", "cron" … */
+enum pipe_missed { PIPE_MISSED_ONCE, PIPE_MISSED_SKIP, PIPE_MISSED_ALL };
 
 struct pipe_scheduler {
   char *name;
@@ -106,6 +110,14 @@ struct pipe_scheduler {
   bool supersede;         /* change, pull_request: a newer one cancels what an older one's builds still do */
   int64_t stable_ms;      /* change: quiet time after the last one; 0: none */
   int priority;           /* of its requests, 0 to 100; higher ones start first */
+  struct cron cron;       /* PIPE_ON_CRON, with the line as it stands and its zone */
+  const char *cron_text, *zone;
+  int64_t every_ms;       /* PIPE_ON_EVERY */
+  enum pipe_missed missed;
+  bool only_if_changed;
+  char *branch;           /* what cron, every and force build; NULL: the project's default branch */
+  struct param *params;   /* PIPE_ON_FORCE */
+  int nparams;
   char **builders;        /* names that exist in the pipeline */
   int nbuilders;
 };
@@ -130,4 +142,5 @@ const struct pipe_builder *pipeline_named(const struct pipeline *p, const char *
 /* Whether s can be the name of a builder: that of a file, with or without a combination in brackets. Nothing in it means anything to a URL's path once it is
    percent-encoded, to an id, or to a file system. */
 bool pipeline_is_builder(const char *s, size_t n);
+const struct pipe_scheduler *pipeline_scheduler(const struct pipeline *p, const char *name);
 #endif

@@ -108,20 +108,6 @@ static bool has_word(const char *words, const char *word)
   return false;
 }
 
-static void add_duration(struct buf *b, int64_t ms)
-{
-  static const struct { int64_t ms; const char *unit; } units[] = {
-    { DAY, "d" }, { 3600 * SECOND, "h" }, { 60 * SECOND, "m" }, { SECOND, "s" }, { 1, "ms" } };
-  size_t i = 0;
-
-  while (i + 1 < COUNT(units) && ms % units[i].ms)
-    i++;
-  if (ms)
-    buf_addf(b, "%lld%s", (long long)(ms / units[i].ms), units[i].unit);
-  else
-    buf_addc(b, '0');
-}
-
 /* "a whole number from 1 to 64", `"all" or a list of strings`. */
 static char *wants_text(const struct key *k)
 {
@@ -137,10 +123,8 @@ static char *wants_text(const struct key *k)
     if (types[i].type == T_INT)
       buf_addf(&b, " from %lld to %lld", (long long)k->min, (long long)k->max);
     if (types[i].type == T_DURATION) {
-      buf_adds(&b, " from ");
-      add_duration(&b, k->min);
-      buf_adds(&b, " to ");
-      add_duration(&b, k->max);
+      char low[STR_DURATION_MAX], high[STR_DURATION_MAX];
+      buf_addf(&b, " from %s to %s", str_duration_text(k->min, low), str_duration_text(k->max, high));
     }
   }
   return buf_take(&b);
@@ -224,7 +208,7 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   int64_t v;
 
   switch (type) {
-  case T_TEXT:
+  case T_TEXT: return n->text[0] != 0 || k->empty;
   case T_SCRIPT: return n->text[0] != 0;
   case T_SCALAR: return true;
   case T_BUILDER: return pipeline_is_builder(n->text, strlen(n->text));

@@ -36,7 +36,7 @@ struct key {
   unsigned in;     /* mask of groups */
   unsigned types, item;
   enum schema_group sub;
-  bool required, restart;
+  bool required, restart, empty; /* empty: a text may be */
   bool fixed;      /* may be made by an expression of what is known before the build; pipe_expr.c reads it */
   int64_t min, max;
   const char *fallback, *words, *doc, *example;

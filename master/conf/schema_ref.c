@@ -89,6 +89,8 @@ static const struct {
   { SCHEMA_SCHEDULER, "### schedulers.NAME" },
   { SCHEMA_CHANGE, "### change, of a scheduler" },
   { SCHEMA_PULL_REQUEST, "### pull_request, of a scheduler" },
+  { SCHEMA_FORCE, "### force, of a scheduler" },
+  { SCHEMA_FORCE_PARAMETER, "### parameters.NAME, of force" },
 };
 
 static const char expressions[] =

@@ -24,6 +24,7 @@ enum sql { /* a text that begins with the comment b (slash, star, b, star, slash
 #include "master/db/sql_build.def"
 #include "master/db/sql_log.def"
 #include "master/db/sql_work.def"
+#include "master/db/sql_sched.def"
 #include "master/db/sql_api.def"
 #undef S
   SQL_COUNT

@@ -4,14 +4,16 @@
 -- quiet time is over: buildset_add() by the scheduler's name, verdict_dropped() where the scheduler has gone.
 create table verdict (
   change bigint not null, number int not null, -- from 1
-  scheduler text not null,
+  project bigint not null, scheduler text not null,
+  at timestamptz not null default now(),
   verdict text not null,            -- builds, waits, no
-  rule text,                        -- no: the key that said so (branches, tag, kind, forks, skip, if, only, not_only, supersede, gone)
+  rule text,                        -- no: the key that said so (branches, tag, kind, forks, skip, if, only, not_only, supersede, gone), or disabled
   why text,                         -- sentence
   until timestamptz,                -- waits: of the quiet time; moves on with each change that comes in it
   buildset bigint,                  -- builds
   primary key (change, scheduler));
 
+create index verdict_of_scheduler on verdict (project, scheduler, change desc);
 create index buildset_open on buildset (scheduler) where state = 'open';
 
 -- Tags as last seen by the poller, as branch_head has branches; the first look only notes them.
@@ -42,7 +44,7 @@ begin
     insert into outbox (type, object, body) values ('request.new', 'r' || r, jsonb_build_object('buildset', 's' || id, 'builder', (select name from project where project.id = p) || '/' || (u->>'name')));
   end loop;
   if sched is not null and rerun is null then
-    update verdict v set verdict = 'builds', rule = null, until = null, buildset = buildset_add.id, why = case when v.change = newest then v.why else 'superseded by c' || newest end
+    update verdict v set verdict = 'builds', rule = null, until = null, at = now(), buildset = buildset_add.id, why = case when v.change = newest then v.why else 'superseded by c' || newest end
       where v.change = any(chg) and v.scheduler = sched and v.verdict <> 'no' and v.buildset is null;
   end if;
 end $$;
@@ -141,7 +143,7 @@ begin
         v := 'no'; ru := 'supersede'; w := 'superseded by c' || newer;
       end if;
     end if;
-    insert into verdict (change, number, scheduler, verdict, rule, why, until) values (c, n, s->>'scheduler', v, ru, w, due);
+    insert into verdict (change, number, project, scheduler, verdict, rule, why, until) values (c, n, x.project, s->>'scheduler', v, ru, w, due);
     if v = 'waits' then
       update verdict z set until = due where z.change = any(waiting) and z.scheduler = s->>'scheduler' and z.verdict = 'waits';
     elsif v = 'builds' then

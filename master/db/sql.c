@@ -12,6 +12,7 @@ static const struct {
 #include "master/db/sql_build.def"
 #include "master/db/sql_log.def"
 #include "master/db/sql_work.def"
+#include "master/db/sql_sched.def"
 #include "master/db/sql_api.def"
 #undef S
 };

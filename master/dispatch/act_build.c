@@ -19,17 +19,17 @@
 enum { PROPERTY_NAME_MAX = 200, PROPERTY_DEPTH_MAX = 4 };
 #define PROPERTY_NUMBER_MAX 9007199254740992.0 /* what JSON readers agree on: 2^53 */
 
-static void answer_made(struct acting *a, struct db_res *res)
+void acting_made(struct acting *a, struct db_res *res, int stmt)
 {
   cJSON *json = cJSON_CreateObject(), *list;
   char text[32];
 
   events_kick(a->m->events);
   dispatch_kick(a->m->dispatch);
-  snprintf(text, sizeof text, "s%" PRId64, db_num(res, 0, 0, 0));
+  snprintf(text, sizeof text, "s%" PRId64, db_num(res, stmt, 0, 0));
   cJSON_AddStringToObject(json, "buildset", text);
   list = cJSON_AddArrayToObject(json, "requests");
-  for (const char *s = db_str(res, 0, 0, 1) + 1; *s && *s != '}'; s += strcspn(s, ",}"), s += *s == ',') {
+  for (const char *s = db_str(res, stmt, 0, 1) + 1; *s && *s != '}'; s += strcspn(s, ",}"), s += *s == ',') {
     snprintf(text, sizeof text, "r%.*s", (int)strcspn(s, ",}"), s);
     cJSON_AddItemToArray(list, cJSON_CreateString(text));
   }
@@ -41,7 +41,7 @@ static void made(struct db_res *res, void *arg)
   struct acting *a = arg;
 
   if (!acting_db_failed(a, res))
-    answer_made(a, res);
+    acting_made(a, res, 0);
 }
 
 static void pipeline_here(const struct world_pipe *r, void *arg)

@@ -15,6 +15,9 @@ enum action {
   ACT_CANCEL_REQUEST,   /* id: r118 */
   ACT_CANCEL_BUILDSET,  /* id: s77 */
   ACT_CHANGE,
+  ACT_SCHEDULER_ENABLE, /* id: project/name */
+  ACT_SCHEDULER_DISABLE,
+  ACT_SCHEDULER_RUN,
   ACT_WORKER_ADD,
   ACT_WORKER_REMOVE,    /* id: name */
   ACT_CONFIG_ACTIVATE,

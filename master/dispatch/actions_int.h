@@ -22,6 +22,8 @@ void acting_done(struct acting *a, int status, cJSON *json);
 void acting_fail(struct acting *a, int status, const char *code, const char *help, const char *fmt, ...) printf_like(5, 6);
 /* true: there was an error and it was answered */
 bool acting_db_failed(struct acting *a, struct db_res *res);
+/* Answers with the buildset and requests that a statement returned (id, requests). */
+void acting_made(struct acting *a, struct db_res *res, int stmt);
 struct world;
 /* true: the project is in the configuration, but has no row yet (the master has just come up); it was answered */
 bool acting_too_early(struct acting *a, const struct world *p);
@@ -30,6 +32,8 @@ void act_build(struct acting *a, const cJSON *args);
 void act_rerun(struct acting *a);
 void act_cancel(struct acting *a, enum action kind, const cJSON *args);
 void act_change(struct acting *a, const cJSON *args);
+void act_scheduler_switch(struct acting *a, bool off, const cJSON *args);
+void act_scheduler_run(struct acting *a, const cJSON *args);
 void act_worker_add(struct acting *a, const cJSON *args);
 void act_worker_remove(struct acting *a);
 void act_config_activate(struct acting *a);

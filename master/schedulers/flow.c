@@ -45,6 +45,7 @@ void worlds_kick(struct worlds *w)
 {
   w->again = w->reading || w->firing || w->in_read;
   soon(w, 0);
+  timed_kick(w);
 }
 
 /* ---- a change is decided ---- */
@@ -62,6 +63,7 @@ static void decided(struct db_res *res, void *arg)
     dispatch_kick(w->m->dispatch);
     if (c->supersedes)
       dispatch_cancelled(w->m->dispatch);
+    timed_kick(w); /* its branch may say which schedulers there are */
   }
   change_free(c);
   soon(w, FLOW_AFTER_MS);
@@ -211,9 +213,9 @@ static void fire(bool ok, void *arg)
     firing_free(f);
     return;
   }
-  for (int i = 0; pipes_of(pipe) && i < pipes_of(pipe)->nschedulers; i++)
-    if (pipes_of(pipe)->schedulers[i].trigger == PIPE_ON_CHANGE && !strcmp(pipes_of(pipe)->schedulers[i].name, f->scheduler))
-      s = &pipes_of(pipe)->schedulers[i];
+  s = pipes_of(pipe) ? pipeline_scheduler(pipes_of(pipe), f->scheduler) : NULL;
+  if (s && s->trigger != PIPE_ON_CHANGE)
+    s = NULL;
   names = change_names(f->changes);
   tx = db_tx(f->w->m->db, DB_ANY);
   if (s) {

@@ -9,6 +9,7 @@
 #include "master/conf/conf_diff.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
+#include "master/schedulers/sched_rows.h"
 #include "master/schedulers/worlds_int.h"
 
 struct world *worlds_find(struct worlds *w, const char *project)
@@ -75,6 +76,8 @@ static void take_rows(struct worlds *w, const struct conf *c, const struct db_re
       poller_start(p);
     p->id = id;
     p->pipe_id = pipe_id;
+    if (pipe_id)
+      sched_rows_site(w, p);
   }
   worlds_kick(w);
 }
@@ -349,6 +352,7 @@ struct worlds *worlds_new(struct master *m)
   list_init(&w->polls);
   configure(w);
   flow_init(w);
+  timed_init(w);
   return w;
 }
 
@@ -367,5 +371,6 @@ void worlds_free(struct worlds *w)
     world_drop(w->v[i]);
   free(w->v);
   flow_close(w);
+  timed_close(w);
   worlds_closed(w);
 }

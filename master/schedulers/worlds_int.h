@@ -1,4 +1,4 @@
-/* Between the files of worlds: projects (worlds.c), looking at repositories (changes/poller.c), from changes to requests (flow.c). */
+/* Between the files of worlds: projects (worlds.c), looking at repositories (changes/poller.c), from changes to requests (flow.c), schedulers of time (timed.c) and as rows (sched_rows.c). */
 #ifndef MASTER_SCHEDULERS_WORLDS_INT_H
 #define MASTER_SCHEDULERS_WORLDS_INT_H
 #include <uv.h>
@@ -26,6 +26,9 @@ struct worlds {
   uv_timer_t due;      /* changes to be read, schedulers to fire */
   bool reading, firing, again;
   int in_read;         /* changes being read */
+  uv_timer_t timed;    /* schedulers of time, and which schedulers there are */
+  bool timing, timed_again;
+  int tips;            /* pipelines being read for their schedulers */
 };
 
 void poller_add(struct worlds *w, struct world *p);
@@ -34,5 +37,8 @@ void poller_remove(struct world *p);
 void poller_close(struct worlds *w);
 void flow_init(struct worlds *w);
 void flow_close(struct worlds *w);
+void timed_init(struct worlds *w);
+void timed_kick(struct worlds *w);  /* a scheduler may be due, or be another one */
+void timed_close(struct worlds *w);
 void worlds_closed(struct worlds *w); /* one handle less */
 #endif

@@ -23,6 +23,7 @@ class Completion(Cli):
         self.env['PATH'] = self.folder + ':' + self.env['PATH']
         self.fake.on('GET ' + API + 'builders', {'items': [{'id': 'libfoo/linux'}, {'id': 'libfoo/dist'}, {'id': 'libbar/linux[gcc,c++]'}, {'id': 'evil/$(touch\x20x)'}], 'next': None})
         self.fake.on('GET ' + API + 'workers', {'items': [{'name': 'build1'}, {'name': 'board2'}], 'next': None})
+        self.fake.on('GET ' + API + 'schedulers', {'items': [{'id': 'libfoo/nightly'}], 'next': None})
         self.fake.on('GET ' + API + 'projects', {'items': [{'name': 'libfoo'}], 'next': None})
 
     def shell(self, *argv):
@@ -46,6 +47,9 @@ class Completion(Cli):
         self.assertEqual(self.bash('worker', 'rem'), ['remove'])
         self.assertEqual(self.bash('worker', 'remove', 'b'), ['build1', 'board2'])
         self.assertEqual(self.bash('worker', 'add', ''), [])
+        self.assertEqual(set(self.bash('scheduler', '')), {'list', 'show', 'enable', 'disable', 'run'})
+        self.assertEqual(self.bash('scheduler', 'run', ''), ['libfoo/nightly'])
+        self.assertEqual(self.bash('scheduler', 'list', ''), ['libfoo'])
         self.assertEqual(self.bash('build', ''), ['libfoo/linux', 'libfoo/dist', r'libbar/linux\[gcc\,c++\]'])  # and nothing that a shell would run
         self.assertEqual(self.bash('build', 'libfoo/linux', ''), [])
         self.assertEqual(self.bash('build', '-b', 'main', 'libfoo/d'), ['libfoo/dist'])

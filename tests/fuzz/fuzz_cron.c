@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "master/schedulers/cron.h"
+#include "master/conf/cron.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -47,10 +48,16 @@ static void times(void **state)
   static const struct { int64_t before; const char *text; } cases[] = {
     { -5000, "just now" }, { 1999, "just now" }, { 59 * SECOND, "59 s ago" }, { 2 * MINUTE + 1, "2 min ago" }, { 3 * HOUR, "3 h ago" }, { 47 * HOUR, "47 h ago" },
     { 3 * DAY, "3 d ago" }, { 30 * DAY, "2025-10-04" } };
+  static const struct { int64_t after; const char *text; } coming[] = {
+    { -5000, "now" }, { 0, "now" }, { 1, "in 1 s" }, { 59 * SECOND, "in 59 s" }, { 12 * MINUTE + 5, "in 12 min" }, { HOUR, "today 15:26" }, { 9 * HOUR + 33 * MINUTE, "today 23:59" },
+    { 10 * HOUR, "tomorrow 00:26" }, { 2 * DAY, "Wed 14:26" }, { 6 * DAY, "Sun 14:26" }, { 7 * DAY, "2025-11-10 14:26" } };
   char out[FMT_MAX];
 
   (void)state;
   setenv("TZ", "UTC", 1);
+  tzset();
+  for (size_t i = 0; i < COUNT(coming); i++)
+    assert_string_equal(fmt_due(NOW + coming[i].after, NOW, out), coming[i].text);
   for (size_t i = 0; i < COUNT(cases); i++)
     assert_string_equal(fmt_ago(NOW - cases[i].before, NOW, out), cases[i].text);
   assert_string_equal(fmt_ago(0, NOW, out), "-");

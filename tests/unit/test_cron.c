@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
-#include "master/schedulers/cron.h"
-#include "master/schedulers/zone.h"
+#include "master/conf/cron.h"
+#include "master/conf/zone.h"
 
 /* "2024-03-31T00:59:00Z" */
 static int64_t at(const char *text)
@@ -193,6 +193,25 @@ static void zones(void **state)
   assert_int_equal(zone_instant("Pacific/Apia", at("2011-12-30T12:00:00Z")), at("2011-12-30T10:00:00Z")); /* a day that never was */
 }
 
+static void own_zone(void **state)
+{
+  time_t t = (time_t)at("2024-07-01T12:00:00Z");
+  struct tm tm;
+
+  (void)state;
+  zone_own();
+  setenv("TZ", "America/New_York", 1);
+  tzset();
+  assert_int_equal(zone_offset("UTC", t), 0);
+  localtime_r(&t, &tm);
+  assert_int_equal(tm.tm_hour, 8); /* UTC switches nothing */
+  assert_int_equal(zone_offset("Europe/Berlin", t), 7200);
+  zone_own();
+  localtime_r(&t, &tm);
+  assert_int_equal(tm.tm_hour, 8);
+  assert_string_equal(getenv("TZ"), "America/New_York");
+}
+
 /* What cron_next says is due against every minute of half a year, read off the wall. */
 static void agrees_with_the_wall(void **state)
 {
@@ -224,7 +243,7 @@ static void agrees_with_the_wall(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(refused), cmocka_unit_test(calendar), cmocka_unit_test(days), cmocka_unit_test(a_skipped_time_counts_right_after_the_gap),
+    cmocka_unit_test(own_zone), cmocka_unit_test(refused), cmocka_unit_test(calendar), cmocka_unit_test(days), cmocka_unit_test(a_skipped_time_counts_right_after_the_gap),
     cmocka_unit_test(a_time_that_comes_twice_counts_once), cmocka_unit_test(a_line_for_every_hour_goes_by_what_the_wall_shows),
     cmocka_unit_test(spread_is_stable_and_wide), cmocka_unit_test(zones), cmocka_unit_test(agrees_with_the_wall),
   };

@@ -240,6 +240,77 @@ static void test_filters(void **state)
   diag_free(&d);
 }
 
+static void test_timed_schedulers(void **state)
+{
+  struct pipeline *p = must_parse("steps: [a]\n"
+                                  "schedulers:\n"
+                                  "  one: {cron: \"30 2 * * Mon-Fri\", zone: Europe/Berlin, missed: all, only_if: changed, branch: stable/2}\n"
+                                  "  two: {every: 4h, missed: skip}\n"
+                                  "  three: {force: }\n"
+                                  "  four: {force: {parameters: {version: {match: '^\\d+[.]\\d+$'}, n: {type: integer, default: 3}, how: {type: choice, choices: [a, b]}, note: {default: \"\"}}}}\n");
+  const struct pipe_scheduler *s = p->schedulers;
+
+  (void)state;
+  assert_int_equal(s[0].trigger, PIPE_ON_CRON);
+  assert_int_equal(s[0].cron.minutes, UINT64_C(1) << 30);
+  assert_string_equal(s[0].zone, "Europe/Berlin");
+  assert_int_equal(s[0].missed, PIPE_MISSED_ALL);
+  assert_true(s[0].only_if_changed);
+  assert_string_equal(s[0].branch, "stable/2");
+  assert_int_equal(s[1].trigger, PIPE_ON_EVERY);
+  assert_int_equal(s[1].every_ms, 4 * 3600 * 1000);
+  assert_int_equal(s[1].missed, PIPE_MISSED_SKIP);
+  assert_null(s[1].branch);
+  assert_int_equal(s[2].trigger, PIPE_ON_FORCE);
+  assert_int_equal(s[2].nparams, 0);
+  assert_int_equal(s[3].nparams, 4);
+  assert_string_equal(s[3].params[0].name, "version");
+  assert_null(s[3].params[0].fallback);
+  assert_int_equal(s[3].params[1].type, PARAM_INTEGER);
+  assert_string_equal(s[3].params[1].fallback, "3");
+  assert_int_equal(s[3].params[2].nchoices, 2);
+  assert_string_equal(s[3].params[3].fallback, "");
+  pipeline_free(p);
+}
+
+/* A value, its JSON; or what is said about it. */
+static void test_parameters(void **state)
+{
+  static char *words[] = { "debug", "release" };
+  static const struct { struct param p; const char *text, *json, *why; } table[] = {
+    { { "v", PARAM_STRING, NULL, NULL, 0, NULL }, "a \"b\" \\", "\"a \\\"b\\\" \\\\\"", NULL },
+    { { "v", PARAM_STRING, NULL, NULL, 0, NULL }, "a\nb", NULL, "parameter \"v\" is one line of text; one of type text may have several" },
+    { { "v", PARAM_TEXT, NULL, NULL, 0, NULL }, "a\nb", "\"a\\u000ab\"", NULL },
+    { { "v", PARAM_STRING, "^\\d+\\.\\d+$", NULL, 0, NULL }, "1.2", "\"1.2\"", NULL },
+    { { "v", PARAM_STRING, "^\\d+\\.\\d+$", NULL, 0, NULL }, "1x2", NULL, "parameter \"v\" must match ^\\d+\\.\\d+$, and \"1x2\" does not" },
+    { { "v", PARAM_STRING, "^[]\\d]*$", NULL, 0, NULL }, "]", NULL, "parameter \"v\" must match ^[]\\d]*$, and \"]\" does not" }, /* refused where the pipeline is read */
+    { { "v", PARAM_INTEGER, NULL, NULL, 0, NULL }, "-12", "-12", NULL },
+    { { "v", PARAM_INTEGER, NULL, NULL, 0, NULL }, "1.5", NULL, "parameter \"v\" is a whole number of at most 15 digits, not \"1.5\"" },
+    { { "v", PARAM_INTEGER, NULL, NULL, 0, NULL }, "", NULL, "parameter \"v\" is a whole number of at most 15 digits, not \"\"" },
+    { { "v", PARAM_INTEGER, NULL, NULL, 0, NULL }, "012", NULL, "parameter \"v\" is a whole number of at most 15 digits, not \"012\"" },
+    { { "v", PARAM_INTEGER, NULL, NULL, 0, NULL }, "1234567890123456", NULL, "parameter \"v\" is a whole number of at most 15 digits, not \"1234567890123456\"" },
+    { { "v", PARAM_NUMBER, NULL, NULL, 0, NULL }, "-0.25", "-0.25", NULL },
+    { { "v", PARAM_NUMBER, NULL, NULL, 0, NULL }, "1e5", NULL, "parameter \"v\" is a number of at most 15 digits, not \"1e5\"" },
+    { { "v", PARAM_NUMBER, NULL, NULL, 0, NULL }, "1.", NULL, "parameter \"v\" is a number of at most 15 digits, not \"1.\"" },
+    { { "v", PARAM_BOOLEAN, NULL, NULL, 0, NULL }, "true", "true", NULL },
+    { { "v", PARAM_BOOLEAN, NULL, NULL, 0, NULL }, "yes", NULL, "parameter \"v\" is true or false, not \"yes\"" },
+    { { "v", PARAM_CHOICE, NULL, words, 2, NULL }, "release", "\"release\"", NULL },
+    { { "v", PARAM_CHOICE, NULL, words, 2, NULL }, "Release", NULL, "parameter \"v\" is one of debug and release, not \"Release\"" },
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(table); i++) {
+    struct buf json, why;
+    buf_init(&json, BUF_NO_MAX);
+    buf_init(&why, BUF_NO_MAX);
+    assert_int_equal(param_read(&table[i].p, table[i].text, &json, &why), !table[i].why);
+    assert_string_equal(buf_str(&json), table[i].json ? table[i].json : "");
+    assert_string_equal(buf_str(&why), table[i].why ? table[i].why : "");
+    buf_free(&json);
+    buf_free(&why);
+  }
+}
+
 static void test_anchors(void **state)
 {
   struct pipeline *p = must_parse("builders:\n"
@@ -267,8 +338,7 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [a]\nxyzzy: 1\n", ":2:1: unknown key \"xyzzy\"\n  xyzzy: 1\n  ^\n" },
   { "steps: [a]\nneeds: b\n", ":2:1: \"needs\" is not supported by this version yet\n  needs: b\n  ^\n" },
   { "steps: [a]\nmatrix: {CC: [gcc]}\n", ":2:1: unknown key \"matrix\" (it is a key of a builder)\n  matrix: {CC: [gcc]}\n  ^\n" },
-  { "steps: [a]\nschedulers: {n: {cron: H}}\n",
-    ":2:18: \"cron\" is not supported by this version yet\n  schedulers: {n: {cron: H}}\n                   ^\n" },
+  { "steps: [a]\ncron: H\n", ":2:1: unknown key \"cron\" (it is a key of a scheduler)\n  cron: H\n  ^\n" },
   /* the whole */
   { "", ":1:1: there are no \"steps\" and no \"builders\" (the smallest pipeline is one line: steps: [make])\n" },
   { "- make\n", ":1:1: a pipeline is a map, got a list\n  - make\n  ^\n" },
@@ -374,14 +444,66 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [a]\nschedulers: {s: {change: {branches: [\"a b\"]}}}\n",
     ":2:38: \"branches\" wants a branch or pattern, got \"a b\" (letters, digits and . _ + @ / -, with * and ? in patterns)\n"
     "  schedulers: {s: {change: {branches: [\"a b\"]}}}\n                                       ^\n" },
+  { "steps: [a]\nschedulers: {n: {cron: \"0 25 * * *\"}}\n",
+    ":2:27: the hour is 0 to 23\n  schedulers: {n: {cron: \"0 25 * * *\"}}\n                            ^\n" },
+  { "steps: [a]\nschedulers: {n: {cron: '0 3 * * Foo'}}\n",
+    ":2:33: here a weekday should stand: a number, a name of three letters, *, or H\n  schedulers: {n: {cron: '0 3 * * Foo'}}\n                                  ^\n" },
+  { "steps: [a]\nschedulers: {n: {cron: 0 3 * * 8, builders: all}}\n",
+    ":2:32: the weekday is 0 to 7\n  schedulers: {n: {cron: 0 3 * * 8, builders: all}}\n                                 ^\n" },
+  { "steps: [a]\nschedulers: {n: {cron: 0 0 30 2 *}}\n",
+    ":2:24: there is no such day in any year\n  schedulers: {n: {cron: 0 0 30 2 *}}\n                         ^\n" },
+  { "steps: [a]\nschedulers: {n: {cron: \"@daily\", zone: Europe/Nowhere}}\n",
+    ":2:40: there is no time zone \"Europe/Nowhere\" (such as Europe/Berlin, America/New_York or UTC)\n  schedulers: {n: {cron: \"@daily\", zone: Europe/Nowhere}}\n                                         ^\n" },
+  { "steps: [a]\nschedulers: {n: {cron: }}\n",
+    ":2:24: \"cron\" wants a string, got nothing\n  schedulers: {n: {cron: }}\n                         ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 4x}}\n",
+    ":2:25: \"every\" wants a duration from 1s to 365d, got \"4x\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n  schedulers: {n: {every: 4x}}\n                          ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 0}}\n",
+    ":2:25: \"every\" wants a duration from 1s to 365d, got \"0\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n  schedulers: {n: {every: 0}}\n                          ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 4h, zone: UTC}}\n",
+    ":2:29: \"zone\" can't stand beside \"every\" (it is for schedulers with `cron`)\n  schedulers: {n: {every: 4h, zone: UTC}}\n                              ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 4h, stable: 3s}}\n",
+    ":2:29: \"stable\" can't stand beside \"every\" (it is for schedulers with `change`)\n  schedulers: {n: {every: 4h, stable: 3s}}\n                              ^\n" },
+  { "steps: [a]\nschedulers: {n: {change: {}, missed: once}}\n",
+    ":2:30: \"missed\" can't stand beside \"change\" (it is for schedulers with `cron` or `every`)\n  schedulers: {n: {change: {}, missed: once}}\n                               ^\n" },
+  { "steps: [a]\nschedulers: {n: {change: {}, branch: main}}\n",
+    ":2:30: \"branch\" can't stand beside \"change\" (a change says itself which branch: change: {branches: …})\n  schedulers: {n: {change: {}, branch: main}}\n                               ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {}, only_if: changed}}\n",
+    ":2:29: \"only_if\" can't stand beside \"force\" (it is for schedulers with `cron` or `every`)\n  schedulers: {n: {force: {}, only_if: changed}}\n                              ^\n" },
+  { "steps: [a]\nschedulers: {n: {cron: H H * * *, every: 3h}}\n",
+    ":2:35: a scheduler has only one thing that sets it off (make a second scheduler of it)\n  schedulers: {n: {cron: H H * * *, every: 3h}}\n                                    ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 3h, missed: twice}}\n",
+    ":2:37: \"missed\" wants \"once\" or \"skip\" or \"all\", got \"twice\"\n  schedulers: {n: {every: 3h, missed: twice}}\n                                      ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 3h, only_if: green}}\n",
+    ":2:38: \"only_if\" wants \"changed\", got \"green\"\n  schedulers: {n: {every: 3h, only_if: green}}\n                                       ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: , branch: \"release/*\"}}\n",
+    ":2:35: \"branch\" wants one branch, not a pattern\n  schedulers: {n: {force: , branch: \"release/*\"}}\n                                    ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {type: integer, match: a}}}}}\n",
+    ":2:65: \"match\" makes no sense for type integer (it is for strings and texts)\n  schedulers: {n: {force: {parameters: {v: {type: integer, match: a}}}}}\n                                                                  ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {type: integer, default: x}}}}}\n",
+    ":2:67: the default: parameter \"v\" is a whole number of at most 15 digits, not \"x\"\n  schedulers: {n: {force: {parameters: {v: {type: integer, default: x}}}}}\n                                                                    ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {type: choice}}}}}\n",
+    ":2:39: \"v\" is a choice without \"choices\" (choices: [debug, release])\n  schedulers: {n: {force: {parameters: {v: {type: choice}}}}}\n                                        ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {type: choice, choices: [a, b], default: c}}}}}\n",
+    ":2:83: the default: parameter \"v\" is one of a and b, not \"c\"\n  schedulers: {n: {force: {parameters: {v: {type: choice, choices: [a, b], default: c}}}}}\n                                                                                    ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {choices: [a]}}}}}\n",
+    ":2:52: \"choices\" makes no sense for type string (it is for type choice)\n  schedulers: {n: {force: {parameters: {v: {choices: [a]}}}}}\n                                                     ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {match: \"a{3}\"}}}}}\n",
+    ":2:50: a regular expression has no \\ and no { here ([[:digit:]], [.] and the like say the same)\n  schedulers: {n: {force: {parameters: {v: {match: \"a{3}\"}}}}}\n                                                   ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {match: \"(a\"}}}}}\n",
+    ":2:50: the regular expression is not well-formed: Unmatched ( or \\(\n  schedulers: {n: {force: {parameters: {v: {match: \"(a\"}}}}}\n                                                   ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {type: bool}}}}}\n",
+    ":2:49: \"type\" wants \"string\" or \"text\" or \"integer\" or \"number\" or \"boolean\" or \"choice\", got \"bool\"\n  schedulers: {n: {force: {parameters: {v: {type: bool}}}}}\n                                                  ^\n" },
+  { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {match: '^\\d+[.]\\d+$', default: '1'}}}}}\n",
+    ":2:74: the default: parameter \"v\" must match ^\\d+[.]\\d+$, and \"1\" does not\n  schedulers: {n: {force: {parameters: {v: {match: '^\\d+[.]\\d+$', default: '1'}}}}}\n                                                                           ^\n" },
   { "steps: [a]\nschedulers: {s: {change: {branches: -x}}}\n",
     ":2:37: \"branches\" wants a branch or pattern, got \"-x\" (letters, digits and . _ + @ / -, with * and ? in patterns)\n"
     "  schedulers: {s: {change: {branches: -x}}}\n                                      ^\n" },
   { "steps: [a]\nschedulers: {s: {tag: v*, stable: 3s}}\n",
-    ":2:27: \"stable\" means nothing here (it goes with change)\n"
+    ":2:27: \"stable\" can't stand beside \"tag\" (it is for schedulers with `change`)\n"
     "  schedulers: {s: {tag: v*, stable: 3s}}\n                            ^\n" },
   { "steps: [a]\nschedulers: {s: {tag: v*, supersede: true}}\n",
-    ":2:27: \"supersede\" means nothing here (it goes with change and pull_request)\n"
+    ":2:27: \"supersede\" can't stand beside \"tag\" (it is for schedulers with `change` or `pull_request`)\n"
     "  schedulers: {s: {tag: v*, supersede: true}}\n                            ^\n" },
   { "steps: [a]\nschedulers: {s: {tag: []}}\n",
     ":2:23: no tag matches an empty list (for every tag: tag: \"**\")\n"
@@ -539,7 +661,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_smallest), cmocka_unit_test(test_inheritance), cmocka_unit_test(test_checkout), cmocka_unit_test(test_names),
-    cmocka_unit_test(test_schedulers), cmocka_unit_test(test_filters), cmocka_unit_test(test_anchors), cmocka_unit_test(test_messages), cmocka_unit_test(test_all_at_once),
+    cmocka_unit_test(test_schedulers), cmocka_unit_test(test_filters), cmocka_unit_test(test_timed_schedulers), cmocka_unit_test(test_parameters), cmocka_unit_test(test_anchors), cmocka_unit_test(test_messages), cmocka_unit_test(test_all_at_once),
     cmocka_unit_test(test_script_may_look_like_an_expression), cmocka_unit_test(test_limits), cmocka_unit_test(test_table),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

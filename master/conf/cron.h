@@ -6,8 +6,8 @@
    Where both day and weekday are restricted, either will do (as in Vixie's cron).
    Summer time: a wall-clock time that is skipped counts right after the gap, once however many fall into it; one that comes twice counts the first time only. A line for every hour
    goes by the minutes that the wall really shows: it pauses in no repeated hour, and catches up with no skipped one. */
-#ifndef MASTER_SCHEDULERS_CRON_H
-#define MASTER_SCHEDULERS_CRON_H
+#ifndef MASTER_CONF_CRON_H
+#define MASTER_CONF_CRON_H
 #include <stdbool.h>
 #include <stdint.h>
 

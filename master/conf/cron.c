@@ -1,5 +1,5 @@
 /* Cron lines: one reader for all five fields, then a walk over the wall's calendar: months that fit, days that fit, the first hour and minute that fit. */
-#include "master/schedulers/cron.h"
+#include "master/conf/cron.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "common/str.h"
-#include "master/schedulers/zone.h"
+#include "master/conf/zone.h"
 
 enum { REPEAT_MAX = 3 * 3600 }; /* no zone puts its clocks back by more */
 
@@ -90,7 +90,7 @@ static bool read_number(struct reader *r, int *out)
   if (!len)
     return fail(r, at, "here a %s should stand: a number%s, *, or H", fields[r->field].called, *names ? ", a name of three letters" : "");
   if (n < low || n > high)
-    return fail(r, at, "a %s is %d to %d", fields[r->field].called, low, high);
+    return fail(r, at, "the %s is %d to %d", fields[r->field].called, low, high);
   r->p += len;
   *out = n;
   return true;

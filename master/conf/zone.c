@@ -1,5 +1,5 @@
 /* Wall clocks. localtime_r() is asked only for the offset of an instant, which is never ambiguous; all else is arithmetic on it. */
-#include "master/schedulers/zone.h"
+#include "master/conf/zone.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,16 +29,32 @@ bool zone_exists(const char *name)
   return good;
 }
 
+static char now[ZONE_NAME_MAX + 2]; /* what TZ was set to; "": it is the process's own */
+static char *own;
+
 static void use(const char *name)
 {
-  static char now[ZONE_NAME_MAX + 2];
   char wanted[ZONE_NAME_MAX + 2];
 
   snprintf(wanted, sizeof wanted, ":%s", name);
   if (!strcmp(now, wanted))
     return;
+  if (!*now && !own && getenv("TZ"))
+    own = xstrdup(getenv("TZ"));
   memcpy(now, wanted, sizeof now);
   setenv("TZ", wanted, 1);
+  tzset();
+}
+
+void zone_own(void)
+{
+  if (!*now)
+    return;
+  *now = 0;
+  if (own)
+    setenv("TZ", own, 1);
+  else
+    unsetenv("TZ");
   tzset();
 }
 
@@ -47,6 +63,8 @@ int64_t zone_offset(const char *name, int64_t utc)
   time_t t = (time_t)utc;
   struct tm tm;
 
+  if (!strcmp(name, "UTC"))
+    return 0;
   use(name);
   return localtime_r(&t, &tm) ? tm.tm_gmtoff : 0;
 }
