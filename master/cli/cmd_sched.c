@@ -11,7 +11,7 @@
 #include "master/cli/props.h"
 #include "master/cli/table.h"
 
-/* What sets it off: "change of main, quiet for 30s", "0 3 * * * Europe/Berlin, if changed", "every 4h", "by hand". */
+/* What sets it off: "change of main, quiet for 30s", "tag v*", "pull request into main", "0 3 * * * Europe/Berlin, if changed", "every 4h", "by hand". */
 static char *set_off(const cJSON *s)
 {
   const char *kind = js_text(s, "kind");
@@ -19,8 +19,11 @@ static char *set_off(const cJSON *s)
   struct buf b;
 
   buf_init(&b, BUF_NO_MAX);
-  if (str_eq(kind, "change")) {
-    buf_adds(&b, "change of ");
+  if (str_eq(kind, "tag")) {
+    buf_adds(&b, "tag ");
+    js_join(s, "spec.tags", ", ", &b);
+  } else if (str_eq(kind, "change") || str_eq(kind, "pull_request")) {
+    buf_adds(&b, str_eq(kind, "change") ? "change of " : "pull request into ");
     if (cJSON_GetArraySize(js_get(s, "spec.branches")))
       js_join(s, "spec.branches", ", ", &b);
     else

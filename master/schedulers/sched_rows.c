@@ -44,10 +44,22 @@ static cJSON *spec(const struct pipe_scheduler *s)
   static const char *const missed[] = { [PIPE_MISSED_ONCE] = "once", [PIPE_MISSED_SKIP] = "skip", [PIPE_MISSED_ALL] = "all" };
   cJSON *o = cJSON_CreateObject();
 
-  if (s->trigger == PIPE_ON_CHANGE) {
+  if (s->trigger == PIPE_ON_CHANGE || s->trigger == PIPE_ON_PULL)
     add_texts(o, "branches", s->branches, s->nbranches);
+  if (s->trigger == PIPE_ON_TAG)
+    add_texts(o, "tags", s->branches, s->nbranches);
+  if (s->trigger == PIPE_ON_CHANGE)
     cJSON_AddNumberToObject(o, "stable", (double)s->stable_ms);
-  }
+  if (s->nonly)
+    add_texts(o, "only", s->only, s->nonly);
+  if (s->nnot_only)
+    add_texts(o, "not_only", s->not_only, s->nnot_only);
+  if (s->cond)
+    cJSON_AddStringToObject(o, "if", s->cond_text);
+  if (s->supersede)
+    cJSON_AddTrueToObject(o, "supersede");
+  if (s->priority != PIPELINE_PRIORITY)
+    cJSON_AddNumberToObject(o, "priority", s->priority);
   if (s->trigger == PIPE_ON_CRON) {
     cJSON_AddStringToObject(o, "cron", s->cron_text);
     cJSON_AddStringToObject(o, "zone", s->zone);

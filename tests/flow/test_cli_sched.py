@@ -36,7 +36,9 @@ def all_kinds():
             scheduler('commits', 'change', {'branches': ['main', 'release/*'], 'stable': 30000}, None, decision(2 * MINUTE, 'built', 'main was quiet, saw c7,c8', 's77')),
             scheduler('every', 'change', {'branches': [], 'stable': 0}, None, None, {'at': now() - 5 * MINUTE, 'by': 'anna', 'reason': None}),
             scheduler('nightly', 'cron', {'cron': '0 3 * * *', 'zone': 'Europe/Berlin', 'missed': 'once', 'only_if': 'changed'}, day(1, 3), decision(HOUR, 'nothing', 'due 2024-07-01 03:00 Europe/Berlin: main is at a1b2c3d4e5f6 still, which it built last')),
-            scheduler('release', 'force', {'parameters': []})]
+            scheduler('release', 'force', {'parameters': []}),
+            scheduler('review', 'pull_request', {'branches': ['main']}),
+            scheduler('tags', 'tag', {'tags': ['v*']})]
 
 
 class Schedulers(Cli):
@@ -49,6 +51,8 @@ libfoo/commits  change of main, release/*, quiet for 30s  -               2 min 
 libfoo/every    change of any branch                      disabled        -          -        -
 libfoo/nightly  0 3 * * * Europe/Berlin, if changed       tomorrow 03:00  1 h ago    nothing  due 2024-07-01 03:00 Europe/Berlin: main is at a1b2c3d4e5f6 still, which it built last
 libfoo/release  by hand                                   -               -          -        -
+libfoo/review   pull request into main                    -               -          -        -
+libfoo/tags     tag v*                                    -               -          -        -
 """)
         self.assertEqual(self.fake.asked[-1].query, {})
         self.fake.on('GET ' + API + 'schedulers', {'items': [], 'next': None})
