@@ -17,8 +17,8 @@ struct dispatch *dispatch_new(struct master *m) must_check;
 void dispatch_free(struct dispatch *d);
 /* A request came, a slot became free, a worker is ready … Looks soon, from the loop, once for many calls. */
 void dispatch_kick(struct dispatch *d);
-/* Builds may have been cancelled in the database by whoever decided about changes, here or in another master: those on this master's workers are told to end. Looked for every
-   DISPATCH_SAFETY_MS too. */
+/* Builds may have been cancelled in the database by whoever decided about changes, here or in another master: those on this master's workers are told to end. Looked for
+   every few seconds too. */
 void dispatch_cancelled(struct dispatch *d);
 /* The claims of the last look are answered. failed: none of them holds; looks again a moment later, so that what keeps failing costs little. */
 void dispatch_claimed(struct dispatch *d, bool failed);
