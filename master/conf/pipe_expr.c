@@ -45,7 +45,10 @@ struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *name
     tell(n, &e, d);
     return NULL;
   }
-  own->expr = xrealloc(own->expr, (size_t)(own->nexprs + 1) * sizeof(struct expr *));
+  if (own->nexprs == own->cap_exprs) {
+    own->cap_exprs = own->cap_exprs ? own->cap_exprs * 2 : 8;
+    own->expr = xrealloc(own->expr, (size_t)own->cap_exprs * sizeof(struct expr *));
+  }
   return own->expr[own->nexprs++] = x;
 }
 
@@ -61,7 +64,10 @@ struct interp *pipe_text(struct pipe_exprs *own, const struct expr_name *names, 
     tell(n, &e, d);
     return NULL;
   }
-  own->interp = xrealloc(own->interp, (size_t)(own->ninterps + 1) * sizeof(struct interp *));
+  if (own->ninterps == own->cap_interps) {
+    own->cap_interps = own->cap_interps ? own->cap_interps * 2 : 8;
+    own->interp = xrealloc(own->interp, (size_t)own->cap_interps * sizeof(struct interp *));
+  }
   return own->interp[own->ninterps++] = t;
 }
 

@@ -8,7 +8,7 @@
 struct pipe_exprs {
   struct expr **expr;
   struct interp **interp;
-  int nexprs, ninterps;
+  int nexprs, ninterps, cap_exprs, cap_interps;
 };
 void pipe_exprs_free(struct pipe_exprs *own);
 
