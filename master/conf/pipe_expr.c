@@ -54,7 +54,10 @@ struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *name
     tell(n, &e, d);
     return NULL;
   }
-  own->expr = xrealloc(own->expr, (size_t)(own->nexprs + 1) * sizeof(struct expr *));
+  if (own->nexprs == own->cap_exprs) {
+    own->cap_exprs = own->cap_exprs ? own->cap_exprs * 2 : 8;
+    own->expr = xrealloc(own->expr, (size_t)own->cap_exprs * sizeof(struct expr *));
+  }
   return own->expr[own->nexprs++] = x;
 }
 
@@ -70,7 +73,10 @@ struct interp *pipe_text(struct pipe_exprs *own, const struct expr_name *names, 
     tell(n, &e, d);
     return NULL;
   }
-  own->interp = xrealloc(own->interp, (size_t)(own->ninterps + 1) * sizeof(struct interp *));
+  if (own->ninterps == own->cap_interps) {
+    own->cap_interps = own->cap_interps ? own->cap_interps * 2 : 8;
+    own->interp = xrealloc(own->interp, (size_t)own->cap_interps * sizeof(struct interp *));
+  }
   return own->interp[own->ninterps++] = t;
 }
 
@@ -90,30 +96,35 @@ static bool get_nothing(void *ctx, struct expr_memory *m, const char *const *pat
   return false;
 }
 
-bool pipe_fixed(const struct expr_name *names, const struct yml_node *n, bool dry, struct expr_memory *m, struct expr_value *out, struct diags *d)
+bool pipe_fixed(const struct expr_name *names, const struct yml_node *n, bool dry, struct buf *text, enum expr_type *type, struct diags *d)
 {
   struct expr_error e;
   struct interp *t = interp_parse(n->text, strlen(n->text), names, &e);
+  struct expr_memory *m;
+  struct expr_value v;
   char *asked = NULL;
-  bool ok = false;
+  bool ok;
 
-  *out = (struct expr_value){ .type = EXPR_NONE };
+  *type = EXPR_NONE;
   if (!t) {
     tell(n, &e, d);
     return false;
   }
-  ok = interp_eval(t, get_nothing, &asked, m, out, &e);
+  m = expr_memory_new();
+  ok = interp_eval(t, get_nothing, &asked, m, &v, &e);
   if (asked && dry) {
-    *out = (struct expr_value){ .type = EXPR_NONE };
     ok = true;
   } else if (asked) {
     diag_add(d, n->doc->file, n->doc->text, n->line, n->column, "here it can be made of `matrix` and of a template's parameters", "what \"%s\" is will be known when the build runs", asked);
     ok = false;
   } else if (!ok) {
     tell(n, &e, d);
-    e = (struct expr_error){ 0 };
+  } else {
+    *type = v.type;
+    expr_show(&v, text); /* now: constants belong to the tree */
   }
   expr_error_free(&e);
+  expr_memory_free(m);
   free(asked);
   interp_free(t);
   return ok;

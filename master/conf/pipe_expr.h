@@ -8,7 +8,7 @@
 struct pipe_exprs {
   struct expr **expr;
   struct interp **interp;
-  int nexprs, ninterps;
+  int nexprs, ninterps, cap_exprs, cap_interps;
 };
 void pipe_exprs_free(struct pipe_exprs *own);
 
@@ -28,6 +28,7 @@ struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *name
 /* NULL: there is no expression in it, or something is wrong with one (told). */
 struct interp *pipe_text(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d);
 bool pipe_has_expr(const struct yml_node *n); /* a scalar with `${{` in it */
-/* The value of a text with expressions now, before there is a build: made of names with a value only. dry: those without one are no error, then *out is none. False: told. */
-bool pipe_fixed(const struct expr_name *names, const struct yml_node *n, bool dry, struct expr_memory *m, struct expr_value *out, struct diags *d) must_check;
+/* The value of a text with expressions now, before there is a build: made of names with a value only. *type: of the value; *text: as it
+   is shown. dry: names without a value are no error, then *type is EXPR_NONE. False: told. */
+bool pipe_fixed(const struct expr_name *names, const struct yml_node *n, bool dry, struct buf *text, enum expr_type *type, struct diags *d) must_check;
 #endif

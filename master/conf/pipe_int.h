@@ -32,7 +32,8 @@ struct maker {
   struct block *scratch;
   int steps, nodes;      /* so far, against the limits */
   size_t bytes;
-  bool incomplete;       /* builders are missing whose matrix is wrong */
+  bool incomplete;       /* builders are missing: a matrix is wrong, or they are too many */
+  bool full;             /* that was told */
   bool dry;              /* a template that nobody uses is looked at: its parameters have types, no values */
 };
 

@@ -61,22 +61,16 @@ static void inherit_env(struct maker *m, struct inherit *h, const struct yml_nod
 /* The text of a key, made now where it has expressions. NULL: told, or not known in a template that nobody uses. */
 static char *made_text(struct maker *m, const struct yml_node *n, enum schema_group group, const char *key, const struct expr_name *names)
 {
-  struct expr_memory *memory;
-  struct expr_value v;
+  enum expr_type type;
   struct buf text;
   char *out = NULL;
 
   if (!pipe_has_expr(n))
     return n->text;
-  memory = expr_memory_new();
   buf_init(&text, EXPR_RESULT_MAX);
-  if (pipe_fixed(names, n, m->dry, memory, &v, m->d) && v.type != EXPR_NONE) {
-    expr_show(&v, &text);
-    if (schema_check_made(n, buf_str(&text), group, key, m->d))
-      out = pipe_copy(m->w, buf_str(&text));
-  }
+  if (pipe_fixed(names, n, m->dry, &text, &type, m->d) && type != EXPR_NONE && schema_check_made(n, buf_str(&text), group, key, m->d))
+    out = pipe_copy(m->w, buf_str(&text));
   buf_free(&text);
-  expr_memory_free(memory);
   return out;
 }
 

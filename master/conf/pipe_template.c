@@ -92,8 +92,7 @@ static bool to_value(struct maker *m, const struct parameter *p, const struct ym
 /* names: of the place where the value stands. False: told. *out is none where it isn't known, in a template that nobody uses. */
 static bool read_value(struct maker *m, const struct parameter *p, const struct yml_node *n, const struct expr_name *names, struct expr_value *out)
 {
-  struct expr_memory *memory;
-  struct expr_value v;
+  enum expr_type type;
   struct buf text;
   bool good;
 
@@ -101,16 +100,12 @@ static bool read_value(struct maker *m, const struct parameter *p, const struct 
     return wrong(m, p, n, NULL);
   if (!pipe_has_expr(n))
     return to_value(m, p, n, n->text, EXPR_NONE, out);
-  memory = expr_memory_new();
   buf_init(&text, EXPR_RESULT_MAX);
   *out = (struct expr_value){ .type = EXPR_NONE };
-  good = pipe_fixed(names, n, m->dry, memory, &v, m->d);
-  if (good && v.type != EXPR_NONE) {
-    expr_show(&v, &text);
-    good = to_value(m, p, n, buf_str(&text), v.type, out);
-  }
+  good = pipe_fixed(names, n, m->dry, &text, &type, m->d);
+  if (good && type != EXPR_NONE)
+    good = to_value(m, p, n, buf_str(&text), type, out);
   buf_free(&text);
-  expr_memory_free(memory);
   return good;
 }
 

@@ -159,7 +159,9 @@ char **pipe_strings(struct whole *w, const struct yml_node *n, int *count)
 static struct pipe_builder *add_builder(struct maker *m, const struct yml_node *at)
 {
   if (m->nmade == PIPELINE_BUILDERS_MAX) {
-    yml_error(m->d, at, NULL, "more than %d builders, those of matrices counted", PIPELINE_BUILDERS_MAX);
+    if (!m->full)
+      yml_error(m->d, at, NULL, "more than %d builders, those of matrices counted", PIPELINE_BUILDERS_MAX);
+    m->full = m->incomplete = true;
     return NULL;
   }
   if (m->nmade == m->cap) {

@@ -22,6 +22,7 @@ ONE_STEP_BUILDS, TEN_STEP_BUILDS = 1000, 200
 IDLE_S, IDLE_QUICK_S, WORKER_IDLE_S, HERD_SETTLE_S = 60, 10, 5, 2
 STARTS, KILLS, PUSHES, HELPER_PUSHES = 10, 5, 10, 3
 SPAWNS = 500
+CONFIG_PROJECTS, CONFIG_RUNS = 200, 10
 NS_MS = 1e6
 
 figures = {}
@@ -320,6 +321,34 @@ def push_once(s, i):
     return (at - began) / NS_MS, (done - began) / NS_MS
 
 
+# ---- a large configuration ----
+
+def config(s):
+    """What it takes to read and check a site of 200 projects of 20 builders: each a matrix with a template, or each builder by itself."""
+    say = "{name: configure, run: [cmake, --preset, %s]}, {name: build, run: [cmake, --build, %s, -j, \"${{ cores }}\"]}, {name: test, if: %s, run: [ctest, --preset, %s]}"
+    preset = "\"${{ preset }}\""
+    matrix = ("    templates: {cmake: {parameters: {preset: {type: string}, tests: {type: boolean, default: true}}, steps: [" + say % (preset, preset, "tests", preset) + "]}}\n"
+              "    builders: {core: {matrix: {arch: [x86_64, arm64, riscv, ppc, s390], CC: [gcc, clang, icc, tcc]}, worker: {tags: [\"${{ matrix.arch }}\"]}, "
+              "env: {CXX: \"${{ matrix.CC }}++\"}, steps: [{use: cmake, with: {preset: \"${{ matrix.CC }}-${{ matrix.arch }}\"}}]}}\n")
+    single = "    builders:\n" + "".join("      b%d: {worker: {tags: [x%d]}, env: {CXX: c%d}, steps: [%s]}\n" % (i, i, i, say % (f"p{i}", f"p{i}", "branch == 'main'", f"p{i}")) for i in range(20))
+    for name, builders in (("matrix", matrix), ("single", single)):
+        top = s.path(f"config-{name}")
+        os.makedirs(f"{top}/conf.d")
+        with open(f"{top}/master.yaml", "w") as f:
+            f.write("site: {name: bench}\n")
+        for p in range(CONFIG_PROJECTS):
+            with open(f"{top}/conf.d/p{p}.yaml", "w") as f:
+                f.write(f"projects:\n  p{p}:\n    git: \"https://git.example.org/p{p}.git\"\n    defaults: {{timeout: 30m, env: {{LANG: C, CFLAGS: -O2}}}}\n{builders}")
+        took = []
+        for _ in range(CONFIG_RUNS):
+            pid = os.posix_spawn(f"{drover.BUILD}/drover", ["drover", "config", "check", "--site", f"{top}/master.yaml"], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+            _, code, used = os.wait4(pid, 0)
+            if code:
+                raise drover.Failed(f"config check: {code}")
+            took.append((used.ru_utime + used.ru_stime) * 1000)
+        emit(f"config_{name}_cpu", site.median(took), "ms")
+
+
 class HelperPeak(threading.Thread):
     """The largest git helper seen. It lives for milliseconds: every new process is looked at."""
 
@@ -352,7 +381,7 @@ class HelperPeak(threading.Thread):
 
 
 # In this order: what is idle is measured before anything large has gone through.
-BENCHES = (sizes, spawn, memory, latency, one, ten, log, herd, start, kill, push)
+BENCHES = (sizes, spawn, memory, latency, one, ten, log, herd, start, kill, push, config)
 
 
 def main():

@@ -10,8 +10,10 @@ builders:
   good: {steps: [{name: say, run: "seq 1 200; printf '\\\\033[31mred\\\\033[0m \\\\033[1;32mgreen\\\\033[0m \\\\033[33myellow\\\\033[0m \\\\033[34mblue\\\\033[0m\\\\n'; printf '%0500d\\\\n' 7"}]}
   bad: {checkout: none, steps: [{name: fine, run: echo fine}, {name: fails, run: "echo 'parse.c:88: expected U+FFFD, got U+0000'; exit 2"}]}
   hold: {checkout: none, steps: [{name: hold, run: "echo holding; while [ ! -e @ROOT@/go ]; do sleep 0.05; done"}]}
+  core: {checkout: none, matrix: {CC: [gcc, c++], ARCH: [x86_64]}, steps: [{name: say, run: "echo $CC on $ARCH"}]}
   nobody: {checkout: none, worker: {tags: [of-no-worker]}, steps: [{name: never, run: "true"}]}
 `;
+const MATRIX = 'core[c++,x86_64]';
 const PHONE = { width: 360, height: 740 }, DESK = { width: 1280, height: 800 };
 let paths, held, bad;
 
@@ -28,8 +30,9 @@ async function prepare() {
   bad = (await site.run('p/bad')).id;
   const hold = (await site.get('/requests?builder=p/hold')).items[0] || { id: await site.ask('p/hold') };
   held = await until('what is held', async () => (await site.request(hold.id)).builds[0]);
+  const core = await until('one of a matrix', async () => (await site.get('/builds?builder=' + encodeURIComponent('p/' + MATRIX) + '&state=done')).items[0]);
   const waits = (await site.get('/requests?builder=p/nobody&state=pending')).items[0] || { id: await site.ask('p/nobody') };
-  paths = ['', 'builders', 'builders/p/good', buildPath(good.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id];
+  paths = ['', 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id];
 }
 
 // Shown, not just loaded: it has a heading, no problem, and what it waits for is there.
@@ -105,6 +108,23 @@ check('what is measured would be found', async () => {
   assert.equal(m.pale.filter((x) => x.includes('"pale"')).length, 1);
   assert.deepEqual(m.nameless, ['<button></button>']);
   assert.notDeepEqual(await page.evaluate(sticksOut), []);
+});
+
+check('one of a matrix, by clicks', async () => {
+  const page = await browser.open('builders');
+  await page.getByRole('link', { name: MATRIX }).first().click();
+  await page.locator('main h1', { hasText: MATRIX }).waitFor();
+  await ready(page);
+  assert.equal(decodeURIComponent(new URL(page.url()).pathname).split('/').pop(), MATRIX);
+  await page.locator('section a[href*="/builds/p/"]').first().click();
+  await page.locator('[data-test="log"] .line', { hasText: 'c++ on x86_64' }).waitFor();
+  await ready(page);
+  const href = await page.getByRole('link', { name: 'Download' }).getAttribute('href');
+  const log = await page.request.get(new URL(href, page.url()).href);
+  assert.deepEqual([log.status(), await log.text()], [200, 'c++ on x86_64\n']);
+  await page.goBack();
+  await page.locator('main h1', { hasText: MATRIX }).waitFor();
+  assert.deepEqual(await browser.faults(), []);
 });
 
 check('from page to page and back, without loading', async () => {
@@ -184,7 +204,7 @@ check('by keyboard alone', async () => {
   await page.keyboard.type('bad');
   await until('the filter', async () => await page.locator('main [data-test="row"]:visible').count() === 1);
   await page.keyboard.press('Escape');
-  await until('no filter', async () => await page.locator('main [data-test="row"]:visible').count() === 4);
+  await until('no filter', async () => await page.locator('main [data-test="row"]:visible').count() === 6);
   await page.keyboard.press('?');
   await page.locator('dialog[open]').waitFor();
   await page.keyboard.press('Escape');

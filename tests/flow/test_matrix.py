@@ -158,6 +158,9 @@ class Matrix(Case):
         self.assertIn("m/core@arm64@gcc", self.cli("worker", "clean", "here", "m/core[arm64,gcc]"))
         wait_for(lambda: not glob.glob(self.d.path("work-here", "work", "m", "core@arm64@gcc", "*")), "the removal")
         self.assertTrue(glob.glob(self.d.path("work-here", "work", "m", "core@x86_64@gcc", "*", "tree")))
+        self.cli("worker", "clean", "here", "m/core")  # all of them
+        wait_for(lambda: not glob.glob(self.d.path("work-here", "work", "m", "core@*", "*")), "the removal of the others")
+        self.assertTrue(glob.glob(self.d.path("work-here", "work", "m", "hold@1", "*")))
 
     def test_8_backup(self):
         to = self.d.path("backup")

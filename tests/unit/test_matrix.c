@@ -566,6 +566,9 @@ static void test_limits(void **state)
   expect_message(axes(1, 257), "the matrix has 257 combinations, 256 are the most");
   expect_message(axes(6, 10), "the matrix has 1000000 combinations, 256 are the most");
   expect_message(axes(8, 10000), "the matrix has more combinations than can be counted, 256 are the most");
+  buf_init(&b, BUF_NO_MAX);
+  buf_adds(&b, "builders: {b: {steps: [x], matrix: {A: &v [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15], B: *v, include: [{A: x, B: 1}]}}}\n");
+  expect_message(buf_take(&b), "the matrix has more than 256 combinations");
   /* many builders of many combinations, all by alias */
   buf_init(&b, BUF_NO_MAX);
   buf_adds(&b, "builders:\n  b0: &b {matrix: {A: [");
