@@ -53,13 +53,14 @@ end $$;
 -- The last n things that a scheduler did, the newest first: at its times, for somebody, and with changes (whose verdicts tell that, schema_0005.sql).
 create function scheduler_trace(s scheduler, n int, out at timestamptz, out scheduled timestamptz, out what text, out why text, out buildset bigint, out change bigint) returns setof record
   language sql stable as $$
-  (select d.at, d.scheduled, d.what, d.why, d.buildset, null::bigint from scheduler_decision d where d.scheduler = s.id order by d.id desc limit n)
-  union all
-  (select v.at, null, case when v.verdict = 'builds' then 'built' when v.verdict = 'waits' then 'waits' when v.rule = 'disabled' then 'passed' else 'nothing' end,
-      case when v.verdict = 'builds' then 'saw c' || v.change || coalesce(', ' || v.why, '') when v.verdict = 'waits' then 'saw c' || v.change || ', waits until ' || c.branch || ' is quiet'
-        when v.rule = 'disabled' then 'c' || v.change || ' passes: ' || v.why else 'c' || v.change || ': ' || v.why end, v.buildset, v.change
-    from verdict v join change c on c.id = v.change where v.project = s.project and v.scheduler = s.name order by v.change desc limit n)
-  order by 1 desc, 6 desc nulls first limit n $$;
+  select t.at, t.scheduled, t.what, t.why, t.buildset, t.change from (
+    (select d.at, d.scheduled, d.what, d.why, d.buildset, null::bigint as change, d.id as n from scheduler_decision d where d.scheduler = s.id order by d.id desc limit scheduler_trace.n)
+    union all -- of one moment: those with changes come later
+    (select v.at, null, case when v.verdict = 'builds' then 'built' when v.verdict = 'waits' then 'waits' when v.rule = 'disabled' then 'passed' else 'nothing' end,
+        case when v.verdict = 'builds' then 'saw c' || v.change || coalesce(', ' || v.why, '') when v.verdict = 'waits' then 'saw c' || v.change || ', waits until ' || c.branch || ' is quiet'
+          when v.rule = 'disabled' then 'c' || v.change || ' passes: ' || v.why else 'c' || v.change || ': ' || v.why end, v.buildset, v.change, (1::bigint << 62) + v.change
+      from verdict v join change c on c.id = v.change where v.project = s.project and v.scheduler = s.name order by v.change desc limit scheduler_trace.n)) t
+  order by t.at desc, t.n desc limit scheduler_trace.n $$;
 
 -- All schedulers of a project: [{name, kind, spec, timing, branch}]. One that left goes, a new timing is reckoned anew from now, what is disabled stays so. rev: of the tip that
 -- says so, void (false) where the default branch is elsewhere by now; null: the site's. Only what differs is written, and told.

@@ -6,11 +6,13 @@
 #include "master/dispatch/run.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
@@ -69,6 +71,23 @@ void run_drop(struct run *r)
   r->session = NULL;
   sm_move(&r->sm, RUN_GONE);
   run_maybe_free(r);
+}
+
+char *run_url(const struct master *m, const char *name)
+{
+  const char *site = m->conf->url;
+  struct buf b;
+
+  if (!site)
+    return NULL;
+  buf_init(&b, BUF_NO_MAX);
+  buf_addf(&b, "%s%sbuilds/", site, site[strlen(site) - 1] == '/' ? "" : "/");
+  for (const char *s = name; *s; s++)
+    if (isalnum((unsigned char)*s) || strchr("._-/", *s))
+      buf_addc(&b, *s);
+    else
+      buf_addf(&b, "%%%02X", (unsigned char)*s);
+  return buf_take(&b);
 }
 
 /* ---- sending ---- */

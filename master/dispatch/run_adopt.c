@@ -47,7 +47,7 @@ struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, 
   r->ctx = (struct build_ctx){ .project = xstrdup(STR(3)), .builder = xstrdup(STR(4)), .number = NUM(5), .slot = (int)NUM(9), .cores = s->cores,
                                .repository = xstrdup(STR(12)), .branch = xstrdup(STR(13)), .revision = xstrdup(STR(14)), .changes = xstrdup(STR(18)),
                                .tag = db_dup(res, stmt, row, 37), .pull_request = NUM(38), .ref = db_dup(res, stmt, row, 39),
-                               .properties = xstrdup(STR(17)), .allow_local = m->conf->allow_local, .fresh = NUM(35) == 0,
+                               .properties = xstrdup(STR(17)), .url = run_url(m, r->name), .allow_local = m->conf->allow_local, .fresh = NUM(35) == 0,
                                .alone_ms = dispatch_alone_ms(m), .got_revision = got_revision(STR(16)) };
   results_so_far(r, STR(34));
   sm_init(&r->sm, r->name, run_rows, RUN_STATES, RUN_TX);

@@ -52,7 +52,7 @@ class Matrix(Case):
     def prepare(cls):
         cls.repo = cls.d.path("repo")
         cls.first = make_repo(cls.repo, {"word": "w\n", ".drover.yml": PIPELINE.replace("@ROOT@", cls.d.root)})
-        cls.d.configure(projects={"m": {"git": cls.repo, "poll": "300ms"}, "s": cls.site("one")})
+        cls.d.configure(projects={"m": {"git": cls.repo, "poll": "300ms"}, "s": cls.site("one")}, site={**cls.d.conf["site"], "url": "https://ci.example.org/sub"})
 
     @classmethod
     def site(cls, word):
@@ -85,7 +85,8 @@ class Matrix(Case):
                                      "only": SUCCESS if arch == "arm64" else SKIPPED, "tools": SUCCESS})
             self.assertEqual(self.d.log(f"m/{urllib.parse.quote(name)}/1", f"say-{cc}").decode(), f"{cc} of {name} on main, 42\n")
             env = dict(line.split("=", 1) for line in self.d.log(b["id"], "env").decode().splitlines())  # the brackets as they are: a URL's path takes them
-            self.assertLessEqual({"ARCH": arch, "CC": cc, "CXX": cc + "++", "PLAIN": "1", "DROVER_BUILDER": name, "DROVER_BUILD": b["id"]}.items(), env.items())
+            self.assertLessEqual({"ARCH": arch, "CC": cc, "CXX": cc + "++", "PLAIN": "1", "DROVER_BUILDER": name, "DROVER_BUILD": b["id"],
+                                  "DROVER_URL": "https://ci.example.org/sub/builds/" + urllib.parse.quote(b["id"])}.items(), env.items())
             self.assertEqual(self.d.log(b["id"], "tools").decode().split()[-1], "1")
             # all of the build is in its own folder, whose name has nothing that tools take for something else
             folder = self.d.path("work-here", "work", "m", name.replace("[", "@").replace(",", "@").replace("]", ""))
