@@ -5,7 +5,8 @@
 #include "common/str.h"
 #include "master/conf/yaml.h"
 
-static void write_scalar(const struct yml_node *n, struct buf *out)
+/* A key is a text, also where it looks like nothing at all: `~` and `null` are two. */
+static void write_scalar(const struct yml_node *n, bool key, struct buf *out)
 {
   static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/";
 
@@ -13,7 +14,7 @@ static void write_scalar(const struct yml_node *n, struct buf *out)
     buf_adds(out, n->text);
     return;
   }
-  if (yml_is_null(n)) {
+  if (!key && yml_is_null(n)) {
     buf_adds(out, "null");
     return;
   }
@@ -42,7 +43,7 @@ static void write_node(const struct yml_node *n, int indent, bool (*skip)(const 
   if (out->failed)
     return;
   if (n->kind == YML_SCALAR) {
-    write_scalar(n, out);
+    write_scalar(n, false, out);
     return;
   }
   for (int i = 0; i < n->n; i++) {
@@ -53,7 +54,7 @@ static void write_node(const struct yml_node *n, int indent, bool (*skip)(const 
       buf_addf(out, "\n%*s", indent, "");
     first = false;
     if (n->kind == YML_MAP) {
-      write_scalar(n->keys[i], out);
+      write_scalar(n->keys[i], true, out);
       buf_addc(out, ':');
     } else {
       buf_addc(out, '-');

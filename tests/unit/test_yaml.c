@@ -241,8 +241,13 @@ static void test_write(void **state)
   assert_string_equal(yml_get(again->root, "a")->items[2]->text, yml_get(doc->root, "a")->items[2]->text);
   assert_false(yml_get(again->root, "a")->items[1]->plain);
   yml_drop(again);
-  buf_free(&b);
   yml_drop(doc);
+  doc = must_parse("?\n: 1\n~: 2\nnull: 3\n"); /* three keys, of which none may become another */
+  buf_reset(&b);
+  yml_write(doc->root, NULL, &b);
+  assert_string_equal(buf_str(&b), "\"\": 1\n\"~\": 2\nnull: 3\n");
+  yml_drop(doc);
+  buf_free(&b);
 }
 
 /* --- refused --- */
