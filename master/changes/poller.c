@@ -171,36 +171,29 @@ static void put_branch(struct db_tx *tx, struct poll_state *ps, const struct git
   cJSON_Delete(list);
 }
 
-static const char *revision_in(const struct gith_head *heads, int n, const char *name)
-{
-  for (int i = 0; i < n; i++)
-    if (!strcmp(heads[i].branch, name))
-      return heads[i].revision;
-  return NULL;
-}
-
-static void drop_deleted(struct db_tx *tx, struct look *l, const struct gith_result *g)
-{
-  for (int i = 0; i < l->nknown; i++)
-    if (!revision_in(g->heads, g->nheads, l->known[i].branch))
-      put_branch(tx, l->ps, g, l->known[i].branch, l->known[i].revision, NULL, false);
-}
-
-/* ---- tags ---- */
-
 static int by_name(const void *a, const void *b)
 {
   return strcmp(((const struct gith_head *)a)->branch, ((const struct gith_head *)b)->branch);
 }
 
-/* There may be thousands, all at each look; both lists are in the order of names. */
-static const char *tag_in(const struct gith_head *tags, int n, const char *name)
+/* The revision of a branch or tag, or NULL. There may be thousands, all at each look; all lists are in the order of names. */
+static const char *revision_in(const struct gith_head *heads, int n, const char *name)
 {
   struct gith_head key = { .branch = (char *)(uintptr_t)name };
-  const struct gith_head *found = n ? bsearch(&key, tags, (size_t)n, sizeof key, by_name) : NULL;
+  const struct gith_head *found = n ? bsearch(&key, heads, (size_t)n, sizeof key, by_name) : NULL;
 
   return found ? found->revision : NULL;
 }
+
+/* Of the known ones from *at on those that were deleted, before the one called `before` (NULL: all). Told in the order of names, in which others take their locks too. */
+static void drop_branches(struct db_tx *tx, struct look *l, const struct gith_result *g, int *at, const char *before)
+{
+  for (; *at < l->nknown && (!before || strcmp(l->known[*at].branch, before) < 0); ++*at)
+    if (!revision_in(g->heads, g->nheads, l->known[*at].branch))
+      put_branch(tx, l->ps, g, l->known[*at].branch, l->known[*at].revision, NULL, false);
+}
+
+/* ---- tags ---- */
 
 /* A pipeline in the repository may want tags at any revision, so there they are looked at. */
 static bool wants_tags(const struct world *p)
@@ -247,11 +240,11 @@ static void note_tags(struct db_tx *tx, struct poll_state *ps, const struct gith
   cJSON_Delete(list);
 }
 
-/* Of the known ones from *at on those that were deleted, before the one called `before` (NULL: all). Told in the order of names, in which others take their locks too. */
+/* As drop_branches. */
 static void drop_tags(struct db_tx *tx, struct look *l, const struct gith_result *g, int *at, const char *before)
 {
   for (; *at < l->nknown_tags && (!before || strcmp(l->known_tags[*at].branch, before) < 0); ++*at)
-    if (!tag_in(g->tags, g->ntags, l->known_tags[*at].branch))
+    if (!revision_in(g->tags, g->ntags, l->known_tags[*at].branch))
       put_tag(tx, l->ps, l->known_tags[*at].branch, l->known_tags[*at].revision, NULL);
 }
 
@@ -268,7 +261,7 @@ static void put_tags(struct db_tx *tx, struct look *l, const struct gith_result 
     if (!tag)
       continue;
     drop_tags(tx, l, g, &at, tag);
-    put_tag(tx, l->ps, tag, tag_in(l->known_tags, l->nknown_tags, tag), &g->commits[i]);
+    put_tag(tx, l->ps, tag, revision_in(l->known_tags, l->nknown_tags, tag), &g->commits[i]);
   }
   drop_tags(tx, l, g, &at, NULL);
   l->ps->once_more |= g->tags_more;
@@ -280,6 +273,7 @@ static void looked(const struct gith_result *g, void *arg)
   struct poll_state *ps = l->ps;
   bool first = l->nknown == 0, wants = wants_tags(ps->p);
   struct db_tx *tx;
+  int at = 0;
 
   if (!ps->p->gone) /* else it is another repository's trouble, or nobody's */
     trouble(ps, g->err ? g->why : NULL);
@@ -291,13 +285,14 @@ static void looked(const struct gith_result *g, void *arg)
   tx = db_tx(ps->w->m->db, DB_ANY);
   for (int i = 0; i < g->nheads; i++) {
     const char *known = revision_in(l->known, l->nknown, g->heads[i].branch);
+    drop_branches(tx, l, g, &at, g->heads[i].branch);
     if (str_eq(known, g->heads[i].revision))
       continue;
     if (first && !ps->p->conf->first_build)
       log_info("poll", "%s: %s is at %.12s; history is not built", ps->p->conf->name, g->heads[i].branch, g->heads[i].revision);
     put_branch(tx, ps, g, g->heads[i].branch, known, g->heads[i].revision, !first || ps->p->conf->first_build);
   }
-  drop_deleted(tx, l, g);
+  drop_branches(tx, l, g, &at, NULL);
   if (wants && l->tags_seen)
     put_tags(tx, l, g);
   ps->told = db_count(tx);

@@ -7,26 +7,15 @@
 
 static void read_push(const cJSON *body, struct hook_read *out)
 {
-  const cJSON *head = pick(body, "head_commit"), *commits = pick(body, "commits");
-  const char *after = pick_text(body, "after"), *ref = pick_text(body, "ref"), *peeled = pick_text(head, "id");
-  struct hook_event *e;
-  cJSON *list;
+  const cJSON *commits = pick(body, "commits");
+  struct hook_event *e = github_moved(body, "compare_url", out);
 
-  if (str_starts(ref, "refs/tags/") && hook_is_revision(after) && hook_is_revision(peeled))
-    after = peeled; /* of an annotated tag `after` is the tag itself */
-  e = hook_moved(out, ref, pick_text(body, "before"), after);
   if (!e)
     return;
-  e->url = hook_clean(pick_text(body, "compare_url"), HOOK_NAME_MAX, true);
-  if (e->kind == HOOK_PUSH && cJSON_GetArraySize(commits)) {
+  if (e->kind == HOOK_PUSH && cJSON_GetArraySize(commits))
     hook_commits(e, commits, pick_number(body, "total_commits"), hook_commit_plain);
-    return;
-  }
-  list = cJSON_CreateArray();
-  if (cJSON_IsObject(head))
-    cJSON_AddItemReferenceToArray(list, (cJSON *)head);
-  hook_commits(e, list, pick_number(body, "total_commits"), hook_commit_plain);
-  cJSON_Delete(list);
+  else
+    github_head_commit(body, pick_number(body, "total_commits"), e);
 }
 
 static const char *pull_action(const cJSON *body)
@@ -42,47 +31,24 @@ static const char *pull_action(const cJSON *body)
 
 static void read_pull(const cJSON *body, struct hook_read *out)
 {
-  const cJSON *p = pick(body, "pull_request"), *repository = pick(p, "head.repo");
-  const char *action = pull_action(body);
-  struct hook_event *e;
+  const cJSON *p = pick(body, "pull_request");
+  struct hook_event *e = github_pull(body, pull_action(body), out);
 
-  if (!action) {
-    hook_ignore(out, "pull request %s: nothing to build", pick_text(body, "action"));
-    return;
-  }
-  e = hook_pull(out, pick_number(p, "number"), pick_text(p, "base.ref"), pick_text(p, "head.sha"), action);
-  if (!e)
-    return;
-  hook_pull_ref(e, "refs/pull/", "/head");
-  e->title = hook_clean(pick_text(p, "title"), HOOK_NAME_MAX, true);
-  e->who = hook_clean(pick_text(p, "user.login"), HOOK_NAME_MAX, true);
-  e->url = hook_clean(pick_text(p, "html_url"), HOOK_NAME_MAX, true);
-  e->head_repository = hook_clean(pick_text(repository, "full_name"), HOOK_NAME_MAX, true);
-  e->head_branch = hook_clean(pick_text(p, "head.ref"), HOOK_NAME_MAX, true);
-  e->head_url = hook_clean(pick_text(repository, "clone_url"), HOOK_NAME_MAX, true);
-  e->fork = !pick_number(p, "head.repo_id") || pick_number(p, "head.repo_id") != pick_number(p, "base.repo_id");
+  if (e)
+    e->fork = !pick_number(p, "head.repo_id") || pick_number(p, "head.repo_id") != pick_number(p, "base.repo_id");
 }
 
 static void read_comment(const cJSON *body, struct hook_read *out)
 {
-  const cJSON *c = pick(body, "comment"), *p = pick(body, "pull_request");
+  const cJSON *p = pick(body, "pull_request");
   const char *action = pick_text(body, "action");
-  struct hook_event *e;
 
-  if (strcmp(action, "created")) {
+  if (strcmp(action, "created"))
     hook_ignore(out, "comment %s: only new ones count", action);
-    return;
-  }
-  if (!pick_true(body, "is_pull") && !cJSON_IsObject(pick(body, "issue.pull_request"))) {
+  else if (!pick_true(body, "is_pull") && !cJSON_IsObject(pick(body, "issue.pull_request")))
     hook_ignore(out, "a comment on an issue, not on a pull request");
-    return;
-  }
-  e = hook_comment(out, pick_number(body, "issue.number"), pick_text(p, "base.ref"), pick_text(p, "head.sha"), pick_text(c, "body"));
-  if (!e)
-    return;
-  e->external = pick_number(c, "id") ? xasprintf("%lld", (long long)pick_number(c, "id")) : NULL;
-  e->who = hook_clean(pick_text(c, "user.login"), HOOK_NAME_MAX, true);
-  e->url = hook_clean(pick_text(c, "html_url"), HOOK_NAME_MAX, true);
+  else
+    github_comment(pick(body, "comment"), "", hook_comment(out, pick_number(body, "issue.number"), pick_text(p, "base.ref"), pick_text(p, "head.sha"), pick_text(body, "comment.body")));
 }
 
 static void read_gitea(const char *event, const cJSON *body, struct hook_read *out)

@@ -16,27 +16,43 @@ static cJSON *distinct(const cJSON *list, const char *tip)
   return copy;
 }
 
-static void read_push(const cJSON *body, struct hook_read *out)
+struct hook_event *github_moved(const cJSON *body, const char *compare, struct hook_read *out)
 {
-  const cJSON *head = pick(body, "head_commit");
-  const char *after = pick_text(body, "after"), *ref = pick_text(body, "ref"), *peeled = pick_text(head, "id");
+  const char *after = pick_text(body, "after"), *ref = pick_text(body, "ref"), *peeled = pick_text(body, "head_commit.id");
   struct hook_event *e;
-  cJSON *list;
 
   if (str_starts(ref, "refs/tags/") && hook_is_revision(after) && hook_is_revision(peeled))
     after = peeled; /* of an annotated tag `after` is the tag itself */
   e = hook_moved(out, ref, pick_text(body, "before"), after);
+  if (e)
+    e->url = hook_clean(pick_text(body, compare), HOOK_NAME_MAX, true);
+  return e;
+}
+
+void github_head_commit(const cJSON *body, int64_t told, struct hook_event *e)
+{
+  const cJSON *head = pick(body, "head_commit");
+  cJSON *list = cJSON_CreateArray();
+
+  if (cJSON_IsObject(head))
+    cJSON_AddItemReferenceToArray(list, (cJSON *)(uintptr_t)head);
+  hook_commits(e, list, told, hook_commit_plain);
+  cJSON_Delete(list);
+}
+
+static void read_push(const cJSON *body, struct hook_read *out)
+{
+  struct hook_event *e = github_moved(body, "compare", out);
+  cJSON *list;
+
   if (!e)
     return;
   e->forced = pick_true(body, "forced");
-  e->url = hook_clean(pick_text(body, "compare"), HOOK_NAME_MAX, true);
-  list = distinct(pick(body, "commits"), after);
-  if (cJSON_IsObject(head) && (e->kind == HOOK_TAG || !cJSON_GetArraySize(list))) {
-    cJSON_Delete(list);
-    list = cJSON_CreateArray();
-    cJSON_AddItemReferenceToArray(list, (cJSON *)head);
-  }
-  hook_commits(e, list, 0, hook_commit_plain);
+  list = distinct(pick(body, "commits"), e->revision ? e->revision : "");
+  if (cJSON_IsObject(pick(body, "head_commit")) && (e->kind == HOOK_TAG || !cJSON_GetArraySize(list)))
+    github_head_commit(body, 0, e);
+  else
+    hook_commits(e, list, 0, hook_commit_plain);
   cJSON_Delete(list);
 }
 
@@ -52,30 +68,38 @@ static const char *pull_action(const cJSON *body)
   return !strcmp(action, "edited") && pick(body, "changes.base") ? "retargeted" : NULL;
 }
 
-static void read_pull(const cJSON *body, struct hook_read *out)
+struct hook_event *github_pull(const cJSON *body, const char *action, struct hook_read *out)
 {
-  const cJSON *p = pick(body, "pull_request"), *repository = pick(p, "head.repo");
-  const char *action = pull_action(body);
+  const cJSON *p = pick(body, "pull_request");
   struct hook_event *e;
 
   if (!action) {
     hook_ignore(out, "pull request %s: nothing to build", pick_text(body, "action"));
-    return;
+    return NULL;
   }
   e = hook_pull(out, pick_number(p, "number"), pick_text(p, "base.ref"), pick_text(p, "head.sha"), action);
   if (!e)
-    return;
+    return NULL;
   hook_pull_ref(e, "refs/pull/", "/head");
   e->title = hook_clean(pick_text(p, "title"), HOOK_NAME_MAX, true);
   e->who = hook_clean(pick_text(p, "user.login"), HOOK_NAME_MAX, true);
   e->url = hook_clean(pick_text(p, "html_url"), HOOK_NAME_MAX, true);
-  e->head_repository = hook_clean(pick_text(repository, "full_name"), HOOK_NAME_MAX, true);
+  e->head_repository = hook_clean(pick_text(p, "head.repo.full_name"), HOOK_NAME_MAX, true);
   e->head_branch = hook_clean(pick_text(p, "head.ref"), HOOK_NAME_MAX, true);
-  e->head_url = hook_clean(pick_text(repository, "clone_url"), HOOK_NAME_MAX, true);
-  e->fork = !pick_number(repository, "id") || pick_number(repository, "id") != pick_number(p, "base.repo.id");
+  e->head_url = hook_clean(pick_text(p, "head.repo.clone_url"), HOOK_NAME_MAX, true);
+  return e;
 }
 
-static void put_comment(const cJSON *c, const char *kind, struct hook_event *e)
+static void read_pull(const cJSON *body, struct hook_read *out)
+{
+  const cJSON *p = pick(body, "pull_request");
+  struct hook_event *e = github_pull(body, pull_action(body), out);
+
+  if (e)
+    e->fork = !pick_number(p, "head.repo.id") || pick_number(p, "head.repo.id") != pick_number(p, "base.repo.id");
+}
+
+void github_comment(const cJSON *c, const char *kind, struct hook_event *e)
 {
   if (!e)
     return;
@@ -96,11 +120,11 @@ static void read_comment(const char *event, const cJSON *body, struct hook_read 
   else if (on_issue && !cJSON_IsObject(pick(body, "issue.pull_request")))
     hook_ignore(out, "a comment on an issue, not on a pull request");
   else if (on_issue)
-    put_comment(c, "", hook_comment(out, pick_number(body, "issue.number"), "", "", text));
+    github_comment(c, "", hook_comment(out, pick_number(body, "issue.number"), "", "", text));
   else if (!strcmp(event, "commit_comment"))
-    put_comment(c, "commit-", hook_comment(out, 0, "", pick_text(c, "commit_id"), text));
+    github_comment(c, "commit-", hook_comment(out, 0, "", pick_text(c, "commit_id"), text));
   else
-    put_comment(c, "review-comment-", hook_comment(out, pick_number(p, "number"), pick_text(p, "base.ref"), pick_text(c, "commit_id"), text));
+    github_comment(c, "review-comment-", hook_comment(out, pick_number(p, "number"), pick_text(p, "base.ref"), pick_text(c, "commit_id"), text));
 }
 
 static void read_review(const cJSON *body, struct hook_read *out)
@@ -111,7 +135,7 @@ static void read_review(const cJSON *body, struct hook_read *out)
   if (strcmp(action, "submitted") || !*text)
     hook_ignore(out, "review %s%s", action, *text ? "" : " without a word");
   else
-    put_comment(r, "review-", hook_comment(out, pick_number(p, "number"), pick_text(p, "base.ref"), pick_text(r, "commit_id"), text));
+    github_comment(r, "review-", hook_comment(out, pick_number(p, "number"), pick_text(p, "base.ref"), pick_text(r, "commit_id"), text));
 }
 
 static void read_github(const char *event, const cJSON *body, struct hook_read *out)

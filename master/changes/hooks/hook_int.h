@@ -49,4 +49,10 @@ struct hook_event *hook_pull(struct hook_read *out, int64_t number, const char *
 /* Where the repository keeps its head. */
 void hook_pull_ref(struct hook_event *e, const char *before, const char *after);
 struct hook_event *hook_comment(struct hook_read *out, int64_t number, const char *into, const char *revision, const char *text);
+
+/* What others have from GitHub (github.c). */
+struct hook_event *github_moved(const cJSON *body, const char *compare, struct hook_read *out); /* compare: where the page of the difference stands; NULL: told */
+void github_head_commit(const cJSON *body, int64_t told, struct hook_event *e);                 /* `head_commit`, where it is there, is all that is listed */
+struct hook_event *github_pull(const cJSON *body, const char *action, struct hook_read *out);   /* action: in our words, NULL: ignored. NULL: told. `fork` is the caller's */
+void github_comment(const cJSON *c, const char *kind, struct hook_event *e);                    /* kind: before its id; e NULL: nothing */
 #endif
