@@ -404,7 +404,8 @@ class Superseded(Forge):
 
     def tearDown(self):
         open(self.d.path("go"), "w").close()
-        wait_for(lambda: self.d.get("/status")["counts"]["running"] == self.d.get("/status")["counts"]["pending"] == 0, "the end of all builds")
+        left = "select (select count(*) from change where state = 'reading') + (select count(*) from scheduler_state where due_at is not null) + (select count(*) from build where state <> 'done') + (select count(*) from build_request where state <> 'done')"
+        wait_for(lambda: self.d.sql(left) == [["0"]], "the end of all builds, and of what would make some")
         os.unlink(self.d.path("go"))
 
     def test_decided_with_the_delivery(self):
