@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the suites, two at a time, and sums them up; the last line is "N passed, N failed".
+"""Runs the suites, some at a time, and sums them up; the last line is "N passed, N failed".
 
 usage: tests/run.py BUILD SANITIZED [PATTERN ...]
 BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a file of tests for node (the page, the schema), a fuzzer (5 s), or a lint.
@@ -15,6 +15,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIMIT_S = 420          # no suite takes longer
 FUZZ_S = 5
+JOBS = (os.cpu_count() or 1) + 1  # suites wait more than they reckon
 BY_HAND = ("test_hosts.py",)  # make hosts: two hosts with systemd, root and some minutes
 AS_SHIPPED = ("test_worker.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
@@ -91,7 +92,7 @@ def main():
     build, san, *patterns = sys.argv[1:]
     todo = suites(os.path.abspath(build), os.path.abspath(san), patterns)
     passed = failed = 0
-    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("TEST_JOBS", "2"))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("TEST_JOBS", JOBS))) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run, s) for s in todo]):
             name, ok, bad, code, seconds, text = done.result()
             passed, failed = passed + ok, failed + bad
