@@ -129,11 +129,12 @@ static cJSON *any_of(cJSON *list)
 /* ---- types ---- */
 
 /* Whatever stands there, but nothing and no expression, which has places of its own. */
-static cJSON *plain_text(void)
+static cJSON *plain_text(bool some)
 {
   cJSON *o = of_type("string number boolean");
 
-  cJSON_AddNumberToObject(o, "minLength", 1);
+  if (some)
+    cJSON_AddNumberToObject(o, "minLength", 1);
   cJSON_AddItemToObject(o, "not", parsed("{\"type\": \"string\", \"pattern\": \"\\\\$\\\\{\\\\{\"}"));
   return o;
 }
@@ -216,7 +217,7 @@ static cJSON *scalar(unsigned type, const struct key *k)
   cJSON *o;
 
   switch (type) {
-  case T_TEXT: return plain_text();
+  case T_TEXT: return plain_text(!k->empty);
   case T_SCRIPT: return script();
   case T_NAME: return of_pattern("string number boolean", "^" NAME_PATTERN "$");
   case T_BUILDER: return of_pattern("string number boolean", "^" NAME_PATTERN "(\\[" VALUE_PATTERN "(," VALUE_PATTERN ")*\\])?$");
