@@ -17,6 +17,8 @@ LIMIT_S = 420          # no suite takes longer
 FUZZ_S = 5
 JOBS = (os.cpu_count() or 1) + 1  # suites wait more than they reckon
 BY_HAND = ("test_hosts.py",)  # make hosts: two hosts with systemd, root and some minutes
+# Under the sanitizers a whole system costs five times the processor time; what these are about is not memory. make soak runs them sanitized too (DROVER_SANITIZE_ALL=1).
+PLAIN = ("test_backup.py", "test_restore.py", "test_work.py", "test_timed.py", "test_matrix.py", "test_proxy.py", "test_notify.py", "test_doctor.py", "test_worker_install.py", "test_worker_proxy.py")
 AS_SHIPPED = ("test_worker.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
 
@@ -37,7 +39,8 @@ def suites(build, san, patterns):
     for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
         if os.path.basename(path) in BY_HAND:
             continue
-        where = build if "/fault/" in path or os.path.basename(path) in AS_SHIPPED else san
+        plain = os.path.basename(path) in PLAIN and not os.environ.get("DROVER_SANITIZE_ALL")
+        where = build if plain or "/fault/" in path or os.path.basename(path) in AS_SHIPPED else san
         found.append((rel(path), [sys.executable, path], where, "unittest"))
     for path in sorted(glob.glob(f"{TOP}/tests/browser/test_*.mjs") + glob.glob(f"{TOP}/tests/browser/unit/*.mjs") + glob.glob(f"{TOP}/tests/schema/test_*.mjs")):
         found.append((rel(path), ["node", "--test-reporter=tap", path], build, "node"))
