@@ -9,6 +9,7 @@
 #include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
+#include "master/cli/show.h"
 #include "master/cli/table.h"
 
 /* One list: where it comes from, which filters it knows, how a row is told. */
@@ -116,10 +117,12 @@ static const struct column change_columns[] = { { "CHANGE", 0 },          { "PRO
 static void change_row(struct table *t, const cJSON *item)
 {
   const char *message = js_text(item, "message"), *state = js_text(item, "state");
+  char *of = show_change_of(item);
 
   table_cell(t, STYLE_BOLD, js_text(item, "id"));
   table_cell(t, STYLE_NONE, js_text(item, "project"));
-  table_cell(t, STYLE_NONE, js_text(item, "branch"));
+  table_cell(t, STYLE_NONE, of);
+  free(of);
   revision_cell(t, item);
   table_cell(t, STYLE_NONE, js_text(item, "author"));
   ago_cell(t, item, "created");

@@ -223,9 +223,12 @@ static void show_buildset(struct cli *c, const cJSON *s)
 
 static void show_change(struct cli *c, const cJSON *h)
 {
+  char *of = show_change_of(h);
+
   out(c, STYLE_BOLD, "%s  ", js_text(h, "id"));
-  out(c, STYLE_NONE, "%s %s %s", js_text(h, "project"), js_text(h, "branch"), js_text(h, "revision"));
+  out(c, STYLE_NONE, "%s %s %s", js_text(h, "project"), of, js_text(h, "revision"));
   out_end(c);
+  free(of);
   line(c, "author", js_text(h, "author"));
   line(c, "told by", js_text(h, "told_by"));
   line(c, "before", js_text(h, "previous"));

@@ -1,13 +1,13 @@
 /* drover why ID: why something waits, ran, or ended so. */
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #include "common/clock.h"
 #include "common/str.h"
 #include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
+#include "master/cli/show.h"
 
 /* "r118 libfoo/linux is pending: build1 is full (since 2 min ago)" */
 static int why_request(struct cli *c, const char *id)
@@ -53,17 +53,6 @@ static int why_buildset(struct cli *c, const char *id)
   return code;
 }
 
-/* "pull request 7 into main", "tag v1", "main" */
-static void put_what(struct cli *c, const cJSON *change)
-{
-  const char *kind = js_text(change, "kind"), *branch = js_text(change, "branch");
-
-  if (!strcmp(kind, "pull_request"))
-    out(c, STYLE_NONE, "pull request %lld into %s", (long long)js_num(change, "number"), branch);
-  else
-    out(c, STYLE_NONE, "%s%s", strcmp(kind, "tag") ? "" : "tag ", branch);
-}
-
 /* "commits no: the message says [skip ci]" */
 static void put_verdict(struct cli *c, const cJSON *v, size_t width)
 {
@@ -96,7 +85,7 @@ static void put_verdicts(struct cli *c, const cJSON *list)
 
 static int why_change(struct cli *c, const char *id)
 {
-  char *path = id_path("changes/%s", id);
+  char *path = id_path("changes/%s", id), *of;
   cJSON *change = call_get(c, path);
   const cJSON *s, *verdicts = js_get(change, "verdicts");
   int code = CLI_OK;
@@ -110,9 +99,9 @@ static int why_change(struct cli *c, const char *id)
     return CLI_OK;
   }
   out_label(c, STYLE_BOLD, id);
-  out(c, STYLE_NONE, "%s ", js_text(change, "project"));
-  put_what(c, change);
-  out(c, STYLE_NONE, ": %s", js_text(change, "state"));
+  of = show_change_of(change);
+  out(c, STYLE_NONE, "%s %s: %s", js_text(change, "project"), of, js_text(change, "state"));
+  free(of);
   if (*js_text(change, "error"))
     out(c, STYLE_NONE, ", %s", js_text(change, "error"));
   else if (*js_text(change, "why") && !cJSON_GetArraySize(verdicts))

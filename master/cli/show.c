@@ -102,6 +102,15 @@ char *show_step_summary(const cJSON *step)
   return buf_take(&names);
 }
 
+char *show_change_of(const cJSON *change)
+{
+  const char *kind = js_text(change, "kind"), *branch = js_text(change, "branch");
+
+  if (str_eq(kind, "pull_request"))
+    return xasprintf("pull request %lld into %s", (long long)js_num(change, "number"), branch);
+  return xasprintf("%s%s", str_eq(kind, "tag") ? "tag " : "", branch);
+}
+
 void show_log_header(struct cli *c, const cJSON *step)
 {
   char *what = step_what(step);

@@ -16,6 +16,9 @@ struct show_bytes show_build_bytes(const cJSON *build);
 /* What came of it: summary, or its commands' names, or nothing. The caller frees it. */
 char *show_step_summary(const cJSON *step) must_check;
 
+/* What a change is of: "main", "tag v1", "pull request 7 into main". The caller frees it. */
+char *show_change_of(const cJSON *change) must_check;
+
 void show_log_header(struct cli *c, const cJSON *step);                            /* "── test: make check ──" */
 void show_step_line(struct cli *c, const cJSON *build, const cJSON *step);         /* "  test      212 passed        6.2 s" */
 void show_build_head(struct cli *c, const cJSON *build);                           /* "build     drover/check/1 on here, because …" */

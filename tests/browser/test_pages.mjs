@@ -154,6 +154,13 @@ check('why things wait, and what broke', async () => {
   await page.locator('[data-test="log"] .line', { hasText: 'expected U+FFFD' }).waitFor();     // the step that failed is the one that is open
 });
 
+check('what each scheduler says of a change', async () => {
+  const page = await browser.open(paths.find((p) => /^changes\/c/.test(p))), said = page.locator('[data-test="verdicts"]');
+  await said.waitFor();
+  assert.equal(await said.locator('dt').innerText(), 'commits');
+  assert.equal(await said.locator('dd').innerText(), 'builds');
+});
+
 check('the switch of colours', async () => {
   const page = await browser.open(), other = await browser.open('changes');
   const shade = (p) => p.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 3);

@@ -277,6 +277,12 @@ older ones: drover list builds --before 17
         self.fake.on('GET ' + API + 'changes', {'items': [{'id': 'c1', 'project': 'libfoo', 'branch': 'main', 'revision': HASH, 'author': 'Bob\n', 'message': 'one\ntwo',
                                                            'state': 'decided', 'created': NOW - 86400000 * 3}], 'next': None})
         self.assertRegex(self.text('list', 'changes', '--project', 'libfoo'), r'c1 +libfoo +main +a1b2c3d +Bob\^J +3 d ago +decided +one\n')
+        for kind, more, said in (('tag', {'branch': 'v1'}, 'tag v1'), ('pull_request', {'branch': 'main', 'number': 7}, 'pull request 7 into main')):
+            change = {'id': 'c2', 'project': 'libfoo', 'kind': kind, 'revision': HASH, 'author': 'Bob', 'message': 'x', 'state': 'decided', 'created': NOW, **more}
+            self.fake.on('GET ' + API + 'changes', {'items': [change], 'next': None})
+            self.assertRegex(self.text('list', 'changes'), rf'c2 +libfoo +{said} +a1b2c3d')
+            self.fake.on('GET ' + API + 'changes/c2', change)
+            self.assertIn(f'c2  libfoo {said} {HASH}\n', self.text('show', 'c2'))
         self.fake.on('GET ' + API + 'workers', {'items': [
             {'name': 'build1', 'connected': True, 'slots': 2, 'used': 1, 'tags': ['a', 'b'], 'facts': {'host': 'h1', 'os': 'linux', 'arch': 'x86_64'}, 'peer': '[::1]:5'},
             {'name': 'build2', 'connected': False, 'lost_at': NOW - 3.5 * HOUR, 'slots': 1, 'used': 0, 'tags': [], 'facts': {}},
