@@ -30,6 +30,7 @@ static void put(const char *name, const char *text, mode_t mode)
   FILE *f;
 
   snprintf(path, sizeof path, "%s/%s", folder, name);
+  (void)unlink(path); /* the last one may be closed to whoever is not root */
   f = fopen(path, "w");
   assert_non_null(f);
   fputs(text, f);
