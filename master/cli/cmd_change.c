@@ -47,3 +47,28 @@ int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg,
   cJSON_Delete(answer);
   return CLI_OK;
 }
+
+int cmd_change_approve(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  char *path = id_path("changes/%s/approve", arg[0]);
+  cJSON *body = cJSON_CreateObject(), *answer = call_send(c, "POST", path, body);
+
+  (void)a, (void)narg;
+  cJSON_Delete(body);
+  free(path);
+  if (!answer)
+    return c->code;
+  if (c->json) {
+    out_json(c);
+  } else {
+    out_label(c, STYLE_NONE, "approved");
+    out(c, STYLE_BOLD, "%s", js_text(answer, "change"));
+    if (js_true(answer, "was"))
+      out(c, STYLE_NONE, " was before, by %s", js_text(answer, "by"));
+    else
+      out(c, STYLE_NONE, ": what it causes: drover why %s", js_text(answer, "change"));
+    out_end(c);
+  }
+  cJSON_Delete(answer);
+  return CLI_OK;
+}

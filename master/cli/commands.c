@@ -46,6 +46,7 @@ const struct command commands[] = {
   { "worker clean", "NAME [BUILDER]", 1, 2, 0, cmd_worker_clean, "remove its work folders, or only a builder's",
     "Those that no build uses go now, the others when their builds are over. The next build there begins with a fresh checkout." },
   { "worker remove", "NAME", 1, 1, 0, cmd_worker_remove, "no new builds for it, and its link is closed", NULL },
+  { "change approve", "CHANGE", 1, 1, 0, cmd_change_approve, "let a pull request from a fork be built, at this revision", NULL },
   { "change send", "", 0, 0, F_CHANGE, cmd_change_send, "tell the master about a change",
     "--project, --branch and --revision must be given. A change that is known already is not built again." },
   { "config check", "[FILE]", 0, 1, F(PROJECT) | F(SITE), cmd_config_check, "check a .drover.yml or the site's files; needs no master",

@@ -79,6 +79,49 @@ void act_change(struct acting *a, const cJSON *args)
   db_send(tx, change_made, a);
 }
 
+static void approved(struct db_res *res, void *arg)
+{
+  struct acting *a = arg;
+  const char *how;
+  cJSON *json;
+
+  if (acting_db_failed(a, res))
+    return;
+  if (!db_rows(res, 0) || db_null(res, 0, 0, 0)) {
+    acting_fail(a, 404, "not_found", "drover list changes shows the newest", "there is no change %.30s", a->id);
+    return;
+  }
+  how = db_str(res, 0, 0, 0);
+  if (!strcmp(how, "needless")) {
+    acting_fail(a, 409, "conflict", "drover why tells what its schedulers say", "%.30s is no pull request that waits for approval", a->id);
+    return;
+  }
+  if (!strcmp(how, "approved")) {
+    log_info("change", "%s approved by %s", a->id, a->who);
+    events_kick(a->m->events);
+    worlds_kick(a->m->worlds);
+  }
+  json = cJSON_CreateObject();
+  cJSON_AddStringToObject(json, "change", a->id);
+  cJSON_AddStringToObject(json, "by", db_str(res, 0, 0, 1));
+  cJSON_AddBoolToObject(json, "was", strcmp(how, "approved") != 0);
+  acting_done(a, 200, json);
+}
+
+void act_change_approve(struct acting *a)
+{
+  struct db_tx *tx;
+  int64_t id;
+
+  if (a->id[0] != 'c' || str_number(a->id + 1, strlen(a->id + 1), &id)) {
+    acting_fail(a, 400, "bad_request", "c12 is a change", "what is %.30s?", a->id);
+    return;
+  }
+  tx = db_tx(a->m->db, DB_ANY);
+  db_q(tx, SQL_change_approve, "ns", id, a->who);
+  db_send(tx, approved, a);
+}
+
 /* ---- workers ---- */
 
 static void secret_make(char out[64])

@@ -114,6 +114,7 @@ static void begin(uv_timer_t *t)
   case ACT_CANCEL_REQUEST:
   case ACT_CANCEL_BUILDSET: act_cancel(a, l->kind, l->args); break;
   case ACT_CHANGE: act_change(a, l->args); break;
+  case ACT_CHANGE_APPROVE: act_change_approve(a); break;
   case ACT_SCHEDULER_ENABLE:
   case ACT_SCHEDULER_DISABLE: act_scheduler_switch(a, l->kind == ACT_SCHEDULER_DISABLE, l->args); break;
   case ACT_SCHEDULER_RUN: act_scheduler_run(a, l->args); break;

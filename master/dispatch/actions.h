@@ -15,6 +15,7 @@ enum action {
   ACT_CANCEL_REQUEST,   /* id: r118 */
   ACT_CANCEL_BUILDSET,  /* id: s77 */
   ACT_CHANGE,
+  ACT_CHANGE_APPROVE,   /* id: c12 */
   ACT_SCHEDULER_ENABLE, /* id: project/name */
   ACT_SCHEDULER_DISABLE,
   ACT_SCHEDULER_RUN,

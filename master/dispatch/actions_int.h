@@ -32,6 +32,7 @@ void act_build(struct acting *a, const cJSON *args);
 void act_rerun(struct acting *a);
 void act_cancel(struct acting *a, enum action kind, const cJSON *args);
 void act_change(struct acting *a, const cJSON *args);
+void act_change_approve(struct acting *a);
 void act_scheduler_switch(struct acting *a, bool off, const cJSON *args);
 void act_scheduler_run(struct acting *a, const cJSON *args);
 void act_worker_add(struct acting *a, const cJSON *args);

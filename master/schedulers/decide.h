@@ -27,7 +27,7 @@ struct decide_change {
   int nfiles;
   bool whole;                /* files has all of them; false: they are not, or not all, known */
   const cJSON *properties;   /* an object, or NULL */
-  bool fork, build_forks;    /* pull request: from another repository; the project builds those too */
+  bool fork, build_forks;    /* pull request: from another repository; the project builds those too, or somebody has approved this one */
 };
 
 enum verdict_kind { VERDICT_BUILDS, VERDICT_WAITS, VERDICT_NO };

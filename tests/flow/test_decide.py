@@ -244,6 +244,39 @@ class Pulls(Forge):
         self.deliver("own", push("fork-9", None, rev, [entry(self.repo("own"), rev)]))
         self.assertEqual(self.verdicts(self.change("own", rev))["evil"], ("no", "kind", "it builds pull requests, and this is a branch"))
 
+    def test_from_a_fork_approved(self):
+        """One revision, by the pipeline of the branch that it goes into; what its author pushes next has to be looked at again."""
+        rev = self.off("own", "fork-12", {"word": "fork", ".drover.yml": self.EVIL}, "looked at")
+        git(self.repo("own"), "branch", "-q", "-D", "fork-12")
+        c = self.pull("own", 12, rev, fork=True)
+        self.assertEqual(self.verdicts(c)["review"][:2], ("no", "forks"))
+        self.assertEqual(self.approve(c), f"approved  {c['id']}: what it causes: drover why {c['id']}\n")
+        wait_for(lambda: self.verdicts(c).get("review", ("",))[0] == "builds", "what it causes")
+        b = self.only_build(c)
+        self.assertEqual((b["builder"], b["result"], b["got_revision"]), ("b", SUCCESS, rev))
+        who = self.d.get("/changes/" + c["id"])["approved_by"]
+        self.assertEqual(self.approve(c), f"approved  {c['id']} was before, by {who}\n")
+        more = self.off("own", "fork-12b", {"word": "more", ".drover.yml": self.EVIL}, "not looked at")
+        git(self.repo("own"), "branch", "-q", "-D", "fork-12b")
+        again = self.pull("own", 12, more, fork=True, action="synchronize")
+        self.assertEqual(self.verdicts(again)["review"][:2], ("no", "forks"))
+        for bad, status in (("c999999", 404), ("r1", 400), ("c", 400), ("c1x", 400)):
+            self.assertEqual(self.d.api("POST", f"/changes/{bad}/approve", {}).status, status, bad)
+        own = self.change("own", self.merge_something())
+        a = self.d.api("POST", f"/changes/{own['id']}/approve", {})
+        self.assertEqual((a.status, a.json["error"]["code"]), (409, "conflict"))
+
+    def approve(self, change):
+        return subprocess.run([f"{BUILD}/drover", "change", "approve", change["id"]], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock")}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=60, check=True).stdout
+
+    def merge_something(self):
+        """A change of a branch, which needs nobody's approval."""
+        at = git(self.repo("own"), "rev-parse", "HEAD")
+        rev = commit(self.repo("own"), {"word": "own"}, "our own")
+        self.deliver("own", push("main", at, rev, [entry(self.repo("own"), rev)]))
+        return rev
+
     def test_from_a_fork_where_the_site_builds_them(self):
         rev = self.off("open", "fork-9", {"word": "fork", ".drover.yml": self.EVIL}, "trusted with nothing but its files")
         git(self.repo("open"), "branch", "-q", "-D", "fork-9")
