@@ -59,7 +59,7 @@ create function scheduler_trace(s scheduler, n int, out at timestamptz, out sche
     (select v.at, null, case when v.verdict = 'builds' then 'built' when v.verdict = 'waits' then 'waits' when v.rule = 'disabled' then 'passed' else 'nothing' end,
         case when v.verdict = 'builds' then 'saw c' || v.change || coalesce(', ' || v.why, '') when v.verdict = 'waits' then 'saw c' || v.change || ', waits until ' || c.branch || ' is quiet'
           when v.rule = 'disabled' then 'c' || v.change || ' passes: ' || v.why else 'c' || v.change || ': ' || v.why end, v.buildset, v.change, (1::bigint << 62) + v.change
-      from verdict v join change c on c.id = v.change where v.project = s.project and v.scheduler = s.name order by v.change desc limit scheduler_trace.n)) t
+      from verdict v join change c on c.id = v.change where v.project = s.project and v.scheduler = s.name and v.rule is distinct from 'kind' order by v.change desc limit scheduler_trace.n)) t -- of another kind: not its business
   order by t.at desc, t.n desc limit scheduler_trace.n $$;
 
 -- All schedulers of a project: [{name, kind, spec, timing, branch}]. One that left goes, a new timing is reckoned anew from now, what is disabled stays so. rev: of the tip that
