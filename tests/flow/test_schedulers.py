@@ -2,6 +2,7 @@
 """Which schedulers there are, switched off and on, and run by people: a real master, real PostgreSQL, real git."""
 import json
 import os
+import pwd
 import sys
 import time
 import unittest
@@ -9,6 +10,8 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from drover import commit, git, make_repo, read, wait_for  # noqa: E402
 from schedsite import Base, project  # noqa: E402
+
+WHO = pwd.getpwuid(os.getuid()).pw_name
 
 
 class People(Base):
@@ -20,17 +23,17 @@ class People(Base):
         self.assertEqual(self.cli(d, "scheduler", "disable", "tick"), "disabled  p/tick, as it was before\n")
         at = time.time() * 1000
         s = d.get("/schedulers/p/tick")
-        self.assertEqual((s["disabled"]["by"], s["disabled"]["reason"], s["due_at"], s["next"]), ("root", "too loud", None, []))
+        self.assertEqual((s["disabled"]["by"], s["disabled"]["reason"], s["due_at"], s["next"]), (WHO, "too loud", None, []))
         d.kill_master()
         d.start_master()
         wait_for(lambda: time.time() * 1000 > at + 3000, "times that pass")
         self.assertEqual(len(self.rows(d)), n, "disabled over a restart")
-        self.assertIn("p/tick is disabled by root: too loud", self.cli(d, "scheduler", "run", "tick", code=2))
+        self.assertIn(f"p/tick is disabled by {WHO}: too loud", self.cli(d, "scheduler", "run", "tick", code=2))
         self.assertEqual(self.cli(d, "scheduler", "enable", "tick"), "enabled   p/tick\n")
         rows = self.built(d, n + 2)
         self.assertGreater(rows[n][0], at + 2900, "what passed is not made up for")
         self.assertEqual(rows[n][2].count("missed"), 0)
-        self.assertEqual([x for x in self.decisions(d, "tick") if x[0] in ("disabled", "enabled")], [("disabled", "by root: too loud"), ("enabled", "by root")])
+        self.assertEqual([x for x in self.decisions(d, "tick") if x[0] in ("disabled", "enabled")], [("disabled", f"by {WHO}: too loud"), ("enabled", f"by {WHO}")])
         self.assertIn("there is no scheduler p/nobody", self.cli(d, "scheduler", "disable", "p/nobody", code=2))
         self.assertIn("there is no scheduler nobody; drover scheduler list shows them all", self.cli(d, "scheduler", "show", "nobody", code=2))
         for body, text in (({"reason": "a\nb"}, b"a reason is one line"),):
@@ -51,11 +54,11 @@ class People(Base):
         self.cli(d, "scheduler", "disable", "commits", "--reason", "frozen")
         self.cli(d, "scheduler", "disable", "later")
         self.assertEqual(d.get("/schedulers/p/later")["pending"], [])
-        self.assertEqual(self.decisions(d, "later")[-1], ("passed", "c1 passes: disabled by root"))
+        self.assertEqual(self.decisions(d, "later")[-1], ("passed", f"c1 passes: disabled by {WHO}"))
         send("b" * 40)
         decided(2)
-        self.assertEqual(self.decisions(d, "commits")[-1], ("passed", "c2 passes: disabled by root: frozen"))
-        self.assertEqual(self.cli(d, "why", "c2"), "c2        p main: decided\n  commits  no: disabled by root: frozen\n  later    no: disabled by root\n")
+        self.assertEqual(self.decisions(d, "commits")[-1], ("passed", f"c2 passes: disabled by {WHO}: frozen"))
+        self.assertEqual(self.cli(d, "why", "c2"), f"c2        p main: decided\n  commits  no: disabled by {WHO}: frozen\n  later    no: disabled by {WHO}\n")
         self.assertEqual(d.sql("select count(*) from buildset"), [["1"]])
         self.cli(d, "scheduler", "enable", "commits")
         send("c" * 40)
@@ -80,8 +83,8 @@ class People(Base):
         wait_for(lambda: d.get("/schedulers")["items"] and d.sql("select 1 from branch_head"), "the scheduler, and the first look")
         out = self.cli(d, "scheduler", "run", "night", "--reason", "for the release", "--wait")
         self.assertIn("SUCCESS", out)
-        self.assertEqual(d.sql("select reason, who, scheduler from buildset"), [["scheduler night, run by root: for the release", "root", "night"]])
-        self.assertEqual(self.decisions(d, "night"), [("built", "scheduler night, run by root: for the release")])
+        self.assertEqual(d.sql("select reason, who, scheduler from buildset"), [[f"scheduler night, run by {WHO}: for the release", WHO, "night"]])
+        self.assertEqual(self.decisions(d, "night"), [("built", f"scheduler night, run by {WHO}: for the release")])
         self.assertEqual(d.get("/schedulers/p/night")["built"], now)
         self.assertIn("scheduler p/night takes no parameters", self.cli(d, "scheduler", "run", "night", "-p", "x=1", code=2))
         self.cli(d, "scheduler", "run", "commits", "--wait")
@@ -141,7 +144,7 @@ class Which(Base):
         now = wait_for(lambda: "e" in (n := self.names(d)) and n, "the new ones")
         self.assertEqual(sorted(now), ["a", "b", "e"])
         self.assertEqual(now["a"], before["a"], "its times are as they were")
-        self.assertEqual(d.get("/schedulers/p/b")["disabled"]["by"], "root")
+        self.assertEqual(d.get("/schedulers/p/b")["disabled"]["by"], WHO)
         self.assertEqual(d.get("/schedulers/p/b")["spec"]["cron"], "0 4 * * *")
         self.assertEqual(d.sql("select count(*) from scheduler_decision d where not exists (select from scheduler s where s.id = d.scheduler)"), [["0"]])
         d.configure(projects={"p": project(d.root, {"a": {"every": "2h"}})})
