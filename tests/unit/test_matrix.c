@@ -12,45 +12,7 @@
 #include "common/str.h"
 #include "master/conf/expr.h"
 #include "master/conf/pipeline.h"
-
-static struct pipeline *must_parse(const char *text)
-{
-  struct diags d;
-  struct buf b;
-  struct pipeline *p;
-
-  diag_init(&d);
-  p = pipeline_parse(PIPELINE_FILE, text, strlen(text), "libfoo", &d);
-  buf_init(&b, BUF_NO_MAX);
-  diag_print(&d, &b);
-  assert_string_equal(buf_str(&b), "");
-  assert_non_null(p);
-  buf_free(&b);
-  diag_free(&d);
-  return p;
-}
-
-static void expect_refused(const char *text, const char *printed)
-{
-  struct diags d;
-  struct buf b;
-
-  diag_init(&d);
-  assert_null(pipeline_parse("", text, strlen(text), "libfoo", &d));
-  buf_init(&b, BUF_NO_MAX);
-  diag_print(&d, &b);
-  assert_string_equal(buf_str(&b), printed);
-  buf_free(&b);
-  diag_free(&d);
-}
-
-static const char *env_of(const struct pipe_step *s, const char *name)
-{
-  for (int i = 0; i < s->nenv; i++)
-    if (!strcmp(s->env[i].name, name))
-      return s->env[i].value;
-  return NULL;
-}
+#include "tests/lib/pipefix.h"
 
 /* The names of all builders, or of a scheduler's, by blanks. */
 static char *names_of(const struct pipeline *p, int scheduler)
@@ -117,12 +79,6 @@ static void test_schedulers(void **state)
   names_are(p, 2, "a[2]");
   names_are(p, 3, "a[1] a[2] a[3] b");
   pipeline_free(p);
-}
-
-static bool nothing(void *ctx, struct expr_memory *m, const char *const *path, int n, struct expr_value *out)
-{
-  (void)ctx, (void)m, (void)path, (void)n, (void)out;
-  return false;
 }
 
 static void interp_is(const struct interp *t, const char *want)

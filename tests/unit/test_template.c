@@ -12,43 +12,7 @@
 #include "common/str.h"
 #include "master/conf/expr.h"
 #include "master/conf/pipeline.h"
-
-static struct pipeline *must_parse(const char *text)
-{
-  struct diags d;
-  struct buf b;
-  struct pipeline *p;
-
-  diag_init(&d);
-  p = pipeline_parse(PIPELINE_FILE, text, strlen(text), "libfoo", &d);
-  buf_init(&b, BUF_NO_MAX);
-  diag_print(&d, &b);
-  assert_string_equal(buf_str(&b), "");
-  assert_non_null(p);
-  buf_free(&b);
-  diag_free(&d);
-  return p;
-}
-
-static void expect_refused(const char *text, const char *printed)
-{
-  struct diags d;
-  struct buf b;
-
-  diag_init(&d);
-  assert_null(pipeline_parse("", text, strlen(text), "libfoo", &d));
-  buf_init(&b, BUF_NO_MAX);
-  diag_print(&d, &b);
-  assert_string_equal(buf_str(&b), printed);
-  buf_free(&b);
-  diag_free(&d);
-}
-
-static bool nothing(void *ctx, struct expr_memory *m, const char *const *path, int n, struct expr_value *out)
-{
-  (void)ctx, (void)m, (void)path, (void)n, (void)out;
-  return false;
-}
+#include "tests/lib/pipefix.h"
 
 /* What is run, expressions evaluated without a build: "name: arg|arg|". */
 static char *said(const struct pipe_step *s)
