@@ -15,6 +15,8 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIMIT_S = 420          # no suite takes longer
 FUZZ_S = 5
+WHY = re.compile(r"(?:FAIL|ERROR): |\[  FAILED  \] test|not ok \d|.*(?:ERROR: \w+Sanitizer|runtime error:)|SUMMARY: ")
+WHYS, WHY_LINES = 5, 25
 JOBS = (os.cpu_count() or 1) + 1  # suites wait more than they reckon
 BY_HAND = ("test_hosts.py",)  # make hosts: two hosts with systemd, root and some minutes
 # Under the sanitizers a whole system costs five times the processor time; what these are about is not memory. make soak runs them sanitized too (DROVER_SANITIZE_ALL=1).
@@ -91,6 +93,16 @@ def run(suite):
     return name, passed, failed, code, time.monotonic() - begin, text
 
 
+def shown(lines):
+    """Of a suite that failed: first which tests and why (whoever keeps only the head of this has that), then the end of all it said."""
+    why = [i for i, line in enumerate(lines) if WHY.match(line)]
+    first = []
+    for i in why[:WHYS]:
+        end = next((k for k in range(i + 1, min(len(lines), i + WHY_LINES)) if lines[k].startswith("=====")), i + WHY_LINES)
+        first += lines[i:end]
+    return first + (["..."] if first else []) + lines[-60:]
+
+
 def main():
     build, san, *patterns = sys.argv[1:]
     todo = suites(os.path.abspath(build), os.path.abspath(san), patterns)
@@ -101,7 +113,7 @@ def main():
             passed, failed = passed + ok, failed + bad
             print(f"{'ok  ' if not bad else 'FAIL'}  {name:44} {ok:5} passed {bad:3} failed  {seconds:6.1f} s", flush=True)
             if bad:
-                print("".join(f"      | {line}\n" for line in text.splitlines()[-80:]), flush=True)
+                print("".join(f"      | {line}\n" for line in shown(text.splitlines())), flush=True)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

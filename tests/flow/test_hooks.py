@@ -350,6 +350,7 @@ class Repository(Hooked):
 
     def test_hook_and_poller_race(self):
         repo, work = self.d.path("repo"), self.d.path("clone")
+        self.d.wait_looked("p")
         at = commit(repo, {".drover.yml": "builders: {b: {checkout: none, steps: [\"true\"]}}\n"}, "pipeline")
         git(repo, "config", "receive.denyCurrentBranch", "ignore")
         git(self.d.root, "clone", "-q", repo, work)
@@ -374,6 +375,7 @@ class Repository(Hooked):
 
     def test_a_revision_that_was_read_is_not_read_again(self):
         """The same revision on another branch is decided without a look at the repository."""
+        self.d.wait_looked("p")
         repo = self.d.path("repo")
         at = commit(repo, {".drover.yml": "builders: {b: {checkout: none, steps: [\"true\"]}}\n", "x": "y"}, "known")
         wait_for(lambda: [c for c in self.changes(revision=at) if c["state"] == "decided"], "the change")
@@ -410,7 +412,7 @@ class PostReceive(Hooked):
 
     def test_by_the_hook(self):
         work = self.d.path("work")
-        wait_for(lambda: self.d.sql("select 1 from branch_head h join project p on p.id = h.project where p.name = 'bare'"), "the first look")
+        self.d.wait_looked("bare")
         git(work, "checkout", "-q", "main")
         one = commit(work, {"a b": "x", 'q"u': "y", "ü/ö": "z"}, 'it says "no" \\ and ü\n\nsecond paragraph')
         two = commit(work, {"c": "x"}, "two")

@@ -69,6 +69,7 @@ class Matrix(Case):
         return self.d.get("/builds?builder=" + urllib.parse.quote(builder, safe=""))["items"]
 
     def commit_built(self, word):
+        self.d.wait_looked("m")
         rev = commit(self.repo, {"word": word + "\n"}, word)
         c = wait_for(lambda: next((c for c in self.d.get("/changes?project=m")["items"] if c["revision"] == rev and c["state"] == "decided"), None), "the change")
         s = self.d.get("/buildsets/" + c["buildsets"][0]["id"] if isinstance(c["buildsets"][0], dict) else "/buildsets/" + c["buildsets"][0])

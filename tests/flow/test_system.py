@@ -345,7 +345,7 @@ class Git(Case):
     def setUp(self):
         """The poller has noted what was there."""
         for name in ("g", "stable", "broken"):
-            wait_for(lambda: self.d.sql(f"select 1 from branch_head h join project p on p.id = h.project where p.name = '{name}'"), "the first look at " + name)
+            self.d.wait_looked(name)
 
     def change(self, project, revision):
         def there():

@@ -179,6 +179,11 @@ class Drover:
     def minders(self, name="here"):
         return [p for p in self.ours() if b"--minder" in read(f"/proc/{p}/cmdline").split(b"\0")]
 
+    def wait_looked(self, *projects):
+        """Until each one's repository was looked at once: what is pushed from then on is a change (before, the first look just notes it)."""
+        for name in projects:
+            wait_for(lambda: self.sql(f"select 1 from branch_head h join project p on p.id = h.project where p.name = '{name}'"), "the first look at " + name)
+
     def up(self):
         self.start_master()
         for name in self.workers:
