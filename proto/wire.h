@@ -52,6 +52,8 @@ int64_t wire_num(struct wire_msg *m, int i);
 struct id wire_id(struct wire_msg *m, int i);
 uint32_t wire_crc(struct wire_msg *m, int i);
 const char *wire_str(struct wire_msg *m, int i);
+/* Overwrites its blob, which held a secret. */
+void wire_wipe_blob(struct wire_msg *m);
 
 struct wire_reader;
 /* from: whose messages are accepted (WIRE_WORKER in the master). A verb of the other side counts as unknown. */

@@ -331,3 +331,9 @@ uint32_t wire_crc(struct wire_msg *m, int i)
 }
 
 const char *wire_str(struct wire_msg *m, int i) { return token(m, i); }
+
+void wire_wipe_blob(struct wire_msg *m)
+{
+  if (m->blob)
+    mem_wipe((char *)(uintptr_t)m->blob, m->blob_len);
+}

@@ -11,6 +11,7 @@
 #include "worker/ident.h"
 #include "worker/link.h"
 #include "worker/notice.h"
+#include "worker/secrets.h"
 #include "worker/spool.h"
 
 #define AGENT_WAKE_MAX 4096
@@ -32,6 +33,7 @@ struct agent {
   size_t wake_len;
   int64_t seen_written, retention_at, check_at; /* on clock_mono_ms() */
   struct notice_seen seen;
+  struct secrets_held secrets; /* for the `run` that comes next */
   bool listed; /* the inventory was told on this link */
   bool unshield;
 };

@@ -69,38 +69,51 @@ static void drop(struct agent *a, struct command *c)
 
 /* ---- the minder ---- */
 
-static pid_t spawn(struct agent *a, const struct spool *sp, const char *mode, int cmd_fd, int ctl_fd)
+/* secrets: the pipe with them, or -1. */
+static pid_t spawn(struct agent *a, const struct spool *sp, const char *mode, int cmd_fd, int ctl_fd, int secrets)
 {
-  char fds[4][16];
-  int fd[4] = { cmd_fd, ctl_fd, a->wake_out, a->seen_fd };
+  char fds[5][16];
+  int fd[5] = { cmd_fd, ctl_fd, a->wake_out, a->seen_fd, secrets };
   pid_t pid;
 
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 5; i++)
     snprintf(fds[i], sizeof fds[i], "%d", fd[i]);
   char *argv[] = { "drover-worker", "--minder", (char *)mode, a->spool_path, (char *)sp->cmd, a->work_path,
-                   a->conf->path, fds[0], fds[1], fds[2], fds[3], a->unshield ? "1" : "0", NULL };
+                   a->conf->path, fds[0], fds[1], fds[2], fds[3], fds[4], a->unshield ? "1" : "0", NULL };
   _Static_assert(COUNT(argv) == MINDER_ARGS + 3, "argv of a minder");
   if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ))
     return -1;
   return pid;
 }
 
-enum err command_start(struct agent *a, struct id id, int64_t build, struct id epoch, int64_t limit, const char *blob, size_t n)
+static void close_fd(int fd)
+{
+  if (fd >= 0)
+    close(fd);
+}
+
+enum err command_start(struct agent *a, struct id id, int64_t build, struct id epoch, int64_t limit, const char *blob, size_t n,
+                       const struct secrets_held *secrets)
 {
   struct spool sp = { .dir = a->spool };
   struct command *c;
-  int cmd_fd, ctl_fd;
+  int cmd_fd, ctl_fd, pipe = secrets ? secrets_pipe(secrets->blob, secrets->n) : -1;
   pid_t pid;
   enum err e;
 
-  if (a->nlive >= a->live_max)
+  if (a->nlive >= a->live_max || (secrets && pipe < 0)) {
+    close_fd(pipe);
     return ERR_BUSY;
+  }
   str_id_text(id, sp.cmd);
   ident_note(&a->ident, id);
   e = spool_create(&sp, a->nfree ? --a->nfree : -1, build, epoch, blob, n, &cmd_fd, &ctl_fd);
-  if (e)
+  if (e) {
+    close_fd(pipe);
     return e;
-  pid = spawn(a, &sp, "run", cmd_fd, ctl_fd);
+  }
+  pid = spawn(a, &sp, "run", cmd_fd, ctl_fd, pipe);
+  close_fd(pipe);
   close(cmd_fd);
   close(ctl_fd);
   if (pid < 0) {
@@ -112,14 +125,15 @@ enum err command_start(struct agent *a, struct id id, int64_t build, struct id e
   c->build = build;
   c->epoch = epoch;
   c->limit = limit;
-  c->sending = c->this_boot = c->plain = true;
+  c->sending = c->this_boot = true;
+  c->plain = !secrets;
   return ERR_OK;
 }
 
 /* Somebody has to settle it; lock: the flock, which goes to the undertaker. */
 static void bury(struct agent *a, struct command *c, const char *mode, int lock)
 {
-  pid_t pid = spawn(a, &c->sp, mode, lock, lock);
+  pid_t pid = spawn(a, &c->sp, mode, lock, lock, -1);
 
   if (!c->settling) { /* what may be cut is not read from meanwhile */
     c->resume_at = c->sending ? c->log.off : -1;

@@ -36,9 +36,9 @@ struct command {
 
 struct command *command_find(struct agent *a, struct id id);
 
-/* ERR_OK: a minder has it. Others: nothing is left of it. */
+/* ERR_OK: a minder has it. Others: nothing is left of it. secrets: the values that it takes, or NULL. */
 enum err command_start(struct agent *a, struct id id, int64_t build, struct id epoch, int64_t limit, const char *blob,
-                       size_t n) must_check;
+                       size_t n, const struct secrets_held *secrets) must_check;
 /* A folder that was found in the spool at the agent's start. */
 void command_adopt(struct agent *a, struct id id);
 

@@ -43,7 +43,7 @@ static int usage(const char *what)
 static int run_minder(char **word)
 {
   struct minder_args a = { word[0], word[1], word[2], word[3], word[4], atoi(word[5]), atoi(word[6]), atoi(word[7]),
-                           atoi(word[8]), *word[9] == '1' };
+                           atoi(word[8]), atoi(word[9]), *word[10] == '1' };
   return minder_main(&a);
 }
 

@@ -29,8 +29,11 @@
 #include "worker/child.h"
 #include "worker/notice.h"
 #include "worker/os.h"
+#include "worker/secret_files.h"
+#include "worker/secrets.h"
 #include "worker/segment.h"
 #include "worker/tree.h"
+#include "worker/veil.h"
 
 enum {
   CLOSE_MS = 1000,          /* a chunk is closed so long after its first byte */
@@ -71,9 +74,13 @@ struct minder {
   struct spool_exit exit;
   char ctl[CTL_MAX];
   size_t ctl_len, in_done;
-  char part[READ_SIZE];  /* read, and not all in the chunk yet */
+  char in[READ_SIZE];
+  struct veil veil;
+  const char *part;      /* read (and masked), and not all in the chunk yet */
   size_t part_at, part_len;
   unsigned part_channel;
+  char *values;          /* of its secrets, records; wiped once it has them */
+  size_t nvalues;
   bool followed, main_ended, none_left, blocked, broken;
   int rounds;             /* of SIGKILL */
   int64_t start, main_end;             /* on clock_mono_ms() */
@@ -231,27 +238,49 @@ static bool push_part(struct minder *m, int64_t now)
   return true;
 }
 
+/* What is to be in the log next. All that came before is in chunks. */
+static void log_part(struct minder *m, const char *p, size_t n, unsigned channel, int64_t now)
+{
+  if (!n)
+    return;
+  if (!m->enc)
+    m->enc = chunk_enc_new();
+  m->part = p;
+  m->part_at = 0;
+  m->part_len = n;
+  m->part_channel = channel;
+  if (!push_part(m, now) || over_limit(m))
+    block(m, now);
+}
+
+/* What the masks hold of a channel, because nothing more comes or it took too long. */
+static void let_go(struct minder *m, unsigned channel, int64_t now)
+{
+  const char *p;
+  size_t n = veil_flush(&m->veil, channel, &p);
+
+  log_part(m, p, n, channel, now);
+}
+
 /* Reads once from one of the two pipes. False: nothing there now. */
 static bool read_output(struct minder *m, int *fd, unsigned channel, int64_t now)
 {
-  ssize_t n = read(*fd, m->part, sizeof m->part);
+  ssize_t n = read(*fd, m->in, sizeof m->in);
+  const char *p = m->in;
+  size_t len;
 
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return false;
   if (n <= 0) {
     close(*fd);
     *fd = -1;
+    let_go(m, channel, now);
     return false;
   }
-  if (!m->enc)
-    m->enc = chunk_enc_new();
-  m->part_at = 0;
-  m->part_len = (size_t)n;
-  m->part_channel = channel;
   if (m->idle_at != NEVER)
     m->idle_at = after(now, m->spec.idle_ms);
-  if (!push_part(m, now) || over_limit(m))
-    block(m, now);
+  len = m->veil.mask ? veil_take(&m->veil, channel, m->in, (size_t)n, now, &p) : (size_t)n;
+  log_part(m, p, len, channel, now);
   return true;
 }
 
@@ -383,6 +412,9 @@ static void tick(struct minder *m, int64_t now)
     sync_log(m);
   if (m->blocked && now >= m->retry_at)
     retry_blocked(m, now);
+  for (unsigned i = 0; i < VEIL_CHANNELS; i++)
+    if (!m->blocked && now >= m->veil.due[i])
+      let_go(m, i, now);
   if (m->sm.state == M_RUN && !m->blocked && now >= m->idle_at)
     end_tree(m, "idle", m->spec.grace_ms);
   if (m->sm.state == M_RUN && !m->blocked && now >= m->total_at)
@@ -402,6 +434,7 @@ static int64_t next_due(const struct minder *m)
     at = min64(at, m->step_at);
   if (m->blocked)
     return min64(at, m->retry_at);
+  at = min64(at, min64(m->veil.due[0], m->veil.due[1]));
   return m->sm.state == M_RUN ? min64(at, min64(m->idle_at, m->total_at)) : at;
 }
 
@@ -459,6 +492,11 @@ static void drain(struct minder *m)
     for (int rounds = 0; *fds[i] >= 0 && rounds < DRAIN_ROUNDS && read_output(m, fds[i], i, now); rounds++)
       while (!push_part(m, now))
         wait_for_room();
+  for (unsigned i = 0; i < VEIL_CHANNELS; i++) {
+    let_go(m, i, now);
+    while (!push_part(m, now))
+      wait_for_room();
+  }
   while (!close_chunk(m, false))
     wait_for_room();
 }
@@ -468,6 +506,8 @@ static int finish(struct minder *m)
   bool sync = clock_mono_ms() - m->start >= SYNC_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
   enum err e;
 
+  if (m->spec.nsecrets)
+    secret_files_remove(&m->sp);
   if (sync && !m->broken && segment_sync(&m->log))
     m->broken = true;
   if (m->broken)
@@ -543,6 +583,14 @@ static int64_t full_bytes(void)
   return given && !str_number(given, strlen(given), &n) ? n : SPOOL_FULL_BYTES;
 }
 
+/* The command has them: what is left here are the masks. */
+static void wipe_secrets(struct minder *m)
+{
+  for (size_t i = 0; i < m->spec.nenv; i++)
+    mem_wipe(m->spec.env[i], strlen(m->spec.env[i]));
+  mem_wipe(m->values, m->nvalues);
+}
+
 static int run(struct minder *m)
 {
   int work = open(m->args->work, O_PATH | O_DIRECTORY | O_CLOEXEC), cwd = -1, e;
@@ -555,17 +603,37 @@ static int run(struct minder *m)
   e = write_started(m);
   if (e)
     return fail(m, e, "can't write", "the spool");
+  if (m->spec.nsecrets && (e = secrets_place(&m->spec, &m->sp, m->args->spool, m->values, m->nvalues, &what)))
+    return fail(m, e, "can't make a file of the secret", what);
   e = child_start(&m->spec, cwd, m->args->unshield, &m->child);
   close(cwd);
   close(work);
   if (e)
     return fail(m, e, "can't start", m->spec.argv[0]);
+  if (m->values) {
+    wipe_secrets(m);
+    os_no_dump(); /* not before: the child, which shares this memory until it is another program, has files of its own in /proc to write to */
+    log_part(m, buf_str(&m->veil.warning), m->veil.warning.len, 1, m->start);
+  }
   if (m->spec.in)
     feed_input(m);
   while (m->sm.state != M_END)
     turn(m);
   drain(m);
   return finish(m);
+}
+
+static bool take_secrets(struct minder *m)
+{
+  const char *why = "it can't be read";
+
+  m->values = m->args->secrets_fd < 0 ? NULL : secrets_read(m->args->secrets_fd, &m->nvalues);
+  if (!m->values || !secrets_check(m->cmd.blob, m->cmd.blob_len, m->values, m->nvalues, &why)) {
+    log_error("minder", "%s: no secrets: %s", m->sp.cmd, why);
+    return false;
+  }
+  veil_init(&m->veil, m->values, m->nvalues);
+  return true;
 }
 
 int minder_main(const struct minder_args *a)
@@ -595,5 +663,8 @@ int minder_main(const struct minder_args *a)
   m.seen = clock_boot_ms();
   m.full_bytes = full_bytes();
   spec_load(&m.spec, m.cmd.blob, m.cmd.blob_len, a->work, a->path, a->cmd);
+  m.veil.due[0] = m.veil.due[1] = NEVER;
+  if (m.spec.nsecrets && !take_secrets(&m))
+    return 1;
   return run(&m);
 }

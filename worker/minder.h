@@ -11,9 +11,10 @@ struct minder_args {
   const char *mode; /* "run": start the command. "lost": its minder died. "boot": the host was restarted meanwhile */
   const char *spool, *cmd, *work, *path;
   int cmd_fd, ctl_fd, wake_fd, seen_fd;
+  int secrets_fd;   /* a pipe with the values of its secrets (secrets.h); -1: it takes none */
   bool unshield; /* take the command's process out of the agent's protection against the OOM killer */
 };
-#define MINDER_ARGS 10
+#define MINDER_ARGS 11
 
 int minder_main(const struct minder_args *a);
 

@@ -47,6 +47,10 @@ void os_hurry(void);
 /* Default action for the signals that the C library keeps for itself and so won't let sigaction() touch: whoever started the agent may have left them ignored. Async-signal-safe. */
 void os_reset_library_signals(void);
 
+/* No core of this process is ever written, and no other process of its user looks into it: it holds secrets. */
+void os_no_dump(void);
+bool os_is_tmpfs(const char *path);
+
 bool os_oom_shielded(void); /* this process is less likely to be killed when memory runs out */
 void os_oom_unshield(void);
 

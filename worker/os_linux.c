@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -229,6 +231,17 @@ bool os_proc_has_word(pid_t pid, int n, const char *word)
   while (n-- > 0 && at - text < len)
     at += strlen(at) + 1;
   return at - text < len && !strcmp(at, word);
+}
+
+void os_no_dump(void)
+{
+  prctl(PR_SET_DUMPABLE, 0);
+}
+
+bool os_is_tmpfs(const char *path)
+{
+  struct statfs fs;
+  return !statfs(path, &fs) && fs.f_type == TMPFS_MAGIC;
 }
 
 bool os_oom_shielded(void)

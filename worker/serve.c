@@ -14,7 +14,7 @@
 #include "worker/os.h"
 #include "worker/spec.h"
 
-#define SERVE_FEATURES "disk" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+#define SERVE_FEATURES "disk,secrets" /* docs/protocol.md 2: what this worker can do that the first ones could not */
 
 enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000 };
 
@@ -139,11 +139,22 @@ static void put_state(struct agent *a, const struct command *c)
   wire_put(&a->link.out, VERB_state, "iis", &c->id, &c->epoch, command_state_name(c));
 }
 
-static void on_run(struct agent *a, struct wire_msg *m)
+/* Only for the `run` that follows. */
+static void on_secrets(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0);
+
+  if (!m->bad && m->blob)
+    secrets_hold(&a->secrets, id, m->blob, m->blob_len);
+  wire_wipe_blob(m);
+}
+
+static void run(struct agent *a, struct wire_msg *m)
 {
   struct id id = wire_id(m, 0), epoch = wire_id(m, 2);
   int64_t build = wire_num(m, 1), limit = wire_num(m, 3);
   const char *why = "no records", *name = wire_str(m, 0);
+  const struct secrets_held *held;
   struct command *c;
   enum err e;
 
@@ -158,9 +169,12 @@ static void on_run(struct agent *a, struct wire_msg *m)
     put_error(a, "fenced", name, "a later epoch of that build was here");
     return;
   }
+  held = a->secrets.blob && !str_id_cmp(a->secrets.cmd, id) ? &a->secrets : NULL;
   e = m->blob ? spec_check(m->blob, m->blob_len, &why) : ERR_BADARG;
+  if (!e && !secrets_check(m->blob, m->blob_len, held ? held->blob : NULL, held ? held->n : 0, &why))
+    e = ERR_BADARG;
   if (!e) {
-    e = command_start(a, id, build, epoch, limit, m->blob, m->blob_len);
+    e = command_start(a, id, build, epoch, limit, m->blob, m->blob_len, held);
     why = err_text(e);
   }
   if (e) {
@@ -169,6 +183,12 @@ static void on_run(struct agent *a, struct wire_msg *m)
   } else {
     wire_put(&a->link.out, VERB_state, "iis", &id, &epoch, "accepted");
   }
+}
+
+static void on_run(struct agent *a, struct wire_msg *m)
+{
+  run(a, m);
+  secrets_drop(&a->secrets);
 }
 
 /* The command of a message, fenced by its epoch. NULL: answered. */
@@ -324,7 +344,8 @@ static const struct {
   [VERB_welcome] = { on_welcome, true, false }, [VERB_no] = { on_no, true, false },
   [VERB_busy] = { on_busy, true, false },       [VERB_bye] = { on_bye, true, true },
   [VERB_error] = { on_error, true, true },      [VERB_inventory] = { on_inventory, false, true },
-  [VERB_run] = { on_run, false, true },         [VERB_resume] = { on_resume, false, true },
+  [VERB_run] = { on_run, false, true },         [VERB_secrets] = { on_secrets, false, true },
+          [VERB_resume] = { on_resume, false, true },
   [VERB_ack] = { on_ack, false, true },         [VERB_follow] = { on_follow, false, true },
   [VERB_kill] = { on_kill, false, true },       [VERB_forget] = { on_forget, false, true },
   [VERB_stat] = { on_file, false, true },       [VERB_mkdir] = { on_file, false, true },

@@ -9,8 +9,8 @@
 #include "proto/records.h"
 #include "worker/beneath.h"
 
-enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_COUNT };
-enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_PLACE, KIND_NUMBER };
+enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_COUNT };
+enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER };
 
 static const struct {
   const char *name;
@@ -20,6 +20,7 @@ static const struct {
   [KEY_FRESH] = { "fresh", KIND_PLACE },  [KEY_MKDIR] = { "mkdir", KIND_PLACE },  [KEY_CWD] = { "cwd", KIND_PLACE },
   [KEY_IDLE] = { "idle", KIND_NUMBER },   [KEY_TOTAL] = { "total", KIND_NUMBER }, [KEY_GRACE] = { "grace", KIND_NUMBER },
   [KEY_ALONE] = { "alone", KIND_NUMBER }, [KEY_STDIN] = { "stdin", KIND_TEXT },
+  [KEY_SECRET] = { "secret", KIND_ASSIGN_NAME }, [KEY_SECRET_FILE] = { "secret_file", KIND_ASSIGN_NAME },
 };
 
 static int find_key(const char *name)
@@ -40,10 +41,13 @@ static const char *check_value(enum key key, const char *value)
     return NULL;
   case KIND_ASSIGN:
   case KIND_ASSIGN_PLACE:
+  case KIND_ASSIGN_NAME:
     if (!eq || eq == value)
       return "an environment record is not NAME=value";
     if (str_starts(value, "DROVER_COMMAND="))
       return "DROVER_COMMAND can't be set";
+    if (keys[key].kind == KIND_ASSIGN_NAME)
+      return str_is_name(eq + 1, strlen(eq + 1)) ? NULL : "not the name of a secret";
     return keys[key].kind == KIND_ASSIGN_PLACE && !beneath_valid(eq + 1) ? "a path leaves the work folder" : NULL;
   case KIND_PLACE:
     if (!beneath_valid(value))
@@ -82,17 +86,17 @@ enum err spec_check(const char *blob, size_t n, const char **why)
   return *why ? ERR_BADARG : ERR_OK;
 }
 
-static void set_env(struct spec *s, size_t *n, char *assignment)
+void spec_set(struct spec *s, char *assignment)
 {
   size_t name = (size_t)(strchr(assignment, '=') - assignment) + 1;
 
-  for (size_t i = 0; i < *n; i++)
+  for (size_t i = 0; i < s->nenv; i++)
     if (!strncmp(s->env[i], assignment, name)) {
       free(s->env[i]);
       s->env[i] = assignment;
       return;
     }
-  s->env[(*n)++] = assignment;
+  s->env[s->nenv++] = assignment;
 }
 
 static void load_times(struct spec *s, enum key key, const char *value)
@@ -121,7 +125,7 @@ static size_t count_items(const char *blob, size_t n)
 
 void spec_load(struct spec *s, const char *blob, size_t n, const char *work, const char *path, const char *cmd)
 {
-  size_t at = 0, args = 0, envs = 0, places = 0, room = count_items(blob, n) + 3;
+  size_t at = 0, args = 0, places = 0, room = count_items(blob, n) + 3;
   char name[RECORDS_KEY_MAX + 1];
   const char *value;
 
@@ -133,8 +137,9 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
   s->env = xcalloc(room, sizeof *s->env);
   s->place = xcalloc(room, sizeof *s->place);
   s->fresh = xcalloc(room, 1);
-  set_env(s, &envs, xasprintf("PATH=%s", path));
-  set_env(s, &envs, xasprintf("DROVER_COMMAND=%s", cmd));
+  s->secret = xcalloc(room, sizeof *s->secret);
+  spec_set(s, xasprintf("PATH=%s", path));
+  spec_set(s, xasprintf("DROVER_COMMAND=%s", cmd));
   while (records_next(blob, n, &at, name, &value) == ERR_OK) {
     int key = find_key(name);
     switch (key) {
@@ -142,11 +147,17 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
       s->argv[args++] = value;
       break;
     case KEY_ENV:
-      set_env(s, &envs, xstrdup(value));
+      spec_set(s, xstrdup(value));
       break;
     case KEY_PATH: {
       int len = (int)(strchr(value, '=') - value);
-      set_env(s, &envs, xasprintf("%.*s=%s/%s", len, value, work, value + len + 1));
+      spec_set(s, xasprintf("%.*s=%s/%s", len, value, work, value + len + 1));
+      break;
+    }
+    case KEY_SECRET:
+    case KEY_SECRET_FILE: {
+      const char *eq = strchr(value, '=');
+      s->secret[s->nsecrets++] = (struct spec_secret){ xstrndup(value, (size_t)(eq - value)), eq + 1, key == KEY_SECRET_FILE };
       break;
     }
     case KEY_FRESH:

@@ -1,6 +1,7 @@
 /* What a `run` asks for (docs/protocol.md 4): its records, checked by the agent and taken apart by the minder. */
 #ifndef WORKER_SPEC_H
 #define WORKER_SPEC_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,11 +12,18 @@
 #define SPEC_ALONE_MS 1680000
 #define SPEC_ITEMS_MAX 65536 /* records in one run; the blob's own limit is 4 MiB */
 
+struct spec_secret {
+  const char *env, *name; /* the variable, owned; the secret's name, in the blob */
+  bool file;              /* the variable has the path of a file with the value */
+};
+
 struct spec {
   const char **argv; /* NULL-ended; the strings are in the blob */
   char **env;        /* NULL-ended, each "NAME=value", owned */
   const char **place; /* `fresh` and `mkdir` in their order, NULL-ended */
   unsigned char *fresh; /* place[i] is to be removed first */
+  struct spec_secret *secret;
+  size_t nsecrets, nenv;
   const char *cwd, *in; /* in: standard input or NULL */
   size_t in_len;
   int64_t idle_ms, total_ms, grace_ms, alone_ms;
@@ -24,5 +32,7 @@ struct spec {
 /* ERR_OK, or ERR_BADARG and *why (static text). */
 enum err spec_check(const char *blob, size_t n, const char **why) must_check;
 /* blob was checked and outlives the spec, which lives as long as its process. work: absolute path for `path` records; path: value of PATH; cmd: the command's id. */
+/* A variable more, `NAME=value`, taken over; there is room for each of the secrets. */
+void spec_set(struct spec *s, char *assignment);
 void spec_load(struct spec *s, const char *blob, size_t n, const char *work, const char *path, const char *cmd);
 #endif

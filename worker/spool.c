@@ -322,6 +322,24 @@ bool spool_read_base(const struct spool *s, struct spool_base *b)
   return true;
 }
 
+enum err spool_write_secrets(const struct spool *s, const char *folder)
+{
+  return put_small(s, "secrets", folder, false);
+}
+
+bool spool_read_secrets(const struct spool *s, char *folder, size_t cap)
+{
+  char text[LINE_MAX_LEN + SPOOL_TEXT_MAX];
+
+  return !get_small(s, "secrets", text, sizeof text) && snprintf(folder, cap, "%s", text) < (int)cap;
+}
+
+void spool_drop_secrets(const struct spool *s)
+{
+  char name[SPOOL_NAME_MAX];
+  unlinkat(s->dir, spool_name(s, "secrets", name), 0);
+}
+
 static void remove_folder(int dir, const char *name)
 {
   int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -9,6 +9,7 @@
      base          offset, CRC and lines of the log before its lowest segment, once acked segments were deleted
      epoch         build epoch of the last resume, when it is not the run's
      result        the exit record
+     secrets       where the folder with its secrets as files is, while there is one (secret_files.h); no value ever stands in a spool
 
    Folders are used again: making and removing some five inodes a command is what costs most of a short one. A forgotten folder
    becomes .free.<n>, its long files emptied; the next command takes it by a rename. So each small file names its command, and
@@ -88,6 +89,11 @@ struct spool_base {
 };
 enum err spool_write_base(const struct spool *s, const struct spool_base *b) must_check;
 bool spool_read_base(const struct spool *s, struct spool_base *b);
+
+/* The folder with its secrets as files. */
+enum err spool_write_secrets(const struct spool *s, const char *folder) must_check;
+bool spool_read_secrets(const struct spool *s, char *folder, size_t cap);
+void spool_drop_secrets(const struct spool *s);
 
 /* Removes the folder with all its files. */
 void spool_remove(const struct spool *s);

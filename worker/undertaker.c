@@ -9,6 +9,7 @@
 #include "worker/minder.h"
 #include "worker/notice.h"
 #include "worker/os.h"
+#include "worker/secret_files.h"
 #include "worker/segment.h"
 #include "worker/tree.h"
 
@@ -53,6 +54,7 @@ int undertaker_main(const struct minder_args *a, struct spool *sp)
     started.at_ms = 0;
   if (!boot)
     end_strays(sp->cmd, &started);
+  secret_files_remove(sp);
   e = segment_mend(sp, boot, &w, &complete);
   if (!e && boot && result_good(sp, &started, &w, complete)) {
     notice_wake(a->wake_fd, sp->cmd, true);

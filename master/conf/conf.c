@@ -30,7 +30,7 @@ struct loader {
   struct conf *c;
   struct diags *d;
   struct buf text;
-  struct map *workers, *projects; /* name → key's node */
+  struct map *workers, *projects, *secrets; /* name → key's node */
   bool allow_local;
 };
 
@@ -325,6 +325,18 @@ static void add_worker(struct loader *l, const char *name, const struct yml_node
   w->min_free = yml_get(map, "min_free") ? schema_size(map, SCHEMA_WORKER, "min_free") : CONF_UNSET;
 }
 
+static void add_secret(struct loader *l, const struct yml_node *key, const struct yml_node *map)
+{
+  const struct yml_node *file = yml_get(map, "file");
+  bool in_file = file && file->kind == YML_SCALAR && *file->text;
+  struct conf *c = l->c;
+
+  if (yml_get(map, "file") ? yml_get(map, "store") != NULL : !schema_bool(map, SCHEMA_SECRET, "store"))
+    yml_error(l->d, key, "file: PATH, or store: true", "the secret \"%s\" is either in a file or in the store", key->text);
+  c->secrets = xrealloc(c->secrets, (size_t)(c->nsecrets + 1) * sizeof *c->secrets);
+  conf_secret_make(&c->secrets[c->nsecrets++], key->text, map, in_file ? path_from(file->doc->file, file->text) : NULL);
+}
+
 /* False: a file before this one has the name; told. */
 static bool is_new(struct loader *l, struct map *names, const char *what, struct yml_node *key)
 {
@@ -341,8 +353,11 @@ static bool is_new(struct loader *l, struct map *names, const char *what, struct
 static void add_named(struct loader *l, struct yml_doc *doc)
 {
   const struct yml_node *workers = yml_get(doc->root, "workers"),
-                        *projects = yml_get(doc->root, "projects");
+                        *projects = yml_get(doc->root, "projects"), *secrets = yml_get(doc->root, "secrets");
 
+  for (int i = 0; secrets && secrets->kind == YML_MAP && i < secrets->n; i++)
+    if (is_new(l, l->secrets, "secret", secrets->keys[i]))
+      add_secret(l, secrets->keys[i], secrets->items[i]);
   for (int i = 0; workers && workers->kind == YML_MAP && i < workers->n; i++)
     if (is_new(l, l->workers, "worker", workers->keys[i]))
       add_worker(l, workers->keys[i]->text, workers->items[i]);
@@ -515,7 +530,7 @@ static char *confd_of(const char *file)
 struct conf *conf_load(const char *file, struct diags *d)
 {
   struct loader l = {
-    .c = xcalloc(1, sizeof *l.c), .d = d, .workers = map_new(), .projects = map_new()
+    .c = xcalloc(1, sizeof *l.c), .d = d, .workers = map_new(), .projects = map_new(), .secrets = map_new()
   };
   struct yml_doc *main_doc, **docs;
   char *folder = confd_of(file);
@@ -529,6 +544,9 @@ struct conf *conf_load(const char *file, struct diags *d)
     l.allow_local = true; /* not known: don't complain about it elsewhere */
   n = load_folder(&l, folder, &docs);
   l.c->text = buf_take(&l.text);
+  for (int i = 0; i < l.c->nprojects; i++)
+    if (l.c->projects[i].pipeline)
+      conf_check_secrets(l.c, l.c->projects[i].name, l.c->projects[i].pipeline, d);
   for (int i = 0; i < n; i++)
     yml_drop(docs[i]);
   free(docs);
@@ -536,6 +554,7 @@ struct conf *conf_load(const char *file, struct diags *d)
   yml_drop(main_doc);
   map_free(l.workers);
   map_free(l.projects);
+  map_free(l.secrets);
   l.c->worker_of = map_new();
   for (int i = 0; i < l.c->nworkers; i++)
     map_set(l.c->worker_of, l.c->workers[i].name, &l.c->workers[i]);
@@ -562,6 +581,9 @@ void conf_free(struct conf *c)
     free(c->workers[i].name);
     free_strings(c->workers[i].tags, c->workers[i].ntags);
   }
+  for (int i = 0; i < c->nsecrets; i++)
+    conf_secret_free(&c->secrets[i]);
+  free(c->secrets);
   for (int i = 0; i < c->nprojects; i++) {
     struct conf_project *p = &c->projects[i];
     free(p->name);

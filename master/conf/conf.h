@@ -7,6 +7,7 @@
 
 #include "master/conf/conf_keys.h"
 #include "common/net.h"
+#include "master/conf/conf_secret.h"
 #include "master/conf/pipeline.h"
 
 #define CONF_FILES_MAX 1000 /* in conf.d */
@@ -73,6 +74,8 @@ struct conf {
   int helpers;             /* git helpers at once, default 4 */
   struct conf_worker *workers;
   int nworkers;
+  struct conf_secret *secrets;
+  int nsecrets;
   struct conf_project *projects;
   int nprojects;
   struct conf_keys keys;   /* of the site itself */

@@ -155,6 +155,21 @@ static void diff_workers(struct conf_diff *d, const struct conf *old, const stru
       add(d, CONF_REMOVED, "worker", xstrdup(old->workers[i].name));
 }
 
+static void diff_secrets(struct conf_diff *d, const struct conf *old, const struct conf *now)
+{
+  for (int i = 0; i < now->nsecrets; i++) {
+    const struct conf_secret *b = &now->secrets[i], *a = conf_secret(old, b->name);
+    int at = 0;
+    if (!a)
+      add(d, CONF_ADDED, "secret", xstrdup(b->name));
+    else if (conf_keys_next(&a->keys, &b->keys, &at, NULL))
+      add_keys(add(d, CONF_CHANGED, "secret", xstrdup(b->name)), &a->keys, &b->keys);
+  }
+  for (int i = 0; i < old->nsecrets; i++)
+    if (!conf_secret(now, old->secrets[i].name))
+      add(d, CONF_REMOVED, "secret", xstrdup(old->secrets[i].name));
+}
+
 static void diff_projects(struct conf_diff *d, const struct conf *old, const struct conf *now)
 {
   for (int i = 0; i < now->nprojects; i++) {
@@ -178,6 +193,7 @@ void conf_diff(const struct conf *old, const struct conf *now, struct conf_diff 
   while ((key = conf_keys_next(&old->keys, &now->keys, &at, NULL)))
     add(d, CONF_CHANGED, "setting", xstrdup(key->name));
   diff_workers(d, old, now);
+  diff_secrets(d, old, now);
   diff_projects(d, old, now);
 }
 

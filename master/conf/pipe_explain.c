@@ -124,6 +124,12 @@ static void add_step(struct explain *x, const struct pipe_step *s)
   add_time(x, s, "total", s->total_from);
   add_time(x, s, "idle", s->idle_from);
   add_env(x, s);
+  for (int i = 0; i < s->nsecrets; i++) {
+    char *key = xasprintf("secrets.%s", s->secrets[i].env), *value = xasprintf("%s: %s", s->secrets[i].file ? "file" : "env", s->secrets[i].name);
+    add(x, s, key, value, (struct pipe_source){ PIPE_OF_STEP, s->secrets[i].at });
+    free(key);
+    free(value);
+  }
 }
 
 struct explain explain_builder(const struct pipe_builder *b)

@@ -1,5 +1,5 @@
 /* Between the files that make a pipeline from a tree: pipeline.c (builders, the whole), pipe_matrix.c (combinations), pipe_step.c (steps, their names), pipe_template.c (templates, what
-   they are given), pipe_sched.c (schedulers). */
+   they are given), pipe_secret.c (secrets of steps), pipe_sched.c (schedulers). */
 #ifndef MASTER_CONF_PIPE_INT_H
 #define MASTER_CONF_PIPE_INT_H
 #include "master/conf/pipe_expr.h"
@@ -90,6 +90,11 @@ bool pipe_matrix(struct maker *m, const struct yml_node *n, struct matrix *out) 
 bool pipe_combine(struct maker *m, struct pipe_builder *b, const struct yml_node *key, const struct matrix *x, int i) must_check;
 /* What its expressions may name. */
 const struct expr_name *pipe_matrix_names(struct maker *m, const struct matrix *x, int i) must_check;
+
+/* ---- pipe_secret.c ---- */
+
+/* `secrets` of a step, after its environment is known. map: NULL, or not one (told before): none. */
+void pipe_take_secrets(struct maker *m, struct pipe_step *s, const struct yml_node *map);
 
 /* ---- pipe_template.c ---- */
 

@@ -246,7 +246,7 @@ static void set_run(struct maker *m, struct pipe_step *s, const struct expr_name
 
 static void refuse_in_checkout(struct maker *m, const struct yml_node *n)
 {
-  static const char *const words[] = { "run", "cwd", "env" };
+  static const char *const words[] = { "run", "cwd", "env", "secrets" };
 
   for (size_t i = 0; i < COUNT(words); i++)
     if (yml_get(n, words[i]))
@@ -275,6 +275,8 @@ void pipe_make_step(struct maker *m, struct pipe_step *s, const struct flat_step
   }
   s->env = h.env;
   s->nenv = h.nenv;
+  if (s->kind == PIPE_RUN && n->kind == YML_MAP)
+    pipe_take_secrets(m, s, yml_get(n, "secrets"));
   s->cwd = s->kind == PIPE_RUN ? (char *)(uintptr_t)h.cwd : NULL;
   s->cwd_from = h.cwd_from;
   s->total_ms = h.total_ms;

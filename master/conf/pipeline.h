@@ -24,6 +24,7 @@
 #define PIPELINE_PRIORITY 50          /* where a scheduler says none */
 #define PIPELINE_ENV_MAX 256           /* variables of a step, the inherited counted */
 #define PIPELINE_ENV_BYTES_MAX (256u << 10) /* names and values of a step */
+#define PIPELINE_SECRETS_MAX 32        /* of a step */
 #define PIPELINE_ARGV_MAX 1024
 #define PIPELINE_ARGV_BYTES_MAX (512u << 10)
 #define PIPELINE_FILE ".drover.yml"
@@ -54,6 +55,14 @@ struct env_var {
   struct pipe_source from;
 };
 
+/* A secret that a step takes. */
+struct pipe_secret {
+  const char *env;        /* the variable: its value, or */
+  bool file;              /* the path of a file with it */
+  const char *name;       /* of the secret, as the site declares it */
+  const struct yml_node *at;
+};
+
 struct pipe_step {
   char *name;             /* unique in the builder; where none was given, the script's first line made a name ("make check": make-check),
                              "checkout" or "run"; -2, -3 behind it where that is taken */
@@ -67,6 +76,8 @@ struct pipe_step {
   struct env_var *env;    /* defaults', builder's and step's, merged: each name once. A checkout has the first two. Names start with
                              no DROVER_ but are otherwise the pipeline's: put what must hold behind them */
   int nenv;
+  struct pipe_secret *secrets;
+  int nsecrets;
   int64_t total_ms, idle_ms; /* 0: none; defaults filled in (total none, idle 20 min) */
   int line;               /* in the file, for messages; of an implicit checkout the builder's */
   struct pipe_source at, cwd_from, total_from, idle_from; /* at: the step itself */

@@ -21,15 +21,18 @@
 #define IN4(a, b, c, d) (BIT_(a) | BIT_(b) | BIT_(c) | BIT_(d))
 #define KEY(k, groups, t, ...) { .key = k, .in = groups, .types = t, __VA_ARGS__ },
 #define LATER(groups, list) { .in = groups, .later = list },
+#define NEVER(groups, list, text) { .in = groups, .never = list, .why = text },
 #define GROUP(...)
 static const struct key keys[] = {
 #include "master/conf/schema.def"
 };
 #undef KEY
 #undef LATER
+#undef NEVER
 #undef GROUP
 #define KEY(...)
 #define LATER(...)
+#define NEVER(...)
 
 #define GROUP(name, ...) [SCHEMA_##name] = { #name, __VA_ARGS__ },
 static const struct { const char *name, *path, *title; bool site, repository; } groups[SCHEMA_GROUPS] = {
@@ -74,6 +77,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
   { T_MATRIX, "a map of axes", NULL },
   { T_VALUES, "a map of parameters", NULL },
+  { T_TAKES, "a map of secrets", "VARIABLE: NAME, or VARIABLE: {file: NAME}" },
   { T_MAP, "a map", NULL },
 };
 
@@ -376,7 +380,7 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
 {
   if (yml_is_null(n) && k->types & T_MAP)
     check_map(n, k->sub, key, d);
-  else if (yml_is_null(n) && k->types & (T_NAMED | T_ENV | T_VALUES))
+  else if (yml_is_null(n) && k->types & (T_NAMED | T_ENV | T_VALUES | T_TAKES))
     return; /* all its entries are commented out */
   else if (yml_is_null(n))
     wrong(d, k, n);
@@ -407,7 +411,7 @@ static void check_value(const struct key *k, const struct yml_node *key, const s
     check_named(k, n, d);
   else if (n->kind == YML_MAP && k->types & T_ENV)
     check_env(n, d);
-  else if (n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES))
+  else if (n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES))
     return; /* its reader checks it */
   else
     wrong(d, k, n);
@@ -453,6 +457,15 @@ static bool is_later(const char *word, enum schema_group group)
   return false;
 }
 
+/* NULL: it may be there, or nobody knows it. */
+static const char *why_never(const char *word, enum schema_group group)
+{
+  for (size_t i = 0; i < COUNT(keys); i++)
+    if ((keys[i].in & 1u << group) && has_word(keys[i].never, word))
+      return keys[i].why;
+  return NULL;
+}
+
 static void unknown_key(const struct yml_node *key, enum schema_group group, struct diags *d)
 {
   const char *near = nearest_key(key->text, group);
@@ -478,6 +491,8 @@ static void check_map(const struct yml_node *map, enum schema_group group,
       check_value(k, key, map->items[i], d);
     else if (is_later(key->text, group))
       yml_error(d, key, NULL, "\"%s\" is not supported by this version yet", key->text);
+    else if (why_never(key->text, group))
+      yml_error(d, key, NULL, "%s", why_never(key->text, group));
     else
       unknown_key(key, group, d);
   }

@@ -29,10 +29,11 @@ enum type {
   T_CONDITION = 1 << 21, /* an expression; pipe_expr.c reads it */
   T_MATRIX = 1 << 22,  /* axis → values; pipe_matrix.c reads it */
   T_VALUES = 1 << 23,  /* parameter → value; pipe_template.c reads it */
+  T_TAKES = 1 << 24,   /* variable → secret; pipe_secret.c reads it */
 };
 
 struct key {
-  const char *key; /* NULL: only `later` */
+  const char *key; /* NULL: only `later` or `never` */
   unsigned in;     /* mask of groups */
   unsigned types, item;
   enum schema_group sub;
@@ -41,9 +42,10 @@ struct key {
   int64_t min, max;
   const char *fallback, *words, *doc, *example;
   const char *later; /* words of keys that are to come, separated by blanks */
+  const char *never, *why; /* words of keys that stand elsewhere only, and what is said to whoever writes them here */
 };
 
-/* Rows, those with `later` alone too; NULL behind the last. */
+/* Rows, those with `later` or `never` alone too; NULL behind the last. */
 const struct key *schema_row(size_t i);
 /* "BUILDER", as in schema.def. */
 const char *schema_group_name(enum schema_group group);

@@ -22,6 +22,7 @@ static const struct { enum schema_group group; const char *json; } extra[] = {
   { SCHEMA_BUILDER, "{\"required\": [\"steps\"]}" },
   { SCHEMA_TEMPLATE, "{\"required\": [\"steps\"]}" },
   { SCHEMA_STEP, "{\"oneOf\": [{\"required\": [\"run\"]}, {\"required\": [\"checkout\"]}, {\"required\": [\"use\"]}], \"dependentRequired\": {\"with\": [\"use\"]}}" },
+  { SCHEMA_SECRET, "{\"oneOf\": [{\"required\": [\"file\"]}, {\"required\": [\"store\"]}]}" },
   { SCHEMA_PARAMETER, "{\"if\": {\"properties\": {\"type\": {\"const\": \"choice\"}}, \"required\": [\"type\"]}, \"then\": {\"required\": [\"choices\"]}, \"else\": {\"properties\": {\"choices\": false}}}" },
 };
 
@@ -202,6 +203,23 @@ static cJSON *arguments(void)
   return o;
 }
 
+/* A secret's name, alone or as what it is to be. */
+static cJSON *taken(void)
+{
+  static const char *const ways[] = { "env", "file" };
+  cJSON *list = cJSON_CreateArray();
+
+  cJSON_AddItemToArray(list, of_pattern("string number boolean", "^" NAME_PATTERN "$"));
+  for (size_t i = 0; i < COUNT(ways); i++) {
+    cJSON *o = of_type("object"), *required = cJSON_AddArrayToObject(o, "required");
+    cJSON_AddItemToArray(required, cJSON_CreateString(ways[i]));
+    cJSON_AddItemToObject(cJSON_AddObjectToObject(o, "properties"), ways[i], of_pattern("string number boolean", "^" NAME_PATTERN "$"));
+    cJSON_AddBoolToObject(o, "additionalProperties", false);
+    cJSON_AddItemToArray(list, o);
+  }
+  return any_of(list);
+}
+
 static cJSON *steps(const struct key *k)
 {
   cJSON *list = cJSON_CreateArray();
@@ -267,6 +285,8 @@ static cJSON *value_of(const struct key *k)
     cJSON_AddItemToArray(list, map_of("^(?!DROVER_)" WORD_PATTERN "$", of_type("string number boolean"), true));
   if (k->types & T_VALUES)
     cJSON_AddItemToArray(list, map_of("^" WORD_PATTERN "$", of_type("string number boolean"), true));
+  if (k->types & T_TAKES)
+    cJSON_AddItemToArray(list, map_of("^(?!DROVER_)" WORD_PATTERN "$", taken(), true));
   if (k->types & T_STEPS)
     cJSON_AddItemToArray(list, steps(k));
   if (k->types & T_CONDITION)

@@ -3,14 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { OPEN_TO_OTHERS = 027 }; /* write for the group, anything for the rest: the service may read by its group */
 
-/* The bytes into out, which takes SECRET_MAX + 2 of them; -1: why. */
-static ssize_t read_file(const char *path, char *out, struct buf *why, const char **help)
+/* At most cap bytes into out; -1: why. */
+static ssize_t read_file(const char *path, char *out, size_t cap, struct buf *why, const char **help)
 {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat st;
@@ -23,7 +24,7 @@ static ssize_t read_file(const char *path, char *out, struct buf *why, const cha
   } else if (st.st_mode & OPEN_TO_OTHERS) {
     buf_addf(why, "the secret's file %s is open to others, its mode is %04o", path, (unsigned)st.st_mode & 07777);
     *help = "chmod 0600, or 0640 where the service reads it by its group";
-  } else if ((n = read(fd, out, SECRET_MAX + 2)) < 0) {
+  } else if ((n = read(fd, out, cap)) < 0) {
     buf_addf(why, "the secret's file %s can't be read: %s", path, strerror(errno));
   }
   if (fd >= 0)
@@ -37,7 +38,7 @@ char *secret_read(const char *path, struct buf *why, const char **help)
   ssize_t n;
 
   *help = NULL;
-  n = read_file(path, bytes, why, help);
+  n = read_file(path, bytes, sizeof bytes, why, help);
   if (n > 0 && bytes[n - 1] == '\n')
     n--;
   if (n >= SECRET_LEAST && n <= SECRET_MAX && !memchr(bytes, 0, (size_t)n) && !memchr(bytes, '\n', (size_t)n)) {
@@ -48,4 +49,31 @@ char *secret_read(const char *path, struct buf *why, const char **help)
   }
   mem_wipe(bytes, sizeof bytes);
   return secret;
+}
+
+bool secret_fits(const char *bytes, size_t n, const char *what, struct buf *why)
+{
+  if (n && n <= SECRET_VALUE_MAX && !memchr(bytes, 0, n))
+    return true;
+  if (!n)
+    buf_addf(why, "%s is empty", what);
+  else if (n > SECRET_VALUE_MAX)
+    buf_addf(why, "%s is larger than %d KiB", what, SECRET_VALUE_MAX / 1024);
+  else
+    buf_addf(why, "%s has a NUL in it, which no variable can have", what);
+  return false;
+}
+
+char *secret_value(const char *path, struct buf *why, const char **help)
+{
+  char bytes[SECRET_VALUE_MAX + 1], *what = xasprintf("the secret's file %s", path), *value = NULL;
+  ssize_t n;
+
+  *help = NULL;
+  n = read_file(path, bytes, sizeof bytes, why, help);
+  if (n >= 0 && secret_fits(bytes, (size_t)n, what, why))
+    value = xstrndup(bytes, (size_t)n);
+  mem_wipe(bytes, sizeof bytes);
+  free(what);
+  return value;
 }

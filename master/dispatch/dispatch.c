@@ -188,6 +188,7 @@ static void claim(struct dispatch *d, struct run_claims *claims, struct session 
   r->attempts = (int)NUM(6) + 1;
   r->name = xasprintf("%s/%s/%" PRId64, STR(2), STR(3), number);
   r->pipe = pipe;
+  r->fork = NUM(17) != 0;
   r->def = pipeline_builder(pipes_of(pipe), STR(3));
   r->ctx = (struct build_ctx){ .project = xstrdup(STR(2)), .builder = xstrdup(STR(3)), .slot = session_slot(s, STR(2), STR(3)), .repository = xstrdup(STR(8)),
                                .branch = xstrdup(STR(9)), .revision = xstrdup(STR(10)), .properties = xstrdup(STR(11)), .changes = xstrdup(STR(12)),

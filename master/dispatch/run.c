@@ -18,6 +18,7 @@
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pipes.h"
 #include "master/dispatch/run_int.h"
+#include "master/dispatch/run_secrets.h"
 #include "master/events/events.h"
 #include "master/logs/watch.h"
 #include "master/workers/session.h"
@@ -47,6 +48,7 @@ static void run_free(struct run *r)
   free(r->ctx.got_revision);
   intent_free(&r->next);
   log_end_free(&r->log);
+  run_secrets_free(r->secrets);
   pipes_unref(r->pipe);
   free(r);
 }
@@ -97,10 +99,33 @@ void run_send_kill(struct run *r)
   wire_put(link_out(r->session->link), VERB_kill, "iins", &r->cmd, &r->epoch, (int64_t)STEP_GRACE_MS, "cancel");
 }
 
+static bool send_secrets(struct run *r, const void *spec, size_t n)
+{
+  struct reply no = { REPLY_BROKEN, 0, false, "secret", "", "" };
+  struct buf values;
+  char *why = run_secrets_put(r, spec, n, &values);
+
+  run_secrets_free(r->secrets);
+  r->secrets = NULL;
+  if (!why && values.len)
+    wire_put_blob(link_out(r->session->link), VERB_secrets, values.data, values.len, "i", &r->cmd);
+  if (values.data)
+    mem_wipe(values.data, values.len);
+  buf_free(&values);
+  if (!why)
+    return true;
+  no.detail = why;
+  run_got(r, &no, NULL);
+  free(why);
+  return false;
+}
+
 void run_send_command(struct run *r, const void *spec, size_t n)
 {
   struct session *s = r->session;
 
+  if (!send_secrets(r, spec, n))
+    return;
   map_set_n(s->by_cmd, (uint64_t)r->cmd.n, r);
   wire_put_blob(link_out(s->link), VERB_run, spec, n, "inin", &r->cmd, r->id, &r->epoch, log_end_limit(&r->log, session_runs(s)));
   if (watch_any(r->m->watches, r->id))
@@ -127,7 +152,7 @@ static void begin_step(struct run *r, struct db_tx *tx)
 {
   const struct pipe_step *def = &r->def->steps[r->number - 1];
   struct buf vars;
-  char *object = xasprintf("%s:%s", r->name, def->name);
+  char *object = xasprintf("%s:%s", r->name, def->name), *refused;
   enum err err = step_init(&r->step, def, &r->ctx, NULL, NULL, NULL);
 
   assert(!err); /* the kind comes from the definition and the state from the kind */
@@ -138,8 +163,14 @@ static void begin_step(struct run *r, struct db_tx *tx)
   free(object);
   intent_free(&r->next);
   r->ctx.so_far = r->so_far;
-  if (step_wanted(&r->step, &r->next))
+  if (!step_wanted(&r->step, &r->next))
+    return;
+  refused = run_secrets_refused(r, def);
+  if (refused)
+    step_refuse(&r->step, refused, &r->next);
+  else
     step_enter(&r->step, &r->next);
+  free(refused);
 }
 
 static void end_step(struct run *r, struct db_tx *tx)
@@ -198,9 +229,15 @@ static void walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved)
     free(object);
   }
   if (r->next.want == WANT_RUN) {
+    char *names = run_secrets_names(r->step.def);
     p->command_stmt = db_count(tx);
-    db_q(tx, SQL_command_start, "nnnsbssnn", r->m->incarnation, r->id, (int64_t)r->number, sm_name(&r->step.sm),
-         r->next.spec.data, r->next.spec.len, r->session->instance, r->session->boot, r->epoch.inc, r->epoch.n);
+    db_q(tx, SQL_command_start, "nnnsbssnns", r->m->incarnation, r->id, (int64_t)r->number, sm_name(&r->step.sm),
+         r->next.spec.data, r->next.spec.len, r->session->instance, r->session->boot, r->epoch.inc, r->epoch.n, names);
+    if (r->step.def->nsecrets) {
+      p->secrets_stmt = db_count(tx);
+      db_q(tx, SQL_secrets_named, "s", names);
+    }
+    free(names);
   }
 }
 
@@ -208,7 +245,7 @@ struct pending *run_pending(struct run *r)
 {
   struct pending *p = xcalloc(1, sizeof *p);
   p->run = r;
-  p->command_stmt = -1;
+  p->command_stmt = p->secrets_stmt = -1;
   return p;
 }
 
@@ -271,6 +308,8 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
     log_end_free(&r->log);
     log_end_init(&r->log, db_num(res, p->command_stmt, 0, 1), r->epoch, 0, 0, 0);
   }
+  if (p->secrets_stmt >= 0)
+    r->secrets = run_secrets_take(res, p->secrets_stmt);
   if (r->cancelled)
     run_cancel_unsent(r);
   else if (r->next.want == WANT_RUN)

@@ -15,6 +15,7 @@ struct master;
 struct session;
 struct pipe_ref;
 struct db_res;
+struct run_secrets;
 
 #define RUN_CLAIMS_MAX 64        /* in one transaction */
 #define RUN_ATTEMPTS_MAX 3       /* of a request whose builds were lost */
@@ -36,12 +37,14 @@ struct run {
   struct pipe_ref *pipe;
   const struct pipe_builder *def;
   bool cancelled, request_done;
+  bool fork;                     /* one of its changes is a pull request from a fork */
   int number;                    /* of the step, from 1 */
   struct step step;
   enum result so_far;
   struct intent next;            /* what is to be done when the transaction in flight is committed */
   bool in_tx;                    /* its answer is still to come */
   struct id cmd;                 /* n 0: none */
+  struct run_secrets *secrets;   /* of the store, for the command that is about to be sent; encrypted */
   struct log_end log;
   int64_t req;                   /* of the file operation */
   char output[STEP_OUTPUT_MAX + 1];
@@ -60,8 +63,9 @@ int run_claims_send(struct run_claims *c);
 struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, struct pipe_ref *pipe);
 /* The rows say that a command is open; spec and the first chunk of its log, if needed. */
 void run_adopted_output(struct run *r, const void *spans, size_t nspans, const void *z, size_t nz, int64_t raw);
-/* After the worker told what it has. have: NULL or the state it told; same: instance and boot are those the command was meant for. spec: of the row, to send it again. */
-void run_reconcile(struct run *r, const char *have, bool same, const void *spec, size_t nspec);
+/* After the worker told what it has. have: NULL or the state it told; same: instance and boot are those the command was meant for. spec: of the row, to send it again; secrets: those of the store
+   that it names, taken over. */
+void run_reconcile(struct run *r, const char *have, bool same, const void *spec, size_t nspec, struct run_secrets *secrets);
 
 /* Messages of the worker about the run's command or operation. raw: the bytes of a chunk. */
 void run_out(struct run *r, struct wire_msg *m);

@@ -9,7 +9,7 @@ struct pending {
   struct run *run;      /* NULL: gone */
   bool claim;
   int64_t length;       /* append: the log's length with it */
-  int command_stmt;
+  int command_stmt, secrets_stmt;
   bool ends;
   bool given_up;        /* it ends the build because the one before it was refused */
   struct id done_cmd;   /* to be forgotten by the worker */
@@ -22,6 +22,7 @@ struct pending *run_pending(struct run *r) must_check;
 void run_got(struct run *r, const struct reply *reply, struct wire_msg *exit);
 void run_lost(struct run *r, const char *reason, const char *text);
 void run_cancel_unsent(struct run *r);
+/* With the values of its secrets before it; where one can't be had, the step ends with the reason, and nothing is sent. */
 void run_send_command(struct run *r, const void *spec, size_t n);
 void run_send_op(struct run *r);
 void run_send_kill(struct run *r);

@@ -126,16 +126,14 @@ static enum err copy_file(struct backup *b, const char *folder, int number, cons
   return e;
 }
 
-/* What there is of keys on the disk: the site's key, and a folder of them. The workers' link key is in the database. */
+/* The keys on the disk: the site's (core/site_key.h). The workers' link key is in the database. */
 static enum err copy_keys(struct backup *b)
 {
-  char *one = xasprintf("%s/site.key", b->conf->state), *folder = xasprintf("%s/keys", b->conf->state);
+  char *folder = xasprintf("%s/keys", b->conf->state);
   DIR *d = opendir(folder);
   struct dirent *entry;
   enum err e = ERR_OK;
 
-  if (!access(one, F_OK))
-    e = copy_file(b, "keys", b->nkeys++, one);
   while (d && !e && (entry = readdir(d))) {
     char *path = xasprintf("%s/%s", folder, entry->d_name);
     struct stat st;
@@ -145,7 +143,6 @@ static enum err copy_keys(struct backup *b)
   }
   if (d)
     closedir(d);
-  free(one);
   free(folder);
   return e;
 }

@@ -155,7 +155,7 @@ static enum err put_keys(struct restore *r)
 
     if (!str_starts(f->name, "keys/") || !base)
       continue;
-    to = strcmp(base, "site.key") ? xasprintf("%s/keys/%s", r->conf->state, base) : xasprintf("%s/site.key", r->conf->state);
+    to = xasprintf("%s/keys/%s", r->conf->state, base);
     if (!lstat(to, &st))
       printf("kept %s, which is there already\n", to);
     else

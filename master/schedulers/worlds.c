@@ -271,8 +271,10 @@ static bool check_text(struct asking *a)
 
   diag_init(&d);
   p = pipeline_parse(PIPELINE_FILE, a->text, a->len, a->p->conf->name, &d);
-  if (p) {
-    pipeline_free(p);
+  if (p)
+    conf_check_secrets(a->p->site, a->p->conf->name, p, &d);
+  pipeline_free(p);
+  if (!diag_count(&d)) {
     diag_free(&d);
     return true;
   }

@@ -39,6 +39,8 @@ static void put_command(const struct step *s, struct intent *out)
   records_putf(spec, "env", "DROVER_STEP=%s", d->name);
   if (!step_put_env(s, out))
     return;
+  for (int i = 0; i < d->nsecrets; i++) /* names: the values go their own way */
+    records_putf(spec, d->secrets[i].file ? "secret_file" : "secret", "%s=%s", d->secrets[i].env, d->secrets[i].name);
   step_path(s->ctx, "tree", path);
   records_putf(spec, "cwd", d->cwd ? "%s/%s" : "%s", path, d->cwd);
   if (d->total_ms)

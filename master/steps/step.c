@@ -125,6 +125,11 @@ bool step_wanted(struct step *s, struct intent *out)
   return known && yes;
 }
 
+void step_refuse(struct step *s, const char *why, struct intent *out)
+{
+  end(s, out, RESULT_EXCEPTION, "%s", why);
+}
+
 void step_got(struct step *s, const struct reply *r, struct intent *out)
 {
   const char *state = sm_name(&s->sm);

@@ -88,6 +88,8 @@ enum err step_init(struct step *s, const struct pipe_step *def, struct build_ctx
 void step_vars(const struct step *s, struct buf *json);
 /* Whether the step is to run at all: its `if`. False: *out is its end, as skipped, or as an exception where the condition has no answer. */
 bool step_wanted(struct step *s, struct intent *out) must_check;
+/* Its end as an exception, before anything of it runs. */
+void step_refuse(struct step *s, const char *why, struct intent *out);
 /* intent_init; enter of the current state. */
 void step_enter(struct step *s, struct intent *out);
 /* Cancel, lost and time-outs are decided here, once for all kinds and states; else the kind's got. Moves the machine. */

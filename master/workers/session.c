@@ -244,6 +244,16 @@ static char *facts_of(const char *blob, size_t n)
   return text;
 }
 
+static bool has_feature(const char *features, const char *feature)
+{
+  size_t n = strlen(feature);
+
+  for (const char *p = features; *p; p += strcspn(p, ","), p += *p == ',')
+    if (!strncmp(p, feature, n) && (!p[n] || p[n] == ','))
+      return true;
+  return false;
+}
+
 static void authenticated(struct db_res *res, void *arg);
 
 void session_hello(struct session *s, struct wire_msg *m)
@@ -272,6 +282,7 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->cores = cores ? atoi(cores) : 1;
   s->uid = user ? atoi(user) : -1;
   s->facts = facts_of(m->blob, m->blob_len);
+  s->takes_secrets = has_feature(wire_str(m, 6), "secrets");
   work_hello(s, wire_str(m, 6), m->blob, m->blob_len);
   if (!db_is_up(s->m->db)) {
     session_busy(s);

@@ -42,9 +42,10 @@ struct session {
   struct list runs;
   struct map *by_cmd, *by_req; /* runs by command number and by file operation */
   struct map *have;            /* inventory as told: command number → struct have */
-  struct map *specs;           /* of adopted runs: command number → struct have with the spec */
+  struct map *specs;           /* of adopted runs: command number → struct have with the spec and the secrets of the store */
   int told;
   int64_t next_req;
+  bool takes_secrets;          /* the worker knows `secrets` */
   struct rival *rival;         /* in state rival */
   struct work work;            /* its disk and work folders */
 };

@@ -14,6 +14,7 @@
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pipes.h"
 #include "master/dispatch/run.h"
+#include "master/dispatch/run_secrets.h"
 #include "master/events/events.h"
 #include "master/workers/session_int.h"
 
@@ -96,6 +97,7 @@ static void spec_here(struct db_res *res, void *arg)
       h->nspec = nspec;
       if (nspec)
         memcpy(h->spec, spec, nspec);
+      h->secrets = run_secrets_take(res, 1);
       free(map_set_n(s->specs, (uint64_t)r->cmd.n, h));
     }
   }
@@ -119,6 +121,7 @@ static void make_runs(struct session *s, struct db_res *res)
     s->loading++;
     tx = db_tx(s->m->db, DB_ANY);
     db_q(tx, SQL_command_spec, "n", r->cmd.n);
+    db_q(tx, SQL_command_secrets, "n", r->cmd.n);
     db_send(tx, spec_here, w);
   }
 }
@@ -222,7 +225,9 @@ void session_listed(struct session *s, struct wire_msg *m)
     if (h && str_id_cmp(h->cmd, r->cmd))
       h = NULL;
     runs++;
-    run_reconcile(r, h ? h->state : NULL, spec && spec->same, spec ? spec->spec : NULL, spec ? spec->nspec : 0);
+    run_reconcile(r, h ? h->state : NULL, spec && spec->same, spec ? spec->spec : NULL, spec ? spec->nspec : 0, spec ? spec->secrets : NULL);
+    if (spec)
+      spec->secrets = NULL;
   }
   session_specs_clear(s);
   session_have_clear(s);

@@ -8,6 +8,7 @@ struct have {
   struct id cmd;
   char state[16];
   bool same; /* instance and boot are those the command was meant for */
+  struct run_secrets *secrets; /* of the store, that the spec names */
   size_t nspec;
   char spec[];
 };

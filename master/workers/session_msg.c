@@ -2,6 +2,7 @@
 #include "common/log.h"
 #include "common/utf8.h"
 #include "master/dispatch/run.h"
+#include "master/dispatch/run_secrets.h"
 #include "master/workers/session_int.h"
 
 #include <stdlib.h>
@@ -86,8 +87,10 @@ void session_specs_clear(struct session *s)
   size_t at = 0;
   struct have *h;
 
-  while ((h = map_next(s->specs, &at)))
+  while ((h = map_next(s->specs, &at))) {
+    run_secrets_free(h->secrets);
     free(h);
+  }
   map_free(s->specs);
   s->specs = map_new();
 }

@@ -1,0 +1,104 @@
+/* Values of secrets in memory and in a pipe. */
+#include "worker/secrets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/records.h"
+
+void secrets_hold(struct secrets_held *h, struct id cmd, const char *blob, size_t n)
+{
+  secrets_drop(h);
+  h->cmd = cmd;
+  h->blob = xcalloc(1, n + 1);
+  memcpy(h->blob, blob, n);
+  h->n = n;
+}
+
+void secrets_drop(struct secrets_held *h)
+{
+  if (h->blob)
+    mem_wipe(h->blob, h->n);
+  free(h->blob);
+  *h = (struct secrets_held){ .blob = NULL };
+}
+
+const char *secrets_get(const char *blob, size_t n, const char *name)
+{
+  char key[RECORDS_KEY_MAX + 1];
+  size_t at = 0, len = strlen(name);
+  const char *value;
+
+  while (blob && records_next(blob, n, &at, key, &value) == ERR_OK)
+    if (!strncmp(value, name, len) && value[len] == '=')
+      return value + len + 1;
+  return NULL;
+}
+
+static bool well_formed(const char *blob, size_t n)
+{
+  char key[RECORDS_KEY_MAX + 1];
+  const char *value;
+  size_t at = 0;
+  enum err e;
+
+  while ((e = records_next(blob, n, &at, key, &value)) == ERR_OK)
+    if (strcmp(key, "value") || !str_is_name(value, strcspn(value, "=")) || !strchr(value, '='))
+      return false;
+  return e == ERR_NOTFOUND;
+}
+
+bool secrets_check(const char *run, size_t nrun, const char *blob, size_t n, const char **why)
+{
+  char key[RECORDS_KEY_MAX + 1];
+  const char *value;
+  size_t at = 0;
+
+  *why = NULL;
+  if (blob && !well_formed(blob, n))
+    *why = "its secrets are not well-formed";
+  while (!*why && records_next(run, nrun, &at, key, &value) == ERR_OK)
+    if ((!strcmp(key, "secret") || !strcmp(key, "secret_file")) && !secrets_get(blob, n, strchr(value, '=') + 1))
+      *why = "a secret that it names did not come before it";
+  return !*why;
+}
+
+int secrets_pipe(const char *blob, size_t n)
+{
+  int fd[2], number;
+  ssize_t w;
+
+  if (pipe(fd))
+    return -1;
+  fcntl(fd[1], F_SETFD, FD_CLOEXEC);
+  fcntl(fd[1], F_SETFL, O_NONBLOCK);
+  w = write(fd[1], blob, n);
+  number = errno;
+  close(fd[1]);
+  if (w == (ssize_t)n)
+    return fd[0];
+  close(fd[0]); /* a host where pipes are scarce gives small ones */
+  errno = w < 0 && number != EAGAIN ? number : ENOBUFS;
+  return -1;
+}
+
+char *secrets_read(int fd, size_t *n)
+{
+  char *blob = xcalloc(1, SECRETS_MAX + 1);
+  ssize_t r = 1;
+
+  for (*n = 0; r && *n < SECRETS_MAX; *n += r > 0 ? (size_t)r : 0) {
+    r = read(fd, blob + *n, SECRETS_MAX - *n);
+    if (r < 0 && errno != EINTR)
+      break;
+  }
+  close(fd);
+  if (r >= 0)
+    return blob;
+  mem_wipe(blob, *n);
+  free(blob);
+  return NULL;
+}

@@ -1,0 +1,46 @@
+/* Masks of one command. */
+#include "worker/veil.h"
+
+#include <string.h>
+
+#include "proto/records.h"
+
+void veil_init(struct veil *v, const char *blob, size_t n)
+{
+  char key[RECORDS_KEY_MAX + 1];
+  const char *value;
+  size_t at = 0;
+
+  buf_init(&v->out, BUF_NO_MAX);
+  buf_init(&v->warning, BUF_NO_MAX);
+  v->mask = mask_new();
+  while (records_next(blob, n, &at, key, &value) == ERR_OK) {
+    const char *bytes = strchr(value, '=') + 1;
+    if (!mask_add_secret(v->mask, bytes, strlen(bytes)))
+      buf_addf(&v->warning, "drover: the secret %.*s is shorter than %d bytes, too short to be masked\n", (int)(bytes - value - 1), value, MASK_LEAST);
+  }
+  mask_ready(v->mask);
+  for (int i = 0; i < VEIL_CHANNELS; i++) {
+    mask_stream_init(&v->stream[i], v->mask);
+    v->due[i] = INT64_MAX;
+  }
+}
+
+size_t veil_take(struct veil *v, unsigned channel, const char *p, size_t n, int64_t now, const char **out)
+{
+  buf_reset(&v->out);
+  mask_feed(v->mask, &v->stream[channel], p, n, &v->out);
+  v->due[channel] = v->stream[channel].held ? now + VEIL_HOLD_MS : INT64_MAX;
+  *out = buf_str(&v->out);
+  return v->out.len;
+}
+
+size_t veil_flush(struct veil *v, unsigned channel, const char **out)
+{
+  buf_reset(&v->out);
+  if (v->mask)
+    mask_flush(&v->stream[channel], &v->out);
+  v->due[channel] = INT64_MAX;
+  *out = buf_str(&v->out);
+  return v->out.len;
+}
