@@ -77,5 +77,7 @@ void act_call(struct call *c)
   call_hold(c);
   act_run(call_master(c), call_route(c)->action, id, args, who, on_done, c);
   free(id);
+  act_wipe(args);
   cJSON_Delete(args);
+  call_wipe_body(c);
 }

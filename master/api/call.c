@@ -37,6 +37,13 @@ const char *call_query(const struct call *c, const char *key) { return path_quer
 bool call_is_head(const struct call *c) { return c->is_head; }
 const struct buf *call_body(const struct call *c) { return &c->body; }
 
+void call_wipe_body(struct call *c)
+{
+  if (c->body.data)
+    mem_wipe(c->body.data, c->body.len);
+}
+
+
 const char *call_arg(const struct call *c, int i)
 {
   assert(i >= 0 && i < c->nargs);

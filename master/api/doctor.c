@@ -234,6 +234,17 @@ static void judge_repositories(const struct doctor_facts *f, struct doctor_verdi
   say(v, DOCTOR_OK, NULL, "%d", f->nprojects);
 }
 
+static void judge_secrets(const struct doctor_facts *f, struct doctor_verdict *v)
+{
+  for (int i = 0; i < f->nsecrets && i < DOCTOR_NAMED; i++)
+    say(v, DOCTOR_WARN, "drover secret list; a lost site key: bring keys/site.key back from a backup, or drover secret set NAME", "%s can't be had%s%s", f->secrets[i].name,
+        f->secrets[i].why ? ": " : "", f->secrets[i].why ? f->secrets[i].why : "");
+  if (f->nsecrets > DOCTOR_NAMED)
+    say(v, DOCTOR_WARN, NULL, "%d more", f->nsecrets - DOCTOR_NAMED);
+  if (f->up)
+    say(v, DOCTOR_OK, NULL, "%d", f->secrets_all);
+}
+
 static void judge_helper(const struct doctor_facts *f, struct doctor_verdict *v)
 {
   if (f->helper)

@@ -52,6 +52,10 @@ struct doctor_poller {
   int64_t for_ms;
 };
 
+struct doctor_secret {
+  const char *name, *why;    /* why NULL: not to be told to this reader */
+};
+
 struct doctor_facts {
   const char *version;       /* the master's */
   /* memory */
@@ -69,6 +73,8 @@ struct doctor_facts {
   int ndisks;
   const struct doctor_poller *pollers;
   int npollers, nprojects;   /* pollers: those in trouble */
+  const struct doctor_secret *secrets;
+  int nsecrets, secrets_all; /* secrets: those in trouble */
   /* database */
   const char *pg_version;
   int64_t size, xact_s, dead, live, connections, connections_max, xid_age;

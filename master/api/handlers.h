@@ -34,6 +34,13 @@ void read_projects(struct call *c);
 void read_config(struct call *c);
 void read_config_history(struct call *c);
 void read_config_diff(struct call *c);
+
+/* read_secrets.c */
+void read_secrets(struct call *c);
+struct conf_secret;
+struct site_keys;
+/* Why a step would not get a secret; NULL: it would, or nobody knows. r: the answer of api_secrets, statement stmt of it; or NULL, with the database away. no_keys: why keys has none. */
+char *secret_trouble(const struct conf_secret *s, const struct site_keys *keys, const char *no_keys, const struct db_res *r, int stmt) must_check;
 /* download.c */
 void download_list(struct call *c);
 void download_get(struct call *c);

@@ -39,6 +39,7 @@ const char *call_header(const struct call *c, const char *name); /* NULL: not th
 bool call_is_head(const struct call *c);
 bool call_is_tcp(const struct call *c);
 const struct buf *call_body(const struct call *c);
+void call_wipe_body(struct call *c); /* it may have held a secret */
 int call_web_dir(const struct call *c);                      /* descriptor of --web-dir, or -1 */
 void call_who(const struct call *c, char *who, size_t n);    /* for the record: the login name of a unix connection, the address of a TCP one */
 

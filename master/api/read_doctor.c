@@ -22,6 +22,7 @@
 #include "master/conf/zone.h"
 #include "master/core/master.h"
 #include "master/core/reload.h"
+#include "master/core/site_key.h"
 #include "master/db/migrate.h"
 #include "master/db/private_pg.h"
 #include "master/schedulers/worlds.h"
@@ -120,6 +121,32 @@ static struct doctor_poller *know_pollers(struct call *c, struct doctor_facts *f
   return v;
 }
 
+/* r NULL: the database is away. The caller frees each why, and the list. */
+static struct doctor_secret *know_secrets(struct call *c, struct doctor_facts *f, const struct db_res *r)
+{
+  const struct conf *conf = call_master(c)->conf;
+  struct doctor_secret *v = xcalloc((size_t)conf->nsecrets + 1, sizeof *v);
+  struct site_keys keys;
+  struct buf no_keys;
+
+  buf_init(&no_keys, BUF_NO_MAX);
+  if (site_keys_read(conf->state, false, &keys, &no_keys))
+    keys.n = 0;
+  for (int i = 0; i < conf->nsecrets; i++) {
+    char *why = secret_trouble(&conf->secrets[i], &keys, buf_str(&no_keys), r, 3);
+    if (!why)
+      continue;
+    v[f->nsecrets++] = (struct doctor_secret){ conf->secrets[i].name, call_is_tcp(c) ? NULL : why };
+    if (call_is_tcp(c))
+      free(why);
+  }
+  f->secrets = v;
+  f->secrets_all = conf->nsecrets;
+  site_keys_wipe(&keys);
+  buf_free(&no_keys);
+  return v;
+}
+
 static void learn(struct doctor_facts *f, const struct db_res *r, int64_t asked)
 {
   int64_t now = clock_wall_ms();
@@ -203,6 +230,7 @@ static void answer(struct call *c, const struct db_res *r, int64_t asked)
   struct doctor_facts f = { 0 };
   struct doctor_disk disks[DISKS];
   struct doctor_poller *pollers = know_pollers(c, &f);
+  struct doctor_secret *secrets = know_secrets(c, &f, r);
   struct doctor_worker *workers = NULL;
   char (*since)[SINCE] = NULL;
   struct doctor d;
@@ -213,6 +241,9 @@ static void answer(struct call *c, const struct db_res *r, int64_t asked)
     workers = learn_workers(&f, r, &since);
   }
   doctor_judge(&f, &d);
+  for (int i = 0; i < f.nsecrets; i++)
+    free((char *)(uintptr_t)secrets[i].why);
+  free(secrets);
   free(pollers);
   free(workers);
   free(since);
@@ -241,6 +272,7 @@ void read_doctor(struct call *c)
   db_q(tx, SQL_doctor_database, "");
   db_q(tx, SQL_doctor_site, "");
   db_q(tx, SQL_doctor_workers, "");
+  db_q(tx, SQL_api_secrets, "");
   call_hold(c);
   db_send(tx, on_facts, c);
 }

@@ -38,6 +38,10 @@ int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg,
 int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_clean(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_secret_set(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_secret_list(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_secret_remove(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_secret_rotate(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_change_approve(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_last(struct cli *c, const struct args *a, const char *const *arg, int narg);

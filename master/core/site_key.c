@@ -130,7 +130,7 @@ enum err site_keys_add(const char *state, struct site_keys *k, struct buf *why)
   enum err e;
 
   if (k->n == SITE_KEYS_MAX) {
-    buf_addf(why, "there are %d keys already: older secrets wait to be encrypted anew", k->n);
+    buf_addf(why, "there are %d keys already: a rotation was begun", k->n);
     return ERR_BUSY;
   }
   memmove(k->key[1], k->key[0], (size_t)k->n * sizeof k->key[0]);

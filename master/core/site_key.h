@@ -12,7 +12,7 @@
 #include "common/err.h"
 
 #define SITE_KEY_BYTES 32
-#define SITE_KEYS_MAX 4
+#define SITE_KEYS_MAX 2
 #define SITE_KEY_ID_MAX 17    /* 16 hex digits of the key's SHA-256, NUL */
 #define SITE_KEY_NONCE 12
 #define SITE_KEY_TAG 16

@@ -9,3 +9,4 @@ create table secret (
   set_at timestamptz not null default now(), set_by text not null);
 
 alter table command add column secrets text[] not null default '{}';
+create index command_with_secrets on command (id) where secrets <> '{}';

@@ -89,6 +89,16 @@ const char *act_string(const cJSON *args, const char *key)
   return cJSON_IsString(it) ? it->valuestring : NULL;
 }
 
+void act_wipe(cJSON *args)
+{
+  cJSON *it;
+
+  if (cJSON_IsString(args))
+    mem_wipe(args->valuestring, strlen(args->valuestring));
+  cJSON_ArrayForEach(it, args)
+    act_wipe(it);
+}
+
 /* Answers come from the loop, also those that are known at once. */
 struct later {
   uv_timer_t timer;
@@ -122,6 +132,9 @@ static void begin(uv_timer_t *t)
   case ACT_WORKER_REMOVE: act_worker_remove(a); break;
   case ACT_CONFIG_ACTIVATE: act_config_activate(a); break;
   case ACT_WORKER_CLEAN: act_worker_clean(a, l->args); break;
+  case ACT_SECRET_SET: act_secret_set(a, l->args); break;
+  case ACT_SECRET_REMOVE: act_secret_remove(a); break;
+  case ACT_SITE_KEY_ROTATE: act_site_key_rotate(a); break;
   case ACT_MASTER_STOP: {
     struct master *m = a->m;
     cJSON *json = cJSON_CreateObject();
@@ -132,6 +145,7 @@ static void begin(uv_timer_t *t)
     break;
   }
   }
+  act_wipe(l->args);
   cJSON_Delete(l->args);
   uv_close((uv_handle_t *)t, begun);
 }

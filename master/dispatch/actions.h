@@ -23,9 +23,14 @@ enum action {
   ACT_WORKER_REMOVE,    /* id: name */
   ACT_CONFIG_ACTIVATE,
   ACT_WORKER_CLEAN,     /* id: name */
+  ACT_SECRET_SET,
+  ACT_SECRET_REMOVE,    /* id: name */
+  ACT_SITE_KEY_ROTATE,
   ACT_MASTER_STOP,
 };
 
 /* args: the request's body (an object or NULL), borrowed during the call. who: for the record ("root", "anna", …). cb is called once, later, from the loop. */
 void act_run(struct master *m, enum action a, const char *id, const cJSON *args, const char *who, act_cb *cb, void *arg);
+/* Overwrites every text in it: one of them may have been a secret. */
+void act_wipe(cJSON *args);
 #endif

@@ -13,7 +13,7 @@ struct acting {
   char *who, *id;
   char *project, *builder, *branch, *revision, *reason, *properties; /* build, rerun */
   int64_t number;
-  char *text;         /* worker add: the token */
+  char *text;         /* worker add: the token; site key: names that were lost, as JSON */
 };
 
 struct acting *acting_new(struct master *m, const char *id, const char *who, act_cb *cb, void *arg);
@@ -37,6 +37,9 @@ void act_scheduler_switch(struct acting *a, bool off, const cJSON *args);
 void act_scheduler_run(struct acting *a, const cJSON *args);
 void act_worker_add(struct acting *a, const cJSON *args);
 void act_worker_remove(struct acting *a);
+void act_secret_set(struct acting *a, const cJSON *args);
+void act_secret_remove(struct acting *a);
+void act_site_key_rotate(struct acting *a);
 void act_config_activate(struct acting *a);
 void act_worker_clean(struct acting *a, const cJSON *args);
 /* "libfoo/linux/42", "linux/42" (project ""), "linux/last" (number 0). The strings are the caller's. */

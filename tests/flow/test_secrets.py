@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import pty
 import re
 import resource
 import signal
@@ -106,7 +107,7 @@ class Secrets(Case):
             "tell": builder({"name": "tell", "run": py + d.path("tell.py"), "secrets": {"TOKEN": {"env": "token"}, "KEY_FILE": {"file": "key"}}}, {"name": "none", "run": "env"}),
             "short": builder({"name": "short", "run": 'echo "here: $S."', "secrets": {"S": "short"}}),
             "half": builder({"name": "half", "run": f'printf "x {CANARY[:9]}"; while [ ! -e {d.path("half.go")} ]; do sleep 0.02; done; echo', "secrets": {"TOKEN": "token"}}),
-            "hold": builder({"name": "hold", "run": f'echo "$KEY_FILE" >{d.path("hold.path")}; while :; do sleep 0.1; done', "secrets": {"KEY_FILE": {"file": "key"}}}),
+            "hold": builder({"name": "hold", "run": f'echo "$KEY_FILE" >{d.path("hold.path")}; while [ ! -e {d.path("hold.go")} ]; do sleep 0.02; done', "secrets": {"KEY_FILE": {"file": "key"}}}),
             "again": builder({"name": "again", "run": 'printf "%s" "$M" | sha256sum', "secrets": {"M": "moved"}}),
             "gone": builder({"name": "before", "run": "true"}, {"name": "gone", "run": "echo started", "secrets": {"G": "gone"}}),
             "branch": builder({"name": "b", "run": "echo started", "secrets": {"T": "of-branch"}}),
@@ -158,14 +159,23 @@ class Secrets(Case):
         self.assertNotIn("KEY_FILE", env)
 
     def test_a_file_is_gone_whoever_dies(self):
-        r = self.d.ask("s/hold", branch="main")
-        path = wait_for(lambda: read(self.d.path("hold.path")).decode().strip(), "the step")
+        r, path, minder = self.held()
         self.assertEqual(read(path).decode(), KEY)
-        cmd = self.d.wait_build(r)["steps"][0]["commands"][0]
-        minder = [p for p in self.d.minders() if str(cmd["id"]).encode() in read(f"/proc/{p}/cmdline")][0]
         os.kill(minder, signal.SIGKILL)
         wait_for(lambda: not os.path.exists(os.path.dirname(path)), "the end of the folder with secrets")
-        self.d.post(f"/requests/{r}/cancel", {})
+        self.let_go(r)
+
+    def held(self):
+        for name in ("hold.path", "hold.go"):
+            if os.path.exists(self.d.path(name)):
+                os.remove(self.d.path(name))
+        r = self.d.ask("s/hold", branch="main")
+        path = wait_for(lambda: read(self.d.path("hold.path")).decode().strip(), "the step")
+        cmd = str(self.d.wait_build(r)["steps"][0]["commands"][0]["id"]).encode()
+        return r, path, [p for p in self.d.minders() if cmd in read(f"/proc/{p}/cmdline").split(b"\0")][0]
+
+    def let_go(self, r):
+        open(self.d.path("hold.go"), "w").close()
         self.d.wait_request(r)
 
     def test_too_short_to_be_masked(self):
@@ -210,6 +220,95 @@ class Secrets(Case):
         finally:
             w.close()
 
+    # ---- the store ----
+
+    def secrets(self):
+        return {s["name"]: s for s in self.d.get("/secrets")["items"]}
+
+    def test_store(self):
+        self.d.api("DELETE", "/secrets/stored")  # of another test
+        since = int(self.d.sql("select coalesce(max(number), 0) from event")[0][0])
+        self.assertEqual(self.said(self.build("stored")), (FAILURE, 'could not start: the store has no secret "stored": drover secret set stored'))
+        self.assertEqual(self.secrets()["stored"]["trouble"], "it was not set yet")
+        self.assertIn("stored can't be had: it was not set yet", self.cli("doctor"))
+        self.assertIn("there is no value", self.cli("secret", "set", "stored", code=2))
+        self.assertIn("larger than 16 KiB", self.cli("secret", "set", "stored", code=2, stdin=b"x" * 16385))
+        self.assertIn("no text", self.cli("secret", "set", "stored", code=2, stdin=b"a\0b"))
+        self.assertIn("is in the file", self.cli("secret", "set", "token", code=2, stdin=b"x"))
+        self.assertIn("encrypted; steps get it from now on", self.cli("secret", "set", "stored", stdin=STORED.encode() + b"\n"))
+        self.assertIn("secrets: {other: {store: true}}", self.cli("secret", "set", "other", stdin=b"of no use"))
+        key = self.d.path("state", "keys", "site.key")
+        self.assertEqual(os.stat(key).st_mode & 0o777, 0o600)
+
+        def good():
+            b = self.build("stored")
+            self.assertEqual(b["result"], SUCCESS, b)
+            self.assertEqual(self.d.log(b["id"], "stored").decode(), f"***\n{sha(STORED.encode())}  -\n")
+        good()
+        now = self.secrets()
+        self.assertEqual((now["stored"]["trouble"], now["stored"]["builders"], now["other"]["declared"], now["token"]["file"]), (None, ["s/stored"], False, self.d.path("keep/token")))
+        self.assertNotIn("value", now["stored"])
+        shown = self.cli("secret", "list")
+        self.assertIn("s/stored", shown)
+        self.looked_through("secret list", shown.encode(), [STORED])
+        # what is encrypted as one secret is nothing as another
+        self.d.sql("update secret a set nonce = b.nonce, sealed = b.sealed from secret b where a.name = 'other' and b.name = 'stored'")
+        # another key: the same value; the broken one is told and stays
+        before = read(key)
+        self.assertIn("set these again, their key is not here: other", self.cli("secret", "rotate"))
+        self.assertEqual(len(read(key).splitlines()), 1)
+        self.assertNotEqual(read(key), before)
+        good()
+        # the key is lost: a sentence, and all else goes on
+        os.rename(key, key + ".away")
+        self.assertIn(f"the site's key {key} is not there", self.said(self.build("stored"))[1])
+        self.assertIn("site.key", self.cli("doctor"))
+        self.assertEqual(self.build("tell")["result"], SUCCESS)
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
+            f.write(before)
+        self.assertIn("which is not in keys/site.key", self.said(self.build("stored"))[1])
+        os.rename(key + ".away", key)
+        os.chmod(key, 0o640)
+        self.assertIn("open to others", self.said(self.build("stored"))[1])
+        os.chmod(key, 0o600)
+        good()
+        # who did what; no value in any of it
+        events = self.d.sql(f"select type, object, body from event where type like 'secret.%' and number > {since} order by number")
+        self.assertEqual([e[:2] for e in events], [["secret.set", "secret/stored"], ["secret.set", "secret/other"], ["secret.rotated", "secret"]])
+        self.assertIn("removed", self.cli("secret", "remove", "other"))
+        self.assertIn("there is no secret other", self.cli("secret", "remove", "other", code=2))
+        self.assertNotIn("other", self.secrets())
+
+    def test_store_is_in_a_backup(self):
+        self.cli("secret", "set", "stored", stdin=STORED.encode())
+        to = self.d.path("backup")
+        subprocess.run([f"{BUILD}/drover-master", "backup", to, "--config", self.d.path("master.yaml")], check=True, stdout=subprocess.DEVNULL, cwd="/")
+        kept = [f for f in os.listdir(os.path.join(to, "keys"))]
+        self.assertEqual(len(kept), 1, kept)
+        self.assertEqual(read(os.path.join(to, "keys", kept[0])), read(self.d.path("state", "keys", "site.key")))
+        for top, _, files in os.walk(to):
+            for f in files:
+                self.looked_through(f, read(os.path.join(top, f)), [STORED, CANARY])
+
+    def test_prompt_without_echo(self):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.environ["DROVER_SOCKET"] = self.d.path("api.sock")
+            os.execv(f"{BUILD}/drover", ["drover", "secret", "set", "stored"])
+        seen = b""
+        while b"Value of stored: " not in seen:
+            seen += os.read(fd, 1000)
+        os.write(fd, STORED.encode() + b"\n")
+        try:
+            while data := os.read(fd, 1000):
+                seen += data
+        except OSError:
+            pass
+        self.assertEqual(os.waitpid(pid, 0)[1], 0, seen)
+        self.assertNotIn(STORED.encode(), seen)
+        b = self.build("stored")
+        self.assertIn(sha(STORED.encode()), self.d.log(b["id"], "stored").decode())
+
     # ---- sent again ----
 
     def test_read_afresh(self):
@@ -241,7 +340,7 @@ class Secrets(Case):
         wait_for(lambda: os.path.exists(go + ".begun"), "the first forms")
         b = self.d.wait_build(r)
         lines = [KEY.split("\n")[i] for i in (1, 4)]
-        everything = [CANARY, *lines]
+        everything = [CANARY, *lines, STORED]
         # what can be seen of the processes
         minders = self.d.minders()
         self.assertTrue(minders)
@@ -283,10 +382,7 @@ class Secrets(Case):
 
     def test_cores_are_not_written(self):
         """Neither of the agent nor of a minder that has secrets, whatever limit they have; any other process of this host leaves one."""
-        r = self.d.ask("s/hold", branch="main")
-        b = self.d.wait_build(r, lambda b: b["steps"] and b["steps"][0]["commands"] and os.path.exists(self.d.path("hold.path")))
-        cmd = str(b["steps"][0]["commands"][0]["id"]).encode()
-        minder = [p for p in self.d.minders() if cmd in read(f"/proc/{p}/cmdline")][0]
+        r, _, minder = self.held()
         other = subprocess.Popen(["sleep", "60"], cwd=self.d.path("keep"))
         for pid in (other.pid, minder, self.d.agents["here"].pid):
             resource.prlimit(pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -296,8 +392,7 @@ class Secrets(Case):
         wait_for(lambda: not alive(minder), "the minder's end")
         cores = [os.path.join(top, f) for top, _, files in os.walk(self.d.root) for f in files if f == "core" or f.startswith("core.")]
         self.d.start_worker()
-        self.d.post(f"/requests/{r}/cancel", {})
-        self.d.wait_request(r)
+        self.let_go(r)
         if not any(c.startswith(self.d.path("keep")) for c in cores):
             self.skipTest("this host writes cores elsewhere")
         self.assertEqual([os.path.dirname(c) for c in cores], [self.d.path("keep")])
