@@ -22,12 +22,12 @@ static const struct json_col reason_cols[] = { /* changes of a build */
 };
 static const struct json_col command_cols[] = {
   { "id", JSON_TEXT }, { "name", JSON_TEXT }, { "state", JSON_TEXT }, { "how", JSON_TEXT }, { "code", JSON_NUM }, { "reason", JSON_TEXT }, { "detail", JSON_TEXT },
-  { "wall_ms", JSON_NUM }, { "user_ms", JSON_NUM }, { "sys_ms", JSON_NUM }, { "maxrss_kib", JSON_NUM },
+  { "wall_ms", JSON_NUM }, { "user_ms", JSON_NUM }, { "sys_ms", JSON_NUM }, { "maxrss_kib", JSON_NUM }, { "secrets", JSON_RAW },
 };
 static const struct json_col log_cols[] = {
   { "id", JSON_NUM }, { "name", JSON_TEXT }, { "command", JSON_TEXT }, { "length", JSON_NUM }, { "stored", JSON_NUM }, { "lines", JSON_NUM }, { "complete", JSON_BOOL },
 };
-enum { STEP_ROW = 10, COMMAND_STEP = 11, COMMAND_SPEC = 12, LOG_STEP = 7 };
+enum { STEP_ROW = 10, COMMAND_STEP = 12, COMMAND_SPEC = 13, LOG_STEP = 7 };
 enum { BUILD_PROJECT = 2, BUILD_BUILDER = 3 };
 
 /* ---- builders ---- */

@@ -157,6 +157,18 @@ static void show_commands(struct cli *c, const cJSON *step)
       linef(c, js_text(k, "name"), "%s", js_text(k, "detail"));
 }
 
+/* Names: of what its last command took. */
+static void show_secrets(struct cli *c, const cJSON *step)
+{
+  const cJSON *all = js_get(step, "commands");
+  struct buf names;
+
+  buf_init(&names, BUF_NO_MAX);
+  js_join(cJSON_GetArrayItem(all, cJSON_GetArraySize(all) - 1), "secrets", ", ", &names);
+  line(c, "secrets", buf_str(&names));
+  buf_free(&names);
+}
+
 static int show_step(struct cli *c, const cJSON *build, const char *name)
 {
   const cJSON *step;
@@ -185,6 +197,7 @@ static int show_step(struct cli *c, const cJSON *build, const char *name)
   time_line(c, "started", js_num(step, "started"));
   time_line(c, "ended", js_num(step, "finished"));
   linef(c, "log", "%s: drover log %s:%s", fmt_size(show_step_bytes(step).length, length), js_text(build, "id"), name);
+  show_secrets(c, step);
   show_commands(c, step);
   return CLI_OK;
 }

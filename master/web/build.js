@@ -37,12 +37,17 @@ function why(s) {
   return s.summary || (c && c.how === 'exit' && c.code ? 'exit ' + c.code : c && c.reason !== '-' && c.reason) || null;
 }
 
+function secrets(s) {
+  const c = s.commands[s.commands.length - 1];
+  return c && c.secrets.length ? h('p', { class: 'dim summary' }, 'takes ' + c.secrets.join(', ')) : null;
+}
+
 function stepItem(b, s, on) {
   const state = stepState(s);
   return h('li', { class: 'step' + (on ? ' on' : ''), 'data-test': 'step', 'data-name': s.name, 'data-state': s.result === null ? s.state : s.result_text, 'data-key': 'step-' + s.number },
     h('a', { class: 'steplink', href: to('builds', b.project, b.builder, b.number, s.name), 'aria-current': on ? 'true' : null }, mark(state), h('span', { class: 'name' }, s.name),
       h('span', { class: 'num' }, s.result === null ? runs(now() - s.duration) : duration(s.duration))),
-    why(s) ? h('p', { class: 'dim summary' }, why(s)) : null, trail(s));
+    why(s) ? h('p', { class: 'dim summary' }, why(s)) : null, secrets(s), trail(s));
 }
 
 function toolbar(b, s, log) {

@@ -14,8 +14,9 @@ import unittest
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, alive, make_repo, read, wait_for  # noqa: E402
+from drover import BUILD, Case, alive, commit, make_repo, read, wait_for  # noqa: E402
 from fakeworker import FakeWorker  # noqa: E402
+from hooks import Hooked, github  # noqa: E402
 
 SUCCESS, FAILURE, EXCEPTION = 0, 2, 4
 CANARY = 'dRv7x+Q/9=zK @canary"42%w?Zq'
@@ -396,6 +397,75 @@ class Secrets(Case):
         if not any(c.startswith(self.d.path("keep")) for c in cores):
             self.skipTest("this host writes cores elsewhere")
         self.assertEqual([os.path.dirname(c) for c in cores], [self.d.path("keep")])
+
+
+class Forks(Hooked):
+    """Pull requests; a pipeline in the repository."""
+    PROJECTS = {}
+    PROJECT = {"poll": "1h", "builders": {"b": {"checkout": "none", "steps": [{"name": "take", "run": 'printf "%s" "$T" | sha256sum', "secrets": {"T": "token"}}]}},
+               "schedulers": {"review": {"pull_request": {}, "builders": "b"}}}
+    PIPELINE = "steps: [{name: take, run: 'echo started', secrets: {T: tokem}}]\n"
+
+    @classmethod
+    def names(cls):
+        return ["p", "open"]
+
+    @classmethod
+    def more(cls):
+        make_repo(cls.d.path("own"), {".drover.yml": cls.PIPELINE})
+        return {"own": {"git": cls.d.path("own"), "poll": "1h"}}
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.secret_file(cls.d.path("token"), CANARY)
+        projects = cls.d.conf["projects"]
+        projects["open"]["forks"] = "build"
+        cls.d.configure(projects=projects, secrets={"token": {"file": "token"}})
+
+    def pull(self, project, number, fork):
+        rev = f"{number:040x}"
+        body = {"action": "opened", "number": number, "repository": {"full_name": "o/r"},
+                "pull_request": {"number": number, "title": "t", "user": {"login": "bob"}, "html_url": "https://f.example.org/7", "base": {"ref": "main", "repo": {"id": 1}},
+                                 "head": {"ref": "feature", "sha": rev, "repo": {"id": 2 if fork else 1, "full_name": "b/r" if fork else "o/r", "clone_url": "https://f.example.org/x"}}}}
+        self.deliver(*github(body, "pull_request"), project=project)
+        return next(c for c in self.changes(project) if c["revision"] == rev), rev
+
+    def built(self, project, rev, n=1):
+        return wait_for(lambda: len(v := [b for b in self.builds(rev, project) if b["state"] == "done"]) == n and v, f"{n} builds of {rev}")[0]
+
+    def refused(self, b):
+        b = self.d.get("/builds/" + b["id"])
+        why = 'it wants the secret "token", and builds of pull requests from forks get no secrets, approved or not'
+        self.assertEqual((b["result"], b["steps"][0]["result"], b["steps"][0]["summary"], b["steps"][0]["commands"]), (EXCEPTION, EXCEPTION, why, []))
+        self.assertIn(why, self.d.get(f"/requests/{b['request']}/why")["reason"]["text"])
+
+    def test_of_the_same_repository(self):
+        _, rev = self.pull("p", 3, False)
+        b = self.built("p", rev)
+        self.assertEqual((b["result"], self.d.log(b["id"], "take").split()[0].decode()), (SUCCESS, sha(CANARY.encode())))
+
+    def test_of_a_fork_that_was_approved(self):
+        c, rev = self.pull("p", 4, True)
+        self.assertEqual(self.builds(rev), [])
+        self.d.post(f"/changes/{c['id']}/approve", {})
+        b = self.built("p", rev)
+        self.refused(b)
+        self.d.post(f"/builds/{b['id']}/rerun", {}, 201)
+        self.built("p", rev, 2)
+        for b in self.builds(rev):
+            self.refused(b)
+
+    def test_of_a_fork_where_the_site_builds_them(self):
+        self.refused(self.built("open", self.pull("open", 5, True)[1]))
+
+    def test_in_a_repository(self):
+        self.d.wait_looked("own")
+        a = self.d.api("POST", "/builds", {"builder": "own/own", "branch": "main"})
+        self.assertIn('.drover.yml:1:56: there is no secret \\"tokem\\" in the site\'s configuration (did you mean \\"token\\"?)', a.body.decode())
+        rev = commit(self.d.path("own"), {".drover.yml": "secrets: {token: {file: /etc/shadow}}\nsteps: [{run: 'true'}]\n"}, "its own secrets")
+        a = self.d.api("POST", "/builds", {"builder": "own/own", "branch": "main", "revision": rev})
+        self.assertIn(".drover.yml:1:1: secrets are declared in the site's files", a.body.decode())
 
 
 if __name__ == "__main__":
