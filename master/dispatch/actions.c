@@ -89,16 +89,6 @@ const char *act_string(const cJSON *args, const char *key)
   return cJSON_IsString(it) ? it->valuestring : NULL;
 }
 
-void act_wipe(cJSON *args)
-{
-  cJSON *it;
-
-  if (cJSON_IsString(args))
-    mem_wipe(args->valuestring, strlen(args->valuestring));
-  cJSON_ArrayForEach(it, args)
-    act_wipe(it);
-}
-
 /* Answers come from the loop, also those that are known at once. */
 struct later {
   uv_timer_t timer;

@@ -101,7 +101,7 @@ void run_send_kill(struct run *r)
 
 static bool send_secrets(struct run *r, const void *spec, size_t n)
 {
-  struct reply no = { REPLY_BROKEN, 0, false, "secret", "", "" };
+  struct reply no = { REPLY_REFUSED, 0, false, "secret", "", "" };
   struct buf values;
   char *why = run_secrets_put(r, spec, n, &values);
 

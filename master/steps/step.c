@@ -141,6 +141,9 @@ void step_got(struct step *s, const struct reply *r, struct intent *out)
   case REPLY_LOST:
     end(s, out, RESULT_RETRY, "lost in %s: %s", state, r->reason);
     return;
+  case REPLY_REFUSED:
+    step_refuse(s, r->detail, out);
+    return;
   case REPLY_OK:
   case REPLY_FAILED:
   case REPLY_NOTFOUND:

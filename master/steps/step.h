@@ -38,7 +38,7 @@ struct build_ctx {
   char *got_revision;    /* set when a checkout is done */
 };
 
-enum reply_kind { REPLY_OK, REPLY_FAILED, REPLY_NOTFOUND, REPLY_TIMEOUT, REPLY_LOST, REPLY_CANCELLED, REPLY_BROKEN /* could not be started */ };
+enum reply_kind { REPLY_OK, REPLY_FAILED, REPLY_NOTFOUND, REPLY_TIMEOUT, REPLY_LOST, REPLY_CANCELLED, REPLY_BROKEN /* could not be started */, REPLY_REFUSED /* was not sent: detail says why */ };
 struct reply {
   enum reply_kind kind;
   int code;              /* exit status, signal or errno */

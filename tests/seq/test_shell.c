@@ -16,6 +16,7 @@ static enum result expected(const struct reply *r)
   case REPLY_OK: return RESULT_SUCCESS;
   case REPLY_LOST: return RESULT_RETRY;
   case REPLY_CANCELLED: return RESULT_CANCELLED;
+  case REPLY_REFUSED: return RESULT_EXCEPTION;
   default: return RESULT_FAILURE;
   }
 }
@@ -96,6 +97,7 @@ static void sentences(void **state)
   says((struct reply){ REPLY_BROKEN, 2, false, "start", "make: no such program", "" }, "could not start: make: no such program");
   says((struct reply){ REPLY_CANCELLED, 15, true, "cancel", "", "" }, "cancelled in run");
   says((struct reply){ REPLY_LOST, 0, false, "boot", "", "" }, "lost in run: boot");
+  says((struct reply){ REPLY_REFUSED, 0, false, "secret", "there is no secret \"x\"", "" }, "there is no secret \"x\"");
 }
 
 static void too_large_a_command_ends(void **state)

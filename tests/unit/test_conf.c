@@ -493,7 +493,7 @@ static const struct { const char *text, *printed; } refusals[] = {
     "master.yaml:1:37: \"trusted_proxies\" wants an address or network, got \"10.0.0.1/8\" (such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length)\n"
     "  trusted_proxies: [127.0.0.1, nginx, 10.0.0.1/8]\n                                      ^\n" },
   { "sites: {}\n", "master.yaml:1:1: unknown key \"sites\" (did you mean \"site\"?)\n  sites: {}\n  ^\n" },
-  { "secrets: {}\n", "master.yaml:1:1: \"secrets\" is not supported by this version yet\n  secrets: {}\n  ^\n" },
+  { "locks: {}\n", "master.yaml:1:1: \"locks\" is not supported by this version yet\n  locks: {}\n  ^\n" },
   { "steps: [a]\n", "master.yaml:1:1: unknown key \"steps\" (it is a key of a project of the site)\n  steps: [a]\n  ^\n" },
   { "[a]\n", "master.yaml:1:1: the site's configuration is a map, got a list\n  [a]\n  ^\n" },
   { "site: {url: ci.example.org}\n", "master.yaml:1:13: \"url\" wants an http or https URL, got \"ci.example.org\"\n"
@@ -631,6 +631,104 @@ static void test_reference(void **state)
   buf_free(&b);
 }
 
+/* Who may take which secret. The rows: project, builder, branch, worker, fork, and what is said (NULL: it may). */
+static void test_secrets(void **state)
+{
+  static const struct { const char *secret; struct secret_taker t; const char *why; } rows[] = {
+    { "plain", { "a", "b", "main", "w", false }, NULL },
+    { "plain", { "a", "b", "", "w", false }, NULL },
+    { "plain", { "a", "b", "main", "w", true }, "it wants the secret \"plain\", and builds of pull requests from forks get no secrets, approved or not" },
+    { "plane", { "a", "b", "main", "w", false }, "there is no secret \"plane\" in the site's configuration" },
+    { "plane", { "a", "b", "main", "w", true }, "it wants the secret \"plane\", and builds of pull requests from forks get no secrets, approved or not" },
+    { "narrow", { "a", "sign", "release/1", "vault1", false }, NULL },
+    { "narrow", { "a", "sign[gcc]", "release/1", "vault1", false }, NULL },
+    { "narrow", { "b", "x[clang]", "release/1", "vault1", false }, NULL },
+    { "narrow", { "b", "x[gcc]", "release/1", "vault1", false }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is b/x[gcc]" },
+    { "narrow", { "ab", "sign", "release/1", "vault1", false }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is ab/sign" },
+    { "narrow", { "a", "sign", "release/1/2", "vault1", false }, "the secret \"narrow\" is only for branches release/*, and this is a build of release/1/2" },
+    { "narrow", { "a", "sign", "", "vault1", false }, "the secret \"narrow\" is only for branches release/*, and this is no build of a branch" },
+    { "narrow", { "a", "sign", "release/1", "linux1", false }, "the secret \"narrow\" is only for workers vault?, and this is linux1" },
+    { "narrow", { "a", "sign", NULL, NULL, false }, NULL },
+    { "narrow", { "a", "other", NULL, NULL, false }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is a/other" },
+  };
+  struct fixture *f = *state;
+  struct conf *c;
+
+  put(f, "master.yaml", "secrets: {plain: {file: s/one}, narrow: {store: true, for: {builders: [a/sign, \"b/x[clang]\"], branches: [\"release/*\"], workers: \"vault?\"}}}\n");
+  put(f, "conf.d/more.yaml", "secrets: {other: {file: two}}\n");
+  c = must_load(f);
+  assert_int_equal(c->nsecrets, 3);
+  assert_true(str_starts(conf_secret(c, "plain")->file, f->folder) && !strcmp(conf_secret(c, "plain")->file + strlen(f->folder), "/s/one"));
+  assert_true(!strcmp(conf_secret(c, "other")->file + strlen(f->folder), "/conf.d/two"));
+  assert_null(conf_secret(c, "narrow")->file);
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    char *why = conf_secret_refused(c, rows[i].secret, &rows[i].t);
+    assert_true(str_eq(why, rows[i].why));
+    free(why);
+  }
+  conf_free(c);
+}
+
+/* The messages without the lines that they show. */
+static char *messages(const struct fixture *f)
+{
+  char *text = must_fail(f), *to = text;
+
+  for (char *at = text; *at;) {
+    size_t n = strcspn(at, "\n") + 1;
+    if (*at != ' ') {
+      memmove(to, at, n);
+      to += n;
+    }
+    at += n;
+  }
+  *to = 0;
+  return text;
+}
+
+static void test_wrong_secrets(void **state)
+{
+  static const char either[] = "is either in a file or in the store (file: PATH, or store: true)\n", wants[] = "wants the name of a secret (NAME, {env: NAME} or {file: NAME})\n";
+  struct fixture *f = *state;
+  char *text, *want;
+
+  put(f, "master.yaml", "secrets:\n  a: {}\n  b: {file: x, store: true}\n  c: {store: false}\n  dup: {store: true}\nallow_local: true\n"
+                        "projects:\n  p:\n    git: /r\n    secrets: {x: {store: true}}\n    builders:\n      y:\n        secrets: {X: y}\n        steps:\n"
+                        "          - {run: a, env: {E: e}, secrets: {DROVER_X: dup, E: dup, 1a: dup, F: {file: dup}, H: {fil: dup}, I: [dup]}}\n"
+                        "          - {checkout: {}, secrets: {T: dup}}\n");
+  put(f, "conf.d/more.yaml", "secrets: {dup: {store: true}}\n");
+  text = messages(f);
+  want = xasprintf("master.yaml:2:3: the secret \"a\" %smaster.yaml:3:3: the secret \"b\" %smaster.yaml:4:3: the secret \"c\" %s"
+                   "master.yaml:10:5: secrets are declared in the site's files (`secrets` at the top of master.yaml or conf.d), so that no repository can say who gets them; a step names what it takes\n"
+                   "master.yaml:13:9: only a step takes secrets, so that no other gets them: name them there\n"
+                   "master.yaml:15:45: the variable \"DROVER_X\" is drover's\n"
+                   "master.yaml:15:60: \"E\" is also a variable of `env` (take another name for one of them)\n"
+                   "master.yaml:15:68: \"1a\" is not the name of an environment variable (letters, digits and underscores, first no digit)\n"
+                   "master.yaml:15:96: \"H\" %smaster.yaml:15:111: \"I\" %s"
+                   "master.yaml:16:28: a checkout has no \"secrets\"\n"
+                   "conf.d/more.yaml:1:11: secret \"dup\" stands twice, first at master.yaml:5:3\n", either, either, either, wants, wants);
+  assert_string_equal(text, want);
+  free(text);
+  free(want);
+}
+
+static void test_secrets_of_steps(void **state)
+{
+  struct fixture *f = *state;
+  char *text;
+
+  put(f, "master.yaml", "allow_local: true\nprojects:\n  p: {git: /r, builders: {y: {matrix: {A: [1, 2]}, steps: [{run: a, secrets: {T: goood, U: {file: good}, V: narrow}}]}}}\n"
+                        "  q: {git: /r, pipeline: q.yml}\n");
+  put(f, "q.yml", "steps: [{run: a, secrets: {T: narrow, U: {env: none}}}]\n");
+  put(f, "conf.d/more.yaml", "secrets: {good: {store: true}, narrow: {store: true, for: {builders: q/q, branches: x}}}\n"); /* read later: they count all the same */
+  text = messages(f);
+  assert_string_equal(text, "master.yaml:3:82: there is no secret \"goood\" in the site's configuration (did you mean \"good\"?)\n"
+                            "master.yaml:3:109: the secret \"narrow\" is only for builders q/q, and this is p/y[1]\n"
+                            "master.yaml:3:109: the secret \"narrow\" is only for builders q/q, and this is p/y[2]\n"
+                            "q.yml:1:48: there is no secret \"none\" in the site's configuration\n");
+  free(text);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -648,6 +746,9 @@ int main(void)
     cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
     cmocka_unit_test_setup_teardown(test_socket_too_long, setup, teardown),
     cmocka_unit_test_setup_teardown(test_git_urls, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_wrong_secrets, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_secrets_of_steps, setup, teardown),
     cmocka_unit_test(test_reference),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

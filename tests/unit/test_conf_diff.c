@@ -123,6 +123,13 @@ static void test_projects(void **state)
          "changed project b: git, poll|added project c|removed project a");
 }
 
+static void test_secrets(void **state)
+{
+  (void)state;
+  expect("secrets: {a: {file: x}, b: {store: true}, d: {store: true}}\n", "secrets: {a: {file: y, for: {workers: w}}, c: {store: true}, d: {store: true}}\n",
+         "changed secret a: file, for|added secret c|removed secret b");
+}
+
 #define P(rest) "projects:\n  a:\n    git: https://h/a\n" rest
 static void test_pipelines(void **state)
 {
@@ -160,7 +167,7 @@ static void test_every_key_is_compared(void **state)
   while (schema_keys(&at, &v)) {
     char *name = *v.path ? xasprintf("%s.%s", v.path, v.key) : xstrdup(v.key);
     bool found = false, site = v.group == SCHEMA_SITE || v.group == SCHEMA_SITE_INFO || v.group == SCHEMA_LISTEN || v.group == SCHEMA_DATABASE;
-    static const char *const maps[] = { "site", "listen", "database", "workers", "projects" };
+    static const char *const maps[] = { "site", "listen", "database", "workers", "secrets", "projects" };
     for (int i = 0; i < c->keys.n; i++)
       found |= !strcmp(c->keys.v[i].name, name) && (restart += c->keys.v[i].restart, true);
     for (size_t i = 0; i < COUNT(maps); i++)
@@ -191,7 +198,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_same),
     cmocka_unit_test(test_settings),
-    cmocka_unit_test(test_workers),
+    cmocka_unit_test(test_workers), cmocka_unit_test(test_secrets),
     cmocka_unit_test(test_projects),
     cmocka_unit_test(test_pipelines),
     cmocka_unit_test(test_restart),

@@ -93,12 +93,13 @@ static void spec_is(const struct pipe_step *def, struct build_ctx *c, const char
 static void a_script(void **state)
 {
   struct env_var env[] = { { (char *)"CC", (char *)"gcc", NULL, { 0 } }, { (char *)"HOME", (char *)"/elsewhere", NULL, { 0 } } };
-  struct pipe_step def = { .name = "build", .kind = PIPE_RUN, .script = (char *)"make\nmake check", .env = env, .nenv = 2, .idle_ms = 1200000 };
+  struct pipe_secret secrets[] = { { "TOKEN", false, "upload", NULL }, { "KEY", true, "deploy-key", NULL } };
+  struct pipe_step def = { .name = "build", .kind = PIPE_RUN, .script = (char *)"make\nmake check", .env = env, .nenv = 2, .secrets = secrets, .nsecrets = 2, .idle_ms = 1200000 };
   struct build_ctx c = plain();
 
   (void)state;
   spec_is(&def, &c, NULL, "arg=sh\narg=-euc\narg=make|make check\n" PLACES("fresh") FACTS("") END
-                          "env=DROVER_STEP=build\nenv=CC=gcc\nenv=HOME=/elsewhere\ncwd=libfoo/linux/3/tree\nidle=1200000\n");
+                          "env=DROVER_STEP=build\nenv=CC=gcc\nenv=HOME=/elsewhere\nsecret=TOKEN=upload\nsecret_file=KEY=deploy-key\ncwd=libfoo/linux/3/tree\nidle=1200000\n");
 }
 
 static void a_list_of_words(void **state)
