@@ -52,11 +52,19 @@ struct wire_reader *wire_reader_new(enum wire_from from)
   return r;
 }
 
+/* What a master sends may be secret (`secrets`). */
+static void forget(struct wire_reader *r)
+{
+  if (r->data && r->from == WIRE_MASTER)
+    mem_wipe(r->data, r->len);
+  free(r->data);
+}
+
 void wire_reader_free(struct wire_reader *r)
 {
   if (!r)
     return;
-  free(r->data);
+  forget(r);
   free(r);
 }
 
@@ -66,7 +74,7 @@ size_t wire_reader_held(const struct wire_reader *r) { return sizeof *r + r->cap
 
 static void drop_memory(struct wire_reader *r)
 {
-  free(r->data);
+  forget(r);
   r->data = NULL;
   r->off = r->len = r->cap = 0;
 }
@@ -113,7 +121,7 @@ static void make_room(struct wire_reader *r, size_t n)
     data = xmalloc(cap);
     if (held)
       memcpy(data, r->data + r->off, held);
-    free(r->data);
+    forget(r);
     r->data = data;
     r->cap = cap;
   }

@@ -351,6 +351,7 @@ static void fill(struct link *l, int64_t now)
     }
     l->heard_at = now;
     wire_feed(l->in, part, (size_t)n);
+    mem_wipe(part, (size_t)n); /* it may hold secrets */
     if (n < (ssize_t)sizeof part / 4)
       return; /* that was all, most probably: poll will say */
   }

@@ -434,6 +434,8 @@ int master_run(struct conf *conf, const struct master_options *options)
 
   m->loop = uv_default_loop();
   m->conf = conf;
+  if (conf->nsecrets)
+    place_close();
   m->started_ms = clock_mono_ms();
   m->db_why = xstrdup("starting");
   m->web_dir = options->web_dir;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "common/mem.h"
@@ -20,6 +21,11 @@ static char *own_folder(void)
   if (slash)
     *slash = 0;
   return xstrdup(self);
+}
+
+void place_close(void)
+{
+  prctl(PR_SET_DUMPABLE, 0);
 }
 
 char *place_find(const char *name)

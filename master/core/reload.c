@@ -22,6 +22,7 @@
 #include "master/core/announce.h"
 #include "master/conf/conf_diff.h"
 #include "master/core/master.h"
+#include "master/core/place.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
@@ -214,6 +215,8 @@ static void swap(struct reload *r, const struct db_res *res)
   struct conf *old = m->conf;
 
   m->conf = r->next;
+  if (m->conf->nsecrets)
+    place_close();
   r->next = NULL;
   m->config_version = db_num(res, 0, 0, 0);
   worlds_reload(m->worlds, res, r->first);

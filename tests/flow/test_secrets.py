@@ -382,16 +382,18 @@ class Secrets(Case):
         self.assertGreater(seen, 50)
 
     def test_cores_are_not_written(self):
-        """Neither of the agent nor of a minder that has secrets, whatever limit they have; any other process of this host leaves one."""
+        """Neither of the master, the agent nor of a minder that has secrets, whatever limit they have; any other process of this host leaves one."""
         r, _, minder = self.held()
         other = subprocess.Popen(["sleep", "60"], cwd=self.d.path("keep"))
-        for pid in (other.pid, minder, self.d.agents["here"].pid):
+        for pid in (other.pid, minder, self.d.agents["here"].pid, self.d.master.pid):
             resource.prlimit(pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             os.kill(pid, signal.SIGABRT)
         other.wait()
         self.d.agents["here"].wait()
+        self.d.master.wait()
         wait_for(lambda: not alive(minder), "the minder's end")
         cores = [os.path.join(top, f) for top, _, files in os.walk(self.d.root) for f in files if f == "core" or f.startswith("core.")]
+        self.d.start_master()
         self.d.start_worker()
         self.let_go(r)
         if not any(c.startswith(self.d.path("keep")) for c in cores):
