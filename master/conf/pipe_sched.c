@@ -32,7 +32,7 @@ static char *combinations(const struct pipeline *p, const char *name)
   return NULL;
 }
 
-static void unknown_builder(struct maker *m, const struct yml_node *n)
+void pipe_unknown_builder(struct maker *m, const struct yml_node *n, const char *name)
 {
   const struct pipeline *p = &m->w->p;
   const char **names = xcalloc((size_t)p->nbuilders * 2 + 1, sizeof *names);
@@ -42,10 +42,10 @@ static void unknown_builder(struct maker *m, const struct yml_node *n)
     names[i * 2] = p->builders[i].name;
     names[i * 2 + 1] = p->builders[i].base;
   }
-  help = pipe_did_you_mean(n->text, names, p->nbuilders * 2);
+  help = pipe_did_you_mean(name, names, p->nbuilders * 2);
   if (!help)
-    help = combinations(p, n->text);
-  yml_error(m->d, n, help, "there is no builder \"%.120s\"", n->text);
+    help = combinations(p, name);
+  yml_error(m->d, n, help, "there is no builder \"%.120s\"", name);
   free(help);
   free(names);
 }
@@ -65,7 +65,7 @@ static void add_builder(struct maker *m, struct pipe_scheduler *s, const struct 
       s->builders[s->nbuilders++] = it->name;
   }
   if (!b && !m->incomplete && n->kind == YML_SCALAR && pipeline_is_builder(n->text, strlen(n->text)) && diag_count(m->d) < DIAG_MAX)
-    unknown_builder(m, n);
+    pipe_unknown_builder(m, n, n->text);
 }
 
 static void want_builders(struct maker *m, struct pipe_scheduler *s, const struct yml_node *n)

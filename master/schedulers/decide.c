@@ -9,6 +9,7 @@
 #include "common/str.h"
 #include "master/conf/expr.h"
 #include "master/conf/expr_json.h"
+#include "master/schedulers/graph.h"
 
 enum { LIST_BYTES_MAX = 240, TEXT_MAX = 200 }; /* of patterns, of an expression, in a sentence */
 
@@ -256,23 +257,41 @@ bool decide_verdict(const struct pipe_scheduler *s, const struct decide_change *
 
 /* ---- for the database ---- */
 
+static cJSON *needs(const struct pipe_builder *b)
+{
+  cJSON *list = cJSON_CreateArray();
+
+  for (int i = 0; i < b->nneeds; i++) {
+    cJSON *it = cJSON_CreateObject();
+    cJSON_AddStringToObject(it, "name", b->needs[i].name);
+    if (b->needs[i].soft)
+      cJSON_AddTrueToObject(it, "soft");
+    cJSON_AddItemToArray(list, it);
+  }
+  return list;
+}
+
 /* priority below 0: not said, which is PIPELINE_PRIORITY. */
 static cJSON *builders(const struct pipeline *p, char *const *names, int n, int priority)
 {
   cJSON *list = cJSON_CreateArray();
+  struct graph_node *nodes;
+  int all = graph_closure(p, names, n, &nodes);
 
-  for (int i = 0; i < n; i++) {
-    const struct pipe_builder *b = pipeline_builder(p, names[i]);
-    cJSON *it;
-    if (!b)
-      continue;
-    it = cJSON_CreateObject();
+  for (int i = 0; i < all; i++) {
+    const struct pipe_builder *b = nodes[i].builder;
+    cJSON *it = cJSON_CreateObject();
     cJSON_AddStringToObject(it, "name", b->name);
     cJSON_AddItemToObject(it, "tags", b->ntags ? cJSON_CreateStringArray((const char *const *)b->tags, b->ntags) : cJSON_CreateArray());
     if (priority >= 0)
       cJSON_AddNumberToObject(it, "priority", priority);
+    if (b->nneeds)
+      cJSON_AddItemToObject(it, "needs", needs(b));
+    if (!nodes[i].asked)
+      cJSON_AddTrueToObject(it, "needed");
     cJSON_AddItemToArray(list, it);
   }
+  free(nodes);
   return list;
 }
 
