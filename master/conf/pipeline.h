@@ -106,7 +106,7 @@ struct pipe_builder {
 };
 
 /* What sets a scheduler off: just one of these in each. */
-enum pipe_trigger { PIPE_ON_CHANGE, PIPE_ON_TAG, PIPE_ON_PULL, PIPE_ON_CRON, PIPE_ON_EVERY, PIPE_ON_FORCE, PIPE_TRIGGERS };
+enum pipe_trigger { PIPE_ON_CHANGE, PIPE_ON_TAG, PIPE_ON_PULL, PIPE_ON_CRON, PIPE_ON_EVERY, PIPE_ON_FORCE, PIPE_ON_AFTER, PIPE_TRIGGERS };
 const char *pipe_trigger_name(enum pipe_trigger t); /* the key: "change", "cron" … */
 enum pipe_missed { PIPE_MISSED_ONCE, PIPE_MISSED_SKIP, PIPE_MISSED_ALL };
 
@@ -131,6 +131,9 @@ struct pipe_scheduler {
   char *branch;           /* what cron, every and force build; NULL: the project's default branch */
   struct param *params;   /* PIPE_ON_FORCE */
   int nparams;
+  char *after;            /* PIPE_ON_AFTER: the scheduler whose buildsets, when they end well, set it off; never itself, over however many others */
+  bool fail_fast;         /* the first builder that ends badly ends all that was asked for with it */
+  bool fresh;             /* what the builders need is built again though it was good before */
   char **builders;        /* names that exist in the pipeline */
   int nbuilders;
 };

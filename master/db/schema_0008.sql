@@ -11,6 +11,9 @@ create index request_need_of on request_need (needs);
 -- build_request.state: waiting, pending, claimed, done.
 alter table build_request add column waits int not null default 0; -- waiting: how many of its needs are not over
 create index build_request_waiting on build_request (id) where state = 'waiting';
+-- What the scheduler said besides: next, who follows when all ends well, [{scheduler, builders: as for buildset_add}]; fail_fast, and then the request for which the others are to be cancelled.
+alter table buildset add column next jsonb, add column fail_fast boolean not null default false, add column stop_for bigint;
+create index buildset_to_stop on buildset (id) where stop_for is not null and state = 'open';
 create index buildset_of_stamp on buildset (sourcestamp);
 create index sourcestamp_of_revision on sourcestamp (project, revision);
 
@@ -62,19 +65,20 @@ create function need_failed(need bigint, res smallint) returns text language sql
   select 'it needs ' || u.name || ', which ' || case res when 2 then 'failed' when 3 then 'was skipped' when 4 then 'ended with an exception' when 6 then 'was cancelled' else 'ended badly' end || ' (r' || need || ')'
     from build_request q join builder u on u.id = q.builder where q.id = need $$;
 
--- As in step 5, with what the builders need: {name, tags, priority, needs: [{name | request, soft}], needed, fresh}, each behind what it needs.
+-- As in step 5, with what the builders need: [{name, tags, priority, needs: [{name | request, soft}], needed, fresh}], each behind what it needs; or {builders: such a list, fail_fast, next}.
 create or replace function buildset_add(p bigint, repo text, br text, rev text, sched text, why text, chg bigint[], props jsonb, by_whom text, conf bigint, pipe bigint, rerun bigint, builders jsonb,
                              out id bigint, out requests bigint[]) language plpgsql as $$
-declare stamp bigint; h text; u jsonb; ub bigint; r bigint; newest bigint := (select max(z) from unnest(chg) z); by_name jsonb := '{}'; n int; bad bigint[] := '{}'; project_name text;
+declare stamp bigint; h text; u jsonb; ub bigint; r bigint; newest bigint := (select max(z) from unnest(chg) z); by_name jsonb := '{}'; n int; bad bigint[] := '{}'; project_name text; what jsonb := builders;
 begin
+  if jsonb_typeof(what) = 'object' then builders := what->'builders'; end if;
   h := encode(sha256(convert_to(jsonb_build_array(p, '', repo, br, rev)::text, 'UTF8')), 'hex');
   insert into sourcestamp (hash, project, repository, branch, revision) values (h, p, repo, br, rev) on conflict (hash) do nothing;
   select s.id into stamp from sourcestamp s where s.hash = h;
   if jsonb_path_exists(builders, '$[*].needed') then
     select x.todo, x.had into builders, by_name from builders_to_build(p, repo, rev, pipe, props, builders) x;
   end if;
-  insert into buildset (sourcestamp, config, pipeline, scheduler, reason, changes, properties, who, rerun_of, open)
-    values (stamp, conf, pipe, sched, why, chg, props, by_whom, rerun, jsonb_array_length(builders)) returning buildset.id into id;
+  insert into buildset (sourcestamp, config, pipeline, scheduler, reason, changes, properties, who, rerun_of, open, fail_fast, next)
+    values (stamp, conf, pipe, sched, why, chg, props, by_whom, rerun, jsonb_array_length(builders), coalesce((what->>'fail_fast')::boolean, false), what->'next') returning buildset.id into id;
   select y.name into project_name from project y where y.id = p;
   for u in select * from jsonb_array_elements(builders) loop
     select x.id into ub from builder x where x.project = p and x.name = u->>'name';
@@ -126,9 +130,28 @@ begin
   end loop;
 end $$;
 
+-- The buildset has ended well: the schedulers that follow.
+create function buildset_next(s bigint) returns void language plpgsql as $$
+declare b record; e jsonb; x scheduler%rowtype; n bigint; w text;
+begin
+  select y.*, z.project, z.repository, z.branch, z.revision into b from buildset y join sourcestamp z on z.id = y.sourcestamp where y.id = s;
+  for e in select l.e from jsonb_array_elements(b.next) with ordinality as l(e, i) order by l.i loop
+    select y.* into x from scheduler y where y.project = b.project and y.name = e->>'scheduler' for share;
+    w := 's' || s || coalesce(' of ' || b.scheduler, '') || ' ended well';
+    if x.disabled_at is not null then
+      perform scheduler_note(x.id, null, 'passed', w || ', but it is ' || disabled_text(x.disabled_by, x.disabled_why), null);
+      continue;
+    end if;
+    select y.id into n from buildset_add(b.project, b.repository, b.branch, b.revision, e->>'scheduler', 'scheduler ' || (e->>'scheduler') || ': ' || w, b.changes, b.properties, null, b.config, b.pipeline, null, e->'builders') y;
+    if x.id is not null then
+      perform scheduler_note(x.id, null, 'built', w, n);
+    end if;
+  end loop;
+end $$;
+
 -- As in step 1, and whoever waits for it is told. Rows of requests before that of the buildset, in the order of ids: several ends of one buildset don't block each other.
 create or replace function request_finish(r bigint, res smallint, reason text) returns void language plpgsql as $$
-declare s bigint; st text; w smallint; followed boolean;
+declare s bigint; st text; w smallint; followed boolean; goes_on boolean;
 begin
   update build_request set state = 'done', result = res, why = reason, finished = now() where id = r and state <> 'done' returning buildset into s;
   if not found then return; end if;
@@ -137,13 +160,17 @@ begin
     perform from build_request q where q.id in (select requests_waiting_for(array[r])) order by q.id for update;
   end if;
   update buildset set open = open - 1, worst = case when worst is null or severity(res) > severity(worst) then res else worst end,
-      state = case when open = 1 then 'done' else state end, finished = case when open = 1 then now() end
-    where id = s returning state, worst into st, w;
+      state = case when open = 1 then 'done' else state end, finished = case when open = 1 then now() end,
+      stop_for = case when fail_fast and stop_for is null and res in (2, 4) then r else stop_for end
+    where id = s returning state, worst, next is not null into st, w, goes_on;
   if st = 'done' then
     update buildset set result = worst where id = s;
     insert into outbox (type, object, body) values
       ('request.done', 'r' || r, jsonb_build_object('result', res, 'buildset', 's' || s)),
       ('buildset.done', 's' || s, jsonb_build_object('result', w));
+    if goes_on and w in (0, 1) then
+      perform buildset_next(s);
+    end if;
   else
     insert into outbox (type, object, body) values ('request.done', 'r' || r, jsonb_build_object('result', res, 'buildset', 's' || s));
   end if;
@@ -167,6 +194,12 @@ begin
     return next;
   end loop;
 end $$;
+
+-- Those of which one has ended badly that was to end all: their requests, as requests_cancel tells.
+create function buildsets_stop(out request bigint, out was text, out build bigint) returns setof record language sql as $$
+  select x.request, x.was, x.build from buildset b join build_request q on q.id = b.stop_for join builder u on u.id = q.builder
+    cross join lateral requests_cancel(array(select r.id from build_request r where r.buildset = b.id and r.state <> 'done'), u.name || ' ended badly (r' || q.id || '), and the first that does ends all (fail_fast)') x
+    where b.stop_for is not null and b.state = 'open' $$;
 
 -- As in step 5, by requests_cancel.
 create or replace function supersede(sched text, c bigint) returns void language plpgsql as $$

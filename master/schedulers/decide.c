@@ -271,8 +271,8 @@ static cJSON *needs(const struct pipe_builder *b)
   return list;
 }
 
-/* priority below 0: not said, which is PIPELINE_PRIORITY. */
-static cJSON *builders(const struct pipeline *p, char *const *names, int n, int priority)
+/* s: who asks; NULL: somebody by hand. */
+static cJSON *builders(const struct pipeline *p, char *const *names, int n, const struct pipe_scheduler *s)
 {
   cJSON *list = cJSON_CreateArray();
   struct graph_node *nodes;
@@ -283,16 +283,45 @@ static cJSON *builders(const struct pipeline *p, char *const *names, int n, int 
     cJSON *it = cJSON_CreateObject();
     cJSON_AddStringToObject(it, "name", b->name);
     cJSON_AddItemToObject(it, "tags", b->ntags ? cJSON_CreateStringArray((const char *const *)b->tags, b->ntags) : cJSON_CreateArray());
-    if (priority >= 0)
-      cJSON_AddNumberToObject(it, "priority", priority);
+    if (s)
+      cJSON_AddNumberToObject(it, "priority", s->priority);
     if (b->nneeds)
       cJSON_AddItemToObject(it, "needs", needs(b));
     if (!nodes[i].asked)
       cJSON_AddTrueToObject(it, "needed");
+    if (!nodes[i].asked && s && s->fresh)
+      cJSON_AddTrueToObject(it, "fresh");
     cJSON_AddItemToArray(list, it);
   }
   free(nodes);
   return list;
+}
+
+/* Schedulers follow each other in no ring (conf/pipe_sched.c), each only one: a tree. */
+static cJSON *asked_by(const struct pipeline *p, const struct pipe_scheduler *s)
+{
+  cJSON *list = builders(p, s->builders, s->nbuilders, s), *next = NULL, *o;
+
+  for (int i = 0; i < p->nschedulers; i++) {
+    const struct pipe_scheduler *t = &p->schedulers[i];
+    if (!str_eq(t->after, s->name))
+      continue;
+    if (!next)
+      next = cJSON_CreateArray();
+    o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "scheduler", t->name);
+    cJSON_AddItemToObject(o, "builders", asked_by(p, t));
+    cJSON_AddItemToArray(next, o);
+  }
+  if (!next && !s->fail_fast)
+    return list;
+  o = cJSON_CreateObject();
+  cJSON_AddItemToObject(o, "builders", list);
+  if (s->fail_fast)
+    cJSON_AddTrueToObject(o, "fail_fast");
+  if (next)
+    cJSON_AddItemToObject(o, "next", next);
+  return o;
 }
 
 static void print(cJSON *list, struct buf *json)
@@ -306,12 +335,12 @@ static void print(cJSON *list, struct buf *json)
 
 void decide_builders(const struct pipeline *p, char *const *names, int n, struct buf *json)
 {
-  print(builders(p, names, n, -1), json);
+  print(builders(p, names, n, NULL), json);
 }
 
 void decide_scheduler(const struct pipeline *p, const struct pipe_scheduler *s, struct buf *json)
 {
-  print(builders(p, s->builders, s->nbuilders, s->priority), json);
+  print(asked_by(p, s), json);
 }
 
 static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, const struct verdict *v)
@@ -330,7 +359,7 @@ static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, 
   if (v->rides)
     cJSON_AddTrueToObject(it, "rides");
   if (v->kind == VERDICT_BUILDS) {
-    cJSON_AddItemToObject(it, "builders", builders(p, s->builders, s->nbuilders, s->priority));
+    cJSON_AddItemToObject(it, "builders", asked_by(p, s));
     if (s->supersede)
       cJSON_AddTrueToObject(it, "supersede");
   }

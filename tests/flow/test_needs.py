@@ -32,8 +32,10 @@ class Needs(Case):
     def prepare(cls):
         d = cls.d
         make_repo(d.path("repo"), {"a": "a"})
-        d.configure(projects={"p": {"git": d.path("repo"), "poll": "200ms", "builders": site(d.root), "schedulers": {"tags": {"tag": "v*", "builders": "top"},
-                                                                                                                     "pushes": {"change": {"branches": "built"}, "builders": "lib"}}}})
+        d.configure(projects={"p": {"git": d.path("repo"), "poll": "200ms", "builders": site(d.root), "schedulers": {
+            "tags": {"tag": "v*", "builders": "top"}, "pushes": {"change": {"branches": "built"}, "builders": "lib"},
+            "first": {"force": {"parameters": {"word": {"default": "x"}}}, "builders": "lib"}, "second": {"after": "first", "builders": "docs"}, "third": {"after": "second", "builders": "dist"},
+            "fast": {"force": {}, "fail_fast": True, "builders": ["base", "docs"]}, "anew": {"force": {}, "reuse": "none", "builders": "lib"}}}})
 
     def setUp(self):
         """At a revision of its own, so that nothing of before counts."""
@@ -196,6 +198,67 @@ class Needs(Case):
         git(repo, "tag", "v1", rev)
         tag = wait_for(lambda: next((c for c in self.d.get("/changes?project=p&kind=tag")["items"] if c["revision"] == rev and c["buildsets"]), None), "the tag's change")
         self.assertEqual(self.wait_set(tag["buildsets"][0]), {"docs": (SUCCESS, 1), "dist": (SUCCESS, 1), "top": (SUCCESS, 1)})
+
+    def force(self, scheduler, **parameters):
+        """Its buildset, at the head of main."""
+        wait_for(lambda: self.d.sql(f"select 1 from branch_head where branch = 'main' and revision = '{self.rev}'"), "the head")
+        return self.d.post(f"/schedulers/p/{scheduler}/run", {"parameters": parameters}, 201)["buildset"]
+
+    def of(self, scheduler):
+        """The id of its newest buildset at this test's revision, once it is there."""
+        return "s" + wait_for(lambda: self.d.sql(f"select b.id from buildset b join sourcestamp s on s.id = b.sourcestamp where b.scheduler = '{scheduler}' and s.revision = '{self.rev}' order by b.id desc limit 1"),
+                              f"a buildset of {scheduler}")[0][0]
+
+    def trace(self, scheduler):
+        return [(x["what"], x["why"]) for x in self.d.get(f"/schedulers/p/{scheduler}")["decisions"]]
+
+    def test_one_scheduler_after_the_other(self):
+        self.mark("hold", "lib")
+        one = self.force("first", word="y")
+        self.wait_state(self.set(one)["lib"], "claimed")
+        self.assertEqual(self.d.sql(f"select count(*) from buildset b join sourcestamp s on s.id = b.sourcestamp where s.revision = '{self.rev}'"), [["1"]])
+        self.d.kill_master()
+        self.go("lib")
+        self.d.start_master()
+        two, three = self.of("second"), self.of("third")
+        self.assertEqual(self.wait_set(two), {"docs": (SUCCESS, 1)})
+        self.assertEqual(self.wait_set(three), {"dist": (SUCCESS, 1)})  # what it needs was good, with the same properties
+        self.assertEqual(self.d.sql(f"select properties->>'word' from buildset where id = {three[1:]}"), [["y"]])
+        self.assertEqual(self.trace("third")[0], ("built", f"{two} of second ended well"))
+        self.assertEqual(self.d.get("/buildsets/" + three)["reason"], f"scheduler third: {two} of second ended well")
+        self.assertEqual(self.d.get("/schedulers/p/third")["spec"]["after"], "second")
+
+    def test_no_scheduler_after_what_failed_or_when_disabled(self):
+        self.mark("fail", "lib")
+        self.wait_set(self.force("first"))
+        os.unlink(self.d.path("fail-lib"))
+        self.d.post("/schedulers/p/third/disable", {"reason": "not now"})
+        try:
+            one = self.force("first", word="z")
+            self.wait_set(one)
+            two = self.of("second")
+            self.wait_set(two)
+        finally:
+            self.d.post("/schedulers/p/third/enable")
+        what, why = self.trace("third")[1]
+        self.assertEqual(what, "passed")
+        self.assertRegex(why, rf"^{two} of second ended well, but it is disabled by \w+: not now$")
+        self.assertRegex(self.cli("scheduler", "list"), r"(?m)^p/third +after second ")
+        self.assertEqual(self.d.sql(f"select b.scheduler, count(*) from buildset b join sourcestamp s on s.id = b.sourcestamp where s.revision = '{self.rev}' group by 1 order by 1"), [["first", "2"], ["second", "1"]])
+
+    def test_fail_fast(self):
+        self.mark("hold", "base[1]", "base[2]")
+        self.mark("fail", "docs")
+        s = self.force("fast")
+        self.assertEqual(self.wait_set(s), {"base[1]": (CANCELLED, 1), "base[2]": (CANCELLED, 1), "docs": (FAILURE, 1)})
+        r = self.set(s)
+        self.assertEqual(r["base[1]"]["why"], f"docs ended badly ({r['docs']['id']}), and the first that does ends all (fail_fast)")
+        wait_for(lambda: all(b["state"] == "done" for b in self.d.get("/builds?limit=10")["items"]), "the end of their processes")
+
+    def test_reuse_none(self):
+        s = self.force("anew")
+        self.wait_set(s)
+        self.assertEqual(self.wait_set(self.force("anew")), {b: (SUCCESS, 1) for b in ("base[1]", "base[2]", "lib")})
 
     def test_kills(self):
         """Requests that wait are rows: nothing of it is in a master."""

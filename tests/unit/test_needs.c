@@ -1,4 +1,4 @@
-/* `needs` of builders: whom it means, each message with its place, and what of a pipeline belongs to what is asked for, against a simpler reckoning of made pipelines. */
+/* `needs` of builders, and schedulers after each other: whom it means, each message with its place, and what of a pipeline belongs to what is asked for, against a simpler reckoning of made pipelines. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include "common/str.h"
 #include "master/conf/pipeline.h"
+#include "master/schedulers/decide.h"
 #include "master/schedulers/graph.h"
 #include "tests/lib/pipefix.h"
 
@@ -62,6 +63,12 @@ static void test_messages(void **state)
       ":2:14: \"needs\" wants a builder or a list of builders, got \"b c\" (its name, or one combination of its matrix: linux, \"linux[gcc]\")\n  a: {needs: \"b c\", steps: [x]}\n             ^\n" },
     { "builders:\n  a: {needs: b, steps: [x]}\n  b: {needs: {c: soft}, steps: [x]}\n  c: {needs: [a], steps: [x]}\n",
       ":4:15: builders wait for each other: \"a\" needs \"b\" needs \"c\" needs \"a\" (something must come first)\n  c: {needs: [a], steps: [x]}\n              ^\n" },
+    { "builders: {a: {steps: [x]}}\nschedulers:\n  x: {after: y}\n  y: {after: x}\n  z: {after: x}\n",
+      ":3:14: scheduler \"x\" would wait for itself (something else must set one of them off)\n  x: {after: y}\n             ^\n"
+      ":4:14: scheduler \"y\" would wait for itself (something else must set one of them off)\n  y: {after: x}\n             ^\n"
+      ":5:14: scheduler \"z\" would wait for itself (something else must set one of them off)\n  z: {after: x}\n             ^\n" },
+    { "builders: {a: {steps: [x]}}\nschedulers:\n  commits: {change: {}}\n  z: {after: comits}\n",
+      ":4:14: there is no scheduler \"comits\" (did you mean \"commits\"?)\n  z: {after: comits}\n             ^\n" },
   };
 
   (void)state;
@@ -182,10 +189,38 @@ static void test_too_many(void **state)
   buf_free(&b);
 }
 
+/* What a scheduler asks for, as the database takes it. */
+static void test_asked_by_a_scheduler(void **state)
+{
+  struct pipeline *p = must_parse("builders: {a: {steps: [x]}, b: {needs: {a: soft}, steps: [x]}, c: {worker: {tags: w}, steps: [x]}}\n"
+                                  "schedulers:\n"
+                                  "  plain: {change: {}, builders: b}\n"
+                                  "  much: {change: {}, builders: b, reuse: none, fail_fast: true, priority: 7}\n"
+                                  "  then: {after: much, builders: c}\n"
+                                  "  at-last: {after: then, builders: a}\n");
+  static const char *const wants[] = {
+    "[{\"name\":\"a\",\"tags\":[],\"priority\":50,\"needed\":true},{\"name\":\"b\",\"tags\":[],\"priority\":50,\"needs\":[{\"name\":\"a\",\"soft\":true}]}]",
+    "{\"builders\":[{\"name\":\"a\",\"tags\":[],\"priority\":7,\"needed\":true,\"fresh\":true},{\"name\":\"b\",\"tags\":[],\"priority\":7,\"needs\":[{\"name\":\"a\",\"soft\":true}]}],"
+    "\"fail_fast\":true,\"next\":[{\"scheduler\":\"then\",\"builders\":{\"builders\":[{\"name\":\"c\",\"tags\":[\"w\"],\"priority\":50}],"
+    "\"next\":[{\"scheduler\":\"at-last\",\"builders\":[{\"name\":\"a\",\"tags\":[],\"priority\":50}]}]}}]}",
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(wants); i++) {
+    struct buf json;
+    buf_init(&json, BUF_NO_MAX);
+    decide_scheduler(p, &p->schedulers[i], &json);
+    assert_string_equal(buf_str(&json), wants[i]);
+    buf_free(&json);
+  }
+  pipeline_free(p);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_whom_it_means), cmocka_unit_test(test_messages), cmocka_unit_test(test_closure), cmocka_unit_test(test_a_long_chain), cmocka_unit_test(test_too_many),
+    cmocka_unit_test(test_asked_by_a_scheduler),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
