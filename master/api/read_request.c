@@ -11,6 +11,16 @@ static void got_requests(struct call *c, const struct db_res *r)
   page_items(c, r, 0, request_rows(c, r, 0), REQUEST_COLS, call_data(c, sizeof(struct page)));
 }
 
+/* Those of which there are few have an index each. */
+static enum sql list_of_state(const char *state)
+{
+  if (str_eq(state, "waiting"))
+    return SQL_api_requests_waiting;
+  if (str_eq(state, "pending"))
+    return SQL_api_requests_pending;
+  return str_eq(state, "claimed") ? SQL_api_requests_claimed : SQL_api_requests;
+}
+
 void read_requests(struct call *c)
 {
   const char *state = call_query(c, "state"), *builder = call_query(c, "builder"), *set = call_query(c, "buildset");
@@ -24,8 +34,7 @@ void read_requests(struct call *c)
     if (set)
       db_q(tx, SQL_api_requests_set, "Nsssnn", p->before, state, project, name, p->limit, id);
     else
-      db_q(tx, str_eq(state, "pending") ? SQL_api_requests_pending : str_eq(state, "claimed") ? SQL_api_requests_claimed : SQL_api_requests, "Nsssn",
-           p->before, state, project, name, p->limit);
+      db_q(tx, list_of_state(state), "Nsssn", p->before, state, project, name, p->limit);
     call_ask(c, tx, got_requests);
   }
   free(project);

@@ -202,6 +202,20 @@ static int show_step(struct cli *c, const cJSON *build, const char *name)
   return CLI_OK;
 }
 
+/* "needs     r3 libfoo/linux[gcc]  success" */
+static void needs_lines(struct cli *c, const cJSON *r)
+{
+  const cJSON *n;
+
+  cJSON_ArrayForEach(n, js_get(r, "needs")) {
+    bool done = str_eq(js_text(n, "state"), "done");
+    out_label(c, STYLE_DIM, n->prev && n->prev->next ? "" : "needs");
+    out(c, STYLE_NONE, "%s  %s%s  ", js_text(n, *js_text(n, "build") ? "build" : "builder"), js_text(n, "request"), cJSON_IsTrue(js_get(n, "soft")) ? ", however it ends" : "");
+    out(c, done ? fmt_result_style(js_result(n)) : STYLE_BUSY, "%s", done ? fmt_result(js_result(n)) : js_text(n, "state"));
+    out_end(c);
+  }
+}
+
 static void show_request(struct cli *c, const cJSON *r)
 {
   head(c, r, js_text(r, "id"));
@@ -212,6 +226,7 @@ static void show_request(struct cli *c, const cJSON *r)
   source_line(c, r);
   line(c, "buildset", js_text(r, "buildset"));
   join_line(c, "tags", r, "tags", " ");
+  needs_lines(c, r);
   linef(c, "priority", "%lld", (long long)js_num(r, "priority"));
   join_line(c, "builds", r, "builds", " ");
   time_line(c, "made", js_num(r, "created"));

@@ -78,6 +78,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_MATRIX, "a map of axes", NULL },
   { T_VALUES, "a map of parameters", NULL },
   { T_TAKES, "a map of secrets", "VARIABLE: NAME, or VARIABLE: {file: NAME}" },
+  { T_NEEDS, "a list of builders", NULL },
   { T_MAP, "a map", NULL },
 };
 
@@ -411,7 +412,7 @@ static void check_value(const struct key *k, const struct yml_node *key, const s
     check_named(k, n, d);
   else if (n->kind == YML_MAP && k->types & T_ENV)
     check_env(n, d);
-  else if (n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES))
+  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES)) || (n->kind != YML_SCALAR && k->types & T_NEEDS))
     return; /* its reader checks it */
   else
     wrong(d, k, n);

@@ -29,7 +29,7 @@ struct world;
 bool acting_too_early(struct acting *a, const struct world *p);
 
 void act_build(struct acting *a, const cJSON *args);
-void act_rerun(struct acting *a);
+void act_rerun(struct acting *a, const cJSON *args);
 void act_cancel(struct acting *a, enum action kind, const cJSON *args);
 void act_change(struct acting *a, const cJSON *args);
 void act_change_approve(struct acting *a);

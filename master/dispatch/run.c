@@ -351,7 +351,7 @@ static void answered(struct db_res *res, void *arg)
   struct run *r = p->run;
   struct master *m = r->m;
   enum err err = db_err(res);
-  bool ended = p->ends;
+  bool ended = p->ends, bad = ended && (r->so_far == RESULT_FAILURE || r->so_far == RESULT_EXCEPTION);
 
   r->in_tx = false;
   if (r->sm.state == RUN_GONE) {
@@ -365,6 +365,8 @@ static void answered(struct db_res *res, void *arg)
   } else {
     committed(r, res, p);
   }
+  if (bad && !err)
+    dispatch_ended_badly(m->dispatch);
   if (ended || (err && !p->claim))
     dispatch_kick(m->dispatch);
   free(p);
