@@ -27,8 +27,9 @@ class Restores(Base):
         old = [d.run("p/nonce")["id"] for _ in range(3)]
         streaming = d.ask("p/stream")
         d.wait_build(streaming, lambda b: any(x["length"] for s in b["steps"] for x in s["logs"]), "output")
+        d.post("/secrets", {"name": "kept", "value": "only the key opens it"}, 201)
         text = d.verb("backup", d.path("b1"))
-        self.assertRegex(text, r"^database \d\S* [KM]?B, logs \d\S* [KM]?B \(--no-logs to leave them out\), 1 key, configuration 1; verified, [0-9.]+ s\n$")
+        self.assertRegex(text, r"^database \d\S* [KM]?B, logs \d\S* [KM]?B \(--no-logs to leave them out\), 2 keys, configuration 1; verified, [0-9.]+ s\n$")
         self.assertEqual(stat.S_IMODE(os.stat(d.path("b1")).st_mode), 0o700)
         for path in glob.glob(d.path("b1", "**"), recursive=True):
             self.assertEqual(os.stat(path).st_mode & 0o077, 0, path)
@@ -44,6 +45,9 @@ class Restores(Base):
         d2.start_master()  # as a package does when it is installed: a drover that nobody would miss
         self.assertEqual(d2.stop_master(), 0)
         self.move(d, d2, "b1", 2)
+        key = d2.path("state", "keys", "site.key")
+        self.assertEqual((read(key), stat.S_IMODE(os.stat(key).st_mode)), (read(d.path("state", "keys", "site.key")), 0o600))
+        self.assertEqual(d2.post("/site-key/rotate"), {"key": d2.sql("select key from secret")[0][0], "secrets": 1, "unreadable": []})
         status = d2.get("/status")
         self.assertEqual(status["incarnation"], 2)
         for b in old:
