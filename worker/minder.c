@@ -632,7 +632,7 @@ static bool take_secrets(struct minder *m)
     log_error("minder", "%s: no secrets: %s", m->sp.cmd, why);
     return false;
   }
-  veil_init(&m->veil, m->values, m->nvalues);
+  veil_init(&m->veil, &m->spec, m->values, m->nvalues);
   return true;
 }
 
@@ -664,7 +664,7 @@ int minder_main(const struct minder_args *a)
   m.full_bytes = full_bytes();
   spec_load(&m.spec, m.cmd.blob, m.cmd.blob_len, a->work, a->path, a->cmd);
   m.veil.due[0] = m.veil.due[1] = NEVER;
-  if (m.spec.nsecrets && !take_secrets(&m))
+  if ((m.spec.nsecrets || a->secrets_fd >= 0) && !take_secrets(&m))
     return 1;
   return run(&m);
 }

@@ -5,7 +5,15 @@
 
 #include "proto/records.h"
 
-void veil_init(struct veil *v, const char *blob, size_t n)
+static bool is_named(const struct spec *s, const char *name, size_t n)
+{
+  for (size_t i = 0; i < s->nsecrets; i++)
+    if (strlen(s->secret[i].name) == n && !memcmp(s->secret[i].name, name, n))
+      return true;
+  return false;
+}
+
+void veil_init(struct veil *v, const struct spec *s, const char *blob, size_t n)
 {
   char key[RECORDS_KEY_MAX + 1];
   const char *value;
@@ -16,7 +24,7 @@ void veil_init(struct veil *v, const char *blob, size_t n)
   v->mask = mask_new();
   while (records_next(blob, n, &at, key, &value) == ERR_OK) {
     const char *bytes = strchr(value, '=') + 1;
-    if (!mask_add_secret(v->mask, bytes, strlen(bytes)))
+    if (!mask_add_secret(v->mask, bytes, strlen(bytes)) && is_named(s, value, (size_t)(bytes - value - 1)))
       buf_addf(&v->warning, "drover: the secret %.*s is shorter than %d bytes, too short to be masked\n", (int)(bytes - value - 1), value, MASK_LEAST);
   }
   mask_ready(v->mask);

@@ -99,11 +99,11 @@ void run_send_kill(struct run *r)
   wire_put(link_out(r->session->link), VERB_kill, "iins", &r->cmd, &r->epoch, (int64_t)STEP_GRACE_MS, "cancel");
 }
 
-static bool send_secrets(struct run *r, const void *spec, size_t n)
+static bool send_secrets(struct run *r)
 {
   struct reply no = { REPLY_REFUSED, 0, false, "secret", "", "" };
   struct buf values;
-  char *why = run_secrets_put(r, spec, n, &values);
+  char *why = run_secrets_put(r, &values);
 
   run_secrets_free(r->secrets);
   r->secrets = NULL;
@@ -124,7 +124,7 @@ void run_send_command(struct run *r, const void *spec, size_t n)
 {
   struct session *s = r->session;
 
-  if (!send_secrets(r, spec, n))
+  if (!send_secrets(r))
     return;
   map_set_n(s->by_cmd, (uint64_t)r->cmd.n, r);
   wire_put_blob(link_out(s->link), VERB_run, spec, n, "inin", &r->cmd, r->id, &r->epoch, log_end_limit(&r->log, session_runs(s)));
@@ -229,15 +229,16 @@ static void walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved)
     free(object);
   }
   if (r->next.want == WANT_RUN) {
-    char *names = run_secrets_names(r->step.def);
+    char *names = run_secrets_names(r->step.def), *all = run_secrets_all(r);
     p->command_stmt = db_count(tx);
     db_q(tx, SQL_command_start, "nnnsbssnns", r->m->incarnation, r->id, (int64_t)r->number, sm_name(&r->step.sm),
          r->next.spec.data, r->next.spec.len, r->session->instance, r->session->boot, r->epoch.inc, r->epoch.n, names);
-    if (r->step.def->nsecrets) {
+    if (all) {
       p->secrets_stmt = db_count(tx);
-      db_q(tx, SQL_secrets_named, "s", names);
+      db_q(tx, SQL_secrets_named, "s", all);
     }
     free(names);
+    free(all);
   }
 }
 

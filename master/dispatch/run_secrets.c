@@ -55,6 +55,34 @@ char *run_secrets_names(const struct pipe_step *def)
   return db_text_array(names, def->nsecrets);
 }
 
+static bool any(const struct run *r)
+{
+  for (int k = 0; k < r->number; k++)
+    if (r->def->steps[k].nsecrets)
+      return true;
+  return false;
+}
+
+char *run_secrets_all(const struct run *r)
+{
+  const char **names;
+  int n = 0;
+  char *array;
+
+  if (!any(r))
+    return NULL;
+  for (int k = 0; k < r->number; k++)
+    n += r->def->steps[k].nsecrets;
+  names = xcalloc((size_t)n, sizeof *names);
+  n = 0;
+  for (int k = 0; k < r->number; k++)
+    for (int i = 0; i < r->def->steps[k].nsecrets; i++)
+      names[n++] = r->def->steps[k].secrets[i].name;
+  array = db_text_array(names, n);
+  free(names);
+  return array;
+}
+
 /* ---- rows of the store ---- */
 
 struct run_secrets *run_secrets_take(struct db_res *res, int stmt)
@@ -145,27 +173,66 @@ static bool put_value(const struct run *r, const char *name, struct buf *out, st
   return true;
 }
 
-char *run_secrets_put(const struct run *r, const void *spec, size_t n, struct buf *out)
+static bool has(const struct buf *out, const char *name)
 {
-  size_t at = 0, most = (size_t)wire_verbs[VERB_secrets].blob_max;
-  char key[RECORDS_KEY_MAX + 1], *no = NULL;
-  const char *record;
+  size_t at = 0, n = strlen(name);
+  char key[RECORDS_KEY_MAX + 1];
+  const char *value;
+
+  while (records_next(buf_str(out), out->len, &at, key, &value) == ERR_OK)
+    if (!strncmp(value, name, n) && value[n] == '=')
+      return true;
+  return false;
+}
+
+/* NULL, or why not. */
+static char *put_own(const struct run *r, const struct pipe_step *def, struct buf *out)
+{
+  char *no = NULL;
   struct buf why;
 
   buf_init(&why, BUF_NO_MAX);
-  buf_init(out, most);
-  while (!no && records_next(spec, n, &at, key, &record) == ERR_OK) {
-    const char *name = strchr(record, '=');
-    if ((strcmp(key, "secret") && strcmp(key, "secret_file")) || !name)
-      continue;
-    if (!out->cap && !buf_reserve(out, most)) /* once: a buffer that grows leaves bytes behind */
-      break;
-    no = refused(r, ++name);
-    if (!no && !put_value(r, name, out, &why))
+  for (int i = 0; i < def->nsecrets && !no; i++) {
+    const char *name = def->secrets[i].name;
+    no = refused(r, name);
+    if (!no && !has(out, name) && !put_value(r, name, out, &why))
       no = buf_take(&why);
   }
   buf_free(&why);
+  return no;
+}
+
+/* What this step can only have from one before it, and what of that is to be had now: as far as there is room. */
+static void put_earlier(const struct run *r, struct buf *out)
+{
+  struct buf why;
+
+  buf_init(&why, BUF_NO_MAX);
+  for (int k = 0; k < r->number - 1; k++)
+    for (int i = 0; i < r->def->steps[k].nsecrets; i++) {
+      const char *name = r->def->steps[k].secrets[i].name;
+      char *no = has(out, name) ? NULL : refused(r, name);
+      if (!no && !has(out, name) && out->max - out->len > strlen(name) + SECRET_VALUE_MAX + sizeof "value==" && !put_value(r, name, out, &why))
+        buf_reset(&why);
+      free(no);
+    }
+  buf_free(&why);
+}
+
+char *run_secrets_put(const struct run *r, struct buf *out)
+{
+  size_t most = (size_t)wire_verbs[VERB_secrets].blob_max;
+  char *no;
+
+  buf_init(out, most);
+  if (!any(r))
+    return NULL;
+  if (!buf_reserve(out, most)) /* once: a buffer that grows leaves bytes behind */
+    return xstrdup("no room for secrets");
+  no = put_own(r, &r->def->steps[r->number - 1], out);
   if (!no && out->failed)
     no = xasprintf("the secrets of the step have more than %zu KiB", most / 1024);
+  if (!no)
+    put_earlier(r, out);
   return no;
 }

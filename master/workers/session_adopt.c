@@ -114,14 +114,17 @@ static void make_runs(struct session *s, struct db_res *res)
     struct run *r = run_adopt(s, res, st, i, pipe);
     struct spec_wait *w;
     struct db_tx *tx;
+    char *names;
     if (!r || !r->cmd.n)
       continue;
     w = xcalloc(1, sizeof *w);
     *w = (struct spec_wait){ s, r->cmd.n, !strcmp(db_str(res, st, i, 28), s->instance) && !strcmp(db_str(res, st, i, 29), s->boot) };
     s->loading++;
+    names = run_secrets_all(r);
     tx = db_tx(s->m->db, DB_ANY);
     db_q(tx, SQL_command_spec, "n", r->cmd.n);
-    db_q(tx, SQL_command_secrets, "n", r->cmd.n);
+    db_q(tx, SQL_secrets_named, "s", names ? names : "{}");
+    free(names);
     db_send(tx, spec_here, w);
   }
 }
