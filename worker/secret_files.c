@@ -22,7 +22,7 @@ enum { RANDOM_BYTES = 12, TRIES = 4, FOLDER_MAX = 512 };
 
 static bool is_in_memory(void)
 {
-  return os_is_tmpfs(IN_MEMORY) && !access(IN_MEMORY, W_OK | X_OK);
+  return !getenv("DROVER_TEST_NO_TMPFS") && os_is_tmpfs(IN_MEMORY) && !access(IN_MEMORY, W_OK | X_OK);
 }
 
 static int try_make(const struct spool *sp, const char *base, char folder[FOLDER_MAX])

@@ -109,6 +109,7 @@ class Secrets(Case):
             "short": builder({"name": "short", "run": 'echo "here: $S."', "secrets": {"S": "short"}}),
             "half": builder({"name": "half", "run": f'printf "x {CANARY[:9]}"; while [ ! -e {d.path("half.go")} ]; do sleep 0.02; done; echo', "secrets": {"TOKEN": "token"}}),
             "hold": builder({"name": "hold", "run": f'echo "$KEY_FILE" >{d.path("hold.path")}; while [ ! -e {d.path("hold.go")} ]; do sleep 0.02; done', "secrets": {"KEY_FILE": {"file": "key"}}}),
+            "disk": builder({"name": "disk", "run": 'echo "$K"; sha256sum <"$K"; mkdir "${K%/*}/more"', "secrets": {"K": {"file": "key"}}}, worker={"tags": ["vault"]}),
             "again": builder({"name": "again", "run": 'printf "%s" "$M" | sha256sum', "secrets": {"M": "moved"}}),
             "gone": builder({"name": "before", "run": "true"}, {"name": "gone", "run": "echo started", "secrets": {"G": "gone"}}),
             "branch": builder({"name": "b", "run": "echo started", "secrets": {"T": "of-branch"}}),
@@ -166,6 +167,16 @@ class Secrets(Case):
         os.kill(minder, signal.SIGKILL)
         wait_for(lambda: not os.path.exists(os.path.dirname(path)), "the end of the folder with secrets")
         self.let_go(r)
+
+    def test_a_host_without_a_tmpfs(self):
+        self.d.kill_worker("vault1")
+        self.d.start_worker("vault1", env={"DROVER_TEST_NO_TMPFS": "1"})
+        b = self.build("disk")
+        path, digest = self.d.log(b["id"], "disk").decode().split()[:2]
+        self.assertEqual((b["result"], digest), (SUCCESS, sha(KEY.encode())))
+        spool = self.d.path("work-vault1", "spool")
+        self.assertEqual(os.path.dirname(os.path.dirname(path)), spool)
+        self.assertEqual([f for f in os.listdir(spool) if "secret" in f], [])
 
     def held(self):
         for name in ("hold.path", "hold.go"):
@@ -252,6 +263,8 @@ class Secrets(Case):
         self.assertNotIn("value", now["stored"])
         shown = self.cli("secret", "list")
         self.assertIn("s/stored", shown)
+        self.assertEqual(self.cli("complete", "--", "secret", "remove", "sto"), "stored\n")
+        self.assertIn("takes", self.cli("help", "secret", "list"))
         self.looked_through("secret list", shown.encode(), [STORED])
         # what is encrypted as one secret is nothing as another
         self.d.sql("update secret a set nonce = b.nonce, sealed = b.sealed from secret b where a.name = 'other' and b.name = 'stored'")
