@@ -193,6 +193,7 @@ static void claim(struct dispatch *d, struct run_claims *claims, struct session 
                                .branch = xstrdup(STR(9)), .revision = xstrdup(STR(10)), .properties = xstrdup(STR(11)), .changes = xstrdup(STR(12)),
                                .tag = db_dup(res, 0, row, 14), .pull_request = NUM(15), .ref = db_dup(res, 0, row, 16),
                                .allow_local = m->conf->allow_local, .url = run_url(m, r->name), .alone_ms = dispatch_alone_ms(m) };
+  run_patch(r, res, 0, row, 17);
   map_set_n(d->claimed, (uint64_t)r->request, r);
   run_claim(claims, s, r, number);
 #undef NUM
