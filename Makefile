@@ -143,7 +143,7 @@ fuzzers: $(FUZZERS)
 
 check:
 	@.ci/deps check
-	@$(MAKE) -j2 all
+	@$(MAKE) -j2 all $(B)/tests/test_git
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)

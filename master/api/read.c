@@ -20,7 +20,7 @@ const struct json_col request_cols[] = {
 };
 const struct json_col buildset_cols[] = {
   { "id", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "scheduler", JSON_TEXT }, { "reason", JSON_TEXT }, { "who", JSON_TEXT }, { "project", JSON_TEXT },
-  { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "changes", JSON_RAW }, { "created", JSON_TIME }, { "finished", JSON_TIME },
+  { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "changes", JSON_RAW }, { "created", JSON_TIME }, { "finished", JSON_TIME }, { "patch", JSON_RAW },
 };
 const struct json_col change_cols[] = {
   { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "previous", JSON_TEXT }, { "author", JSON_TEXT }, { "author_at", JSON_TIME },

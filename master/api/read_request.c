@@ -87,6 +87,32 @@ void read_buildset(struct call *c)
   call_ask(c, tx, got_buildset);
 }
 
+static void got_patch(struct call *c, const struct db_res *r)
+{
+  size_t n;
+  const char *body = db_rows(r, 0) ? db_bytes(r, 0, 0, 0, &n) : NULL;
+
+  if (!body) {
+    call_error(c, 404, "not_found", NULL, "there is no buildset %s, or nothing is tried in it", call_arg(c, 0));
+    return;
+  }
+  char *text = xstrndup(body, n);
+  call_body_text(c, 200, "text/plain; charset=utf-8", text);
+  free(text);
+}
+
+void read_patch(struct call *c)
+{
+  struct db_tx *tx;
+  int64_t id;
+
+  if (!id_get(c, call_arg(c, 0), 's', &id))
+    return;
+  tx = call_tx(c);
+  db_q(tx, SQL_api_patch, "n", id);
+  call_ask(c, tx, got_patch);
+}
+
 static void got_changes(struct call *c, const struct db_res *r)
 {
   page_json(c, r, 0, change_cols, CHANGE_COLS, call_data(c, sizeof(struct page)));

@@ -236,6 +236,8 @@ static void show_request(struct cli *c, const cJSON *r)
 
 static void show_buildset(struct cli *c, const cJSON *s)
 {
+  char size[FMT_MAX];
+
   head(c, s, js_text(s, "id"));
   out_end(c);
   line(c, "because", js_text(s, "reason"));
@@ -244,6 +246,8 @@ static void show_buildset(struct cli *c, const cJSON *s)
   line(c, "project", js_text(s, "project"));
   source_line(c, s);
   join_line(c, "changes", s, "changes", " ");
+  if (js_has(s, "patch"))
+    linef(c, "patch", "%s on top of it: /api/v1/buildsets/%s/patch", fmt_size(js_num(s, "patch.bytes"), size), js_text(s, "id"));
   time_line(c, "made", js_num(s, "created"));
   time_line(c, "ended", js_num(s, "finished"));
   list_table(c, "requests", js_get(s, "requests"));

@@ -94,11 +94,12 @@ static char *only_for(const char *name, const char *what, char *const *v, int n,
 
 char *conf_secret_refused(const struct conf *c, const char *name, const struct secret_taker *t)
 {
+  static const char *const foreign[] = { [SECRET_FORK] = "builds of pull requests from forks get no secrets, approved or not", [SECRET_TRY] = "builds that try a patch get no secrets" };
   const struct conf_secret *s = conf_secret(c, name);
   char *is = NULL, *why = NULL;
 
-  if (t->fork)
-    return xasprintf("it wants the secret \"%s\", and builds of pull requests from forks get no secrets, approved or not", name);
+  if (t->foreign != SECRET_OWN)
+    return xasprintf("it wants the secret \"%s\", and %s", name, foreign[t->foreign]);
   if (!s)
     return xasprintf("there is no secret \"%s\" in the site's configuration", name);
   if (!builder_may(s, t->project, t->builder)) {

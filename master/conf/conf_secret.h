@@ -19,12 +19,15 @@ struct conf_secret {
   struct conf_keys keys;
 };
 
+/* Code that is not the repository's, whoever has looked at it. */
+enum secret_foreign { SECRET_OWN, SECRET_FORK, SECRET_TRY };
+
 /* A step that wants secrets, as far as it decides anything. */
 struct secret_taker {
   const char *project, *builder; /* the builder with its combination: linux[gcc] */
   const char *branch;            /* "": of none; NULL: not known yet */
   const char *worker;            /* NULL: not known yet */
-  bool fork;                     /* the build is of a pull request from a fork */
+  enum secret_foreign foreign;   /* the build is of a pull request from a fork, or tries a patch */
 };
 
 const struct conf_secret *conf_secret(const struct conf *c, const char *name);

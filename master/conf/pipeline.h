@@ -21,6 +21,7 @@
 #define PIPELINE_NODES_MAX 400000      /* values of the tree that are looked at, once for each combination and use */
 #define PIPELINE_BYTES_MAX (32u << 20) /* bytes of these */
 #define PIPELINE_NEEDS_MAX 20000       /* of all builders together, matrices written out */
+#define PIPELINE_PATCH_MAX (3u << 20)  /* bytes of what is tried on top of a revision: with all else it must fit into one order to a worker (4 MiB) */
 #define PIPELINE_SCHEDULERS_MAX 256
 #define PIPELINE_PRIORITY 50          /* where a scheduler says none */
 #define PIPELINE_ENV_MAX 256           /* variables of a step, the inherited counted */

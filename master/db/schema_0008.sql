@@ -1,4 +1,4 @@
--- Schema, step 8: builders that need others. A request waits in state `waiting` until what it needs is over; it holds nothing meanwhile.
+-- Schema, step 8: builders that need others, schedulers after each other, patches to try. A request waits in state `waiting` until what it needs is over; it holds nothing meanwhile.
 
 -- Edges; written with the request that waits, never changed. What is needed always has the lower id, so rows of requests are locked in the order of ids.
 create table request_need (
@@ -7,6 +7,16 @@ create table request_need (
   soft boolean not null default false, -- however it ends
   primary key (request, needs));
 create index request_need_of on request_need (needs);
+
+-- What is tried on top of a revision, by its content. No NUL in it; of any encoding.
+create table patch (hash text primary key, body bytea not null, level int not null, made timestamptz not null default now());
+alter table sourcestamp alter column patch type text using null; -- its hash; was never used
+create function patch_put(content bytea, lv int) returns text language plpgsql as $$
+declare h text := encode(sha256(convert_to(lv || ' ', 'UTF8') || content), 'hex');
+begin
+  insert into patch (hash, body, level) values (h, content, lv) on conflict (hash) do nothing;
+  return h;
+end $$;
 
 -- build_request.state: waiting, pending, claimed, done.
 alter table build_request add column waits int not null default 0; -- waiting: how many of its needs are not over
@@ -18,12 +28,12 @@ create index buildset_of_stamp on buildset (sourcestamp);
 create index sourcestamp_of_revision on sourcestamp (project, revision);
 
 -- A request of the builder for the same revision, by the same pipeline with the same properties, that ended well; null: there is none. On which branch or tag it was built does not count.
-create function request_good(p bigint, builder text, repo text, rev text, pipe bigint, props jsonb) returns bigint language sql stable as $$
+create function request_good(p bigint, builder text, repo text, rev text, pat text, pipe bigint, props jsonb) returns bigint language sql stable as $$
   select max(r.id) from sourcestamp s join buildset b on b.sourcestamp = s.id join build_request r on r.buildset = b.id join builder u on u.id = r.builder
-    where s.project = p and s.revision = rev and s.repository = repo and b.pipeline = pipe and b.properties = props and u.name = request_good.builder and r.state = 'done' and r.result in (0, 1) $$;
+    where s.project = p and s.revision = rev and s.repository = repo and s.patch is not distinct from pat and b.pipeline = pipe and b.properties = props and u.name = request_good.builder and r.state = 'done' and r.result in (0, 1) $$;
 
 -- What of the builders is to be requested: all that is asked for, and what these need and is not there yet (had: {name: request}). builders: each behind what it needs.
-create function builders_to_build(p bigint, repo text, rev text, pipe bigint, props jsonb, builders jsonb, out todo jsonb, out had jsonb) language plpgsql as $$
+create function builders_to_build(p bigint, repo text, rev text, pat text, pipe bigint, props jsonb, builders jsonb, out todo jsonb, out had jsonb) language plpgsql as $$
 declare u jsonb; n jsonb; wanted text[] := '{}'; r bigint;
 begin
   todo := '[]'; had := '{}';
@@ -31,7 +41,7 @@ begin
     r := null;
     if u->'needed' = 'true' then
       continue when u->>'name' <> all(wanted);
-      if u->'fresh' is null then r := request_good(p, u->>'name', repo, rev, pipe, props); end if;
+      if u->'fresh' is null then r := request_good(p, u->>'name', repo, rev, pat, pipe, props); end if;
     end if;
     if r is not null then
       had := had || jsonb_build_object(u->>'name', r);
@@ -65,17 +75,17 @@ create function need_failed(need bigint, res smallint) returns text language sql
   select 'it needs ' || u.name || ', which ' || case res when 2 then 'failed' when 3 then 'was skipped' when 4 then 'ended with an exception' when 6 then 'was cancelled' else 'ended badly' end || ' (r' || need || ')'
     from build_request q join builder u on u.id = q.builder where q.id = need $$;
 
--- As in step 5, with what the builders need: [{name, tags, priority, needs: [{name | request, soft}], needed, fresh}], each behind what it needs; or {builders: such a list, fail_fast, next}.
+-- As in step 5, with what the builders need: [{name, tags, priority, needs: [{name | request, soft}], needed, fresh}], each behind what it needs; or {builders: such a list, fail_fast, next, patch: hash}.
 create or replace function buildset_add(p bigint, repo text, br text, rev text, sched text, why text, chg bigint[], props jsonb, by_whom text, conf bigint, pipe bigint, rerun bigint, builders jsonb,
                              out id bigint, out requests bigint[]) language plpgsql as $$
 declare stamp bigint; h text; u jsonb; ub bigint; r bigint; newest bigint := (select max(z) from unnest(chg) z); by_name jsonb := '{}'; n int; bad bigint[] := '{}'; project_name text; what jsonb := builders;
 begin
-  if jsonb_typeof(what) = 'object' then builders := what->'builders'; end if;
-  h := encode(sha256(convert_to(jsonb_build_array(p, '', repo, br, rev)::text, 'UTF8')), 'hex');
-  insert into sourcestamp (hash, project, repository, branch, revision) values (h, p, repo, br, rev) on conflict (hash) do nothing;
+  if jsonb_typeof(what) = 'object' then builders := what->'builders'; else what := '{}'; end if;
+  h := encode(sha256(convert_to((jsonb_build_array(p, '', repo, br, rev) || case when what ? 'patch' then jsonb_build_array(what->'patch') else '[]' end)::text, 'UTF8')), 'hex');
+  insert into sourcestamp (hash, project, repository, branch, revision, patch) values (h, p, repo, br, rev, what->>'patch') on conflict (hash) do nothing;
   select s.id into stamp from sourcestamp s where s.hash = h;
   if jsonb_path_exists(builders, '$[*].needed') then
-    select x.todo, x.had into builders, by_name from builders_to_build(p, repo, rev, pipe, props, builders) x;
+    select x.todo, x.had into builders, by_name from builders_to_build(p, repo, rev, what->>'patch', pipe, props, builders) x;
   end if;
   insert into buildset (sourcestamp, config, pipeline, scheduler, reason, changes, properties, who, rerun_of, open, fail_fast, next)
     values (stamp, conf, pipe, sched, why, chg, props, by_whom, rerun, jsonb_array_length(builders), coalesce((what->>'fail_fast')::boolean, false), what->'next') returning buildset.id into id;

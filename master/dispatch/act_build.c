@@ -157,17 +157,19 @@ static bool property_ok(const cJSON *it, int depth)
   return true;
 }
 
-static bool properties_ok(struct acting *a, const cJSON *props)
+bool acting_properties(struct acting *a, const cJSON *props)
 {
+  bool good = !props || cJSON_IsObject(props);
   const cJSON *it;
 
-  if (props && !cJSON_IsObject(props))
-    return false;
-  cJSON_ArrayForEach(it, props)
-    if (!*it->string || strlen(it->string) > PROPERTY_NAME_MAX || !property_ok(it, 0))
-      return false;
-  a->properties = props ? cJSON_PrintUnformatted(props) : xstrdup("{}");
-  return true;
+  if (good)
+    cJSON_ArrayForEach(it, props)
+      good &= *it->string && strlen(it->string) <= PROPERTY_NAME_MAX && property_ok(it, 0);
+  if (good)
+    a->properties = props ? cJSON_PrintUnformatted(props) : xstrdup("{}");
+  else
+    acting_fail(a, 400, "bad_request", NULL, "properties want an object of texts, whole numbers, true or false, or lists of these");
+  return good;
 }
 
 void act_build(struct acting *a, const cJSON *args)
@@ -185,9 +187,7 @@ void act_build(struct acting *a, const cJSON *args)
     acting_fail(a, 400, "bad_request", NULL, "this is no branch name: %.200s", a->branch);
   } else if (*a->revision && !gith_is_revision(a->revision)) {
     acting_fail(a, 400, "bad_request", "7 to 64 hex digits", "this is no revision: %.200s", a->revision);
-  } else if (!properties_ok(a, cJSON_GetObjectItemCaseSensitive(args, "properties"))) {
-    acting_fail(a, 400, "bad_request", NULL, "properties want an object of texts, whole numbers, true or false, or lists of these");
-  } else {
+  } else if (acting_properties(a, cJSON_GetObjectItemCaseSensitive(args, "properties"))) {
     a->builder = xstrdup(name);
     if (slash) {
       a->project = xstrndup(builder, (size_t)(slash - builder));

@@ -10,10 +10,15 @@ typedef void act_cb(int status, const char *body, void *arg);
 
 enum action {
   ACT_BUILD,            /* POST builds */
+  ACT_TRY,              /* POST try */
   ACT_RERUN,            /* id: project/builder/number or builder/number, number may be "last" */
   ACT_CANCEL_BUILD,
   ACT_CANCEL_REQUEST,   /* id: r118 */
   ACT_CANCEL_BUILDSET,  /* id: s77 */
+  ACT_PAUSE,
+  ACT_RESUME,
+  ACT_PRIORITY_REQUEST, /* id: r118 */
+  ACT_PRIORITY_BUILDSET,/* id: s77 */
   ACT_CHANGE,
   ACT_CHANGE_APPROVE,   /* id: c12 */
   ACT_SCHEDULER_ENABLE, /* id: project/name */

@@ -42,6 +42,7 @@ static void run_free(struct run *r)
   free((char *)r->ctx.revision);
   free((char *)r->ctx.tag);
   free((char *)r->ctx.ref);
+  free((char *)r->ctx.patch);
   free((char *)r->ctx.changes);
   free((char *)r->ctx.properties);
   free((char *)r->ctx.url);
@@ -51,6 +52,16 @@ static void run_free(struct run *r)
   run_secrets_free(r->secrets);
   pipes_unref(r->pipe);
   free(r);
+}
+
+void run_patch(struct run *r, const struct db_res *res, int stmt, int row, int col)
+{
+  const char *body = db_bytes(res, stmt, row, col, &r->ctx.patch_len);
+
+  if (!body)
+    return;
+  r->ctx.patch = xstrndup(body, r->ctx.patch_len); /* no NUL in it: act_try.c */
+  r->ctx.patch_level = (int)db_num(res, stmt, row, col + 1);
 }
 
 /* Answers of transactions in flight hold the run by a pending record; a gone run is freed when the last one came in. */

@@ -42,13 +42,14 @@ struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, 
 #define STR(c) db_str(res, stmt, row, c)
   *r = (struct run){ .m = m, .session = s, .id = NUM(0), .request = NUM(1), .builder_id = NUM(2), .epoch = { NUM(7), NUM(8) },
                      .attempts = (int)NUM(36), .cancelled = !strcmp(STR(10), "cancelling"), .request_done = !strcmp(STR(11), "done"),
-                         .number = (int)NUM(20), .pipe = pipe, .fork = NUM(40) != 0 };
+                         .number = (int)NUM(20), .pipe = pipe, .fork = NUM(42) != 0 };
   r->name = xasprintf("%s/%s/%" PRId64, STR(3), STR(4), NUM(5));
   r->ctx = (struct build_ctx){ .project = xstrdup(STR(3)), .builder = xstrdup(STR(4)), .number = NUM(5), .slot = (int)NUM(9), .cores = s->cores,
                                .repository = xstrdup(STR(12)), .branch = xstrdup(STR(13)), .revision = xstrdup(STR(14)), .changes = xstrdup(STR(18)),
                                .tag = db_dup(res, stmt, row, 37), .pull_request = NUM(38), .ref = db_dup(res, stmt, row, 39),
                                .properties = xstrdup(STR(17)), .url = run_url(m, r->name), .allow_local = m->conf->allow_local, .fresh = NUM(35) == 0,
                                .alone_ms = dispatch_alone_ms(m), .got_revision = got_revision(STR(16)) };
+  run_patch(r, res, stmt, row, 40);
   results_so_far(r, STR(34));
   sm_init(&r->sm, r->name, run_rows, RUN_STATES, RUN_TX);
   log_end_init(&r->log, NUM(30), r->epoch, NUM(31), (uint32_t)NUM(32), NUM(33));

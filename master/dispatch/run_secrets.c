@@ -29,7 +29,7 @@ struct run_secrets {
 
 static char *refused(const struct run *r, const char *name)
 {
-  const struct secret_taker t = { r->ctx.project, r->ctx.builder, r->ctx.branch, r->session->name, r->fork };
+  const struct secret_taker t = { r->ctx.project, r->ctx.builder, r->ctx.branch, r->session->name, r->fork ? SECRET_FORK : r->ctx.patch ? SECRET_TRY : SECRET_OWN };
   char *why = conf_secret_refused(r->m->conf, name, &t);
 
   if (!why && !r->session->takes_secrets)

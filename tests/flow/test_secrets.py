@@ -119,7 +119,7 @@ class Secrets(Case):
             "stored": builder({"name": "stored", "run": 'echo "$S"; printf "%s" "$S" | sha256sum', "secrets": {"S": "stored"}}),
         }
         cls.repo = d.path("repo")
-        make_repo(cls.repo, {"word": "w\n"})
+        cls.first = make_repo(cls.repo, {"word": "w\n"})
         d.configure(projects={"s": {"git": cls.repo, "poll": "1h", "builders": builders}},
                     secrets={"token": {"file": "keep/token"}, "key": {"file": "keep/key"}, "short": {"file": "keep/short"}, "moved": {"file": "keep/moved"},
                              "gone": {"file": "keep/gone"}, "stored": {"store": True},
@@ -210,6 +210,12 @@ class Secrets(Case):
         self.assertEqual(self.build("vault")["result"], SUCCESS)
         self.assertIn("only for branches release/*", self.cli("why", "s/branch/last"))
         self.assertEqual(self.d.sql("select count(*) from command c join step t on t.id = c.step where t.summary like 'the secret _of-%'"), [["0"]])  # nothing was started
+
+    def test_what_is_tried(self):
+        patch = "--- a/word\n+++ b/word\n@@ -1 +1 @@\n-w\n+x\n"
+        a = self.d.post("/try", {"project": "s", "branch": "main", "revision": self.first, "patch": base64.b64encode(patch.encode()).decode(), "builders": ["tell"]}, 201)
+        b = self.d.get("/builds/" + self.d.wait_request(a["requests"][0])["builds"][0])
+        self.assertEqual(self.said(b), (EXCEPTION, 'it wants the secret "token", and builds that try a patch get no secrets'))
 
     def test_a_file_that_is_not_there(self):
         b = self.build("gone")

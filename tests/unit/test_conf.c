@@ -635,21 +635,22 @@ static void test_reference(void **state)
 static void test_secrets(void **state)
 {
   static const struct { const char *secret; struct secret_taker t; const char *why; } rows[] = {
-    { "plain", { "a", "b", "main", "w", false }, NULL },
-    { "plain", { "a", "b", "", "w", false }, NULL },
-    { "plain", { "a", "b", "main", "w", true }, "it wants the secret \"plain\", and builds of pull requests from forks get no secrets, approved or not" },
-    { "plane", { "a", "b", "main", "w", false }, "there is no secret \"plane\" in the site's configuration" },
-    { "plane", { "a", "b", "main", "w", true }, "it wants the secret \"plane\", and builds of pull requests from forks get no secrets, approved or not" },
-    { "narrow", { "a", "sign", "release/1", "vault1", false }, NULL },
-    { "narrow", { "a", "sign[gcc]", "release/1", "vault1", false }, NULL },
-    { "narrow", { "b", "x[clang]", "release/1", "vault1", false }, NULL },
-    { "narrow", { "b", "x[gcc]", "release/1", "vault1", false }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is b/x[gcc]" },
-    { "narrow", { "ab", "sign", "release/1", "vault1", false }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is ab/sign" },
-    { "narrow", { "a", "sign", "release/1/2", "vault1", false }, "the secret \"narrow\" is only for branches release/*, and this is a build of release/1/2" },
-    { "narrow", { "a", "sign", "", "vault1", false }, "the secret \"narrow\" is only for branches release/*, and this is no build of a branch" },
-    { "narrow", { "a", "sign", "release/1", "linux1", false }, "the secret \"narrow\" is only for workers vault?, and this is linux1" },
-    { "narrow", { "a", "sign", NULL, NULL, false }, NULL },
-    { "narrow", { "a", "other", NULL, NULL, false }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is a/other" },
+    { "plain", { "a", "b", "main", "w", SECRET_OWN }, NULL },
+    { "plain", { "a", "b", "", "w", SECRET_OWN }, NULL },
+    { "plain", { "a", "b", "main", "w", SECRET_FORK }, "it wants the secret \"plain\", and builds of pull requests from forks get no secrets, approved or not" },
+    { "plane", { "a", "b", "main", "w", SECRET_OWN }, "there is no secret \"plane\" in the site's configuration" },
+    { "plane", { "a", "b", "main", "w", SECRET_FORK }, "it wants the secret \"plane\", and builds of pull requests from forks get no secrets, approved or not" },
+    { "plain", { "a", "b", "main", "w", SECRET_TRY }, "it wants the secret \"plain\", and builds that try a patch get no secrets" },
+    { "narrow", { "a", "sign", "release/1", "vault1", SECRET_OWN }, NULL },
+    { "narrow", { "a", "sign[gcc]", "release/1", "vault1", SECRET_OWN }, NULL },
+    { "narrow", { "b", "x[clang]", "release/1", "vault1", SECRET_OWN }, NULL },
+    { "narrow", { "b", "x[gcc]", "release/1", "vault1", SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is b/x[gcc]" },
+    { "narrow", { "ab", "sign", "release/1", "vault1", SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is ab/sign" },
+    { "narrow", { "a", "sign", "release/1/2", "vault1", SECRET_OWN }, "the secret \"narrow\" is only for branches release/*, and this is a build of release/1/2" },
+    { "narrow", { "a", "sign", "", "vault1", SECRET_OWN }, "the secret \"narrow\" is only for branches release/*, and this is no build of a branch" },
+    { "narrow", { "a", "sign", "release/1", "linux1", SECRET_OWN }, "the secret \"narrow\" is only for workers vault?, and this is linux1" },
+    { "narrow", { "a", "sign", NULL, NULL, SECRET_OWN }, NULL },
+    { "narrow", { "a", "other", NULL, NULL, SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is a/other" },
   };
   struct fixture *f = *state;
   struct conf *c;
