@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What is paused starts nothing, and says so; what runs goes on. Priorities of what waits."""
+"""What is paused starts nothing, and says so; what runs goes on. Priorities of what waits, and whose turn it is."""
 import os
 import subprocess
 import sys
@@ -145,6 +145,45 @@ class Pause(Case):
         for argv, says in ((("priority", low, "90"), "has nothing that waits"), (("priority", "p/b/1", "9"), "neither a request"), (("priority", low, "x"), "whole number"), (("priority", "r99999", "9"), "has nothing that waits")):
             self.assertIn(says, self.cli(*argv, code=2))
         self.assertEqual(self.d.api("POST", f"/requests/{low}/priority", {"priority": 101}).status, 400)
+
+
+class Share(Case):
+    PROJECTS = {"p": {}}
+    WORKERS = {"one": {"slots": 8}}
+    EACH, UNTIL = 1000, 400
+
+    @classmethod
+    def prepare(cls):
+        d = cls.d
+        make_repo(d.path("repo"), {"a": "a"})
+        pipeline = {"builders": {"b": {"checkout": "none", "steps": [{"name": "s", "run": ["true"]}]}}, "schedulers": {"none": {"force": {}}}}
+        d.configure(projects={name: {"git": d.path("repo"), "poll": "1h", **pipeline} for name in ("p", "q", "r")})
+
+    def fill(self, project, n):
+        """So many requests at once, as one that is there already."""
+        self.d.sql("insert into build_request (buildset, project, builder, tags, priority) select r.buildset, r.project, r.builder, r.tags, r.priority from build_request r "
+                   f"join project p on p.id = r.project cross join generate_series(1, {n}) where p.name = '{project}'")
+
+    def test_two_projects_that_want_all(self):
+        """One project had all its requests there first: after 400 builds of two with 1,000 pending each, each has had half; a third one that comes late doesn't wait for either."""
+        self.d.wait_looked("p", "q", "r")
+        for project in ("p", "q", "r"):
+            self.d.run(project + "/b", branch="main")
+        self.d.post("/pause", {"object": "all"})
+        wait_for(lambda: self.d.get("/status")["pauses"], "the pause")
+        self.fill("p", self.EACH)
+        self.fill("q", self.EACH)
+        first = int(self.d.sql("select max(id) from build")[0][0])
+        self.d.post("/resume", {"object": "all"})
+        wait_for(lambda: int(self.d.sql(f"select count(*) from build where id > {first}")[0][0]) >= self.UNTIL, "so many builds", 120)
+        late = self.d.ask("r/b", branch="main")
+        got = dict(self.d.sql(f"select p.name, count(*) from (select * from build where id > {first} order by started, id limit {self.UNTIL}) b join builder u on u.id = b.builder join project p on p.id = u.project group by 1"))
+        print("builds of the first", self.UNTIL, got, file=sys.stderr)
+        for project in ("p", "q"):
+            self.assertLessEqual(abs(int(got[project]) - self.UNTIL // 2), 4, got)
+        self.d.wait_request(late)
+        self.assertGreater(int(self.d.sql("select count(*) from build_request where state = 'pending'")[0][0]), self.EACH)
+        self.d.sql("update build_request set state = 'done', result = 6 where state = 'pending'")
 
 
 if __name__ == "__main__":
