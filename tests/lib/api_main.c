@@ -18,6 +18,7 @@
 #include "master/db/private_pg.h"
 #include "master/dispatch/actions.h"
 #include "master/dispatch/dispatch.h"
+#include "master/dispatch/pauses.h"
 #include "master/dispatch/run.h"
 #include "master/dispatch/why.h"
 #include "master/events/events.h"
@@ -75,6 +76,14 @@ void why_pending(struct master *master, const char *project, const char *builder
   w->kind = "no_worker";
   snprintf(w->text, sizeof w->text, "No worker has the tag %s.", ntags ? tags[0] : "-");
   snprintf(w->object, sizeof w->object, "%s", ntags ? tags[0] : "");
+}
+
+const struct pauses *dispatch_pauses(const struct master *master)
+{
+  static const struct pauses none;
+
+  (void)master;
+  return &none;
 }
 
 bool works_disk(const struct works *works, const char *worker, int64_t *free_bytes, int64_t *total)
