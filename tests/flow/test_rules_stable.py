@@ -353,7 +353,7 @@ class Quiet(Rules):
         self.assertEqual(self.wait_built(), [[one]])
 
     @given(s={**HOUR, "supersede": True})
-    def held_4_1_37_an_older_one_that_is_decided_later_waits_for_nothing(self):
+    def test_4_1_37_an_older_one_that_is_decided_later_waits_for_nothing(self):
         """With `supersede` a newer one was built already: neither does the older one wait, nor is anything newer cancelled for it."""
         old = self.d.sql("begin; select id from change_put((select id from project where name = '%s'), 'branch', 'main', 0, '', '', '{\"revision\": \"%s\"}', 'test', false, true); "
                          "update change set due_at = 'infinity' where state = 'reading'; commit" % (self.p, self.revision()))
@@ -366,6 +366,15 @@ class Quiet(Rules):
         self.decided(old)
         self.assertEqual(self.said(old), ("no", "supersede", f"superseded by {new}"))
         self.assertEqual((self.waiting(), self.built()), ({}, [[new]]))
+
+    @given(s={**HOUR, "supersede": True})
+    def test_4_1_37_what_waited_goes_when_a_newer_one_is_built(self):
+        one, other = self.change(), self.change("dev")
+        self.reconfigure(s={"change": {}, "supersede": True})
+        two = self.change()
+        self.assertEqual((self.built(), self.waiting()), ([[two]], {"dev": [other]}))
+        self.assertEqual((self.said(one), self.said(other)[0]), (("no", "supersede", f"superseded by {two}"), "waits"))
+        self.assertIsNone(self.left())
 
 
 if __name__ == "__main__":
