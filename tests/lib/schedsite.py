@@ -81,18 +81,20 @@ class Rules(Case):
     def setUp(self):
         self.p = self.project_of(self._testMethodName)
         self.p2 = self.project_of(self._testMethodName, 1)
-        names = [self.project_of(self._testMethodName, i) for i in range(len(getattr(self._test(), "sites", ())))]
-        self.d.wait_looked(*names, "clock")
+        sites = getattr(getattr(self, self._testMethodName), "sites", ())
+        self.schedulers = sites[0].get("schedulers", sites[0]) if sites else {}
+        self.d.wait_looked("clock", *(self.project_of(self._testMethodName, i) for i in range(len(sites))))
 
-    def _test(self):
-        return getattr(self, self._testMethodName)
-
-    def reconfigure(self, project=None, **schedulers):
-        """Other schedulers; none: the project leaves the configuration."""
-        projects = {k: v for k, v in self.d.conf["projects"].items() if k != (project or self.p)}
-        self.d.configure(projects={**projects, **({project or self.p: self.site(schedulers)} if schedulers else {})})
+    def reconfigure(self, **schedulers):
+        """Other schedulers, once they are rows; none: the project leaves the configuration."""
+        before = self.d.conf["projects"]
+        rows = f"select name, pipeline from scheduler where project = (select id from project where name = '{self.p}')"
+        old = {pipe for _, pipe in self.d.sql(rows)}
+        self.d.configure(projects={**{k: v for k, v in before.items() if k != self.p}, **({self.p: self.site(schedulers)} if schedulers else {})})
         self.d.post("/config/activate")
-        self.addCleanup(self.d.configure, projects=self.d.conf["projects"])
+        if schedulers and schedulers != self.schedulers:
+            wait_for(lambda: sorted(n for n, pipe in self.d.sql(rows) if pipe not in old) == sorted(schedulers), "the schedulers")
+        self.schedulers = schedulers or self.schedulers
 
     # ---- changes ----
 
