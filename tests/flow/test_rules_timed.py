@@ -8,7 +8,7 @@ import unittest
 import zoneinfo
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import wait_for  # noqa: E402
+from drover import make_repo, wait_for  # noqa: E402
 from schedsite import Rules, given  # noqa: E402
 
 H = 3600 * 1000
@@ -330,6 +330,20 @@ class Time(Rules):
         self.assertEqual(self.rows()[0][1], "nothing")
         self.assertTrue(self.rows()[0][2].endswith(": no branch gone has been seen in the repository"))
         self.assertEqual((self.sets(), self.due_at()), ([], first + H))
+
+    @given(s=HOURLY)
+    def test_4_9_31_nothing_before_the_repository_was_seen(self):
+        """A first time is no time to be missed."""
+        late = {**self.site({"s": HOURLY, "line": YEARLY}), "git": self.d.path("late"), "poll": "100ms"}
+        self.d.configure(projects={**self.d.conf["projects"], "late": late})
+        self.d.post("/config/activate")
+        line = lambda: self.d.api("GET", "/schedulers/late/line")
+        wait_for(lambda: (a := line()).status == 200 and a.json["due_at"], "the line's time, which needs no repository")
+        wait_for(lambda: next(p for p in self.d.get("/projects")["items"] if p["name"] == "late")["trouble"], "a look in vain")
+        self.assertEqual(self.d.get("/schedulers/late/s")["decisions"], [])
+        head = make_repo(self.d.path("late"), {"a": "late"})
+        self.assertEqual([(b["revision"], b["scheduler"]) for b in wait_for(lambda: self.sets("late"), "its first time")], [(head, "s")])
+        self.assertNotIn("missed", self.d.get("/schedulers/late/s")["decisions"][0]["why"])
 
     # ---- switched, changed, gone ----
 
