@@ -35,6 +35,9 @@ def suites(build, san, patterns):
         corpus = f"{san}/corpus/{name}"
         os.makedirs(corpus, exist_ok=True)
         seeds = f"{TOP}/tests/fuzz/seeds/{name}"  # with what is hard to come by: whole files of a language, its words
+        if os.path.exists(f"{seeds}.py"):  # made from what other tests have
+            subprocess.run([sys.executable, f"{seeds}.py", f"{corpus}-seeds"], check=True)
+            seeds = f"{corpus}-seeds"
         more = ([f"-dict={seeds}.dict"] if os.path.exists(f"{seeds}.dict") else []) + [corpus] + ([seeds] if os.path.isdir(seeds) else [])
         cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", *more]
         found.append((rel(path), cmd, san, "fuzz"))
