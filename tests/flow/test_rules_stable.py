@@ -12,6 +12,7 @@ HOUR = {"change": {}, "stable": "1h"}
 CODE = {"change": {"not_only": ["docs/**"]}, "stable": "1h"}
 LEFT = 3600  # seconds of an hour; a test takes less than SLACK of them
 SLACK = 60
+SOON = 10  # seconds; the master waits 20 for a lock
 
 
 class Quiet(Rules):
@@ -206,7 +207,20 @@ class Quiet(Rules):
         self.assertEqual((self.built(), self.waiting(), self.said(two)[:2]), ([[one]], {}, ("no", "not_only")))
 
     @given(s=HOUR)
-    def test_4_1_36_a_timer_that_can_not_fire_is_tried_once(self):
+    def test_4_2_7_another_master_was_first(self):
+        one = self.change()
+        self.set_left(1)
+        other = self.session()
+        other.tell(f"update scheduler_state set due_at = null, changes = '{{}}' where {self.of()}")
+        self.wait_blocked()
+        other.tell("commit")
+        wait_for(lambda: self.blocked() == 0, "its end")
+        two = self.change()
+        self.lapse()
+        self.assertEqual(self.wait_built(), [[two]], f"{one} was the other one's")
+
+    @given(s=HOUR)
+    def test_4_1_36_a_timer_that_can_not_fire_is_tried_once_and_holds_up_no_other(self):
         """However often the master looks meanwhile: it has few connections."""
         one = self.change()
         self.set_left(1)
@@ -215,9 +229,12 @@ class Quiet(Rules):
         self.wait_blocked()
         for _ in range(20):
             self.kick()
-        self.assertEqual(self.d.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"), [["1"]])
+        more = self.change("dev")
+        self.lapse(branch="dev")
+        wait_for(lambda: self.built() == [[more]], "another branch's", SOON)
+        self.assertEqual(self.blocked(), 1)
         other.close()
-        self.assertEqual(self.wait_built(), [[one]])
+        self.assertEqual(self.wait_built(2), [[more], [one]])
 
     # ---- masters come and go ----
 

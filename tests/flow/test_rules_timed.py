@@ -15,6 +15,7 @@ H = 3600 * 1000
 DAY = 24 * H
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 UTC = datetime.timezone.utc
+SOON = 10  # seconds; the master waits 20 for a lock
 HOURLY = {"every": "1h"}
 YEARLY = {"cron": "0 0 1 1 *"}  # so that it is not due by itself
 
@@ -165,18 +166,34 @@ class Time(Rules):
         self.assertEqual((len(self.rows()), len(self.sets()), self.due_at()), (2, 2, at + H))
 
     @given(s=HOURLY)
-    def test_4_9_26_a_time_that_can_not_be_acted_upon_is_tried_once(self):
+    def test_4_2_7_another_master_was_first(self):
+        """It has acted upon the time, and this one waits for its transaction with the same time in hand."""
         self.after_first()
+        self.due(-1000, kick=False)
+        other = self.session()
+        other.tell(f"update scheduler set due_at = due_at + interval '1 hour' where {self.of()}")
+        self.wait_blocked()
+        other.tell("commit")
+        wait_for(lambda: self.blocked() == 0, "its end")
+        self.due(0)
+        self.assertEqual((len(self.wait_rows(2)), len(self.sets())), (2, 2), "the first one, and the one that came after all this")
+
+    @given(s=HOURLY, t=HOURLY)
+    def test_4_9_26_a_time_that_can_not_be_acted_upon_is_tried_once_and_holds_up_no_other(self):
+        self.after_first()
+        self.after_first("t")
         other = self.session()
         self.due(-1000, kick=False)
         other.tell(f"select from scheduler where {self.of()} for share")
         self.wait_blocked()
         for _ in range(20):
             self.kick()
-        self.assertEqual(self.d.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"), [["1"]])
+        self.due(0, "t")
+        wait_for(lambda: len(self.rows("t")) == 2, "another one's", SOON)
+        self.assertEqual(self.blocked(), 1)
         other.close()
         self.wait_rows(2)
-        self.assertEqual(len(self.sets()), 2)
+        self.assertEqual(len(self.sets()), 4)
 
     @given(s=HOURLY)
     def test_4_9_26_a_run_does_not_wait_for_the_one_before(self):

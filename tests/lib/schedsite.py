@@ -179,7 +179,10 @@ class Rules(Case):
 
     def wait_blocked(self, n=1):
         """Until so many of the master's transactions wait for locks."""
-        wait_for(lambda: int(self.d.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")[0][0]) >= n, f"{n} that wait for a lock")
+        wait_for(lambda: self.blocked() >= n, f"{n} that wait for a lock")
+
+    def blocked(self):
+        return int(self.d.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")[0][0])
 
 
 class Session:
