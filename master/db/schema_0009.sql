@@ -1,4 +1,4 @@
--- Schema, step 9: with `supersede` no older change waits for a quiet time once a newer one was built.
+-- Schema, step 9: with `supersede` no older change waits for a quiet time once a newer one was built; what was built of a branch alone is good for nothing later.
 
 -- As in step 8; what older changes wait for in a quiet time goes too (the scheduler has lost its `stable` since).
 create or replace function supersede(sched text, c bigint) returns void language plpgsql as $$
@@ -58,3 +58,9 @@ begin
   insert into outbox (type, object, body) values ('change.' || st, 'c' || c, jsonb_build_object('error', err));
   return true;
 end $$;
+
+-- As in step 8; without a revision (the newest of a branch, whatever that was by then) nothing says that it would be the same.
+create or replace function request_good(p bigint, builder text, repo text, rev text, pat text, pipe bigint, props jsonb) returns bigint language sql stable as $$
+  select max(r.id) from sourcestamp s join buildset b on b.sourcestamp = s.id join build_request r on r.buildset = b.id join builder u on u.id = r.builder
+    where rev <> '' and s.project = p and s.revision = rev and s.repository = repo and s.patch is not distinct from pat and b.pipeline = pipe and b.properties = props and u.name = request_good.builder and r.state = 'done' and r.result in (0, 1) $$;
+
