@@ -30,8 +30,8 @@ def ms(local, zone=BERLIN):
 
 
 def next_switch(to_summer, zone=BERLIN):
-    """The local day on which summer time begins, or ends."""
-    day = datetime.datetime.now(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
+    """The local day on which summer time begins, or ends; not so soon that the day before has begun."""
+    day = datetime.datetime.now(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0) + datetime.timedelta(days=2)
     while True:
         day += datetime.timedelta(days=1)
         before, after = (day.replace(hour=h, tzinfo=zone).utcoffset() for h in (0, 12))
@@ -52,11 +52,10 @@ class Time(Rules):
         """The time of its first run, which an `every` makes at once."""
         return self.wait_rows(1, name)[0][0]
 
-    def due(self, ago_ms, name="s", kick=True):
+    def due(self, ago_ms, name="s"):
         """It was due so long ago; the time."""
         at = int(self.d.sql(f"update scheduler set due_at = date_trunc('milliseconds', now()) - {ago_ms} * interval '1 millisecond', fresh = false where {self.of(name)} returning ms_of(due_at)")[0][0])
-        if kick:
-            self.kick()
+        self.kick()
         return at
 
     def due_at(self, name="s"):
@@ -169,10 +168,8 @@ class Time(Rules):
     def test_4_2_7_another_master_was_first(self):
         """It has acted upon the time, and this one waits for its transaction with the same time in hand."""
         self.after_first()
-        self.due(-1000, kick=False)
         other = self.session()
-        other.tell(f"update scheduler set due_at = due_at + interval '1 hour' where {self.of()}")
-        self.wait_blocked()
+        self.hold(other, "with t as (select id as i from %s) update scheduler set due_at = due_at + interval '1 hour' from t where id = i", "scheduler")
         other.tell("commit")
         wait_for(lambda: self.blocked() == 0, "its end")
         self.due(0)
@@ -183,9 +180,7 @@ class Time(Rules):
         self.after_first()
         self.after_first("t")
         other = self.session()
-        self.due(-1000, kick=False)
-        other.tell(f"select from scheduler where {self.of()} for share")
-        self.wait_blocked()
+        self.hold(other, "select from %s for share", "scheduler")
         for _ in range(20):
             self.kick()
         self.due(0, "t")

@@ -67,7 +67,9 @@ class Rules(Case):
         if not cls.WORKING:
             d.workers = {}
         cls.revisions = itertools.count(1)
-        sites = {cls.project_of(name, i): cls.site(s) for name in dir(cls) if name.startswith("test_") for i, s in enumerate(getattr(getattr(cls, name), "sites", ()))}
+        given = [(cls.project_of(name, i), cls.site(s)) for name in dir(cls) if name.startswith("test_") for i, s in enumerate(getattr(getattr(cls, name), "sites", ()))]
+        sites = dict(given)
+        assert len(sites) == len(given), "two tests whose names begin in the same way"
         d.configure(projects={**sites, "clock": cls.site({"kick": {"force": {}}})})
 
     @classmethod
@@ -176,6 +178,12 @@ class Rules(Case):
         s = Session(self.d)
         self.addCleanup(s.close)
         return s
+
+    def hold(self, session, what, table="scheduler_state", name="s"):
+        """It is due, and at the same moment the session does something to its row; once the master's transaction waits for that."""
+        session.tell(f"update {table} set due_at = date_trunc('milliseconds', now()) where {self.of(name)} and due_at is not null; commit; begin; {what % f'{table} where {self.of(name)}'}")
+        self.kick()
+        self.wait_blocked()
 
     def wait_blocked(self, n=1):
         """Until so many of the master's transactions wait for locks."""
