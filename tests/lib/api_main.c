@@ -78,14 +78,6 @@ void why_pending(struct master *master, const char *project, const char *builder
   snprintf(w->object, sizeof w->object, "%s", ntags ? tags[0] : "");
 }
 
-const struct pauses *dispatch_pauses(const struct master *master)
-{
-  static const struct pauses none;
-
-  (void)master;
-  return &none;
-}
-
 bool works_disk(const struct works *works, const char *worker, int64_t *free_bytes, int64_t *total)
 {
   (void)works, (void)worker, (void)free_bytes, (void)total;
@@ -113,6 +105,14 @@ void worlds_kick(struct worlds *w)
 void worlds_look(struct worlds *w, struct world *p)
 {
   (void)w, (void)p;
+}
+
+const struct pauses *dispatch_pauses(const struct master *master)
+{
+  static const struct pauses none;
+
+  (void)master;
+  return &none;
 }
 
 void dispatch_cancelled(struct dispatch *d)
