@@ -131,22 +131,24 @@ void read_config_history(struct call *c)
 
 /* ---- the files ---- */
 
+static void seen(const struct reload_seen *s, void *arg)
+{
+  struct call *c = arg;
+  cJSON *o;
+
+  if (!call_release(c))
+    return;
+  o = cJSON_CreateObject();
+  json_num(o, "version", call_master(c)->config_version);
+  cJSON_AddBoolToObject(o, "valid", s->valid);
+  json_num(o, "count", s->count);
+  json_text(o, "diagnostics", s->text);
+  cJSON_AddItemToObject(o, "changes", conf_json_diff(s->diff));
+  call_json(c, 200, o);
+}
+
 void read_config_diff(struct call *c)
 {
-  struct master *m = call_master(c);
-  struct conf_diff diff;
-  int count;
-  char *text;
-  struct conf *next = reload_look(m, &diff, &text, &count);
-  cJSON *o = cJSON_CreateObject();
-
-  json_num(o, "version", m->config_version);
-  cJSON_AddBoolToObject(o, "valid", next != NULL);
-  json_num(o, "count", count);
-  json_text(o, "diagnostics", text);
-  cJSON_AddItemToObject(o, "changes", conf_json_diff(&diff));
-  conf_diff_free(&diff);
-  conf_free(next);
-  free(text);
-  call_json(c, 200, o);
+  call_hold(c);
+  reload_look(call_master(c)->reload, seen, c);
 }

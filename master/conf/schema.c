@@ -74,6 +74,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
   { T_MATRIX, "a map of axes", NULL },
   { T_VALUES, "a map of parameters", NULL },
+  { T_INCLUDES, "a file, a map or a list of these", NULL },
   { T_MAP, "a map", NULL },
 };
 
@@ -362,6 +363,34 @@ static void check_steps(const struct key *k, const struct yml_node *list, struct
   }
 }
 
+/* The words of a program are taken as they are. */
+static void check_words(const struct yml_node *list, struct diags *d)
+{
+  for (int i = 0; list && list->kind == YML_LIST && i < list->n; i++)
+    if (list->items[i]->kind == YML_SCALAR && strstr(list->items[i]->text, "${{"))
+      yml_error(d, list->items[i], NULL, "an expression, ${{ … }}, can't stand here");
+}
+
+static void check_includes(const struct key *k, const struct yml_node *n, struct diags *d)
+{
+  static const struct key file = { .key = "include", .types = T_TEXT | T_MAP };
+
+  if (n->kind == YML_LIST) {
+    for (int i = 0; i < n->n; i++)
+      if (n->items[i]->kind == YML_LIST)
+        wrong(d, &file, n->items[i]);
+      else
+        check_includes(k, n->items[i], d);
+  } else if (n->kind == YML_MAP) {
+    check_map(n, k->sub, NULL, d);
+    check_words(yml_get(n, "run"), d);
+  } else if (yml_is_null(n) || !n->text[0]) {
+    wrong(d, &file, n);
+  } else {
+    (void)check_text(n, SCHEMA_SCRIPT_MAX, false, d);
+  }
+}
+
 /* A scalar where a list is wanted. */
 static void check_item(const struct key *k, const struct yml_node *n, struct diags *d)
 {
@@ -395,7 +424,9 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
 static void check_value(const struct key *k, const struct yml_node *key, const struct yml_node *n,
                         struct diags *d)
 {
-  if (n->kind == YML_SCALAR)
+  if (k->types & T_INCLUDES)
+    check_includes(k, n, d);
+  else if (n->kind == YML_SCALAR)
     check_scalar(k, key, n, d);
   else if (n->kind == YML_LIST && (k->types & T_STRINGS || (k->types & T_ARGV && n->n)))
     check_strings(k, n, d);

@@ -71,6 +71,7 @@ static const struct {
   const char *title;
 } sections[] = {
   { SCHEMA_SITE, "## The site: master.yaml" },
+  { SCHEMA_INCLUDE, "### include, as a map" },
   { SCHEMA_SITE_INFO, "### site" },
   { SCHEMA_LISTEN, "### listen" },
   { SCHEMA_DATABASE, "### database" },

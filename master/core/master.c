@@ -313,6 +313,7 @@ void master_stop(struct master *m, const char *why)
   m->stopping = true;
   log_info("master", "stopping: %s", why);
   announce_stopping(why);
+  reload_stop(m->reload);
   uv_timer_start(&l->stop, on_stop_turn, 50, 0); /* answers that were just written go out */
 }
 

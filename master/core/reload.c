@@ -1,7 +1,7 @@
 /* Reloading. One at a time; who asks in the meantime waits for the next one, because the files may have changed since this one read them.
 
-     idle ─▶ asked ─▶ (read, refused) ─▶ idle
-                └──▶ storing ─▶ (swapped or refused) ─▶ idle or asked */
+     idle ─▶ asked ─▶ reading ─▶ (looked, refused) ─▶ idle or asked
+                         └──▶ storing ─▶ (swapped or refused) ─▶ idle or asked */
 #include "master/core/reload.h"
 
 #include <errno.h>
@@ -21,18 +21,21 @@
 #include "master/changes/githelper.h"
 #include "master/core/announce.h"
 #include "master/conf/conf_diff.h"
+#include "master/conf/parts.h"
 #include "master/core/master.h"
+#include "master/core/reading.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
 #include "master/schedulers/worlds.h"
 #include "master/workers/session.h"
 
-enum reload_state { RELOAD_IDLE, RELOAD_ASKED, RELOAD_STORING, RELOAD_STATES };
+enum reload_state { RELOAD_IDLE, RELOAD_ASKED, RELOAD_READING, RELOAD_STORING, RELOAD_STATES };
 
 static const struct sm_row reload_rows[RELOAD_STATES] = {
   [RELOAD_IDLE] = { "idle", SM_TO(RELOAD_ASKED) },
-  [RELOAD_ASKED] = { "asked", SM_TO(RELOAD_IDLE) | SM_TO(RELOAD_STORING) },
+  [RELOAD_ASKED] = { "asked", SM_TO(RELOAD_IDLE) | SM_TO(RELOAD_READING) },
+  [RELOAD_READING] = { "reading", SM_TO(RELOAD_IDLE) | SM_TO(RELOAD_STORING) },
   [RELOAD_STORING] = { "storing", SM_TO(RELOAD_IDLE) },
 };
 
@@ -42,17 +45,26 @@ struct waiter {
   void *arg;
 };
 
+struct looker {
+  struct list node;
+  reload_look_cb *cb;
+  void *arg;
+};
+
 struct reload {
   struct master *m;
   struct sm sm;
   uv_timer_t turn;         /* the next turn of the loop */
   struct list waiting, now; /* for the next reading; for the one under way */
-  char *who;               /* of the first that waits */
+  struct list looking, look_now; /* those that only want to see */
+  char *who;               /* of the first that waits; NULL: nobody does */
+  char *by;                /* reading, storing: who; NULL: somebody looks */
   struct conf *next;       /* storing: what becomes active */
   struct conf_diff diff;   /* to it */
   int first;               /* storing: statement of the first project's rows */
   int64_t began_ms;
   bool doubtful;
+  bool freed;              /* by reload_free, while reading */
   struct reload_refusal refusal;
 };
 
@@ -93,14 +105,12 @@ static void check_file(const struct conf *c, struct diags *d)
 }
 
 /* NULL where d has errors. */
-static struct conf *load(const struct master *m, struct diags *d)
+static struct conf *make(const struct master *m, struct parts *parts, struct diags *d)
 {
   struct conf *c;
 
   check_file(m->conf, d);
-  if (diag_count(d))
-    return NULL;
-  c = conf_load(m->conf->file, d);
+  c = conf_make(parts, d);
   if (!c)
     return NULL;
   conf_check_restart(m->conf, c, d);
@@ -110,31 +120,27 @@ static struct conf *load(const struct master *m, struct diags *d)
   return NULL;
 }
 
-struct conf *reload_look(const struct master *m, struct conf_diff *diff, char **text, int *count)
-{
-  struct diags d;
-  struct conf *c;
-
-  diag_init(&d);
-  c = load(m, &d);
-  *text = text_of(&d);
-  *count = diag_count(&d);
-  *diff = (struct conf_diff){ 0 };
-  if (c)
-    conf_diff(m->conf, c, diff);
-  diag_free(&d);
-  return c;
-}
-
 /* ---- the end of one, good or bad ---- */
 
 static void on_turn(uv_timer_t *t);
+static void reload_gone(struct reload *r);
 
 static void forget_refusal(struct reload *r)
 {
   free(r->refusal.text);
   free(r->refusal.brief);
   r->refusal = (struct reload_refusal){ 0 };
+}
+
+static void go_on(struct reload *r)
+{
+  conf_diff_free(&r->diff);
+  free(r->by);
+  r->by = NULL;
+  if (list_empty(&r->looking) && !r->who)
+    return;
+  sm_move(&r->sm, RELOAD_ASKED);
+  uv_timer_start(&r->turn, on_turn, 0, 0);
 }
 
 static void finish(struct reload *r, const struct reload_answer *a)
@@ -147,11 +153,7 @@ static void finish(struct reload *r, const struct reload_answer *a)
     w->cb(a, w->arg);
     free(w);
   }
-  conf_diff_free(&r->diff);
-  if (list_empty(&r->waiting) && !r->who)
-    return;
-  sm_move(&r->sm, RELOAD_ASKED);
-  uv_timer_start(&r->turn, on_turn, 0, 0);
+  go_on(r);
 }
 
 static void log_lines(const char *text)
@@ -241,51 +243,109 @@ static void stored(struct db_res *res, void *arg)
   }
 }
 
-static void store(struct reload *r, const char *who)
+static void store(struct reload *r)
 {
   struct db_tx *tx = db_tx(r->m->db, DB_ANY);
 
   sm_move(&r->sm, RELOAD_STORING);
-  reload_put_version(tx, r->next, who);
+  reload_put_version(tx, r->next, r->by);
   reload_put_workers(tx, r->next);
   r->first = db_count(tx);
   worlds_put_rows(tx, r->next);
   db_send(tx, stored, r);
 }
 
+/* ---- reading ---- */
+
+static void show(struct reload *r, struct diags *d)
+{
+  char *text = text_of(d);
+  struct reload_seen seen = { .valid = r->next != NULL, .text = text, .count = diag_count(d), .diff = &r->diff };
+
+  list_each(it, &r->look_now) {
+    struct looker *l = list_of(it, struct looker, node);
+    list_remove(it);
+    l->cb(&seen, l->arg);
+    free(l);
+  }
+  free(text);
+}
+
+/* What the files say is to be active. */
+static void take(struct reload *r, struct diags *d)
+{
+  struct master *m = r->m;
+
+  if (!r->next) {
+    refuse(r, ERR_SYNTAX, text_of(d), brief_of(d), diag_count(d));
+  } else if (m->stopping || m->db_why || !db_is_up(m->db)) {
+    refuse_away(r);
+  } else if (r->doubtful || strcmp(m->conf->text, r->next->text) || !conf_same_secrets(m->conf, r->next)) {
+    store(r);
+  } else {
+    conf_free(r->next);
+    r->next = NULL;
+    finish_good(r, "stays: the files are as they were");
+  }
+}
+
+static void was_read(struct parts *parts, void *arg)
+{
+  struct reload *r = arg;
+  struct diags d;
+
+  if (r->freed) {
+    parts_free(parts);
+    reload_gone(r);
+    return;
+  }
+  diag_init(&d);
+  r->next = make(r->m, parts, &d);
+  if (r->next)
+    conf_diff(r->m->conf, r->next, &r->diff);
+  show(r, &d);
+  if (r->by) {
+    take(r, &d);
+  } else {
+    conf_free(r->next);
+    r->next = NULL;
+    sm_move(&r->sm, RELOAD_IDLE);
+    go_on(r);
+  }
+  diag_free(&d);
+}
+
+static void move_all(struct list *from, struct list *to)
+{
+  list_each(it, from) {
+    list_remove(it);
+    list_push(to, it);
+  }
+}
+
 static void on_turn(uv_timer_t *t)
 {
   struct reload *r = t->data;
-  struct master *m = r->m;
-  char *who = r->who;
-  struct diags d;
 
+  r->by = r->who;
   r->who = NULL;
-  list_each(it, &r->waiting) {
-    list_remove(it);
-    list_push(&r->now, it);
-  }
+  move_all(&r->waiting, &r->now);
+  move_all(&r->looking, &r->look_now);
+  sm_move(&r->sm, RELOAD_READING);
   r->began_ms = clock_mono_ms();
-  log_info("config", "reading %s: %s", m->conf->file, who);
-  announce_reloading();
-  diag_init(&d);
-  r->next = load(m, &d);
-  if (!r->next) {
-    refuse(r, ERR_SYNTAX, text_of(&d), brief_of(&d), diag_count(&d));
-  } else if (m->stopping || m->db_why || !db_is_up(m->db)) {
-    refuse_away(r);
-  } else {
-    conf_diff(m->conf, r->next, &r->diff);
-    if (r->doubtful || strcmp(m->conf->text, r->next->text) || !conf_same_secrets(m->conf, r->next)) {
-      store(r, who);
-    } else {
-      conf_free(r->next);
-      r->next = NULL;
-      finish_good(r, "stays: the files are as they were");
-    }
+  if (r->by) {
+    log_info("config", "reading %s: %s", r->m->conf->file, r->by);
+    announce_reloading();
   }
-  diag_free(&d);
-  free(who);
+  reading_start(r->m->loop, r->m->conf->file, was_read, r);
+}
+
+static void wake(struct reload *r)
+{
+  if (r->sm.state != RELOAD_IDLE)
+    return;
+  sm_move(&r->sm, RELOAD_ASKED);
+  uv_timer_start(&r->turn, on_turn, 0, 0);
 }
 
 void reload_ask(struct reload *r, const char *who, reload_cb *cb, void *arg)
@@ -299,10 +359,16 @@ void reload_ask(struct reload *r, const char *who, reload_cb *cb, void *arg)
     *w = (struct waiter){ .cb = cb, .arg = arg };
     list_push(&r->waiting, &w->node);
   }
-  if (r->sm.state != RELOAD_IDLE)
-    return;
-  sm_move(&r->sm, RELOAD_ASKED);
-  uv_timer_start(&r->turn, on_turn, 0, 0);
+  wake(r);
+}
+
+void reload_look(struct reload *r, reload_look_cb *cb, void *arg)
+{
+  struct looker *l = xcalloc(1, sizeof *l);
+
+  *l = (struct looker){ .cb = cb, .arg = arg };
+  list_push(&r->looking, &l->node);
+  wake(r);
 }
 
 const struct reload_refusal *reload_refused(const struct reload *r)
@@ -362,22 +428,44 @@ struct reload *reload_new(struct master *m)
   sm_init(&r->sm, "reload", reload_rows, RELOAD_STATES, RELOAD_IDLE);
   list_init(&r->waiting);
   list_init(&r->now);
+  list_init(&r->looking);
+  list_init(&r->look_now);
   uv_timer_init(m->loop, &r->turn);
   r->turn.data = r;
   return r;
+}
+
+static void drop(struct list *waiters)
+{
+  list_each(it, waiters) {
+    list_remove(it);
+    free(list_of(it, struct waiter, node));
+  }
+}
+
+static void reload_gone(struct reload *r)
+{
+  drop(&r->waiting);
+  drop(&r->now);
+  forget_refusal(r);
+  free(r->who);
+  free(r->by);
+  free(r);
 }
 
 static void closed(uv_handle_t *h)
 {
   struct reload *r = h->data;
 
-  list_each(it, &r->waiting) {
-    list_remove(it);
-    free(list_of(it, struct waiter, node));
-  }
-  forget_refusal(r);
-  free(r->who);
-  free(r);
+  r->freed = true;
+  if (r->sm.state != RELOAD_READING)
+    reload_gone(r);
+}
+
+void reload_stop(struct reload *r)
+{
+  (void)r;
+  reading_stop();
 }
 
 void reload_free(struct reload *r)

@@ -1,6 +1,6 @@
 /* The configuration of a running master: read anew, compared, activated as a whole or not at all.
 
-   Happy path: the files are read and checked; version, workers' and projects' rows and an event are one transaction; when it is committed everything that uses m->conf moves over, within one turn of the loop.
+   Happy path: the files are read, in a thread, and checked; version, workers' and projects' rows and an event are one transaction; when it is committed everything that uses m->conf moves over, within one turn of the loop.
    Failures: errors in the files, a key that needs a restart, the database away, the transaction refused: the old version stays, and the refusal is kept until the next reload that succeeds. */
 #ifndef MASTER_CORE_RELOAD_H
 #define MASTER_CORE_RELOAD_H
@@ -31,12 +31,20 @@ struct reload_answer {
 typedef void reload_cb(const struct reload_answer *a, void *arg); /* a: valid during the call */
 
 struct reload *reload_new(struct master *m) must_check;
+void reload_stop(struct reload *r); /* the master stops: programs that print configuration are killed */
 void reload_free(struct reload *r); /* the database has answered all */
 /* who: for log and event ("SIGHUP", "anna"). cb may be NULL; from the loop. Several that ask before the files are read share one reading. */
 void reload_ask(struct reload *r, const char *who, reload_cb *cb, void *arg);
 const struct reload_refusal *reload_refused(const struct reload *r); /* NULL: none */
-/* Reads the files and compares, without doing anything: NULL where they have errors (text: diagnostics, count). The caller frees. */
-struct conf *reload_look(const struct master *m, struct conf_diff *diff, char **text, int *count) must_check;
+struct reload_seen {
+  bool valid;                /* else text has diagnostics, of count errors */
+  const char *text;
+  int count;
+  const struct conf_diff *diff;
+};
+typedef void reload_look_cb(const struct reload_seen *s, void *arg); /* s: valid during the call */
+/* Reads the files and compares, without doing anything. From the loop; who asks while files are being read waits for the next reading. */
+void reload_look(struct reload *r, reload_look_cb *cb, void *arg);
 
 /* Rows of a configuration, for the master's first transaction too. The version's statement answers its id; who: for the event, NULL: without one. */
 void reload_put_version(struct db_tx *tx, const struct conf *c, const char *who);
