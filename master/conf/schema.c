@@ -1,11 +1,10 @@
-/* The table of keys (schema.def), the check of a tree against it, and the reading of values with its defaults. */
+/* The table of keys (schema.def), the check of a tree against it, and the reading of values with its defaults. What a single value may be: schema_value.c. */
 #include "master/conf/schema_int.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/net.h"
 #include "common/str.h"
 #include "master/conf/pipeline.h"
 
@@ -51,33 +50,6 @@ const char *schema_title(enum schema_group group)
   return groups[group].title;
 }
 
-static const struct { enum type type; const char *wants; const char *help; } types[] = {
-  { T_BOOL, "true or false", NULL },
-  { T_INT, "a whole number", NULL },
-  { T_DURATION, "a duration", "a number and ms, s, m, h or d: 90s, 30m, 1h" },
-  { T_SIZE, "a size", "a whole number and K, M, G or T, or 0: 500M, 10G" },
-  { T_ADDRESS, "HOST:PORT", "such as 127.0.0.1:7420, [::1]:7420 or *:7421" },
-  { T_URL, "an http or https URL", NULL },
-  { T_NETWORK, "an address or network", "such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length" },
-  { T_NAME, "a name", "1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit" },
-  { T_BUILDER, "a builder", "its name, or one combination of its matrix: linux, \"linux[gcc]\"" },
-  { T_BRANCH, "a branch or pattern", "letters, digits and . _ + @ / -, with * and ? in patterns" },
-  { T_PATH, "a folder below the checkout", "a relative path without .." },
-  { T_TEXT, "a string", NULL },
-  { T_SCALAR, "a text, a number, true or false", NULL },
-  { T_SCRIPT, "a script", NULL },
-  { T_STRINGS, "a list of strings", NULL },
-  { T_ARGV, "a list of strings", NULL },
-  { T_NAMED, "a map of names", NULL },
-  { T_ENV, "a map of variables", NULL },
-  { T_STEPS, "a list of steps", NULL },
-  { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
-  { T_MATRIX, "a map of axes", NULL },
-  { T_VALUES, "a map of parameters", NULL },
-  { T_INCLUDES, "a file, a map or a list of these", NULL },
-  { T_MAP, "a map", NULL },
-};
-
 static const struct key *find_row(enum schema_group group, const char *key)
 {
   for (size_t i = 0; i < COUNT(keys); i++)
@@ -92,168 +64,11 @@ static const struct key *row_of(enum schema_group group, const char *key)
   return find_row(group, key);
 }
 
-/* Lists of words are separated by one blank. */
-static const char *next_word(const char *p)
-{
-  p += strcspn(p, " ");
-  return *p ? p + 1 : p;
-}
-
-static bool has_word(const char *words, const char *word)
-{
-  size_t n = strlen(word);
-
-  for (const char *p = words; p && *p; p = next_word(p))
-    if (strcspn(p, " ") == n && !strncmp(p, word, n))
-      return true;
-  return false;
-}
-
-/* "a whole number from 1 to 64", `"all" or a list of strings`. */
-static char *wants_text(const struct key *k)
-{
-  struct buf b;
-
-  buf_init(&b, BUF_NO_MAX);
-  for (const char *p = k->words; p && *p; p = next_word(p))
-    buf_addf(&b, "%s\"%.*s\"", b.len ? " or " : "", (int)strcspn(p, " "), p);
-  for (size_t i = 0; i < COUNT(types); i++) {
-    if (!(k->types & types[i].type))
-      continue;
-    buf_addf(&b, "%s%s", b.len ? " or " : "", types[i].wants);
-    if (types[i].type == T_INT)
-      buf_addf(&b, " from %lld to %lld", (long long)k->min, (long long)k->max);
-    if (types[i].type == T_DURATION) {
-      char low[STR_DURATION_MAX], high[STR_DURATION_MAX];
-      buf_addf(&b, " from %s to %s", str_duration_text(k->min, low), str_duration_text(k->max, high));
-    }
-  }
-  return buf_take(&b);
-}
-
-static const char *wants_help(const struct key *k)
-{
-  for (size_t i = 0; i < COUNT(types); i++)
-    if (k->types & types[i].type && types[i].help)
-      return types[i].help;
-  return NULL;
-}
-
-static bool is_int(const char *s, int64_t min, int64_t max, int64_t *v)
-{
-  return !str_number(s, strlen(s), v) && *v >= min && *v <= max;
-}
-
-static bool is_duration(const char *s, int64_t min, int64_t max, int64_t *v)
-{
-  return !str_duration(s, v) && *v >= min && *v <= max;
-}
-
-static bool only(const char *s, const char *extra)
-{
-  for (; *s; s++)
-    if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
-          strchr(extra, *s)))
-      return false;
-  return true;
-}
-
-/* HOST:PORT, *:PORT, [IPV6]:PORT */
-static bool is_address(const char *s)
-{
-  const char *colon = strrchr(s, ':');
-  char host[256];
-  int64_t port;
-  size_t n;
-
-  if (!colon || colon == s || (size_t)(colon - s) >= sizeof host ||
-      !is_int(colon + 1, 0, 65535, &port))
-    return false;
-  n = (size_t)(colon - s);
-  memcpy(host, s, n);
-  host[n] = 0;
-  if (!strcmp(host, "*"))
-    return true;
-  if (host[0] == '[' && n > 3 && host[n - 1] == ']') {
-    host[n - 1] = 0;
-    return only(host + 1, ":.%");
-  }
-  return host[0] != '-' && only(host, ".-");
-}
-
-static bool is_path(const char *s)
-{
-  if (!*s || *s == '/')
-    return false;
-  for (const char *p = s; *p; p += strcspn(p, "/"), p += *p == '/')
-    if (strcspn(p, "/") == 2 && p[0] == '.' && p[1] == '.')
-      return false;
-  return true;
-}
-
-static bool is_branch(const char *s)
-{
-  return *s && *s != '-' && *s != '/' && strlen(s) <= 255 && only(s, "._/+@*?-") &&
-         !strstr(s, "//") && !strstr(s, "..");
-}
-
-static bool is_url(const char *s)
-{
-  const char *rest = str_starts(s, "https://") ? s + 8 : str_starts(s, "http://") ? s + 7 : "";
-  return *rest && *rest != '/' && only(rest, "-._~:/?[]@!$&'()*+,;=%");
-}
-
-static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_node *n)
-{
-  struct net net;
-  int64_t v;
-
-  switch (type) {
-  case T_TEXT: return n->text[0] != 0 || k->empty;
-  case T_SCRIPT: return n->text[0] != 0;
-  case T_SCALAR: return true;
-  case T_BUILDER: return pipeline_is_builder(n->text, strlen(n->text));
-  case T_NAME: return str_is_name(n->text, strlen(n->text));
-  case T_BOOL: return n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));
-  case T_INT: return n->plain && is_int(n->text, k->min, k->max, &v);
-  case T_DURATION: return is_duration(n->text, k->min, k->max, &v);
-  case T_SIZE: return !str_size(n->text, &v);
-  case T_ADDRESS: return is_address(n->text);
-  case T_PATH: return is_path(n->text);
-  case T_BRANCH: return is_branch(n->text);
-  case T_URL: return is_url(n->text);
-  case T_NETWORK: return !net_parse(n->text, &net);
-  case T_WORD: return has_word(k->words, n->text);
-  default: return false;
-  }
-}
-
-static bool is_one_of(unsigned mask, const struct key *k, const struct yml_node *n)
-{
-  for (unsigned bit = 1; bit <= T_WORD; bit <<= 1)
-    if ((mask & bit) && is_scalar_of(bit, k, n))
-      return true;
-  return false;
-}
-
-char *schema_shown(const struct yml_node *n)
-{
-  enum { SHOWN_MAX = 60 };
-
-  if (n->kind != YML_SCALAR)
-    return xasprintf("%s %s", n->n ? "a" : "an empty", n->kind == YML_MAP ? "map" : "list");
-  if (yml_is_null(n))
-    return xstrdup(n->text[0] ? n->text : "nothing");
-  if (strlen(n->text) > SHOWN_MAX)
-    return xasprintf("\"%.*s…\"", SHOWN_MAX, n->text);
-  return xasprintf("\"%s\"", n->text);
-}
-
 static void wrong(struct diags *d, const struct key *k, const struct yml_node *n)
 {
-  char *wants = wants_text(k), *got = schema_shown(n);
+  char *wants = schema_wants(k), *got = schema_shown(n);
 
-  yml_error(d, n, n->kind == YML_SCALAR && !yml_is_null(n) ? wants_help(k) : NULL,
+  yml_error(d, n, n->kind == YML_SCALAR && !yml_is_null(n) ? schema_wants_help(k) : NULL,
             "\"%s\" wants %s, got %s", k->key, wants, got);
   free(got);
   free(wants);
@@ -302,7 +117,7 @@ static void check_strings(const struct key *k, const struct yml_node *n, struct 
     if (text && !check_text(s, SCHEMA_SCRIPT_MAX, k->types & T_ARGV, d))
       continue;
     if (!text || (!(k->types & T_ARGV && i > 0) &&
-                  !is_one_of(item.types, &item, s))) /* an argument may be empty */
+                  !schema_fits(item.types, &item, s))) /* an argument may be empty */
       wrong(d, &item, s);
   }
 }
@@ -313,7 +128,7 @@ static void check_env(const struct yml_node *map, struct diags *d)
     const struct yml_node *key = map->keys[i], *value = map->items[i];
     const char *name = key->text;
     char *got = schema_shown(key);
-    if (!*name || (*name >= '0' && *name <= '9') || !only(name, "_") || strlen(name) > 255)
+    if (!*name || (*name >= '0' && *name <= '9') || !schema_only(name, "_") || strlen(name) > 255)
       yml_error(d, key, "letters, digits and underscores, first no digit",
                 "%s can't be the name of a variable", got);
     else if (str_starts(name, "DROVER_"))
@@ -396,7 +211,7 @@ static void check_item(const struct key *k, const struct yml_node *n, struct dia
 {
   struct key item = { .key = k->key, .types = k->item | (k->types & T_WORD), .words = k->words };
 
-  if (!is_one_of(item.types, &item, n))
+  if (!schema_fits(item.types, &item, n))
     wrong(d, &item, n);
 }
 
@@ -415,7 +230,7 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
     return;
   else if (k->types & T_STRINGS)
     check_item(k, n, d);
-  else if (!is_one_of(k->types, k, n))
+  else if (!schema_fits(k->types, k, n))
     wrong(d, k, n);
   else if (k->types & T_SCRIPT)
     check_script(n, d);
@@ -479,7 +294,7 @@ static char *belongs_elsewhere(const char *word, enum schema_group group)
 static bool is_later(const char *word, enum schema_group group)
 {
   for (size_t i = 0; i < COUNT(keys); i++)
-    if ((keys[i].in & 1u << group) && has_word(keys[i].later, word))
+    if ((keys[i].in & 1u << group) && schema_has_word(keys[i].later, word))
       return true;
   return false;
 }
@@ -540,7 +355,7 @@ bool schema_check_made(const struct yml_node *n, const char *text, enum schema_g
 
   made.text = (char *)(uintptr_t)text;
   made.plain = false;
-  if (is_one_of(item.types, &item, &made))
+  if (schema_fits(item.types, &item, &made))
     return true;
   wrong(d, &item, &made);
   return false;
@@ -557,7 +372,7 @@ bool schema_has(enum schema_group group, const char *key)
 static const char *scalar_of(const struct yml_node *map, const struct key *k, unsigned mask)
 {
   const struct yml_node *n = yml_get(map, k->key);
-  return n && n->kind == YML_SCALAR && !yml_is_null(n) && is_one_of(k->types & mask, k, n) ? n->text
+  return n && n->kind == YML_SCALAR && !yml_is_null(n) && schema_fits(k->types & mask, k, n) ? n->text
                                                                                            : NULL;
 }
 
@@ -625,7 +440,7 @@ static void fill_view(struct schema_view *v, const struct key *k, enum schema_gr
                              .example = k->example,
                              .fallback = k->fallback,
                              .words = k->words,
-                             .wants = wants_text(k),
+                             .wants = schema_wants(k),
                              .required = k->required, .restart = k->restart,
                              .site = groups[g].site,
                              .repository = groups[g].repository,
