@@ -101,6 +101,7 @@ static void know(struct call *c, struct doctor_facts *f, struct doctor_disk *dis
   f->schema_latest = migrate_latest();
   if (refused)
     f->config_refused = refused->count ? "the files had errors" : call_is_tcp(c) ? "see drover status" : refused->brief;
+  f->config_origin = m->reload ? reload_held(m->reload)->origin : 0;
   look_at_files(m, f);
 }
 

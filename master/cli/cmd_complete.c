@@ -96,6 +96,22 @@ static void offer_names(struct ask *q, const char *list, const char *field, cons
   free(path);
 }
 
+static void offer_versions(struct ask *q)
+{
+  const cJSON *it;
+  cJSON *answer;
+
+  if (call_try(q->c, "GET", "/api/v1/config/history", NULL, &answer) != CALL_OK)
+    return;
+  cJSON_ArrayForEach(it, js_get(answer, "items")) {
+    char *word = xasprintf("%lld", (long long)js_num(it, "version"));
+    if (!js_has(it, "refused"))
+      offer(q, word);
+    free(word);
+  }
+  cJSON_Delete(answer);
+}
+
 static void offer_commands(struct ask *q)
 {
   const char *before = "";
@@ -154,6 +170,8 @@ static void offer_argument(struct ask *q)
     offer_names(q, "workers", "name", "");
   else if (!strcmp(args, "PROJECT/NAME"))
     offer_names(q, "schedulers", "id", "");
+  else if (strstr(args, "VERSION"))
+    offer_versions(q);
   else if (!strcmp(args, "[PROJECT]"))
     offer_names(q, "projects", "name", "");
   else if (!strcmp(args, "[COMMAND]"))

@@ -430,8 +430,9 @@ struct conf *conf_look(const char *file, const char *known, struct diags *d)
   return conf_make(parts_gather(file, PARTS_KNOWN, known), d);
 }
 
-struct conf *conf_of_text(const char *what, const char *text, struct diags *d)
+struct conf *conf_of_text(const char *what, const char *text, const char *file, struct diags *d)
 {
+  struct conf *c = NULL;
   struct parts *parts;
   struct buf why;
 
@@ -439,8 +440,14 @@ struct conf *conf_of_text(const char *what, const char *text, struct diags *d)
   parts = parts_of_text(text, &why);
   if (!parts)
     diag_add(d, what, NULL, 0, 0, NULL, "%s", buf_str(&why));
+  else
+    c = conf_make(parts, d);
   buf_free(&why);
-  return parts ? conf_make(parts, d) : NULL;
+  if (c && file) {
+    free(c->file);
+    c->file = xstrdup(file);
+  }
+  return c;
 }
 
 struct conf *conf_hold(struct conf *c)

@@ -242,7 +242,7 @@ class Real(drover.Case):
         self.assertIn('libfoo.yaml', self.cli('config', 'show'))
         self.assertNotIn('libfoo.yaml', self.cli('config', 'show', str(version)))
         self.cli('config', 'show', '999', code=2)
-        self.assertRegex(self.cli('config', 'history'), rf'(?m)^ +{version + 1}  active')
+        self.assertRegex(self.cli('config', 'history'), rf'(?m)^ +{version + 1}  .*  active$')
         # A build that fails, and what is said of it.
         self.cli('build', 'libfoo/linux', '--wait', code=1)
         out = self.cli('log', '--failed', 'linux')

@@ -2,6 +2,7 @@
 """The site's configuration as a running master has it: printed by programs, as versions, tried on the changes of the past."""
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -9,7 +10,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import unittest
 
-from drover import DEADLINE_S, Case, make_repo, read, wait_for
+from drover import BUILD, DEADLINE_S, Case, make_repo, read, wait_for
 
 
 class Site(Case):
@@ -141,6 +142,205 @@ class Generated(Site):
         change = wait_for(lambda: [c for c in self.d.get("/changes?project=evil")["items"] if c["state"] == "failed"], "the change")[0]
         self.assertIn('.drover.yml:1:1: unknown key "include" (it is a key of the site\'s configuration)', change["error"])
         self.d.configure(projects={})
+
+
+class Versions(Site):
+    """Who made which version active; back to an older one, and what ends that."""
+
+    def setUp(self):
+        self.d.configure(projects={}, window="30m")
+        self.activate()
+
+    def project(self, **keys):
+        return {"git": self.d.path("none"), "poll": "30d", **keys}
+
+    def names(self):
+        return sorted(p["name"] for p in self.d.get("/projects")["items"])
+
+    def history(self):
+        return self.d.get("/config/history")["items"]
+
+    def rollback(self, version):
+        return self.d.post("/config/rollback", {"version": version})
+
+    def doctor(self):
+        return {c["name"]: c for c in self.d.get("/doctor")["checks"]}["configuration"]
+
+    def cli(self, *argv, code=0):
+        p = subprocess.run([f"{BUILD}/drover", "--socket", self.d.path("api.sock"), *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=DEADLINE_S)
+        self.assertEqual(p.returncode, code, p.stdout)
+        return p.stdout
+
+    def restart(self):
+        self.d.stop_master()
+        self.d.start_master()
+
+    def test_history_and_refusals(self):
+        first = self.config()["version"]
+        self.d.configure(projects={"one": self.project()})
+        self.hup()
+        self.d.configure(nonsense=1)
+        for _ in range(3):
+            self.hup(b"config: the configuration was not changed")
+        del self.d.conf["nonsense"]
+        wait_for(lambda: (self.history()[0]["refused"] or {}).get("times") == 3, "the third refusal")
+        self.d.configure(projects={"one": self.project(), "two": self.project()})
+        self.activate()
+        last = self.history()[:3]
+        self.assertEqual([(v["how"], v["projects"], v["active"]) for v in last], [("activate", 2, True), ("reload", None, False), ("reload", 1, False)])
+        self.assertEqual((last[1]["refused"]["count"], last[1]["who"], last[1]["size"]), (1, "SIGHUP", 0))
+        self.assertIn('unknown key "nonsense"', last[1]["refused"]["text"])
+        self.assertGreater(last[2]["version"], first)
+        events = self.d.sql("select type, body->>'version', body->>'how' from event where type like 'config%' order by number desc limit 3")
+        self.assertEqual([tuple(e) for e in events], [("config", str(last[0]["version"]), "activate"), ("config.refused", str(last[1]["version"]), "reload"), ("config", str(last[2]["version"]), "reload")])
+        # A restart with the same files is no new version.
+        before = self.history()[0]["version"]
+        self.restart()
+        self.assertEqual((self.history()[0]["version"], self.config()["version"]), (before, before))
+        out = self.cli("config", "history", "-n", "4")
+        self.assertRegex(out, rf"{before} +\S+ \S+ +activated by \S+ .* 2 .*active\n")
+        self.assertRegex(out, r"SIGHUP .*refused 3 times, 1 error: ")
+
+    def test_differences(self):
+        a = self.config()["version"]
+        self.d.configure(projects={"one": self.project(steps=["make"])}, window="1h")
+        b = self.activate()["version"]
+        self.d.configure(projects={"one": self.project(steps=["make", "make check"])})
+        c = self.activate()["version"]
+        self.assertEqual(self.cli("config", "diff", str(a), str(b)), "~ setting window\n+ project one, 1 builder, scheduler commits\n")
+        self.assertEqual(self.cli("config", "diff", str(b)), "~ project one\n~ builder one/one\n")
+        self.assertEqual(self.cli("config", "diff", str(c), str(c)), "they say the same\n")
+        self.assertIn("there is no version 99999", self.cli("config", "diff", str(a), "99999", code=2))
+        self.assertEqual(self.d.api("GET", f"/config/diff?to={a}").status, 400)
+        self.assertIn(f"--- # site ", self.cli("config", "show", str(a)))
+        self.d.sql(f"update config_version set body = 'workers: {{}}' where id = {a}")  # as versions before this one stored it
+        self.assertIn("it was stored by another version of drover", self.cli("config", "diff", str(a), str(b), code=2))
+        self.assertIn("it was stored by another version of drover", self.cli("config", "rollback", str(a), code=2))
+        self.assertEqual(self.config()["version"], c)
+
+    def test_rollback_holds(self):
+        """The files are not used until they say something else, or somebody says that they are."""
+        self.put("gen", f"#!/bin/sh\necho x >>{self.d.path('ran')}\necho 'projects: {{made: {{git: {self.d.path('none')}, poll: 30d}}}}'\n", 0o755)
+        self.d.configure(include={"run": ["./gen"]}, projects={"old": self.project()})
+        old = self.activate()["version"]
+        self.d.configure(include=[], projects={"new": self.project()})
+        new = self.activate()["version"]
+        runs = len(read(self.d.path("ran")).split())
+        answer = self.rollback(old)
+        back = answer["version"]
+        self.assertEqual((answer["origin"], self.names()), (old, ["made", "old"]))
+        self.assertGreater(back, new)
+        self.assertEqual(sorted((c["what"], c["name"]) for c in answer["changes"] if c["kind"] == "project"), [("added", "made"), ("added", "old"), ("removed", "new")])
+        v = self.history()[0]
+        self.assertEqual((v["version"], v["how"], v["origin"], v["active"]), (back, "rollback", old, True))
+        self.assertEqual((self.config()["version"], self.config()["origin"]), (back, old))
+        self.assertIn(f"rolled back to {old}", self.cli("status"))
+        self.assertIn(f"rolled back to version {old}", self.doctor()["text"])
+        # A signal, and a restart, with the files as they were.
+        self.hup(b"drover config activate takes them over")
+        self.restart()
+        self.assertEqual((self.names(), self.config()["version"], self.config()["origin"]), (["made", "old"], back, old))
+        self.d.kill_master()
+        self.d.start_master()
+        self.assertEqual((self.names(), self.config()["origin"]), (["made", "old"], old))
+        self.assertEqual(self.d.api("POST", "/config/rollback", {"version": old}).status, 409)
+        # It asks for builds under its own number, and the program was not run for any of this.
+        self.assertEqual(len(read(self.d.path("ran")).split()), runs)
+        # The files change: they count.
+        self.d.configure(projects={"newer": self.project()})
+        self.hup(b" is active, ")
+        self.assertEqual((self.names(), self.config()["origin"]), (["newer"], None))
+        self.assertEqual(self.doctor()["level"], "ok")
+        # While the master is down, too.
+        self.rollback(old)
+        self.d.stop_master()
+        self.d.configure(projects={"newest": self.project()})
+        self.d.start_master()
+        self.assertEqual((self.names(), self.config()["origin"], self.history()[0]["how"]), (["newest"], None, "start"))
+        # Somebody says so.
+        self.rollback(old)
+        self.assertIn("+ project newest", self.cli("config", "activate"))
+        self.assertEqual((self.names(), self.config()["origin"]), (["newest"], None))
+        # Back and forth between two texts of the files: what was rolled back long ago does not come back.
+        self.restart()
+        self.assertEqual(self.names(), ["newest"])
+
+    def test_rollback_by_hand(self):
+        self.d.configure(projects={"one": self.project()})
+        one = self.activate()["version"]
+        self.d.configure(projects={"two": self.project()})
+        self.activate()
+        out = self.cli("config", "rollback", str(one))
+        self.assertIn("+ project one", out)
+        self.assertRegex(out, rf"configuration \d+ active, as {one} was, until the files change: drover config activate takes them over")
+        for version, code, text in (("x", 2, "is not the number"), ("999999", 2, "there is no version 999999")):
+            self.assertIn(text, self.cli("config", "rollback", version, code=code))
+        # The files say again what was rolled back to: nothing is held any more.
+        self.d.configure(projects={"one": self.project()})
+        self.activate()
+        self.assertIsNone(self.config()["origin"])
+        # A key that needs a restart is refused, whatever the version.
+        self.d.configure(helpers=3)
+        self.activate()
+        self.d.sql(f"update config_version set body = replace(body, 'api.sock', 'api.socc') where id = {one}")
+        a = self.d.api("POST", "/config/rollback", {"version": one})
+        self.assertEqual(a.status, 400)
+        self.assertIn("can't change while the master runs", a.json["error"]["help"])
+
+    def test_unusable_at_start(self):
+        """The version that a rollback made active can't be read any more: the files count, and that is said."""
+        self.d.configure(projects={"one": self.project()})
+        one = self.activate()["version"]
+        self.d.configure(projects={"two": self.project()})
+        self.activate()
+        back = self.rollback(one)["version"]
+        self.d.stop_master()
+        self.d.start_master()
+        self.assertEqual(self.names(), ["one"])
+        self.d.sql(f"update config_version set body = 'old' where id = {back}")
+        self.restart()
+        self.assertEqual((self.names(), self.config()["origin"]), (["two"], None))
+        self.assertIn(b"to which was rolled back, can't be used any more", read(self.d.path("master.log")))
+        v = self.history()[0]
+        self.assertEqual((v["how"], v["active"], v["projects"]), ("start", True, 1))
+        self.restart()
+        self.assertEqual(self.config()["version"], v["version"])
+
+
+class TwoMasters(Case):
+    """On one database: each has its own files and active version, all see all versions."""
+
+    def test_two(self):
+        one, two = self.own({}), self.own({})
+        project = lambda: {"git": one.path("none"), "poll": "30d"}
+        one.start_master()
+        two.configure(database=f"host={one.lock_file()[4]} user=drover dbname=drover", projects={"theirs": project()})
+        two.start_master()
+        names = lambda d: sorted(p["name"] for p in d.get("/projects")["items"])
+        one.configure(projects={"ours": project()})
+        mine = one.post("/config/activate")["version"]
+        self.assertEqual((names(one), names(two)), (["ours"], ["theirs"]))
+        both = [d.get("/config/history")["items"] for d in (one, two)]
+        self.assertEqual(*[[(v["version"], v["how"], v["size"]) for v in h] for h in both])
+        self.assertEqual([[v["version"] for v in h if v["active"]] for h in both], [[mine], [two.get("/status")["config"]["version"]]])
+        # A version of the other one: compared, but not taken, for its sockets are others.
+        self.assertIn("theirs", [c["name"] for c in two.get(f"/config/diff?from={mine}")["changes"]])
+        a = two.api("POST", "/config/rollback", {"version": mine})
+        self.assertEqual((a.status, a.json["error"]["code"]), (400, "bad_config"))
+        self.assertIn('"state" can\'t change while the master runs', a.json["error"]["help"])
+        # One rolls back, the other one's restart is not moved by that, and the other way round.
+        two.configure(projects={"theirs": project(), "more": project()})
+        before = two.get("/status")["config"]["version"]
+        two.post("/config/activate")
+        two.post("/config/rollback", {"version": before})
+        one.configure(projects={"ours": project(), "later": project()})
+        one.post("/config/activate")
+        for d in (one, two):
+            self.assertEqual(d.kill_master(), -signal.SIGKILL)
+            d.start_master()
+        self.assertEqual((names(one), names(two)), (["later", "ours"], ["theirs"]))
+        self.assertEqual([d.get("/status")["config"]["origin"] for d in (one, two)], [None, before])
+        two.stop_master()
 
 
 if __name__ == "__main__":

@@ -159,6 +159,14 @@ const struct reload_refusal *reload_refused(const struct reload *r)
   return NULL;
 }
 
+const struct reload_hold *reload_held(const struct reload *r)
+{
+  static const struct reload_hold none;
+
+  (void)r;
+  return &none;
+}
+
 void reload_look(struct reload *r, reload_look_cb *cb, void *arg)
 {
   static const struct conf_diff none;

@@ -37,7 +37,7 @@ static struct conf *remade(const char *text)
   struct conf *c;
 
   diag_init(&d);
-  c = conf_of_text("version 7", text, &d);
+  c = conf_of_text("version 7", text, NULL, &d);
   assert_int_equal(diag_count(&d), 0);
   assert_non_null(c);
   diag_free(&d);
@@ -301,7 +301,7 @@ static void test_texts_refused(void **state)
     struct buf b;
     diag_init(&d);
     buf_init(&b, BUF_NO_MAX);
-    assert_null(conf_of_text("version 7", rows[i].text, &d));
+    assert_null(conf_of_text("version 7", rows[i].text, NULL, &d));
     diag_print(&d, &b);
     assert_string_equal(buf_str(&b), rows[i].why);
     buf_free(&b);
