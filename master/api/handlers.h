@@ -34,6 +34,8 @@ void read_projects(struct call *c);
 void read_config(struct call *c);
 void read_config_history(struct call *c);
 void read_config_diff(struct call *c);
+/* read_explain.c */
+void read_explain(struct call *c);
 /* download.c */
 void download_list(struct call *c);
 void download_get(struct call *c);

@@ -111,6 +111,18 @@ struct pipeline *config_read_pipeline(struct cli *c, const char *file, const cha
   return p;
 }
 
+char *config_read_text(struct cli *c, const char *file)
+{
+  struct buf text;
+  char *s = NULL;
+
+  buf_init(&text, PIPELINE_TEXT_MAX + BUFSIZ);
+  if (read_file(c, file, &text))
+    s = buf_take(&text);
+  buf_free(&text);
+  return s;
+}
+
 static int check_pipeline(struct cli *c, const char *file, const char *project)
 {
   struct pipeline *p = config_read_pipeline(c, file, project);

@@ -28,6 +28,7 @@ struct loader {
   struct parts *parts;
   struct map *workers, *projects; /* name → key's node */
   bool allow_local;
+  bool secrets; /* their files are read */
 };
 
 /* --- projects --- */
@@ -197,7 +198,8 @@ static void set_hook(struct loader *l, struct conf_hook *h, const struct yml_nod
   if (!file || file->kind != YML_SCALAR || !*file->text)
     return;
   h->secret_file = path_of(file);
-  h->secret = secret_of(l, file, h->secret_file);
+  if (l->secrets)
+    h->secret = secret_of(l, file, h->secret_file);
 }
 
 static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
@@ -393,10 +395,10 @@ static void list_files(struct conf *c, const struct parts *parts)
       c->files[c->nfiles++] = xstrdup(parts->v[i]->path);
 }
 
-struct conf *conf_make(struct parts *parts, struct diags *d)
+static struct conf *make(struct parts *parts, bool secrets, struct diags *d)
 {
   struct loader l = {
-    .c = xcalloc(1, sizeof *l.c), .d = d, .parts = parts, .workers = map_new(), .projects = map_new()
+    .c = xcalloc(1, sizeof *l.c), .d = d, .parts = parts, .workers = map_new(), .projects = map_new(), .secrets = secrets
   };
   int before = diag_count(d);
 
@@ -420,6 +422,11 @@ struct conf *conf_make(struct parts *parts, struct diags *d)
   return NULL;
 }
 
+struct conf *conf_make(struct parts *parts, struct diags *d)
+{
+  return make(parts, true, d);
+}
+
 struct conf *conf_load(const char *file, struct diags *d)
 {
   return conf_make(parts_gather(file, PARTS_RUN, NULL), d);
@@ -441,7 +448,7 @@ struct conf *conf_of_text(const char *what, const char *text, const char *file, 
   if (!parts)
     diag_add(d, what, NULL, 0, 0, NULL, "%s", buf_str(&why));
   else
-    c = conf_make(parts, d);
+    c = make(parts, file != NULL, d);
   buf_free(&why);
   if (c && file) {
     free(c->file);

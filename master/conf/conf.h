@@ -85,7 +85,7 @@ struct conf *conf_load(const char *file, struct diags *d) must_check;
 /* The same without running anything: programs are taken to print what they printed for the configuration with the text `known`, else (NULL, too) nothing. */
 struct conf *conf_look(const char *file, const char *known, struct diags *d) must_check;
 /* From a version's text: without files and programs, but for those of secrets, which are never in a text. what: for messages, "version 12". file: the
-   site's file from now on, whatever it was when the version was made; NULL: that. */
+   site's file from now on, whatever it was when the version was made; NULL: it is only looked at, so that no secret is read. */
 struct conf *conf_of_text(const char *what, const char *text, const char *file, struct diags *d) must_check;
 /* From parts, which are taken over. */
 struct conf *conf_make(struct parts *parts, struct diags *d) must_check;

@@ -287,7 +287,7 @@ static void fetch(struct reload *r)
 static void show(struct reload *r, struct diags *d)
 {
   char *text = reload_text(d);
-  struct reload_seen seen = { .valid = r->next != NULL, .text = text, .count = diag_count(d), .diff = &r->diff };
+  struct reload_seen seen = { .valid = r->next != NULL, .text = text, .count = diag_count(d), .diff = &r->diff, .conf = r->next };
 
   list_each(it, &r->look_now) {
     struct looker *l = list_of(it, struct looker, node);

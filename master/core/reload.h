@@ -54,6 +54,7 @@ struct reload_seen {
   const char *text;
   int count;
   const struct conf_diff *diff;
+  struct conf *conf;         /* NULL where it is not valid; hold it to keep it */
 };
 typedef void reload_look_cb(const struct reload_seen *s, void *arg); /* s: valid during the call */
 /* Reads the files and compares, without doing anything. From the loop; who asks while files are being read waits for the next reading. */

@@ -23,6 +23,7 @@ enum action {
   ACT_WORKER_REMOVE,    /* id: name */
   ACT_CONFIG_ACTIVATE,
   ACT_CONFIG_ROLLBACK,
+  ACT_CONFIG_TRY,
   ACT_WORKER_CLEAN,     /* id: name */
   ACT_MASTER_STOP,
 };

@@ -38,6 +38,7 @@ void act_scheduler_run(struct acting *a, const cJSON *args);
 void act_worker_add(struct acting *a, const cJSON *args);
 void act_worker_remove(struct acting *a);
 void act_config_activate(struct acting *a);
+void act_config_try(struct acting *a, const cJSON *args);
 void act_config_rollback(struct acting *a, const cJSON *args);
 void act_worker_clean(struct acting *a, const cJSON *args);
 /* "libfoo/linux/42", "linux/42" (project ""), "linux/last" (number 0). The strings are the caller's. */

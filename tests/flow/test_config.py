@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The site's configuration as a running master has it: printed by programs, as versions, tried on the changes of the past."""
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import unittest
 
-from drover import BUILD, DEADLINE_S, Case, make_repo, read, wait_for
+from drover import BUILD, DEADLINE_S, Case, commit, git, make_repo, read, wait_for
 
 
 class Site(Case):
@@ -305,6 +306,168 @@ class Versions(Site):
         self.assertEqual((v["how"], v["active"], v["projects"]), ("start", True, 1))
         self.restart()
         self.assertEqual(self.config()["version"], v["version"])
+
+
+class Trial(Site):
+    """drover config try: the last changes decided again. No worker is needed for that."""
+    WORKERS = {"nobody": {"slots": 1}}
+
+    @classmethod
+    def prepare(cls):
+        cls.d.workers = {}  # none is started
+
+    def site(self, schedulers, **more):
+        builders = {b: {"checkout": "none", "steps": ["true"]} for b in ("linux", "dist", "docs")}
+        return {"git": self.d.path("none"), "poll": "30d", "builders": builders, "schedulers": schedulers, **more}
+
+    def change(self, n, project="p", branch="main", files=("src/a",), **more):
+        c = self.d.post("/changes", {"project": project, "branch": branch, "revision": f"{n:040x}", "author": "Ann", "message": f"change {n}", "files": list(files), **more}, 201)
+        wait_for(lambda: self.d.get("/changes/" + c["change"])["state"] != "reading", "the decision")
+        return c["change"]
+
+    def cli(self, *argv, code=0):
+        p = subprocess.run([f"{BUILD}/drover", "--socket", self.d.path("api.sock"), *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=DEADLINE_S)
+        self.assertEqual(p.returncode, code, p.stdout)
+        return p.stdout
+
+    def attempt(self, status=200, **body):
+        return self.d.post("/config/try", body, status)
+
+    def rows(self):
+        return self.d.sql("select (select count(*) from change), (select count(*) from buildset), (select count(*) from verdict), (select count(*) from pipeline), (select count(*) from config_version), "
+                          "(select count(*) from scheduler_state), (select coalesce(max(number), 0) from event)")
+
+    def test_try(self):
+        then = {"commits": {"change": {"not_only": "docs/**"}, "builders": ["linux"]}}
+        self.d.configure(projects={"p": self.site(then), "q": self.site(then)})
+        self.activate()
+        ids = [self.change(1), self.change(2, files=["docs/x"]), self.change(3, branch="feature/x"), self.change(4, "q")]
+        wait_for(lambda: self.d.sql("select count(*) from outbox") == [["0"]], "all events")
+        before = self.rows()
+        # The files on the disk, which nobody has activated.
+        now = {"commits": {"change": {"branches": "main", "not_only": "docs/**"}, "stable": "30s", "builders": ["linux", "dist"]}, "docs": {"change": {"only": "docs/**"}, "builders": "docs", "supersede": True}}
+        self.d.configure(projects={"p": self.site(now)})
+        answer = self.attempt(last=4)
+        got = {i["change"]: i for i in answer["items"]}
+        self.assertEqual([got[i]["would"] for i in ids], [["linux", "dist"], ["docs"], [], []])
+        self.assertEqual([got[i]["did"] for i in ids], [["linux"], [], ["linux"], ["linux"]])
+        self.assertEqual([got[i]["added"] for i in ids], [["dist"], ["docs"], [], []])
+        self.assertEqual([got[i]["dropped"] for i in ids], [[], [], ["linux"], ["linux"]])
+        self.assertEqual(got[ids[3]]["note"], "the project is not there")
+        self.assertEqual(answer["sum"], {"changes": 4, "differ": 4, "unknown": 0, "would": 3, "did": 3})
+        self.assertEqual([i["change"] for i in self.attempt(last=2)["items"]], ids[:1:-1])
+        self.assertEqual([i["change"] for i in self.attempt(project="q")["items"]], [ids[3]])
+        # The same, as people see it; and a file of somebody's own.
+        out = self.cli("config", "try", "--project", "p", "--last", "3")
+        self.assertEqual(out, f"""\
+~ {ids[2]} p feature/x 0000000 change 3
+      would build: nothing
+      was built: -linux
+      would not: linux, dist because branch feature/x is not among main (commits)
+      would not: docs because the file src/a is not under docs/** (only) (docs)
+~ {ids[1]} p main 0000000 change 2
+      would build: +docs; docs cancels what older changes still do
+      would not: linux, dist because the file docs/x is under docs/** (not_only) (commits)
+~ {ids[0]} p main 0000000 change 1
+      would build: linux, +dist; commits waits 30s
+      would not: docs because the file src/a is not under docs/** (only) (docs)
+3 changes: 3 would be decided otherwise, 3 builds, there were 2
+""")
+        file = self.put("mine.yml", "builders: {linux: {steps: [make]}}\nschedulers: {commits: {change: {not_only: 'docs/**'}}}\n")
+        self.assertIn("3 changes: 0 would be decided otherwise, 2 builds, there were 2", self.cli("config", "try", file, "--project", "p", "--last", "3"))
+        self.assertIn("would not: linux because the file docs/x", self.cli("config", "try", file, "--project", "p", "--last", "50"))
+        site = self.put("mine/master.yaml", f"allow_local: true\nprojects: {{q: {{git: /x, branches: dev, hook: {{dialect: github, secret: {{file: none}}}}}}}}\n")
+        self.assertIn("can't be read", self.cli("config", "try", site, code=2))  # checked here, as config check does
+        self.put("mine/master.yaml", "allow_local: true\nprojects: {q: {git: /x, branches: dev}}\n")
+        self.assertIn("the project does not watch the branch", self.cli("config", "try", site))
+        # Nothing was written by any of this.
+        self.assertEqual(self.rows(), before)
+
+    def test_pipelines_of_repositories(self):
+        make_repo(self.d.path("r"), {".drover.yml": "builders: {a: {steps: [make]}}\nschedulers: {s: {change: {branches: main}}}\n"})
+        self.d.configure(projects={"r": {"git": self.d.path("r"), "poll": "200ms"}})
+        self.activate()
+        self.d.wait_looked("r")
+        commit(self.d.path("r"), {"x": "1"}, "one")
+        c = wait_for(lambda: [c for c in self.d.get("/changes?project=r")["items"] if c["state"] == "decided"], "the change")[0]["id"]
+        item = self.attempt(project="r")["items"][0]
+        self.assertEqual((item["change"], item["would"], item["did"], item["known"]), (c, ["a"], ["a"], True))
+        # From the site's pipeline to the repository's: what that was is not known.
+        self.d.configure(projects={"r": {"git": self.d.path("r"), "poll": "200ms", "steps": ["make"]}})
+        self.activate()
+        self.change(7, "r")
+        self.d.configure(projects={"r": {"git": self.d.path("r"), "poll": "200ms"}})
+        answer = self.attempt(project="r")
+        self.assertEqual([i["known"] for i in answer["items"]], [False, True])
+        self.assertEqual(answer["sum"]["unknown"], 1)
+
+    def test_refused(self):
+        self.d.configure(projects={"p": self.site({}), "q": self.site({})})
+        self.activate()
+        for body, status, text in (({"last": 0}, 400, "from 1 to 200"), ({"last": 201}, 400, "from 1 to 200"), ({"last": "9"}, 400, "from 1 to 200"), ({"pipeline": "steps: [x]"}, 400, "of which project"),
+                                   ({"project": "none"}, 404, "there is no project"), ({"site": "x", "pipeline": "y"}, 400, "either"), ({"site": "workers: {}"}, 400, "it has 1 error"),
+                                   ({"project": "p", "pipeline": "stepz: [x]"}, 400, "it has 1 error")):
+            self.assertIn(text, self.attempt(status, **body)["error"]["message"])
+        self.assertIn("larger than the master takes", self.cli("config", "try", self.put("large.yml", "#" * (1 << 20)), "--project", "p", code=2))
+        self.assertIn('.drover.yml:1:1: unknown key "stepz"', self.cli("config", "try", self.put("bad.yml", "stepz: [x]\n"), "--project", "p", code=2))
+        self.d.configure(nonsense=1)
+        self.assertIn('unknown key "nonsense"', self.cli("config", "try", code=2))
+        del self.d.conf["nonsense"]
+        self.d.configure()
+
+
+class Explain(Site):
+    """drover config explain through the master: builders of the site and of repositories, as they are and as a build was pinned to them."""
+
+    def cli(self, *argv, code=0):
+        p = subprocess.run([f"{BUILD}/drover", "--socket", self.d.path("api.sock"), *argv], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=DEADLINE_S)
+        self.assertEqual(p.returncode, code, p.stdout)
+        return p.stdout
+
+    def test_site(self):
+        os.makedirs(self.d.path("conf.d"), exist_ok=True)
+        file = self.put("conf.d/s.yaml", "projects:\n  s:\n    git: /x\n    poll: 30d\n    builders:\n      b: {checkout: none, env: {A: '1'}, steps: [{name: one, run: 'true'}]}\n      m: {matrix: {x: [p, q]}, steps: ['true']}\n")
+        self.activate()
+        version = self.config()["version"]
+        out = self.cli("config", "explain", "s/b")
+        self.assertIn(f"s/b  configuration {version}\n", out)
+        self.assertRegex(out, rf"env.A +1 +{file}:6 +builder\n")
+        self.assertIn("stands for 2 builders, such as", self.cli("config", "explain", "s/m", code=2))
+        self.assertRegex(self.cli("config", "explain", "s/m[q]"), rf"matrix.x +q +{file}:7 +matrix\n")
+        for name in ("s/none", "none/b", "-"):
+            self.cli("config", "explain", name, code=2)
+        # A build keeps what it was pinned to, with the lines of its time.
+        rid = self.d.post("/builds", {"builder": "s/b", "branch": "main", "revision": "1" * 40}, 201)["requests"][0]
+        self.d.wait_request(rid)
+        self.put("conf.d/s.yaml", "projects:\n  s: {git: /x, poll: 30d, builders: {b: {checkout: none, env: {A: '2'}, steps: ['true']}}}\n")
+        self.activate()
+        out = self.cli("config", "explain", "s/b/1")
+        self.assertIn(f"s/b  configuration {version}\n", out)
+        self.assertRegex(out, rf"env.A +1 +{file}:6 +builder\n")
+        self.assertRegex(self.cli("config", "explain", "b"), rf"env.A +2 +{file}:2 +builder\n")
+        os.unlink(file)
+        self.activate()
+
+    def test_repository(self):
+        make_repo(self.d.path("e"), {".drover.yml": "steps: ['true']\n"})
+        self.d.configure(projects={"e": {"git": self.d.path("e"), "poll": "200ms"}})
+        self.activate()
+        self.assertIn("no pipeline was read", self.cli("config", "explain", "e/e", code=2))
+        self.d.wait_looked("e")
+        revisions = []
+        for n, branch in enumerate(("main", "main", "side")):
+            if branch == "side":
+                git(self.d.path("e"), "checkout", "-q", "-b", "side")
+            revisions.append(commit(self.d.path("e"), {".drover.yml": "\n" * n + f"steps: [{{name: work, run: 'true', env: {{N: '{n}'}}}}]\n"}, f"number {n}"))
+            wait_for(lambda: [c for c in self.d.get("/changes?project=e")["items"] if c["revision"] == revisions[-1] and c["state"] == "decided"], "the change")
+        out = self.cli("config", "explain", "e/e")
+        self.assertIn(f"e/e  configuration {self.config()['version']}, .drover.yml of side at {revisions[2][:7]}\n", out)
+        self.assertRegex(out, r"env.N +2 +.drover.yml:3 +step\n")
+        self.assertRegex(self.cli("config", "explain", "e/e", "--branch", "main"), r"env.N +1 +.drover.yml:2 +step\n")
+        wait_for(lambda: len(self.d.get("/builds?builder=e/e&state=done")["items"]) == 3, "three builds")
+        self.assertRegex(self.cli("config", "explain", "e/e/1"), r"env.N +0 +.drover.yml:1 +step\n")
+        keys = json.loads(self.cli("config", "explain", "e/e/last", "--json"))["keys"]
+        self.assertEqual([(k["step"], k["value"], k["line"]) for k in keys if k["key"] == "env.N"], [("work", "2", 3)])
 
 
 class TwoMasters(Case):
