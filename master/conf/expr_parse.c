@@ -294,8 +294,11 @@ static int check_name(struct parser *p, int node)
   struct buf whole;
 
   buf_init(&whole, BUF_NO_MAX);
-  for (int i = 0; i < it->n; i++)
-    buf_addf(&whole, "%s%s", i ? "." : "", it->path[i]);
+  for (int i = 0; i < it->n; i++) {
+    if (i)
+      buf_addc(&whole, '.');
+    buf_adds(&whole, it->path[i]);
+  }
   row = known(p, buf_str(&whole));
   if (row && row->value) {
     put_known(p, it, row->value);

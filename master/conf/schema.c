@@ -433,14 +433,12 @@ bool schema_bool(const struct yml_node *map, enum schema_group group, const char
 
 static void fill_view(struct schema_view *v, const struct key *k, enum schema_group g)
 {
-  free(v->wants);
   *v = (struct schema_view){ .path = groups[g].path,
                              .key = k->key,
                              .doc = k->doc,
                              .example = k->example,
                              .fallback = k->fallback,
                              .words = k->words,
-                             .wants = schema_wants(k),
                              .required = k->required, .restart = k->restart,
                              .site = groups[g].site,
                              .repository = groups[g].repository,
@@ -458,7 +456,11 @@ bool schema_keys(size_t *at, struct schema_view *v)
       return true;
     }
   }
-  free(v->wants);
   *v = (struct schema_view){ 0 };
   return false;
+}
+
+char *schema_view_wants(const struct schema_view *v)
+{
+  return schema_wants(row_of(v->group, v->key));
 }

@@ -600,9 +600,10 @@ static void test_table(void **state)
   buf_init(&b, BUF_NO_MAX);
   schema_reference(&b);
   while (schema_keys(&at, &v)) {
-    char *line = xasprintf("- **`%s`**: %s", v.key, v.wants);
+    char *wants = schema_view_wants(&v), *line = xasprintf("- **`%s`**: %s", v.key, wants);
     assert_non_null(strstr(buf_str(&b), line));
     free(line);
+    free(wants);
     assert_non_null(v.doc);
     assert_int_equal(v.doc[strlen(v.doc) - 1], '.');
     assert_non_null(v.example);
