@@ -408,7 +408,8 @@ static struct conf *make(struct parts *parts, bool secrets, struct diags *d)
   for (int i = 0; i < parts->n; i++)
     load_part(&l, parts->v[i]);
   list_files(l.c, parts);
-  l.c->text = parts_text(parts);
+  if (diag_count(d) == before)
+    l.c->text = parts_text(parts);
   parts_free(parts);
   map_free(l.workers);
   map_free(l.projects);

@@ -154,9 +154,9 @@ void diag_vadd(struct diags *d, const char *file, const char *text, int line, in
   g.file = clean(file, strlen(file), DIAG_MESSAGE_MAX, NULL);
   g.message = clean(message, strlen(message), DIAG_MESSAGE_MAX, NULL);
   free(message);
-  if (help)
+  if (help && d->n < DIAG_MAX)
     g.help = clean(help, strlen(help), DIAG_MESSAGE_MAX, NULL);
-  if (text && line > 0)
+  if (text && line > 0 && d->n < DIAG_MAX) /* to look for the line of each of many errors would take longer than all else */
     show_line(&g, text);
   keep(d, &g);
 }

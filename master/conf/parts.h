@@ -11,7 +11,7 @@
 #include "master/conf/yaml.h"
 
 #define PARTS_MAX 1000               /* files and outputs of a configuration */
-#define PARTS_BYTES_MAX (64u << 20)  /* of all of them */
+#define PARTS_BYTES_MAX (16u << 20)  /* of all of them */
 #define PARTS_PROGRAMS_MAX 16        /* programs that are run */
 #define PARTS_DEPTH_MAX 8            /* files that include files */
 #define PARTS_ARGS_MAX 64            /* words of a program */
