@@ -1,4 +1,4 @@
--- Schema, step 8: versions of the configuration. A version is one act: somebody made a text the active one, or tried to. Its text is everything that it was made of (master/conf/parts.h), so that
+-- Schema, step 9: versions of the configuration. A version is one act: somebody made a text the active one, or tried to. Its text is everything that it was made of (master/conf/parts.h), so that
 -- it can become active again without the files and programs that it came from.
 alter table config_version drop constraint config_version_hash_key,
   add how text not null default 'start',      -- start, reload (SIGHUP), activate, rollback; kept: the one that stayed where nobody knew what was active
