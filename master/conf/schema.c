@@ -253,7 +253,7 @@ static void check_value(const struct key *k, const struct yml_node *key, const s
     check_named(k, n, d);
   else if (n->kind == YML_MAP && k->types & T_ENV)
     check_env(n, d);
-  else if (n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES))
+  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES)) || (n->kind != YML_SCALAR && k->types & T_NEEDS))
     return; /* its reader checks it */
   else
     wrong(d, k, n);

@@ -29,7 +29,8 @@ enum type {
   T_CONDITION = 1 << 21, /* an expression; pipe_expr.c reads it */
   T_MATRIX = 1 << 22,  /* axis → values; pipe_matrix.c reads it */
   T_VALUES = 1 << 23,  /* parameter → value; pipe_template.c reads it */
-  T_INCLUDES = 1 << 24, /* a file's name or a map of group `sub`, or a list of them; parts.c reads it */
+  T_NEEDS = 1 << 24,   /* a list of builders, or builder → good or soft; pipe_needs.c reads it */
+  T_INCLUDES = 1 << 25, /* a file's name or a map of group `sub`, or a list of them; parts.c reads it */
 };
 
 struct key {

@@ -29,6 +29,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
   { T_MATRIX, "a map of axes", NULL },
   { T_VALUES, "a map of parameters", NULL },
+  { T_NEEDS, "a list of builders", NULL },
   { T_INCLUDES, "a file, a map or a list of these", NULL },
   { T_MAP, "a map", NULL },
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "master/schedulers/graph.h"
 
 static const char *text_of(const cJSON *o, const char *key)
 {
@@ -71,15 +72,50 @@ static cJSON *verdict_json(const struct pipe_scheduler *s, const struct verdict 
   return o;
 }
 
-static void try_scheduler(const struct pipe_scheduler *s, const struct decide_change *c, const cJSON *verdicts, cJSON *list, cJSON *would)
+struct past {
+  const cJSON *verdicts, *built;
+};
+
+/* Those asked for, and what they need. What is only needed and did not run beside those asked for had been built well at that revision before. */
+static void add_builders(const struct pipeline *p, const struct pipe_scheduler *s, const struct past *past, cJSON *would)
 {
-  const cJSON *then = verdict_of(verdicts, s->name);
+  struct graph_node *nodes;
+  int n = graph_closure(p, s->builders, s->nbuilders, &nodes);
+  bool ran = true;
+
+  for (int i = 0; i < n; i++)
+    ran &= !nodes[i].asked || has(past->built, nodes[i].builder->name);
+  for (int i = 0; i < n; i++)
+    if (nodes[i].asked || !ran || has(past->built, nodes[i].builder->name))
+      add_name(would, nodes[i].builder->name);
+  free(nodes);
+}
+
+/* Who follows is set off by a good end, which nobody knows: what ran then counts, where it may still. */
+static void add_followers(const struct pipeline *p, const struct pipe_scheduler *s, const struct past *past, cJSON *would)
+{
+  for (int i = 0; i < p->nschedulers; i++) {
+    const struct pipe_scheduler *t = &p->schedulers[i];
+    if (!str_eq(t->after, s->name))
+      continue;
+    for (int k = 0; k < t->nbuilders; k++)
+      if (has(past->built, t->builders[k]))
+        add_name(would, t->builders[k]);
+    add_followers(p, t, past, would);
+  }
+}
+
+static void try_scheduler(const struct pipeline *p, const struct pipe_scheduler *s, const struct decide_change *c, const struct past *past, cJSON *list, cJSON *would)
+{
+  const cJSON *then = verdict_of(past->verdicts, s->name);
   struct verdict v;
 
   if (decide_verdict(s, c, &v)) {
     cJSON_AddItemToArray(list, verdict_json(s, &v, then));
-    for (int i = 0; builds(&v, then) && i < s->nbuilders; i++)
-      add_name(would, s->builders[i]);
+    if (builds(&v, then)) {
+      add_builders(p, s, past, would);
+      add_followers(p, s, past, would);
+    }
   }
   buf_free(&v.why);
 }
@@ -119,10 +155,11 @@ static cJSON *without(const cJSON *a, const cJSON *b)
 cJSON *trial_change(const struct pipeline *p, const struct decide_change *c, const cJSON *verdicts, const cJSON *built)
 {
   cJSON *o = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(o, "verdicts"), *would = cJSON_AddArrayToObject(o, "would"), *did = cJSON_AddArrayToObject(o, "did");
+  const struct past past = { verdicts, built };
   const cJSON *it;
 
   for (int i = 0; p && i < p->nschedulers; i++)
-    try_scheduler(&p->schedulers[i], c, verdicts, list, would);
+    try_scheduler(p, &p->schedulers[i], c, &past, list, would);
   try_gone(p, verdicts, list);
   cJSON_ArrayForEach(it, built)
     if (cJSON_IsString(it))

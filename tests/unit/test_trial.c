@@ -69,6 +69,11 @@ static void test_trials(void **state)
     { BUILDERS "schedulers: {s: {change: {not_only: 'docs/**'}, stable: 1s, builders: a}}\n", { .files = docs, .nfiles = 1, .whole = true }, "[{\"scheduler\": \"s\", \"verdict\": \"builds\"}]", "[\"a\"]",
       "s no not_only builds; a; a;;" },
     { BUILDERS "schedulers: {s: {change: {not_only: 'docs/**'}, stable: 1s, builders: a}}\n", { .files = docs, .nfiles = 1, .whole = true }, "[]", "[\"a\"]", "s no not_only -;; a;; a" },
+    /* What others need belongs to it, unless it was there; who follows is as it was. */
+    { "builders: {a: {steps: [make]}, b: {needs: a, steps: [make]}}\nschedulers: {s: {change: {}, builders: b}}\n", { 0 }, "[]", "[]", "s builds - -; a b;; a b;" },
+    { "builders: {a: {steps: [make]}, b: {needs: a, steps: [make]}}\nschedulers: {s: {change: {}, builders: b}}\n", { 0 }, "[]", "[\"b\"]", "s builds - -; b; b;;" },
+    { BUILDERS "schedulers: {s: {change: {}, builders: a}, t: {after: s, builders: b}}\n", { 0 }, "[]", "[\"a\", \"b\"]", "s builds - -; a b; a b;;" },
+    { BUILDERS "schedulers: {s: {change: {}, builders: a}, t: {after: s, builders: b}}\n", { 0 }, "[]", "[\"a\"]", "s builds - -; a; a;;" },
     /* No pipeline at all. */
     { NULL, { 0 }, "[{\"scheduler\": \"s\", \"verdict\": \"builds\"}]", "[\"a\"]", "s no gone builds;; a;; a" },
     { BUILDERS, { 0 }, "null", "{}", "commits builds - -; a b;; a b;" },
