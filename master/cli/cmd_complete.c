@@ -158,7 +158,9 @@ static void offer_argument(struct ask *q)
 
   if (q->narg >= q->cmd->most)
     return;
-  if (strchr(args, '|'))
+  if (str_starts(args, "BUILDER|"))
+    offer_names(q, "builders", "id", "");
+  else if (strchr(args, '|'))
     offer_words(q, args, "[]|");
   else if (!strcmp(args, "BUILDER"))
     offer_names(q, "builders", "id", "");

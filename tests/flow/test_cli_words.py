@@ -66,6 +66,9 @@ class Completion(Cli):
         self.assertEqual(self.bash('change', 'send', '--project', ''), ['libfoo'])
         self.assertEqual(self.bash('completion', ''), ['bash', 'zsh', 'fish'])
         self.assertEqual(self.bash('config', 'check', ''), [])  # then bash offers files
+        self.assertEqual(self.bash('config', 'explain', 'libfoo/d'), ['libfoo/dist'])
+        self.fake.on('GET ' + API + 'config/history', {'items': [{'version': 12, 'refused': None}, {'version': 11, 'refused': {'count': 1}}, {'version': 10, 'refused': None}], 'next': None})
+        self.assertEqual(self.bash('config', 'rollback', '1'), ['12', '10'])
 
     def test_no_master_or_a_silent_one(self):
         self.env['DROVER_SOCKET'] = os.path.join(self.folder, 'nobody')

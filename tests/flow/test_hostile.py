@@ -64,6 +64,7 @@ HOSTILE = {
     "as many keys as fit": ("".join(f"{i:x}:\n" for i in range(140_000)), "more than 100000 values"),
     "as many items as fit": ("a: [" + "1," * ((TEXT_MAX - 10) // 2), "more than 100000 values"),
     "the same key all the time": ("a:\n" * 49_000, 'key "a" stands twice, first at 1:1'),
+    "errors far down": ("\n" * 500_000 + "a:\n" * 49_000, 'key "a" stands twice, first at 500001:1'),
     "a key in two": ("builders: {a: {steps: [x]}}\nsteps: [y]\nbuilders: {b: {steps: [x]}}\n", 'key "builders" stands twice, first at 1:1'),
     "unknown keys": ("".join(f"x{i}:\n" for i in range(49_000)), 'unknown key "x0"'),
     "many anchors": ("a: [" + "".join(f"&a{i} 1," for i in range(60_000)) + "*none]\n", "there is no anchor &none above"),
