@@ -1,59 +1,44 @@
--- Schema, step 9: versions of the configuration. A version is one act: somebody made a text the active one, or tried to. Its text is everything that it was made of (master/conf/parts.h), so that
--- it can become active again without the files and programs that it came from.
-alter table config_version drop constraint config_version_hash_key,
-  add how text not null default 'start',      -- start, reload (SIGHUP), activate, rollback; kept: the one that stayed where nobody knew what was active
-  add who text not null default '', add host text not null default '', -- host: HOST:STATE, which one master has
-  add disk text,                              -- hash of what the files said at that time; where it is not the version's own, the version holds until they say something else
-  add origin bigint references config_version,-- rollback, kept: the version whose text this is
-  add projects int, add workers int,
-  add refused int, add why text,              -- it was refused: number of errors (0: something else), and which; it has no text
-  add times int not null default 1;           -- refused: so often, one after the other
-update config_version set disk = hash;
-create index config_version_disk on config_version (disk, id);
+-- Schema, step 9: what is paused. Builds that run go on; new ones wait, and say for what.
+create table pause (
+  object text primary key,             -- site, project/NAME, builder/PROJECT/NAME (of a matrix also its name without a combination), worker/NAME
+  who text not null, why text,
+  since timestamptz not null default now(),
+  until timestamptz);                  -- null: until somebody resumes it
 
-create function config_say(v bigint) returns void language sql as $$
-  insert into outbox (type, object, body) select case when c.refused is null then 'config' else 'config.refused' end, 'config/' || c.id,
-    jsonb_strip_nulls(jsonb_build_object('version', c.id, 'who', c.who, 'how', c.how, 'origin', c.origin, 'projects', c.projects, 'workers', c.workers, 'count', c.refused))
-  from config_version c where c.id = v $$;
+-- What somebody means by a word: one of the objects as they are written above, "all", PROJECT/BUILDER, or a name that just one project, worker or builder has.
+create function pause_objects(word text) returns setof text language sql stable as $$
+  select o from (
+    select 'site' as o, array['all', 'site'] as words
+    union all select 'project/' || p.name, array['project/' || p.name, p.name] from project p
+    union all select 'worker/' || w.name, array['worker/' || w.name, w.name] from worker w where w.removed is null
+    union all select distinct 'builder/' || p.name || '/' || n, array['builder/' || p.name || '/' || n, p.name || '/' || n, n]
+      from builder u join project p on p.id = u.project cross join lateral unnest(array[u.name, split_part(u.name, '[', 1)]) n) x
+  where word = any(x.words) order by o limit 5 $$;
 
-create function config_activate(h text, b text, on_disk text, how text, who text, host text, origin bigint, projects bigint, workers bigint, out id bigint) language plpgsql as $$
+-- on: paused from now on, also where it was so before (then for the new reason and time). What became of it: paused, resumed; was (it was not paused); unknown, many. for_ms: null: without an end.
+create function pause_set(word text, pausing boolean, by_whom text, reason text, for_ms bigint, out what text, out object text) language plpgsql as $$
+declare found_ones text[] := array(select pause_objects(word));
 begin
-  insert into config_version as c (hash, body, disk, how, who, host, origin, projects, workers, activated) values (h, b, on_disk, how, who, host, origin, projects, workers, now()) returning c.id into id;
-  perform config_say(id);
-end $$;
-
--- A master has started on `at`, and its files say b. The version that was active for these files is so again: the same text, or, after a rollback, the text `held` that counts instead. A version that
--- the same master had later, for other files, ends that.
-create function config_start(h text, b text, at text, projects bigint, workers bigint, out id bigint, out held text, out from_version bigint) language plpgsql as $$
-declare v config_version%rowtype;
-begin
-  select c.* into v from config_version c where c.disk = h and c.refused is null order by c.id desc limit 1;
-  if found and not exists (select from config_version n where n.id > v.id and n.refused is null and n.host = at and n.disk <> h) then
-    update config_version c set activated = now() where c.id = v.id;
-    id := v.id;
-    if v.hash <> h then held := v.body; from_version := v.origin; end if;
-  else
-    id := config_activate(h, b, h, 'start', '', at, null, projects, workers);
-  end if;
-end $$;
-
--- Whether the last change was committed is not known: if so, version v, which has stayed, is the active one again.
-create function config_keep(v bigint, at text) returns bigint language plpgsql as $$
-declare x config_version%rowtype;
-begin
-  select c.* into x from config_version c where c.id = v;
-  if not exists (select from config_version n where n.id > v and n.refused is null and n.host = at) then return v; end if;
-  return config_activate(x.hash, x.body, x.disk, 'kept', x.who, at, v, x.projects, x.workers);
-end $$;
-
-create function config_refuse(how text, who text, at text, n bigint, reasons text) returns void language plpgsql as $$
-declare x config_version%rowtype; v bigint;
-begin
-  select c.* into x from config_version c where c.host = at order by c.id desc limit 1;
-  if found and x.refused is not null and x.why = reasons and x.how = config_refuse.how and x.who = config_refuse.who then
-    update config_version c set times = c.times + 1, created = now() where c.id = x.id;
+  if cardinality(found_ones) <> 1 then
+    what := case when cardinality(found_ones) = 0 then 'unknown' else 'many' end;
+    object := array_to_string(found_ones, ', ');
     return;
   end if;
-  insert into config_version as c (hash, body, how, who, host, refused, why) values ('', '', how, who, at, n, reasons) returning c.id into v;
-  perform config_say(v);
+  object := found_ones[1];
+  if pausing then
+    insert into pause as z (object, who, why, until) values (found_ones[1], by_whom, reason, now() + for_ms * interval '1 millisecond')
+      on conflict on constraint pause_pkey do update set who = excluded.who, why = excluded.why, since = now(), until = excluded.until;
+    what := 'paused';
+  else
+    delete from pause z where z.object = found_ones[1];
+    what := case when found then 'resumed' else 'was' end;
+  end if;
+  if what <> 'was' then
+    insert into outbox (type, object, body) values (case when pausing then 'paused' else 'resumed' end, found_ones[1], jsonb_strip_nulls(jsonb_build_object('who', by_whom, 'reason', reason, 'for', for_ms)));
+  end if;
 end $$;
+
+-- The builders whose requests wait for that.
+create function paused_builders() returns setof bigint language sql stable as $$
+  select u.id from pause z cross join builder u join project p on p.id = u.project
+    where (z.until is null or z.until > now()) and z.object in ('site', 'project/' || p.name, 'builder/' || p.name || '/' || u.name, 'builder/' || p.name || '/' || split_part(u.name, '[', 1)) $$;
