@@ -107,6 +107,14 @@ void worlds_look(struct worlds *w, struct world *p)
   (void)w, (void)p;
 }
 
+const struct pauses *dispatch_pauses(const struct master *master)
+{
+  static const struct pauses none;
+
+  (void)master;
+  return &none;
+}
+
 void dispatch_cancelled(struct dispatch *d)
 {
   (void)d;
