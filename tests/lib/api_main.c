@@ -120,14 +120,6 @@ void dispatch_cancelled(struct dispatch *d)
   (void)d;
 }
 
-const struct pauses *dispatch_pauses(const struct master *master)
-{
-  static const struct pauses none;
-
-  (void)master;
-  return &none;
-}
-
 void dispatch_kick(struct dispatch *d)
 {
   (void)d;
