@@ -216,6 +216,8 @@ static void judge_configuration(const struct doctor_facts *f, struct doctor_verd
     say(v, DOCTOR_WARN, "drover-master --check --config FILE tells all errors", "the last reload was refused: %s", f->config_refused);
   if (f->config_errors > 0)
     say(v, DOCTOR_FAIL, "drover-master --check --config FILE; the master would not start again", "the files on disk have %d error%s", f->config_errors, f->config_errors == 1 ? "" : "s");
+  else if (f->config_origin)
+    say(v, DOCTOR_WARN, "drover config activate takes the files over; so does a change of them, with the next reload or start", "rolled back to version %" PRId64 ": the files on disk are not used", f->config_origin);
   else if (f->config_differs)
     say(v, DOCTOR_WARN, "reload, or restart the master", "the files on disk are not the configuration that is used");
   else if (!f->config_refused)

@@ -69,6 +69,7 @@ struct doctor_facts {
   const char *config_refused; /* a refusal of the last reload; NULL */
   int config_errors;         /* of the files on disk now; -1: not looked at */
   bool config_differs;
+  int64_t config_origin;     /* rolled back to; 0: the files count */
   const struct doctor_disk *disks;
   int ndisks;
   const struct doctor_poller *pollers;

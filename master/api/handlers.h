@@ -43,6 +43,8 @@ struct conf_secret;
 struct site_keys;
 /* Why a step would not get a secret; NULL: it would, or nobody knows. r: the answer of api_secrets, statement stmt of it; or NULL, with the database away. no_keys: why keys has none. */
 char *secret_trouble(const struct conf_secret *s, const struct site_keys *keys, const char *no_keys, const struct db_res *r, int stmt) must_check;
+/* read_explain.c */
+void read_explain(struct call *c);
 /* download.c */
 void download_list(struct call *c);
 void download_get(struct call *c);

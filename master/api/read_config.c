@@ -1,6 +1,7 @@
 /* The configuration: its projects, its versions, and what the files on disk would change. */
 #include "master/api/handlers.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,14 +64,32 @@ void read_projects(struct call *c)
 
 /* ---- versions ---- */
 
+/* Columns of API_CONFIG; the last is the text, or of a list why it was refused. */
+enum { V_ID, V_CREATED, V_ACTIVATED, V_HOW, V_WHO, V_HOST, V_ORIGIN, V_PROJECTS, V_WORKERS, V_REFUSED, V_TIMES, V_SIZE, V_TEXT };
+
 static cJSON *version_json(struct call *c, const struct db_res *r, int row)
 {
-  cJSON *o = cJSON_CreateObject();
+  cJSON *o = cJSON_CreateObject(), *refused;
 
-  json_num(o, "version", db_num(r, 0, row, 0));
-  cJSON_AddBoolToObject(o, "active", db_num(r, 0, row, 0) == call_master(c)->config_version);
-  json_ms(o, "created", db_ms(r, 0, row, 1));
-  json_ms(o, "activated", db_ms(r, 0, row, 2));
+  json_num(o, "version", db_num(r, 0, row, V_ID));
+  cJSON_AddBoolToObject(o, "active", db_num(r, 0, row, V_ID) == call_master(c)->config_version);
+  json_text(o, "how", db_str(r, 0, row, V_HOW));
+  json_text(o, "who", db_str(r, 0, row, V_WHO));
+  json_text(o, "host", db_str(r, 0, row, V_HOST));
+  json_ms(o, "origin", db_null(r, 0, row, V_ORIGIN) ? INT64_MIN : db_num(r, 0, row, V_ORIGIN));
+  json_ms(o, "created", db_ms(r, 0, row, V_CREATED));
+  json_ms(o, "activated", db_ms(r, 0, row, V_ACTIVATED));
+  json_ms(o, "projects", db_null(r, 0, row, V_PROJECTS) ? INT64_MIN : db_num(r, 0, row, V_PROJECTS));
+  json_ms(o, "workers", db_null(r, 0, row, V_WORKERS) ? INT64_MIN : db_num(r, 0, row, V_WORKERS));
+  json_num(o, "size", db_num(r, 0, row, V_SIZE));
+  if (db_null(r, 0, row, V_REFUSED)) {
+    cJSON_AddNullToObject(o, "refused");
+    return o;
+  }
+  refused = cJSON_AddObjectToObject(o, "refused");
+  json_num(refused, "count", db_num(r, 0, row, V_REFUSED));
+  json_num(refused, "times", db_num(r, 0, row, V_TIMES));
+  json_text(refused, "text", call_is_tcp(c) ? NULL : db_str(r, 0, row, V_TEXT)); /* it may name places */
   return o;
 }
 
@@ -83,20 +102,28 @@ static void got_config(struct call *c, const struct db_res *r)
     return;
   }
   o = version_json(c, r, 0);
-  json_text(o, "text", db_str(r, 0, 0, 3));
+  json_text(o, "text", db_str(r, 0, 0, V_TEXT));
   call_json(c, 200, o);
+}
+
+/* A version in the query; otherwise what is there already. False: answered. */
+static bool version_get(struct call *c, const char *key, int64_t *id)
+{
+  const char *text = call_query(c, key);
+
+  if (!text || !str_number(text, strlen(text), id))
+    return true;
+  call_error(c, 400, "bad_request", NULL, "%s is a number", key);
+  return false;
 }
 
 void read_config(struct call *c)
 {
-  const char *version = call_query(c, "version");
   int64_t id = call_master(c)->config_version;
   struct db_tx *tx;
 
-  if (version && str_number(version, strlen(version), &id)) {
-    call_error(c, 400, "bad_request", NULL, "version is a number");
+  if (!version_get(c, "version", &id))
     return;
-  }
   tx = call_tx(c);
   db_q(tx, SQL_api_config, "n", id);
   call_ask(c, tx, got_config);
@@ -105,15 +132,13 @@ void read_config(struct call *c)
 static void got_history(struct call *c, const struct db_res *r)
 {
   const struct page *p = call_data(c, sizeof *p);
-  cJSON *body = cJSON_CreateObject(), *items = cJSON_AddArrayToObject(body, "items");
+  cJSON *body = cJSON_CreateObject(), *items = cJSON_CreateArray();
   int n = db_rows(r, 0);
 
-  for (int i = 0; i < n; i++) {
-    cJSON *o = version_json(c, r, i);
-    json_num(o, "size", db_num(r, 0, i, 3));
-    cJSON_AddItemToArray(items, o);
-  }
-  json_ms(body, "next", n && n == p->limit ? db_num(r, 0, n - 1, 0) : INT64_MIN);
+  for (int i = 0; i < n; i++)
+    cJSON_AddItemToArray(items, version_json(c, r, i));
+  cJSON_AddItemToObject(body, "items", items);
+  json_ms(body, "next", n && n == p->limit ? db_num(r, 0, n - 1, V_ID) : INT64_MIN);
   call_json(c, 200, body);
 }
 
@@ -129,24 +154,95 @@ void read_config_history(struct call *c)
   call_ask(c, tx, got_history);
 }
 
-/* ---- the files ---- */
+/* ---- differences ---- */
+
+static void diff_json(struct call *c, int64_t version, bool valid, int count, const char *text, const struct conf_diff *diff)
+{
+  cJSON *o = cJSON_CreateObject();
+
+  json_num(o, "version", version);
+  cJSON_AddBoolToObject(o, "valid", valid);
+  json_num(o, "count", count);
+  json_text(o, "diagnostics", text);
+  cJSON_AddItemToObject(o, "changes", conf_json_diff(diff));
+  call_json(c, 200, o);
+}
+
+static void seen(const struct reload_seen *s, void *arg)
+{
+  struct call *c = arg;
+
+  if (call_release(c))
+    diff_json(c, call_master(c)->config_version, s->valid, s->count, s->text, s->diff);
+}
+
+struct span {
+  int64_t from, to;
+};
+
+/* NULL: answered, or d tells. */
+static struct conf *version_of(struct call *c, const struct db_res *r, int64_t id, bool *told, struct diags *d)
+{
+  char *what = xasprintf("version %" PRId64, id);
+  struct conf *conf = NULL;
+  int row = 0;
+
+  while (row < db_rows(r, 0) && db_num(r, 0, row, 0) != id)
+    row++;
+  *told = row == db_rows(r, 0) || !db_null(r, 0, row, 2);
+  if (row == db_rows(r, 0))
+    call_error(c, 404, "not_found", "drover config history shows all", "there is no %s of the configuration", what);
+  else if (!db_null(r, 0, row, 2))
+    call_error(c, 409, "conflict", "drover config history shows all", "%s was refused when it was new: it has no text", what);
+  else
+    conf = conf_of_text(what, db_str(r, 0, row, 1), NULL, d);
+  free(what);
+  return conf;
+}
+
+static void got_span(struct call *c, const struct db_res *r)
+{
+  const struct span *s = call_data(c, sizeof *s);
+  struct conf_diff diff = { 0 };
+  struct conf *from, *to = NULL;
+  struct diags d;
+  struct buf text;
+  bool told;
+
+  diag_init(&d);
+  buf_init(&text, BUF_NO_MAX);
+  from = version_of(c, r, s->from, &told, &d);
+  if (!told)
+    to = version_of(c, r, s->to, &told, &d);
+  if (from && to)
+    conf_diff(from, to, &diff);
+  diag_print(&d, &text);
+  if (!told)
+    diff_json(c, s->to, from && to, diag_count(&d), buf_str(&text), &diff);
+  conf_diff_free(&diff);
+  buf_free(&text);
+  diag_free(&d);
+  conf_free(from);
+  conf_free(to);
+}
 
 void read_config_diff(struct call *c)
 {
-  struct master *m = call_master(c);
-  struct conf_diff diff;
-  int count;
-  char *text;
-  struct conf *next = reload_look(m, &diff, &text, &count);
-  cJSON *o = cJSON_CreateObject();
+  struct span *s = call_data(c, sizeof *s);
+  struct db_tx *tx;
 
-  json_num(o, "version", m->config_version);
-  cJSON_AddBoolToObject(o, "valid", next != NULL);
-  json_num(o, "count", count);
-  json_text(o, "diagnostics", text);
-  cJSON_AddItemToObject(o, "changes", conf_json_diff(&diff));
-  conf_diff_free(&diff);
-  conf_free(next);
-  free(text);
-  call_json(c, 200, o);
+  s->from = INT64_MIN;
+  s->to = call_master(c)->config_version;
+  if (!version_get(c, "from", &s->from) || !version_get(c, "to", &s->to))
+    return;
+  if (s->from == INT64_MIN && call_query(c, "to")) {
+    call_error(c, 400, "bad_request", NULL, "\"to\" wants \"from\" beside it");
+  } else if (s->from == INT64_MIN) {
+    call_hold(c);
+    reload_look(call_master(c)->reload, seen, c);
+  } else {
+    tx = call_tx(c);
+    db_q(tx, SQL_api_config_texts, "nn", s->from, s->to);
+    call_ask(c, tx, got_span);
+  }
 }

@@ -57,7 +57,7 @@ static void look_at_files(struct master *m, struct doctor_facts *f)
     return; /* read from a pipe: nothing to compare with */
   if (on_disk.of != m->conf || clock_mono_ms() - on_disk.at > DOCTOR_CONF_MS) {
     diag_init(&d);
-    c = conf_load(m->conf->file, &d);
+    c = conf_look(m->conf->file, m->conf->text, &d); /* nobody's asking how things are makes a program run */
     on_disk.errors = diag_count(&d);
     on_disk.differs = c && strcmp(c->text, m->conf->text);
     on_disk.of = m->conf;
@@ -102,6 +102,7 @@ static void know(struct call *c, struct doctor_facts *f, struct doctor_disk *dis
   f->schema_latest = migrate_latest();
   if (refused)
     f->config_refused = refused->count ? "the files had errors" : call_is_tcp(c) ? "see drover status" : refused->brief;
+  f->config_origin = m->reload ? reload_held(m->reload)->origin : 0;
   look_at_files(m, f);
 }
 

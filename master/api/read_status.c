@@ -62,6 +62,7 @@ static void add_address(cJSON *o, const char *field, const char *configured, int
 
 static void add_config(cJSON *o, struct master *m, bool tcp)
 {
+  const struct reload_hold *held = reload_held(m->reload);
   cJSON *l = cJSON_AddObjectToObject(o, "listen"), *f;
 
   json_text(l, "socket", m->conf->socket);
@@ -72,6 +73,7 @@ static void add_config(cJSON *o, struct master *m, bool tcp)
   add_address(l, "join", m->conf->workers_listen, m->workers_port);
   f = cJSON_AddObjectToObject(o, "config");
   json_num(f, "version", m->config_version);
+  json_ms(f, "origin", held->origin ? held->origin : INT64_MIN);
   json_text(f, "file", m->conf->file);
   json_num(f, "projects", m->conf->nprojects);
   json_num(f, "workers", m->conf->nworkers);

@@ -34,6 +34,7 @@
   X(FILE, file, 0, "PATH", "a file that the change touches; may be repeated")                                     \
   X(SLOTS, slots, 0, "N", "builds at a time (default 1)")                                                         \
   X(TAG, tag, 0, "TAG", "a tag; may be repeated")                                                                 \
+  X(LAST, last, 0, "N", "the last N changes (1 to 200, default 20)")                                              \
   X(SITE, site, 0, NULL, "the site's configuration, master.yaml and conf.d")                                       \
   X(FAILED, failed, 0, NULL, "of the step that failed in the last build that did")                                \
   X(WATCH, watch, 0, NULL, "again and again, until Ctrl-C; needs a terminal")                                     \

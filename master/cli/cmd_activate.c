@@ -1,4 +1,4 @@
-/* drover config diff, activate, show, history, new: the running master's configuration. */
+/* drover config diff, activate, rollback, new: the running master's configuration. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,7 +9,6 @@
 #include "master/cli/cmd_config.h"
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
-#include "master/cli/table.h"
 
 enum { LOOK_WAIT_MS = 5000, LOOK_EVERY_MS = 100, HEADS_SHOWN = 4 };
 
@@ -64,27 +63,38 @@ static void show_changes(struct cli *c, const cJSON *answer)
     show_change(c, change);
 }
 
+static void tell_errors(struct cli *c, const cJSON *answer, bool files)
+{
+  int count = (int)js_num(answer, "count");
+
+  config_print_safe(js_text(answer, "diagnostics"));
+  if (files)
+    cli_error(c, CLI_USAGE, "the files have %d error%s: configuration %lld would stay", count, plural(count), (long long)js_num(answer, "version"));
+  else
+    cli_error(c, CLI_USAGE, "these can't be compared by this version of drover");
+}
+
 int cmd_config_diff(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
-  cJSON *answer = call_get(c, "/api/v1/config/diff");
-  int code = CLI_OK, count;
+  char *path = narg > 1 ? id_path("config/diff?from=%s&to=%s", arg[0], arg[1]) : narg ? id_path("config/diff?from=%s", arg[0]) : xstrdup("/api/v1/config/diff");
+  cJSON *answer = call_get(c, path);
+  int code = CLI_OK;
 
-  (void)a, (void)arg, (void)narg;
+  (void)a;
+  free(path);
   if (!answer)
     return c->code;
-  count = (int)js_num(answer, "count");
   if (!js_true(answer, "valid"))
     code = CLI_USAGE;
   if (c->json) {
     out_json(c);
   } else if (code) {
-    config_print_safe(js_text(answer, "diagnostics"));
-    cli_error(c, code, "the files have %d error%s: configuration %lld would stay", count, plural(count), (long long)js_num(answer, "version"));
-  } else if (!cJSON_GetArraySize(js_get(answer, "changes"))) {
-    out(c, STYLE_NONE, "the files say what is active: configuration %lld", (long long)js_num(answer, "version"));
-    out_end(c);
-  } else {
+    tell_errors(c, answer, !narg);
+  } else if (cJSON_GetArraySize(js_get(answer, "changes"))) {
     show_changes(c, answer);
+  } else {
+    out(c, STYLE_NONE, narg ? "they say the same" : "the files say what is active: configuration %lld", (long long)js_num(answer, "version"));
+    out_end(c);
   }
   cJSON_Delete(answer);
   return code;
@@ -165,12 +175,14 @@ static void show_polled(struct cli *c, const cJSON *answer)
   cJSON_Delete(projects);
 }
 
-int cmd_config_activate(struct cli *c, const struct args *a, const char *const *arg, int narg)
+/* body: NULL or taken over. */
+static int take_over(struct cli *c, const char *path, cJSON *body)
 {
   cJSON *answer;
+  bool ok = call_try(c, "POST", path, body, &answer) == CALL_OK;
 
-  (void)a, (void)arg, (void)narg;
-  if (call_try(c, "POST", "/api/v1/config/activate", NULL, &answer) != CALL_OK) {
+  cJSON_Delete(body);
+  if (!ok) {
     if (call_status(c) != 400)
       return call_report(c);
     config_print_safe(call_help(c));
@@ -181,6 +193,8 @@ int cmd_config_activate(struct cli *c, const struct args *a, const char *const *
   } else {
     show_changes(c, answer);
     out(c, STYLE_GOOD, "configuration %lld active", (long long)js_num(answer, "version"));
+    if (js_has(answer, "origin"))
+      out(c, STYLE_NONE, ", as %lld was, until the files change: drover config activate takes them over", (long long)js_num(answer, "origin"));
     if (!cJSON_GetArraySize(js_get(answer, "changes")))
       out(c, STYLE_NONE, ", nothing is different");
     out_end(c);
@@ -191,59 +205,23 @@ int cmd_config_activate(struct cli *c, const struct args *a, const char *const *
   return CLI_OK;
 }
 
-/* ---- versions ---- */
-
-int cmd_config_show(struct cli *c, const struct args *a, const char *const *arg, int narg)
+int cmd_config_activate(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
-  char *path = narg ? id_path("config?version=%s", arg[0]) : xstrdup("/api/v1/config");
-  cJSON *answer = call_get(c, path);
-
-  (void)a;
-  free(path);
-  if (!answer)
-    return c->code;
-  if (c->json)
-    out_json(c);
-  else
-    out_block(c, 0, js_text(answer, "text"));
-  cJSON_Delete(answer);
-  return CLI_OK;
+  (void)a, (void)arg, (void)narg;
+  return take_over(c, "/api/v1/config/activate", NULL);
 }
 
-int cmd_config_history(struct cli *c, const struct args *a, const char *const *arg, int narg)
+int cmd_config_rollback(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
-  static const struct column columns[] = { { "VERSION", TABLE_RIGHT }, { "", 0 }, { "MADE", 0 }, { "LAST ACTIVATED", 0 }, { "SIZE", TABLE_RIGHT } };
-  const char *limit = args_value(a, FLAG_LIMIT);
-  char *path = limit ? id_path("config/history?limit=%s", limit) : xstrdup("/api/v1/config/history"), time[FMT_MAX];
-  cJSON *answer = call_get(c, path);
-  const cJSON *v;
-  struct table *t;
-  struct buf text;
+  cJSON *body;
+  int64_t version;
 
-  (void)arg, (void)narg;
-  free(path);
-  if (!answer)
-    return c->code;
-  if (c->json) {
-    out_json(c);
-    cJSON_Delete(answer);
-    return CLI_OK;
-  }
-  t = table_new(columns, COUNT(columns));
-  cJSON_ArrayForEach(v, js_get(answer, "items")) {
-    table_cellf(t, STYLE_BOLD, "%lld", (long long)js_num(v, "version"));
-    table_cell(t, STYLE_GOOD, js_true(v, "active") ? "active" : "");
-    table_cell(t, STYLE_NONE, fmt_date(js_num(v, "created"), time));
-    table_cell(t, STYLE_NONE, fmt_date(js_num(v, "activated"), time));
-    table_cell(t, STYLE_NONE, fmt_size(js_num(v, "size"), time));
-  }
-  buf_init(&text, BUF_NO_MAX);
-  table_print(t, c->width, c->color, &text);
-  out_bytes(c, buf_str(&text), text.len);
-  buf_free(&text);
-  table_free(t);
-  cJSON_Delete(answer);
-  return CLI_OK;
+  (void)a, (void)narg;
+  if (str_number(arg[0], strlen(arg[0]), &version) || !version)
+    return cli_error(c, CLI_USAGE, "\"%s\" is not the number of a version (drover config history)", arg[0]);
+  body = cJSON_CreateObject();
+  cJSON_AddNumberToObject(body, "version", (double)version);
+  return take_over(c, "/api/v1/config/rollback", body);
 }
 
 /* ---- a stub ---- */

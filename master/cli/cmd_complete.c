@@ -96,6 +96,22 @@ static void offer_names(struct ask *q, const char *list, const char *field, cons
   free(path);
 }
 
+static void offer_versions(struct ask *q)
+{
+  const cJSON *it;
+  cJSON *answer;
+
+  if (call_try(q->c, "GET", "/api/v1/config/history", NULL, &answer) != CALL_OK)
+    return;
+  cJSON_ArrayForEach(it, js_get(answer, "items")) {
+    char *word = xasprintf("%lld", (long long)js_num(it, "version"));
+    if (!js_has(it, "refused"))
+      offer(q, word);
+    free(word);
+  }
+  cJSON_Delete(answer);
+}
+
 static void offer_commands(struct ask *q)
 {
   const char *before = "";
@@ -142,7 +158,9 @@ static void offer_argument(struct ask *q)
 
   if (q->narg >= q->cmd->most)
     return;
-  if (strchr(args, '|'))
+  if (str_starts(args, "BUILDER|"))
+    offer_names(q, "builders", "id", "");
+  else if (strchr(args, '|'))
     offer_words(q, args, "[]|");
   else if (!strcmp(args, "BUILDER") || !strcmp(args, "[BUILDER ...]"))
     offer_names(q, "builders", "id", "");
@@ -156,6 +174,8 @@ static void offer_argument(struct ask *q)
     offer_names(q, "secrets", "name", "");
   else if (!strcmp(args, "PROJECT/NAME"))
     offer_names(q, "schedulers", "id", "");
+  else if (strstr(args, "VERSION"))
+    offer_versions(q);
   else if (!strcmp(args, "OBJECT") || !strcmp(args, "[OBJECT]")) {
     offer(q, "all");
     offer_names(q, "projects", "name", "");

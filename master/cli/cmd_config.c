@@ -21,17 +21,15 @@ static bool read_file(struct cli *c, const char *path, struct buf *text)
     cli_error(c, CLI_USAGE, "%s: %s", path, strerror(errno));
     return false;
   }
-  do {
+  do { /* not much more than the parser takes, which says that it is too large */
     if (!buf_reserve(text, BUFSIZ))
       break;
     n = fread(text->data + text->len, 1, BUFSIZ, f);
     buf_grown(text, n);
-  } while (n);
+  } while (n && text->len <= PIPELINE_TEXT_MAX);
   if (ferror(f))
     cli_error(c, CLI_USAGE, "%s: %s", path, strerror(errno));
-  else if (text->failed)
-    cli_error(c, CLI_USAGE, "%s is larger than %u KB", path, PIPELINE_TEXT_MAX / 1000);
-  n = (size_t)(ferror(f) || text->failed);
+  n = (size_t)ferror(f);
   if (f != stdin)
     fclose(f);
   return n == 0;
@@ -98,7 +96,7 @@ struct pipeline *config_read_pipeline(struct cli *c, const char *file, const cha
   struct buf text;
   char *name;
 
-  buf_init(&text, PIPELINE_TEXT_MAX + BUFSIZ);
+  buf_init(&text, BUF_NO_MAX);
   if (read_file(c, file, &text)) {
     name = project ? xstrdup(project) : project_name(file);
     diag_init(&d);
@@ -109,6 +107,23 @@ struct pipeline *config_read_pipeline(struct cli *c, const char *file, const cha
   }
   buf_free(&text);
   return p;
+}
+
+char *config_read_text(struct cli *c, const char *file)
+{
+  struct buf text;
+  bool good;
+
+  buf_init(&text, BUF_NO_MAX);
+  good = read_file(c, file, &text);
+  if (good && text.len > PIPELINE_TEXT_MAX) {
+    cli_error(c, CLI_USAGE, "%s is larger than %u KiB, the most that is read", file, PIPELINE_TEXT_MAX >> 10);
+    good = false;
+  }
+  if (good)
+    return buf_take(&text);
+  buf_free(&text);
+  return NULL;
 }
 
 static int check_pipeline(struct cli *c, const char *file, const char *project)

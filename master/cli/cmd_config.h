@@ -9,6 +9,8 @@ struct cli;
 struct diags;
 struct pipeline;
 
+/* A file's text, PIPELINE_TEXT_MAX at most; "-": standard input. NULL: told. The caller frees it. */
+char *config_read_text(struct cli *c, const char *file);
 /* A pipeline from a file, or "-": standard input. project: NULL: the folder's name. NULL: told. */
 struct pipeline *config_read_pipeline(struct cli *c, const char *file, const char *project);
 /* The master.yaml that a file of the site belongs to; NULL: it is none of the site's. sure: any file is. The caller frees it. */

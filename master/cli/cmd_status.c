@@ -45,6 +45,8 @@ static void show_master(struct cli *c, const cJSON *s)
   add_folder(s, &folder);
   out(c, STYLE_NONE, " · configuration %lld (%s: %lld project%s, %lld worker%s)", (long long)js_num(s, "config.version"), buf_str(&folder), projects, projects == 1 ? "" : "s", workers,
       workers == 1 ? "" : "s");
+  if (js_has(s, "config.origin"))
+    out(c, STYLE_WARN, ", rolled back to %lld: the files are not used", (long long)js_num(s, "config.origin"));
   out_end(c);
   buf_free(&folder);
 }

@@ -53,6 +53,8 @@ int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg,
 int cmd_last(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_diff(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_activate(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_try(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_config_rollback(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_history(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_config_new(struct cli *c, const struct args *a, const char *const *arg, int narg);

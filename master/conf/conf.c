@@ -1,21 +1,17 @@
-/* The site's configuration from master.yaml, conf.d and pipeline files.
+/* The site's configuration from its parts (parts.h): master.yaml, conf.d, what these include, pipeline files.
 
-   Happy path: each file is read, checked against the schema, and its workers and projects are added; the rest comes from master.yaml.
-   Failure modes: a file that can't be read, or is too large, is a diagnostic without a line; a missing conf.d is none at all. */
+   Happy path: each part is checked against the schema, and its workers and projects are added; the rest comes from master.yaml.
+   Failure modes: what was wrong in reading is told with the part; all errors of all parts are told at once. */
 #include "master/conf/conf.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "common/map.h"
 #include "common/str.h"
+#include "master/conf/parts.h"
 #include "master/conf/schema.h"
 #include "master/conf/secret.h"
 
@@ -29,101 +25,11 @@ enum {
 struct loader {
   struct conf *c;
   struct diags *d;
-  struct buf text;
+  struct parts *parts;
   struct map *workers, *projects, *secrets; /* name → key's node */
   bool allow_local;
+  bool reads;   /* the files of hooks' secrets */
 };
-
-/* --- files --- */
-
-/* The folder of a file, absolute. */
-static char *folder_of(const char *file)
-{
-  const char *slash = strrchr(file, '/');
-  char *folder = slash == file ? xstrdup("/")
-                 : slash       ? xstrndup(file, (size_t)(slash - file))
-                               : xstrdup(".");
-  char *cwd, *absolute;
-
-  if (folder[0] == '/')
-    return folder;
-  cwd = getcwd(NULL, 0);
-  absolute =
-      !strcmp(folder, ".") ? xstrdup(cwd ? cwd : ".") : xasprintf("%s/%s", cwd ? cwd : ".", folder);
-  free(cwd);
-  free(folder);
-  return absolute;
-}
-
-static char *path_from(const char *file, const char *path)
-{
-  char *folder, *whole;
-
-  if (path[0] == '/')
-    return xstrdup(path);
-  folder = folder_of(file);
-  whole = xasprintf("%s/%s", strcmp(folder, "/") ? folder : "", path);
-  free(folder);
-  return whole;
-}
-
-/* For reading; anything but an ordinary file (a FIFO would hold us for ever) only where `any` says so. */
-static int open_file(const char *file, bool any)
-{
-  int fd = open(file, O_RDONLY | O_CLOEXEC | (any ? 0 : O_NONBLOCK));
-  struct stat st;
-
-  if (fd < 0 || any || (!fstat(fd, &st) && S_ISREG(st.st_mode)))
-    return fd;
-  close(fd);
-  errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-  return -1;
-}
-
-/* Not more than one byte above the limit: the parser says that it is too large. */
-static enum err read_file(const char *file, bool any, struct buf *out)
-{
-  int fd = open_file(file, any);
-
-  if (fd < 0)
-    return ERR_IO;
-  while (out->len <= PIPELINE_TEXT_MAX) {
-    ssize_t n;
-    if (!buf_reserve(out, 65536))
-      break;
-    n = read(fd, out->data + out->len, 65536);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0) {
-      int saved = errno;
-      close(fd);
-      errno = saved;
-      return ERR_IO;
-    }
-    if (n == 0)
-      break;
-    buf_grown(out, (size_t)n);
-  }
-  close(fd);
-  return ERR_OK;
-}
-
-/* Reads into out and adds it to the text of everything; false: told. */
-static bool take_file(struct loader *l, const char *file, struct buf *out)
-{
-  buf_init(out, BUF_NO_MAX);
-  if (read_file(file, !strcmp(file, l->c->file), out)) {
-    diag_add(l->d, file, NULL, 0, 0, NULL, "can't be read: %s", errno == EINVAL ? "it is not an ordinary file" : strerror(errno));
-    buf_free(out);
-    return false;
-  }
-  l->c->files = xrealloc(l->c->files, (size_t)(l->c->nfiles + 1) * sizeof *l->c->files);
-  l->c->files[l->c->nfiles++] = path_from(file, strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
-  if (l->text.len)
-    buf_addf(&l->text, "%s--- # %s\n", l->text.data[l->text.len - 1] == '\n' ? "" : "\n", file);
-  buf_add(&l->text, buf_str(out), out->len);
-  return true;
-}
 
 /* --- projects --- */
 
@@ -212,15 +118,24 @@ static bool is_site_key(const char *key)
   return !schema_has(SCHEMA_PIPELINE, key);
 }
 
+static char *path_of(const struct yml_node *n)
+{
+  return parts_path(n->doc->folder, n->text);
+}
+
 static void pipeline_of_file(struct loader *l, struct conf_project *p, const struct yml_node *n)
 {
-  struct buf text;
+  struct part *x;
 
-  p->pipeline_file = path_from(n->doc->file, n->text);
-  if (!take_file(l, p->pipeline_file, &text))
+  p->pipeline_file = path_of(n);
+  x = parts_find(l->parts, PART_PIPELINE, p->pipeline_file);
+  if (!x)
+    return; /* it was one too many, which was told */
+  diag_take(l->d, &x->said);
+  if (!x->text)
     return;
-  p->pipeline = pipeline_parse(p->pipeline_file, buf_str(&text), text.len, p->name, l->d);
-  p->pipeline_text = buf_take(&text);
+  p->pipeline = pipeline_parse(x->name, x->text, x->len, p->name, l->d);
+  p->pipeline_text = xmemdup(x->text, x->len + 1);
 }
 
 static void pipeline_of_site(struct loader *l, struct conf_project *p, struct yml_doc *doc,
@@ -282,8 +197,9 @@ static void set_hook(struct loader *l, struct conf_hook *h, const struct yml_nod
   h->dialect = xstrdup(schema_text(n, SCHEMA_HOOK, "dialect"));
   if (!file || file->kind != YML_SCALAR || !*file->text)
     return;
-  h->secret_file = path_from(n->doc->file, file->text);
-  h->secret = secret_of(l, file, h->secret_file);
+  h->secret_file = path_of(file);
+  if (l->reads)
+    h->secret = secret_of(l, file, h->secret_file);
 }
 
 static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
@@ -334,7 +250,7 @@ static void add_secret(struct loader *l, const struct yml_node *key, const struc
   if (yml_get(map, "file") ? yml_get(map, "store") != NULL : !schema_bool(map, SCHEMA_SECRET, "store"))
     yml_error(l->d, key, "file: PATH, or store: true", "the secret \"%s\" is either in a file or in the store", key->text);
   c->secrets = xrealloc(c->secrets, (size_t)(c->nsecrets + 1) * sizeof *c->secrets);
-  conf_secret_make(&c->secrets[c->nsecrets++], key->text, map, in_file ? path_from(file->doc->file, file->text) : NULL);
+  conf_secret_make(&c->secrets[c->nsecrets++], key->text, map, in_file ? path_of(file) : NULL);
 }
 
 /* False: a file before this one has the name; told. */
@@ -368,11 +284,17 @@ static void add_named(struct loader *l, struct yml_doc *doc)
 
 /* --- the site's own keys --- */
 
-static char *socket_path(struct loader *l, const struct yml_node *listen, const char *file,
+/* A path of the site's file, made absolute; NULL where it says none and there is no default. */
+static char *site_path(const struct yml_node *map, enum schema_group group, const char *key, const char *folder)
+{
+  const char *s = schema_text(map, group, key);
+  return s ? parts_path(folder, s) : NULL;
+}
+
+static char *socket_path(struct loader *l, const struct yml_node *listen, const char *folder,
                          const char *key)
 {
-  const char *s = schema_text(listen, SCHEMA_LISTEN, key);
-  char *path = s ? path_from(file, s) : NULL;
+  char *path = site_path(listen, SCHEMA_LISTEN, key, folder);
 
   if (path && strlen(path) >= sizeof ((struct sockaddr_un *)0)->sun_path)
     yml_error(l->d, yml_get(listen, key), NULL,
@@ -435,12 +357,11 @@ static void set_trusted(struct conf *c, const struct yml_node *n)
   free_strings(text, count);
 }
 
-static void set_site(struct loader *l, const struct yml_node *top, const char *file)
+static void set_site(struct loader *l, const struct yml_node *top, const char *folder)
 {
   struct conf *c = l->c;
   const struct yml_node *site = yml_get(top, "site"), *listen = yml_get(top, "listen"),
                         *database = yml_get(top, "database");
-  const char *folder = schema_text(database, SCHEMA_DATABASE, "folder");
 
   conf_keys_site(&c->keys, top);
   c->url = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "url"));
@@ -449,14 +370,14 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
   set_trusted(c, yml_get(top, "trusted_proxies"));
   c->address = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "address"));
   check_join_address(l, yml_get(site, "address"));
-  c->state = path_from(file, schema_text(top, SCHEMA_SITE, "state"));
-  c->socket = socket_path(l, listen, file, "socket");
-  c->workers_socket = socket_path(l, listen, file, "workers_socket");
+  c->state = site_path(top, SCHEMA_SITE, "state", folder);
+  c->socket = socket_path(l, listen, folder, "socket");
+  c->workers_socket = socket_path(l, listen, folder, "workers_socket");
   c->api = xstrdup(schema_text(listen, SCHEMA_LISTEN, "api"));
   c->workers_listen = xstrdup(schema_text(listen, SCHEMA_LISTEN, "workers"));
   c->database = xstrdup(schema_text(top, SCHEMA_SITE, "database"));
-  c->database_folder = folder ? path_from(file, folder) : NULL;
-  c->downloads = schema_text(top, SCHEMA_SITE, "downloads") ? path_from(file, schema_text(top, SCHEMA_SITE, "downloads")) : NULL;
+  c->database_folder = site_path(database, SCHEMA_DATABASE, "folder", folder);
+  c->downloads = site_path(top, SCHEMA_SITE, "downloads", folder);
   c->allow_local = schema_bool(top, SCHEMA_SITE, "allow_local");
   c->same_user = schema_bool(top, SCHEMA_SITE, "same_user");
   c->window_ms = schema_ms(top, SCHEMA_SITE, "window");
@@ -466,92 +387,48 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
   l->allow_local = c->allow_local;
 }
 
-/* One file; group: SCHEMA_SITE or SCHEMA_CONFD. */
-static struct yml_doc *load_file(struct loader *l, const char *file, enum schema_group group)
-{
-  struct buf text;
-  struct yml_doc *doc;
+/* --- all of it --- */
 
-  if (!take_file(l, file, &text))
-    return NULL;
-  doc = yml_parse(file, buf_str(&text), text.len, l->d);
-  buf_free(&text);
-  if (!doc)
-    return NULL;
-  schema_check(doc, group, l->d);
-  if (group == SCHEMA_SITE)
-    set_site(l, doc->root, file);
-  add_named(l, doc);
-  return doc;
+static void load_part(struct loader *l, struct part *x)
+{
+  if (x->kind == PART_PIPELINE)
+    return; /* its project reads it */
+  diag_take(l->d, &x->said);
+  if (!x->doc)
+    return;
+  schema_check(x->doc, x->kind == PART_SITE ? SCHEMA_SITE : SCHEMA_CONFD, l->d);
+  if (x->kind == PART_SITE)
+    set_site(l, x->doc->root, x->folder);
+  add_named(l, x->doc);
 }
 
-/* --- conf.d --- */
-
-static int is_yaml(const struct dirent *e)
+static void list_files(struct conf *c, const struct parts *parts)
 {
-  size_t n = strlen(e->d_name);
-  return e->d_name[0] != '.' && n > 5 && !strcmp(e->d_name + n - 5, ".yaml");
+  c->files = xcalloc((size_t)parts->n, sizeof *c->files);
+  for (int i = 0; i < parts->n; i++)
+    if (parts->v[i]->kind != PART_OUTPUT)
+      c->files[c->nfiles++] = xstrdup(parts->v[i]->path);
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-  return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-/* The documents are kept in docs: nodes of the first are named when a later one has the same name. */
-static int load_folder(struct loader *l, const char *folder, struct yml_doc ***docs)
-{
-  struct dirent **list = NULL;
-  int n = scandir(folder, &list, is_yaml, by_name);
-
-  if (n < 0 && errno != ENOENT && errno != ENOTDIR)
-    diag_add(l->d, folder, NULL, 0, 0, NULL, "can't be read: %s", strerror(errno));
-  if (n > CONF_FILES_MAX)
-    diag_add(l->d, folder, NULL, 0, 0, NULL, "more than %d files", CONF_FILES_MAX);
-  *docs = xcalloc(n > 0 ? (size_t)n : 1, sizeof **docs);
-  for (int i = 0; i < n; i++) {
-    char *file = xasprintf("%s/%s", folder, list[i]->d_name);
-    if (i < CONF_FILES_MAX)
-      (*docs)[i] = load_file(l, file, SCHEMA_CONFD);
-    free(file);
-    free(list[i]);
-  }
-  free(list);
-  return n > 0 ? n : 0;
-}
-
-/* conf.d beside the file, with the file's own way of naming the folder, for messages. */
-static char *confd_of(const char *file)
-{
-  const char *slash = strrchr(file, '/');
-  return slash ? xasprintf("%.*s/conf.d", (int)(slash - file), file) : xstrdup("conf.d");
-}
-
-struct conf *conf_load(const char *file, struct diags *d)
+static struct conf *make(struct parts *parts, bool secrets, struct diags *d)
 {
   struct loader l = {
-    .c = xcalloc(1, sizeof *l.c), .d = d, .workers = map_new(), .projects = map_new(), .secrets = map_new()
+    .c = xcalloc(1, sizeof *l.c), .d = d, .parts = parts, .workers = map_new(), .projects = map_new(), .secrets = map_new(), .reads = secrets
   };
-  struct yml_doc *main_doc, **docs;
-  char *folder = confd_of(file);
-  int before = diag_count(d), n;
+  int before = diag_count(d);
 
-  buf_init(&l.text, BUF_NO_MAX);
   l.c->users = 1;
-  l.c->file = xstrdup(file);
-  main_doc = load_file(&l, file, SCHEMA_SITE);
-  if (!main_doc)
-    l.allow_local = true; /* not known: don't complain about it elsewhere */
-  n = load_folder(&l, folder, &docs);
-  l.c->text = buf_take(&l.text);
+  l.c->file = xstrdup(parts->v[0]->name);
+  l.allow_local = !parts->v[0]->doc; /* not known: don't complain about it elsewhere */
+  for (int i = 0; i < parts->n; i++)
+    load_part(&l, parts->v[i]);
+  list_files(l.c, parts);
   for (int i = 0; i < l.c->nprojects; i++)
     if (l.c->projects[i].pipeline)
       conf_check_secrets(l.c, l.c->projects[i].name, l.c->projects[i].pipeline, d);
-  for (int i = 0; i < n; i++)
-    yml_drop(docs[i]);
-  free(docs);
-  free(folder);
-  yml_drop(main_doc);
+  if (diag_count(d) == before)
+    l.c->text = parts_text(parts);
+  parts_free(parts);
   map_free(l.workers);
   map_free(l.projects);
   map_free(l.secrets);
@@ -563,6 +440,41 @@ struct conf *conf_load(const char *file, struct diags *d)
     return l.c;
   conf_free(l.c);
   return NULL;
+}
+
+struct conf *conf_make(struct parts *parts, struct diags *d)
+{
+  return make(parts, true, d);
+}
+
+struct conf *conf_load(const char *file, struct diags *d)
+{
+  return conf_make(parts_gather(file, PARTS_RUN, NULL), d);
+}
+
+struct conf *conf_look(const char *file, const char *known, struct diags *d)
+{
+  return conf_make(parts_gather(file, PARTS_KNOWN, known), d);
+}
+
+struct conf *conf_of_text(const char *what, const char *text, const char *file, struct diags *d)
+{
+  struct conf *c = NULL;
+  struct parts *parts;
+  struct buf why;
+
+  buf_init(&why, BUF_NO_MAX);
+  parts = parts_of_text(text, &why);
+  if (!parts)
+    diag_add(d, what, NULL, 0, 0, NULL, "%s", buf_str(&why));
+  else
+    c = make(parts, file != NULL, d);
+  buf_free(&why);
+  if (c && file) {
+    free(c->file);
+    c->file = xstrdup(file);
+  }
+  return c;
 }
 
 struct conf *conf_hold(struct conf *c)

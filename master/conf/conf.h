@@ -1,4 +1,4 @@
-/* The site's configuration, one immutable value: master.yaml (and the files of conf.d beside it), checked against the schema table.
+/* The site's configuration, one immutable value: master.yaml (with the files of conf.d beside it and what both include), checked against the schema table.
    Everything in it is owned by it; relative paths in a file count from that file's folder and are made absolute here. */
 #ifndef MASTER_CONF_CONF_H
 #define MASTER_CONF_CONF_H
@@ -10,10 +10,10 @@
 #include "master/conf/conf_secret.h"
 #include "master/conf/pipeline.h"
 
-#define CONF_FILES_MAX 1000 /* in conf.d */
 #define CONF_UNSET INT64_MIN
 
 struct map;
+struct parts;
 
 struct conf_worker {
   char *name;
@@ -49,9 +49,8 @@ struct conf_project {
 struct conf {
   int users;               /* references: the master's, and one for each project that is at work with it (schedulers/worlds.c) */
   char *file;              /* as given on the command line */
-  char *text;              /* everything that was read, in order, for the version row and its hash; each further file begins with a
-                              line "--- # FILE" */
-  char **files;            /* every file that was read, absolute: master.yaml first */
+  char *text;              /* everything that was read and printed (parts.h), for the version row and its hash; conf_of_text makes the same of it */
+  char **files;            /* every file that was read, absolute: master.yaml first; not the programs */
   int nfiles;
   char *state;             /* folder; default /var/lib/drover; made absolute */
   char *socket;            /* API's unix socket; default /run/drover/drover.sock */
@@ -82,10 +81,17 @@ struct conf {
   struct map *worker_of;   /* name → one of workers */
 };
 
-/* Reads file (may be a pipe), the files *.yaml of conf.d beside it in the order of their names, and the files that projects name with `pipeline`.
+/* Reads file (may be a pipe), the files *.yaml of conf.d beside it in the order of their names, what they include (programs are run), and the files that projects name with `pipeline`.
    All but `file` must be ordinary files.
-   NULL where d got errors: all there are, of all files. Blocks on the disk: at start and reload only. */
+   NULL where d got errors: all there are, of all files. Blocks on the disk and on programs: at start only; a running master reads in another thread (core/reading.h). */
 struct conf *conf_load(const char *file, struct diags *d) must_check;
+/* The same without running anything: programs are taken to print what they printed for the configuration with the text `known`, else (NULL, too) nothing. */
+struct conf *conf_look(const char *file, const char *known, struct diags *d) must_check;
+/* From a version's text: without files and programs, but for those of secrets, which are never in a text. what: for messages, "version 12". file: the
+   site's file from now on, whatever it was when the version was made; NULL: it is only looked at, so that no secret is read. */
+struct conf *conf_of_text(const char *what, const char *text, const char *file, struct diags *d) must_check;
+/* From parts, which are taken over. */
+struct conf *conf_make(struct parts *parts, struct diags *d) must_check;
 struct conf *conf_hold(struct conf *c) must_check; /* one more reference (conf_load's is the first); returns c */
 void conf_free(struct conf *c); /* one less; the last frees it. NULL: nothing */
 /* The path of a URL without a slash at its end, "" where it has none; freed by the caller. url may be NULL. */

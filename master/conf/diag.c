@@ -12,14 +12,18 @@ void diag_init(struct diags *d)
   memset(d, 0, sizeof *d);
 }
 
+static void free_one(struct diag *g)
+{
+  free(g->file);
+  free(g->message);
+  free(g->help);
+  free(g->source);
+}
+
 void diag_free(struct diags *d)
 {
-  for (int i = 0; i < d->n; i++) {
-    free(d->v[i].file);
-    free(d->v[i].message);
-    free(d->v[i].help);
-    free(d->v[i].source);
-  }
+  for (int i = 0; i < d->n; i++)
+    free_one(&d->v[i]);
   free(d->v);
   diag_init(d);
 }
@@ -114,6 +118,29 @@ static bool said_before(const struct diags *d, const struct diag *g)
   return false;
 }
 
+/* g: taken over. Where there are too many already, it is counted. */
+static void keep(struct diags *d, struct diag *g)
+{
+  bool known = said_before(d, g);
+
+  if (known || d->n == DIAG_MAX) {
+    d->dropped += !known;
+    free_one(g);
+    return;
+  }
+  d->v = xrealloc(d->v, (size_t)(d->n + 1) * sizeof *d->v);
+  d->v[d->n++] = *g;
+}
+
+void diag_take(struct diags *d, struct diags *from)
+{
+  for (int i = 0; i < from->n; i++)
+    keep(d, &from->v[i]);
+  d->dropped += from->dropped;
+  free(from->v);
+  diag_init(from);
+}
+
 void diag_vadd(struct diags *d, const char *file, const char *text, int line, int column,
                const char *help, const char *fmt, va_list ap)
 {
@@ -127,18 +154,11 @@ void diag_vadd(struct diags *d, const char *file, const char *text, int line, in
   g.file = clean(file, strlen(file), DIAG_MESSAGE_MAX, NULL);
   g.message = clean(message, strlen(message), DIAG_MESSAGE_MAX, NULL);
   free(message);
-  if (said_before(d, &g) || d->n == DIAG_MAX) {
-    d->dropped += d->n == DIAG_MAX && !said_before(d, &g);
-    free(g.file);
-    free(g.message);
-    return;
-  }
-  if (help)
+  if (help && d->n < DIAG_MAX)
     g.help = clean(help, strlen(help), DIAG_MESSAGE_MAX, NULL);
-  if (text && line > 0)
+  if (text && line > 0 && d->n < DIAG_MAX) /* to look for the line of each of many errors would take longer than all else */
     show_line(&g, text);
-  d->v = xrealloc(d->v, (size_t)(d->n + 1) * sizeof *d->v);
-  d->v[d->n++] = g;
+  keep(d, &g);
 }
 
 void diag_add(struct diags *d, const char *file, const char *text, int line, int column,

@@ -32,6 +32,8 @@ void diag_free(struct diags *d);
 /* text: the whole source, for the line with the caret; may be NULL. help may be NULL. All is copied. */
 void diag_add(struct diags *d, const char *file, const char *text, int line, int column, const char *help, const char *fmt, ...) printf_like(7, 8);
 void diag_vadd(struct diags *d, const char *file, const char *text, int line, int column, const char *help, const char *fmt, va_list ap) printf_like(7, 0);
+/* Moves all of `from` behind those of d. */
+void diag_take(struct diags *d, struct diags *from);
 /* How many errors there were: kept and dropped. */
 int diag_count(const struct diags *d);
 /* By place in the text; files stay in the order in which they came first. */

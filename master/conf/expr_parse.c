@@ -4,164 +4,19 @@
 #include <string.h>
 
 #include "common/str.h"
-#include "master/conf/expr_int.h"
-
-enum word { W_END, W_NUMBER, W_TEXT, W_NAME, W_SIGN, W_BAD };
-
-struct parser {
-  const char *text;
-  int len, pos;
-  struct expr *x;
-  const struct expr_name *names;
-  struct expr_error *e;
-  bool failed;
-  int depth;
-  /* the word that is looked at */
-  enum word word;
-  int at, end;
-  int64_t number;
-  char *string;                  /* W_TEXT, in the tree's memory */
-  size_t string_len;
-};
+#include "master/conf/expr_words.h"
 
 static int parse_choice(struct parser *p);
 
 /* ---- errors ---- */
 
-static int fail(struct parser *p, int at, const char *help, const char *what)
-{
-  if (!p->failed)
-    expr_fail(p->e, at, help, "%s", what);
-  p->failed = true;
-  p->word = W_BAD;
-  return 0;
-}
-
 static int fail_type(struct parser *p, int node, const char *wanted)
 {
   char *what = xasprintf("this is %s, and %s is wanted", expr_type_name(p->x->node[node].type), wanted);
 
-  fail(p, p->x->node[node].at, NULL, what);
+  expr_stop(p, p->x->node[node].at, NULL, what);
   free(what);
   return 0;
-}
-
-/* ---- words ---- */
-
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-static const struct {
-  const char *name;
-  int64_t factor;
-} units[] = { { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { "T", INT64_C(1) << 40 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
-
-static void read_number(struct parser *p)
-{
-  int from = p->pos, unit;
-  int64_t factor = 1;
-
-  while (p->pos < p->len && is_digit(p->text[p->pos]))
-    p->pos++;
-  if (str_number(p->text + from, (size_t)(p->pos - from), &p->number)) {
-    fail(p, from, "a number has no leading zeros and at most 63 bits", "this is no number");
-    return;
-  }
-  unit = p->pos;
-  while (p->pos < p->len && (is_letter(p->text[p->pos]) || is_digit(p->text[p->pos])))
-    p->pos++;
-  for (size_t i = 0; unit < p->pos && i < COUNT(units); i++)
-    if (strlen(units[i].name) == (size_t)(p->pos - unit) && !memcmp(units[i].name, p->text + unit, (size_t)(p->pos - unit)))
-      factor = units[i].factor, unit = p->pos;
-  if (unit < p->pos)
-    fail(p, unit, "bytes: K M G T; times: ms s m h d", "this is no unit");
-  else if (__builtin_mul_overflow(p->number, factor, &p->number))
-    fail(p, from, NULL, "this number is too large");
-  else
-    p->word = W_NUMBER;
-}
-
-/* In either quotes; \n \t \\ \" \' within. */
-static void read_text(struct parser *p)
-{
-  static const char from[] = "nt\\\"'", to[] = "\n\t\\\"'";
-  char quote = p->text[p->pos++], *out = expr_take(p->x->m, (size_t)(p->len - p->pos) + 1);
-  size_t n = 0;
-
-  for (; p->pos < p->len && p->text[p->pos] != quote; p->pos++) {
-    const char *escape;
-    char c = p->text[p->pos];
-    if (c == '\\') {
-      escape = ++p->pos < p->len && p->text[p->pos] ? strchr(from, p->text[p->pos]) : NULL;
-      if (!escape) {
-        fail(p, p->pos - 1, "there are \\n \\t \\\\ \\\" \\'", "this is no escape");
-        return;
-      }
-      c = to[escape - from];
-    }
-    out[n++] = c;
-  }
-  if (p->pos == p->len) {
-    fail(p, p->at, NULL, "the text that begins here has no end");
-    return;
-  }
-  out[n] = 0;
-  p->pos++;
-  p->word = W_TEXT;
-  p->string = out;
-  p->string_len = n;
-}
-
-static void next(struct parser *p)
-{
-  static const char *const two[] = { "==", "!=", "<=", ">=", "??" };
-  const char *s;
-
-  if (p->failed)
-    return;
-  while (p->pos < p->len && strchr(" \t\r\n", p->text[p->pos]) && p->text[p->pos])
-    p->pos++;
-  p->at = p->pos;
-  s = p->text + p->pos;
-  if (p->pos == p->len) {
-    p->word = W_END;
-  } else if (is_digit(*s)) {
-    read_number(p);
-  } else if (*s == '"' || *s == '\'') {
-    read_text(p);
-  } else if (is_letter(*s)) {
-    while (p->pos < p->len && (is_letter(p->text[p->pos]) || is_digit(p->text[p->pos])))
-      p->pos++;
-    p->word = W_NAME;
-  } else if (*s && strchr("=!<>?+-*/%()[],.:", *s)) {
-    p->word = W_SIGN;
-    p->pos++;
-    for (size_t i = 0; p->pos < p->len && i < COUNT(two); i++)
-      if (!memcmp(s, two[i], 2))
-        p->pos = p->at + 2;
-  } else {
-    fail(p, p->at, *s == '&' || *s == '|' ? "write `and`, `or`, `not`" : NULL, "this makes no sense here");
-  }
-  p->end = p->pos;
-}
-
-static bool is(const struct parser *p, const char *word)
-{
-  return (p->word == W_SIGN || p->word == W_NAME) && strlen(word) == (size_t)(p->end - p->at) && !memcmp(p->text + p->at, word, strlen(word));
-}
-
-static bool take(struct parser *p, const char *word)
-{
-  if (!is(p, word))
-    return false;
-  next(p);
-  return true;
-}
-
-static void want(struct parser *p, const char *sign, const char *what)
-{
-  if (!take(p, sign))
-    fail(p, p->at, NULL, what);
 }
 
 /* ---- the tree ---- */
@@ -171,7 +26,7 @@ static int add(struct parser *p, enum expr_op op, enum expr_type type, int at)
   struct expr *x = p->x;
 
   if (x->n == EXPR_NODES_MAX)
-    return fail(p, at, "split it into several steps or properties", "the expression has too many parts");
+    return expr_stop(p, at, "split it into several steps or properties", "the expression has too many parts");
   if (x->n == x->cap) {
     x->cap *= 2;
     x->node = xrealloc(x->node, (size_t)x->cap * sizeof *x->node);
@@ -207,7 +62,7 @@ static bool must_be_condition(struct parser *p, int node)
     return false;
   if (t == EXPR_TEXT || t == EXPR_NUMBER || t == EXPR_LIST) {
     char *what = xasprintf("a condition is true or false, and this is %s", expr_type_name(t));
-    fail(p, p->x->node[node].at, "compare it: ==, !=, in, <, >", what);
+    expr_stop(p, p->x->node[node].at, "compare it: ==, !=, in, <, >", what);
     free(what);
     return false;
   }
@@ -238,7 +93,7 @@ static int constant(struct parser *p, struct expr_value v, int at)
   int node = add(p, OP_VALUE, v.type, at);
 
   p->x->node[node].value = v;
-  next(p);
+  expr_next(p);
   return node;
 }
 
@@ -294,8 +149,11 @@ static int check_name(struct parser *p, int node)
   struct buf whole;
 
   buf_init(&whole, BUF_NO_MAX);
-  for (int i = 0; i < it->n; i++)
-    buf_addf(&whole, "%s%s", i ? "." : "", it->path[i]);
+  for (int i = 0; i < it->n; i++) {
+    if (i)
+      buf_addc(&whole, '.');
+    buf_adds(&whole, it->path[i]);
+  }
   row = known(p, buf_str(&whole));
   if (row && row->value) {
     put_known(p, it, row->value);
@@ -304,7 +162,7 @@ static int check_name(struct parser *p, int node)
   } else {
     const char *near = nearest(p, buf_str(&whole));
     char *what = xasprintf("there is no \"%s\" here", buf_str(&whole)), *help = near ? xasprintf("did you mean \"%s\"?", near) : NULL;
-    fail(p, it->at, help, what);
+    expr_stop(p, it->at, help, what);
     free(what);
     free(help);
   }
@@ -315,20 +173,20 @@ static int check_name(struct parser *p, int node)
 /* .member and ["member"] */
 static int parse_path(struct parser *p, int node)
 {
-  while (!p->failed && (is(p, ".") || is(p, "["))) {
-    bool dot = is(p, ".");
+  while (!p->failed && (expr_is(p, ".") || expr_is(p, "["))) {
+    bool dot = expr_is(p, ".");
     struct expr_node *it = &p->x->node[node];
-    next(p);
+    expr_next(p);
     if (p->failed)
       break;
     if (it->n == EXPR_PATH_MAX || p->word != (dot ? W_NAME : W_TEXT))
-      return fail(p, p->at, NULL, it->n == EXPR_PATH_MAX ? "a name has too many parts" : dot ? "behind the dot stands a name" : "in the brackets stands a text");
+      return expr_stop(p, p->at, NULL, it->n == EXPR_PATH_MAX ? "a name has too many parts" : dot ? "behind the dot stands a name" : "in the brackets stands a text");
     it->path[it->n++] = dot ? word_copy(p, p->at, p->end) : p->string;
     if (!dot && strlen(p->string) != p->string_len)
-      return fail(p, p->at, NULL, "a name has no NUL in it");
-    next(p);
+      return expr_stop(p, p->at, NULL, "a name has no NUL in it");
+    expr_next(p);
     if (!dot)
-      want(p, "]", "the bracket [ is not closed");
+      expr_want(p, "]", "the bracket [ is not closed");
   }
   return p->failed ? 0 : check_name(p, node);
 }
@@ -341,7 +199,7 @@ static int check_call(struct parser *p, int node)
 
   if (it->n < f->least || it->n > f->most) {
     char *what = xasprintf("%s takes %d%s argument%s", f->name, f->least, f->most > f->least ? " or more" : "", f->most == 1 ? "" : "s");
-    fail(p, it->at, f->usage, what);
+    expr_stop(p, it->at, f->usage, what);
     free(what);
     return 0;
   }
@@ -356,7 +214,7 @@ static void parse_items(struct parser *p, int node, const char *close)
 {
   int last = 0;
 
-  while (!p->failed && !is(p, close)) {
+  while (!p->failed && !expr_is(p, close)) {
     int item = parse_choice(p);
     if (p->failed)
       return;
@@ -366,26 +224,26 @@ static void parse_items(struct parser *p, int node, const char *close)
       p->x->node[node].kid[0] = item;
     last = item;
     p->x->node[node].n++;
-    if (!is(p, close) && !take(p, ","))
-      fail(p, p->at, NULL, *close == ')' ? "a comma or ) should stand here" : "a comma or ] should stand here");
+    if (!expr_is(p, close) && !expr_take_word(p, ","))
+      expr_stop(p, p->at, NULL, *close == ')' ? "a comma or ) should stand here" : "a comma or ] should stand here");
   }
-  next(p);
+  expr_next(p);
 }
 
 static int parse_name(struct parser *p)
 {
   int at = p->at, end = p->end, node;
 
-  if (is(p, "true") || is(p, "false"))
-    return constant(p, (struct expr_value){ .type = EXPR_BOOL, .yes = is(p, "true") }, at);
-  if (is(p, "none"))
+  if (expr_is(p, "true") || expr_is(p, "false"))
+    return constant(p, (struct expr_value){ .type = EXPR_BOOL, .yes = expr_is(p, "true") }, at);
+  if (expr_is(p, "none"))
     return constant(p, (struct expr_value){ .type = EXPR_NONE }, at);
-  if (is(p, "and") || is(p, "or") || is(p, "in"))
-    return fail(p, at, NULL, "a value should stand before this");
-  next(p);
+  if (expr_is(p, "and") || expr_is(p, "or") || expr_is(p, "in"))
+    return expr_stop(p, at, NULL, "a value should stand before this");
+  expr_next(p);
   if (p->failed)
     return 0;
-  if (!is(p, "(")) {
+  if (!expr_is(p, "(")) {
     node = add(p, OP_NAME, EXPR_ANY, at);
     p->x->node[node].path[0] = word_copy(p, at, end);
     p->x->node[node].n = 1;
@@ -394,9 +252,9 @@ static int parse_name(struct parser *p)
   node = add(p, OP_CALL, EXPR_ANY, at);
   p->x->node[node].function = expr_function_find(p->text + at, (size_t)(end - at));
   if (!p->x->node[node].function)
-    return fail(p, at, NULL, "there is no such function");
+    return expr_stop(p, at, NULL, "there is no such function");
   p->x->node[node].type = p->x->node[node].function->result;
-  next(p);
+  expr_next(p);
   parse_items(p, node, ")");
   return p->failed ? 0 : check_call(p, node);
 }
@@ -413,21 +271,21 @@ static int parse_operand(struct parser *p)
   case W_NAME:
     return parse_name(p);
   case W_END:
-    return fail(p, at, NULL, "the expression ends where a value should stand");
+    return expr_stop(p, at, NULL, "the expression ends where a value should stand");
   default:
     break;
   }
-  if (take(p, "(")) {
+  if (expr_take_word(p, "(")) {
     node = parse_choice(p);
-    want(p, ")", "the bracket ( is not closed");
+    expr_want(p, ")", "the bracket ( is not closed");
     return node;
   }
-  if (take(p, "[")) {
+  if (expr_take_word(p, "[")) {
     node = add(p, OP_LIST, EXPR_LIST, at);
     parse_items(p, node, "]");
     return node;
   }
-  return fail(p, at, NULL, "a value should stand here");
+  return expr_stop(p, at, NULL, "a value should stand here");
 }
 
 /* ---- operators, from the tightest ---- */
@@ -436,7 +294,7 @@ static bool deeper(struct parser *p)
 {
   if (++p->depth <= EXPR_DEPTH_MAX)
     return true;
-  fail(p, p->at, NULL, "too many brackets and operators within each other");
+  expr_stop(p, p->at, NULL, "too many brackets and operators within each other");
   return false;
 }
 
@@ -444,11 +302,11 @@ static int parse_minus(struct parser *p)
 {
   int at = p->at, a;
 
-  if (!is(p, "-"))
+  if (!expr_is(p, "-"))
     return parse_operand(p);
   if (!deeper(p))
     return 0;
-  next(p);
+  expr_next(p);
   a = parse_minus(p);
   p->depth--;
   return must_be(p, a, EXPR_NUMBER, "a number") ? unary(p, OP_MINUS, EXPR_NUMBER, at, a) : 0;
@@ -462,7 +320,7 @@ struct sign {
 static const struct sign *find_sign(const struct parser *p, const struct sign *table)
 {
   for (; table->text; table++)
-    if (is(p, table->text))
+    if (expr_is(p, table->text))
       return table;
   return NULL;
 }
@@ -475,7 +333,7 @@ static int parse_product(struct parser *p)
 
   while (!p->failed && (s = find_sign(p, signs))) {
     int at = p->at, b;
-    next(p);
+    expr_next(p);
     b = parse_minus(p);
     if (!must_be(p, a, EXPR_NUMBER, "a number") || !must_be(p, b, EXPR_NUMBER, "a number"))
       return 0;
@@ -493,7 +351,7 @@ static int parse_sum(struct parser *p)
   while (!p->failed && (s = find_sign(p, signs))) {
     int at = p->at, b;
     enum expr_type t = EXPR_NUMBER;
-    next(p);
+    expr_next(p);
     b = parse_product(p);
     if (p->failed)
       return 0;
@@ -512,11 +370,11 @@ static int parse_else(struct parser *p)
 {
   int a = parse_sum(p), at = p->at, b;
 
-  if (p->failed || !is(p, "??"))
+  if (p->failed || !expr_is(p, "??"))
     return a;
   if (!deeper(p))
     return 0;
-  next(p);
+  expr_next(p);
   b = parse_else(p);
   p->depth--;
   if (p->failed)
@@ -539,7 +397,7 @@ static bool comparable(struct parser *p, enum expr_op op, int a, int b)
   if (op == OP_EQ || op == OP_NE ? ta == tb || ta == EXPR_NONE || tb == EXPR_NONE : ta == tb && (ta == EXPR_NUMBER || ta == EXPR_TEXT))
     return true;
   what = xasprintf("%s can't be compared with %s", expr_type_name(ta), expr_type_name(tb));
-  fail(p, p->x->node[b].at, NULL, what);
+  expr_stop(p, p->x->node[b].at, NULL, what);
   free(what);
   return false;
 }
@@ -552,19 +410,19 @@ static int parse_comparison(struct parser *p)
 
   if (p->failed)
     return 0;
-  if (is(p, "="))
-    return fail(p, at, "write ==", "a single = makes no sense");
+  if (expr_is(p, "="))
+    return expr_stop(p, at, "write ==", "a single = makes no sense");
   s = find_sign(p, signs);
   if (!s)
     return a;
-  next(p);
+  expr_next(p);
   if (s->op == OP_NOT_IN)
-    want(p, "in", "behind \"not\" stands \"in\"");
+    expr_want(p, "in", "behind \"not\" stands \"in\"");
   b = parse_else(p);
   if (p->failed || !comparable(p, s->op, a, b))
     return 0;
   if (find_sign(p, signs))
-    return fail(p, p->at, "write `a < b and b < c`", "comparisons can't be put in a row");
+    return expr_stop(p, p->at, "write `a < b and b < c`", "comparisons can't be put in a row");
   return binary(p, s->op, EXPR_BOOL, at, a, b);
 }
 
@@ -572,11 +430,11 @@ static int parse_not(struct parser *p)
 {
   int at = p->at, a;
 
-  if (!is(p, "not"))
+  if (!expr_is(p, "not"))
     return parse_comparison(p);
   if (!deeper(p))
     return 0;
-  next(p);
+  expr_next(p);
   a = parse_not(p);
   p->depth--;
   return !p->failed && must_be_condition(p, a) ? unary(p, OP_NOT, EXPR_BOOL, at, a) : 0;
@@ -586,9 +444,9 @@ static int parse_and(struct parser *p)
 {
   int a = parse_not(p);
 
-  while (!p->failed && is(p, "and")) {
+  while (!p->failed && expr_is(p, "and")) {
     int at = p->at, b;
-    next(p);
+    expr_next(p);
     b = parse_not(p);
     if (p->failed || !must_be_condition(p, a) || !must_be_condition(p, b))
       return 0;
@@ -601,9 +459,9 @@ static int parse_or(struct parser *p)
 {
   int a = parse_and(p);
 
-  while (!p->failed && is(p, "or")) {
+  while (!p->failed && expr_is(p, "or")) {
     int at = p->at, b;
-    next(p);
+    expr_next(p);
     b = parse_and(p);
     if (p->failed || !must_be_condition(p, a) || !must_be_condition(p, b))
       return 0;
@@ -621,9 +479,9 @@ static int parse_choice(struct parser *p)
     return 0;
   c = parse_or(p);
   at = p->at;
-  if (!p->failed && take(p, "?")) {
+  if (!p->failed && expr_take_word(p, "?")) {
     a = parse_choice(p);
-    want(p, ":", "behind `c ? a` stands `: b`");
+    expr_want(p, ":", "behind `c ? a` stands `: b`");
     b = p->failed ? 0 : parse_choice(p);
     if (p->failed || !must_be_condition(p, c))
       return 0;
@@ -649,10 +507,10 @@ struct expr *expr_parse(const char *text, size_t len, const struct expr_name *na
   p.x->node = xcalloc((size_t)p.x->cap, sizeof *p.x->node);
   p.x->n = 1;
   p.x->m = expr_memory_new();
-  next(&p);
+  expr_next(&p);
   p.x->root = parse_choice(&p);
   if (!p.failed && p.word != W_END)
-    fail(&p, p.at, NULL, "the expression should end here");
+    expr_stop(&p, p.at, NULL, "the expression should end here");
   if (!p.failed && wants == EXPR_BOOL)
     (void)must_be_condition(&p, p.x->root);
   else if (!p.failed)

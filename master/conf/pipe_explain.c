@@ -177,3 +177,23 @@ void explain_free(struct explain *x)
   free(x->v);
   *x = (struct explain){ 0 };
 }
+
+cJSON *explain_json(const struct pipe_builder *b)
+{
+  cJSON *list = cJSON_CreateArray();
+  struct explain x = explain_builder(b);
+
+  for (int i = 0; i < x.n; i++) {
+    const struct explain_row *r = &x.v[i];
+    cJSON *it = cJSON_CreateObject();
+    cJSON_AddItemToObject(it, "step", r->step ? cJSON_CreateString(r->step) : cJSON_CreateNull());
+    cJSON_AddStringToObject(it, "key", r->key);
+    cJSON_AddStringToObject(it, "value", r->value);
+    cJSON_AddItemToObject(it, "file", r->file ? cJSON_CreateString(r->file) : cJSON_CreateNull());
+    cJSON_AddItemToObject(it, "line", r->file ? cJSON_CreateNumber(r->line) : cJSON_CreateNull());
+    cJSON_AddStringToObject(it, "from", r->from);
+    cJSON_AddItemToArray(list, it);
+  }
+  explain_free(&x);
+  return list;
+}

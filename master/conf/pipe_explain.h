@@ -1,6 +1,8 @@
 /* What counts for one builder, key by key, and where each comes from: `drover config explain`. */
 #ifndef MASTER_CONF_PIPE_EXPLAIN_H
 #define MASTER_CONF_PIPE_EXPLAIN_H
+#include <cjson/cJSON.h>
+
 #include "master/conf/pipeline.h"
 
 struct explain_row {
@@ -18,4 +20,6 @@ struct explain {
 /* Holds nothing of p but the names of steps and files: p must live as long. */
 struct explain explain_builder(const struct pipe_builder *b) must_check;
 void explain_free(struct explain *x);
+/* [{step, key, value, file, line, from}] of a builder. */
+cJSON *explain_json(const struct pipe_builder *b) must_check;
 #endif

@@ -1,17 +1,17 @@
-/* The table of keys (schema.def), the check of a tree against it, and the reading of values with its defaults. */
+/* The table of keys (schema.def), the check of a tree against it, and the reading of values with its defaults. What a single value may be: schema_value.c. */
 #include "master/conf/schema_int.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/net.h"
 #include "common/str.h"
 #include "master/conf/pipeline.h"
 
 #define SECOND INT64_C(1000)
 #define DAY (86400 * SECOND)
 
+_Static_assert(SCHEMA_GROUPS <= 32, "struct key.in has a bit for each");
 #define BIT_(g) (1u << SCHEMA_##g)
 #define IN(...) IN_PICK(__VA_ARGS__, IN4, IN3, IN2, IN1, 0)(__VA_ARGS__)
 #define IN_PICK(a, b, c, d, name, ...) name
@@ -54,34 +54,6 @@ const char *schema_title(enum schema_group group)
   return groups[group].title;
 }
 
-static const struct { enum type type; const char *wants; const char *help; } types[] = {
-  { T_BOOL, "true or false", NULL },
-  { T_INT, "a whole number", NULL },
-  { T_DURATION, "a duration", "a number and ms, s, m, h or d: 90s, 30m, 1h" },
-  { T_SIZE, "a size", "a whole number and K, M, G or T, or 0: 500M, 10G" },
-  { T_ADDRESS, "HOST:PORT", "such as 127.0.0.1:7420, [::1]:7420 or *:7421" },
-  { T_URL, "an http or https URL", NULL },
-  { T_NETWORK, "an address or network", "such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length" },
-  { T_NAME, "a name", "1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit" },
-  { T_BUILDER, "a builder", "its name, or one combination of its matrix: linux, \"linux[gcc]\"" },
-  { T_BRANCH, "a branch or pattern", "letters, digits and . _ + @ / -, with * and ? in patterns" },
-  { T_PATH, "a folder below the checkout", "a relative path without .." },
-  { T_TEXT, "a string", NULL },
-  { T_SCALAR, "a text, a number, true or false", NULL },
-  { T_SCRIPT, "a script", NULL },
-  { T_STRINGS, "a list of strings", NULL },
-  { T_ARGV, "a list of strings", NULL },
-  { T_NAMED, "a map of names", NULL },
-  { T_ENV, "a map of variables", NULL },
-  { T_STEPS, "a list of steps", NULL },
-  { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
-  { T_MATRIX, "a map of axes", NULL },
-  { T_VALUES, "a map of parameters", NULL },
-  { T_TAKES, "a map of secrets", "VARIABLE: NAME, or VARIABLE: {file: NAME}" },
-  { T_NEEDS, "a list of builders", NULL },
-  { T_MAP, "a map", NULL },
-};
-
 static const struct key *find_row(enum schema_group group, const char *key)
 {
   for (size_t i = 0; i < COUNT(keys); i++)
@@ -96,168 +68,11 @@ static const struct key *row_of(enum schema_group group, const char *key)
   return find_row(group, key);
 }
 
-/* Lists of words are separated by one blank. */
-static const char *next_word(const char *p)
-{
-  p += strcspn(p, " ");
-  return *p ? p + 1 : p;
-}
-
-static bool has_word(const char *words, const char *word)
-{
-  size_t n = strlen(word);
-
-  for (const char *p = words; p && *p; p = next_word(p))
-    if (strcspn(p, " ") == n && !strncmp(p, word, n))
-      return true;
-  return false;
-}
-
-/* "a whole number from 1 to 64", `"all" or a list of strings`. */
-static char *wants_text(const struct key *k)
-{
-  struct buf b;
-
-  buf_init(&b, BUF_NO_MAX);
-  for (const char *p = k->words; p && *p; p = next_word(p))
-    buf_addf(&b, "%s\"%.*s\"", b.len ? " or " : "", (int)strcspn(p, " "), p);
-  for (size_t i = 0; i < COUNT(types); i++) {
-    if (!(k->types & types[i].type))
-      continue;
-    buf_addf(&b, "%s%s", b.len ? " or " : "", types[i].wants);
-    if (types[i].type == T_INT)
-      buf_addf(&b, " from %lld to %lld", (long long)k->min, (long long)k->max);
-    if (types[i].type == T_DURATION) {
-      char low[STR_DURATION_MAX], high[STR_DURATION_MAX];
-      buf_addf(&b, " from %s to %s", str_duration_text(k->min, low), str_duration_text(k->max, high));
-    }
-  }
-  return buf_take(&b);
-}
-
-static const char *wants_help(const struct key *k)
-{
-  for (size_t i = 0; i < COUNT(types); i++)
-    if (k->types & types[i].type && types[i].help)
-      return types[i].help;
-  return NULL;
-}
-
-static bool is_int(const char *s, int64_t min, int64_t max, int64_t *v)
-{
-  return !str_number(s, strlen(s), v) && *v >= min && *v <= max;
-}
-
-static bool is_duration(const char *s, int64_t min, int64_t max, int64_t *v)
-{
-  return !str_duration(s, v) && *v >= min && *v <= max;
-}
-
-static bool only(const char *s, const char *extra)
-{
-  for (; *s; s++)
-    if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
-          strchr(extra, *s)))
-      return false;
-  return true;
-}
-
-/* HOST:PORT, *:PORT, [IPV6]:PORT */
-static bool is_address(const char *s)
-{
-  const char *colon = strrchr(s, ':');
-  char host[256];
-  int64_t port;
-  size_t n;
-
-  if (!colon || colon == s || (size_t)(colon - s) >= sizeof host ||
-      !is_int(colon + 1, 0, 65535, &port))
-    return false;
-  n = (size_t)(colon - s);
-  memcpy(host, s, n);
-  host[n] = 0;
-  if (!strcmp(host, "*"))
-    return true;
-  if (host[0] == '[' && n > 3 && host[n - 1] == ']') {
-    host[n - 1] = 0;
-    return only(host + 1, ":.%");
-  }
-  return host[0] != '-' && only(host, ".-");
-}
-
-static bool is_path(const char *s)
-{
-  if (!*s || *s == '/')
-    return false;
-  for (const char *p = s; *p; p += strcspn(p, "/"), p += *p == '/')
-    if (strcspn(p, "/") == 2 && p[0] == '.' && p[1] == '.')
-      return false;
-  return true;
-}
-
-static bool is_branch(const char *s)
-{
-  return *s && *s != '-' && *s != '/' && strlen(s) <= 255 && only(s, "._/+@*?-") &&
-         !strstr(s, "//") && !strstr(s, "..");
-}
-
-static bool is_url(const char *s)
-{
-  const char *rest = str_starts(s, "https://") ? s + 8 : str_starts(s, "http://") ? s + 7 : "";
-  return *rest && *rest != '/' && only(rest, "-._~:/?[]@!$&'()*+,;=%");
-}
-
-static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_node *n)
-{
-  struct net net;
-  int64_t v;
-
-  switch (type) {
-  case T_TEXT: return n->text[0] != 0 || k->empty;
-  case T_SCRIPT: return n->text[0] != 0;
-  case T_SCALAR: return true;
-  case T_BUILDER: return pipeline_is_builder(n->text, strlen(n->text));
-  case T_NAME: return str_is_name(n->text, strlen(n->text));
-  case T_BOOL: return n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));
-  case T_INT: return n->plain && is_int(n->text, k->min, k->max, &v);
-  case T_DURATION: return is_duration(n->text, k->min, k->max, &v);
-  case T_SIZE: return !str_size(n->text, &v);
-  case T_ADDRESS: return is_address(n->text);
-  case T_PATH: return is_path(n->text);
-  case T_BRANCH: return is_branch(n->text);
-  case T_URL: return is_url(n->text);
-  case T_NETWORK: return !net_parse(n->text, &net);
-  case T_WORD: return has_word(k->words, n->text);
-  default: return false;
-  }
-}
-
-static bool is_one_of(unsigned mask, const struct key *k, const struct yml_node *n)
-{
-  for (unsigned bit = 1; bit <= T_WORD; bit <<= 1)
-    if ((mask & bit) && is_scalar_of(bit, k, n))
-      return true;
-  return false;
-}
-
-char *schema_shown(const struct yml_node *n)
-{
-  enum { SHOWN_MAX = 60 };
-
-  if (n->kind != YML_SCALAR)
-    return xasprintf("%s %s", n->n ? "a" : "an empty", n->kind == YML_MAP ? "map" : "list");
-  if (yml_is_null(n))
-    return xstrdup(n->text[0] ? n->text : "nothing");
-  if (strlen(n->text) > SHOWN_MAX)
-    return xasprintf("\"%.*s…\"", SHOWN_MAX, n->text);
-  return xasprintf("\"%s\"", n->text);
-}
-
 static void wrong(struct diags *d, const struct key *k, const struct yml_node *n)
 {
-  char *wants = wants_text(k), *got = schema_shown(n);
+  char *wants = schema_wants(k), *got = schema_shown(n);
 
-  yml_error(d, n, n->kind == YML_SCALAR && !yml_is_null(n) ? wants_help(k) : NULL,
+  yml_error(d, n, n->kind == YML_SCALAR && !yml_is_null(n) ? schema_wants_help(k) : NULL,
             "\"%s\" wants %s, got %s", k->key, wants, got);
   free(got);
   free(wants);
@@ -306,7 +121,7 @@ static void check_strings(const struct key *k, const struct yml_node *n, struct 
     if (text && !check_text(s, SCHEMA_SCRIPT_MAX, k->types & T_ARGV, d))
       continue;
     if (!text || (!(k->types & T_ARGV && i > 0) &&
-                  !is_one_of(item.types, &item, s))) /* an argument may be empty */
+                  !schema_fits(item.types, &item, s))) /* an argument may be empty */
       wrong(d, &item, s);
   }
 }
@@ -317,7 +132,7 @@ static void check_env(const struct yml_node *map, struct diags *d)
     const struct yml_node *key = map->keys[i], *value = map->items[i];
     const char *name = key->text;
     char *got = schema_shown(key);
-    if (!*name || (*name >= '0' && *name <= '9') || !only(name, "_") || strlen(name) > 255)
+    if (!*name || (*name >= '0' && *name <= '9') || !schema_only(name, "_") || strlen(name) > 255)
       yml_error(d, key, "letters, digits and underscores, first no digit",
                 "%s can't be the name of a variable", got);
     else if (str_starts(name, "DROVER_"))
@@ -367,12 +182,40 @@ static void check_steps(const struct key *k, const struct yml_node *list, struct
   }
 }
 
+/* The words of a program are taken as they are. */
+static void check_words(const struct yml_node *list, struct diags *d)
+{
+  for (int i = 0; list && list->kind == YML_LIST && i < list->n; i++)
+    if (list->items[i]->kind == YML_SCALAR && strstr(list->items[i]->text, "${{"))
+      yml_error(d, list->items[i], NULL, "an expression, ${{ … }}, can't stand here");
+}
+
+static void check_includes(const struct key *k, const struct yml_node *n, struct diags *d)
+{
+  static const struct key file = { .key = "include", .types = T_TEXT | T_MAP };
+
+  if (n->kind == YML_LIST) {
+    for (int i = 0; i < n->n; i++)
+      if (n->items[i]->kind == YML_LIST)
+        wrong(d, &file, n->items[i]);
+      else
+        check_includes(k, n->items[i], d);
+  } else if (n->kind == YML_MAP) {
+    check_map(n, k->sub, NULL, d);
+    check_words(yml_get(n, "run"), d);
+  } else if (yml_is_null(n) || !n->text[0]) {
+    wrong(d, &file, n);
+  } else {
+    (void)check_text(n, SCHEMA_SCRIPT_MAX, false, d);
+  }
+}
+
 /* A scalar where a list is wanted. */
 static void check_item(const struct key *k, const struct yml_node *n, struct diags *d)
 {
   struct key item = { .key = k->key, .types = k->item | (k->types & T_WORD), .words = k->words };
 
-  if (!is_one_of(item.types, &item, n))
+  if (!schema_fits(item.types, &item, n))
     wrong(d, &item, n);
 }
 
@@ -391,7 +234,7 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
     return;
   else if (k->types & T_STRINGS)
     check_item(k, n, d);
-  else if (!is_one_of(k->types, k, n))
+  else if (!schema_fits(k->types, k, n))
     wrong(d, k, n);
   else if (k->types & T_SCRIPT)
     check_script(n, d);
@@ -400,7 +243,9 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
 static void check_value(const struct key *k, const struct yml_node *key, const struct yml_node *n,
                         struct diags *d)
 {
-  if (n->kind == YML_SCALAR)
+  if (k->types & T_INCLUDES)
+    check_includes(k, n, d);
+  else if (n->kind == YML_SCALAR)
     check_scalar(k, key, n, d);
   else if (n->kind == YML_LIST && (k->types & T_STRINGS || (k->types & T_ARGV && n->n)))
     check_strings(k, n, d);
@@ -453,7 +298,7 @@ static char *belongs_elsewhere(const char *word, enum schema_group group)
 static bool is_later(const char *word, enum schema_group group)
 {
   for (size_t i = 0; i < COUNT(keys); i++)
-    if ((keys[i].in & 1u << group) && has_word(keys[i].later, word))
+    if ((keys[i].in & 1u << group) && schema_has_word(keys[i].later, word))
       return true;
   return false;
 }
@@ -462,7 +307,7 @@ static bool is_later(const char *word, enum schema_group group)
 static const char *why_never(const char *word, enum schema_group group)
 {
   for (size_t i = 0; i < COUNT(keys); i++)
-    if ((keys[i].in & 1u << group) && has_word(keys[i].never, word))
+    if ((keys[i].in & 1u << group) && schema_has_word(keys[i].never, word))
       return keys[i].why;
   return NULL;
 }
@@ -525,7 +370,7 @@ bool schema_check_made(const struct yml_node *n, const char *text, enum schema_g
 
   made.text = (char *)(uintptr_t)text;
   made.plain = false;
-  if (is_one_of(item.types, &item, &made))
+  if (schema_fits(item.types, &item, &made))
     return true;
   wrong(d, &item, &made);
   return false;
@@ -542,7 +387,7 @@ bool schema_has(enum schema_group group, const char *key)
 static const char *scalar_of(const struct yml_node *map, const struct key *k, unsigned mask)
 {
   const struct yml_node *n = yml_get(map, k->key);
-  return n && n->kind == YML_SCALAR && !yml_is_null(n) && is_one_of(k->types & mask, k, n) ? n->text
+  return n && n->kind == YML_SCALAR && !yml_is_null(n) && schema_fits(k->types & mask, k, n) ? n->text
                                                                                            : NULL;
 }
 
@@ -603,14 +448,12 @@ bool schema_bool(const struct yml_node *map, enum schema_group group, const char
 
 static void fill_view(struct schema_view *v, const struct key *k, enum schema_group g)
 {
-  free(v->wants);
   *v = (struct schema_view){ .path = groups[g].path,
                              .key = k->key,
                              .doc = k->doc,
                              .example = k->example,
                              .fallback = k->fallback,
                              .words = k->words,
-                             .wants = wants_text(k),
                              .required = k->required, .restart = k->restart,
                              .site = groups[g].site,
                              .repository = groups[g].repository,
@@ -628,7 +471,11 @@ bool schema_keys(size_t *at, struct schema_view *v)
       return true;
     }
   }
-  free(v->wants);
   *v = (struct schema_view){ 0 };
   return false;
+}
+
+char *schema_view_wants(const struct schema_view *v)
+{
+  return schema_wants(row_of(v->group, v->key));
 }

@@ -14,7 +14,8 @@ enum schema_group {
   SCHEMA_SITE,     /* master.yaml */
   SCHEMA_CONFD,    /* a file of conf.d */
   SCHEMA_PIPELINE, /* .drover.yml */
-  SCHEMA_SITE_INFO, SCHEMA_LISTEN, SCHEMA_DATABASE, SCHEMA_WORKER, SCHEMA_PROJECT, SCHEMA_HOOK, SCHEMA_HOOK_SECRET, SCHEMA_SECRET, SCHEMA_SECRET_FOR, SCHEMA_DEFAULTS, SCHEMA_BUILDER,
+  SCHEMA_INCLUDE, SCHEMA_SITE_INFO, SCHEMA_LISTEN, SCHEMA_DATABASE, SCHEMA_WORKER, SCHEMA_PROJECT, SCHEMA_HOOK, SCHEMA_HOOK_SECRET, SCHEMA_SECRET, SCHEMA_SECRET_FOR, SCHEMA_DEFAULTS,
+  SCHEMA_BUILDER,
   SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_CHECKOUT, SCHEMA_TEMPLATE, SCHEMA_PARAMETER, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_PULL_REQUEST,
   SCHEMA_FORCE, SCHEMA_FORCE_PARAMETER, SCHEMA_GROUPS
 };
@@ -42,13 +43,14 @@ struct schema_view {
   const char *key;
   const char *doc, *example, *fallback; /* one sentence each; example and fallback (default) may be NULL */
   const char *words;   /* fixed words it takes, separated by blanks, or NULL: "none git" */
-  char *wants;         /* its type in words; valid until the next call, freed by the last */
   bool required, site, repository; /* site, repository: where it may stand */
   bool restart;        /* a running master can't change it: a reload that would is refused */
   enum schema_group group;
 };
-/* Walk: *at = 0 at first, v all zero; false at the end. */
+/* Walk: *at = 0 at first; false at the end. */
 bool schema_keys(size_t *at, struct schema_view *v);
+/* The type of the key in words: "a duration from 100ms to 30d". The caller frees it. */
+char *schema_view_wants(const struct schema_view *v) must_check;
 /* The table as JSON Schema 2020-12, for editors: of the site's file, or of a pipeline's (root: SCHEMA_SITE, SCHEMA_PIPELINE). It accepts what the check accepts, but for references between
    builders, templates and axes, which no schema can say. The same table gives the same text. The caller frees it. */
 char *schema_json(enum schema_group root) must_check;

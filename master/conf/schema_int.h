@@ -31,6 +31,7 @@ enum type {
   T_VALUES = 1 << 23,  /* parameter → value; pipe_template.c reads it */
   T_NEEDS = 1 << 24,   /* a list of builders, or builder → good or soft; pipe_needs.c reads it */
   T_TAKES = 1 << 25,   /* variable → secret; pipe_secret.c reads it */
+  T_INCLUDES = 1 << 26, /* a file's name or a map of group `sub`, or a list of them; parts.c reads it */
 };
 
 struct key {
@@ -52,4 +53,13 @@ const struct key *schema_row(size_t i);
 const char *schema_group_name(enum schema_group group);
 /* What a map of the group is called in messages. */
 const char *schema_title(enum schema_group group);
+
+/* Of lists of words that are separated by one blank. */
+bool schema_has_word(const char *words, const char *word);
+/* "a whole number from 1 to 64", `"all" or a list of strings`; the caller frees it. And what a good one looks like, or NULL. */
+char *schema_wants(const struct key *k) must_check;
+const char *schema_wants_help(const struct key *k);
+/* Whether a scalar is of one of the types in mask. */
+bool schema_fits(unsigned mask, const struct key *k, const struct yml_node *n);
+bool schema_only(const char *s, const char *extra); /* letters, digits and those of extra */
 #endif

@@ -229,6 +229,19 @@ static cJSON *steps(const struct key *k)
   return list_of(any_of(list), 1);
 }
 
+static cJSON *includes(const struct key *k)
+{
+  cJSON *list = cJSON_CreateArray(), *one;
+
+  cJSON_AddItemToArray(list, plain_text(true));
+  cJSON_AddItemToArray(list, reference(k->sub));
+  one = any_of(list);
+  list = cJSON_CreateArray();
+  cJSON_AddItemToArray(list, cJSON_Duplicate(one, true));
+  cJSON_AddItemToArray(list, list_of(one, 0));
+  return any_of(list);
+}
+
 /* A scalar type of the table. */
 static cJSON *scalar(unsigned type, const struct key *k)
 {
@@ -306,6 +319,8 @@ static cJSON *value_of(const struct key *k)
     cJSON_AddItemToArray(list, of_type("string boolean"));
   if (k->types & T_MATRIX)
     cJSON_AddItemToArray(list, matrix());
+  if (k->types & T_INCLUDES)
+    cJSON_AddItemToArray(list, includes(k));
   if (k->types & T_NEEDS)
     cJSON_AddItemToArray(list, needs(k));
   return any_of(list);
@@ -379,7 +394,7 @@ static unsigned reach(enum schema_group root)
   while (seen != before) {
     before = seen;
     for (size_t i = 0; (k = schema_row(i)); i++)
-      if (k->key && k->in & seen && k->types & (T_MAP | T_NAMED | T_STEPS))
+      if (k->key && k->in & seen && k->types & (T_MAP | T_NAMED | T_STEPS | T_INCLUDES))
         seen |= 1u << k->sub;
   }
   return seen;

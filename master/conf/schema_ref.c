@@ -1,4 +1,5 @@
 /* The reference of all configuration keys as markdown, from the table of schema.c. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "master/conf/pipe_expr.h"
@@ -71,6 +72,7 @@ static const struct {
   const char *title;
 } sections[] = {
   { SCHEMA_SITE, "## The site: master.yaml" },
+  { SCHEMA_INCLUDE, "### include, as a map" },
   { SCHEMA_SITE_INFO, "### site" },
   { SCHEMA_LISTEN, "### listen" },
   { SCHEMA_DATABASE, "### database" },
@@ -126,7 +128,10 @@ static void add_expressions(struct buf *out)
 
 static void add_key(const struct schema_view *v, struct buf *out)
 {
-  buf_addf(out, "- **`%s`**: %s", v->key, v->wants);
+  char *wants = schema_view_wants(v);
+
+  buf_addf(out, "- **`%s`**: %s", v->key, wants);
+  free(wants);
   if (v->required)
     buf_adds(out, ", required");
   if (v->fallback)

@@ -49,6 +49,7 @@ void yml_drop(struct yml_doc *doc)
   }
   free(doc->file);
   free(doc->text);
+  free(doc->folder);
   free(doc);
 }
 

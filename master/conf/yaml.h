@@ -35,6 +35,7 @@ struct yml_node {
 
 struct yml_doc {
   char *file, *text;
+  char *folder;          /* from which relative paths in it count; NULL: nobody said */
   struct yml_node *root; /* never NULL; of an empty text a plain scalar "" */
   struct yml_node *made;
   int refs;

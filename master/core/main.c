@@ -144,7 +144,7 @@ int main(int argc, char **argv)
   rc = parse(argc, argv, &w);
   if (rc != KEEP_GOING)
     return rc;
-  conf = verb_conf(w.file);
+  conf = verb_conf(w.file, w.what == RUN || w.what == CHECK);
   if (!conf)
     return 2;
   switch (w.what) {

@@ -46,7 +46,8 @@ struct life {
   uv_signal_t term, intr, hup;
   uv_timer_t beat, roll, stop;
   int lock_fd;
-  bool raise, database_unit, identified, listening;
+  bool raise, database_unit, versioned, identified, listening;
+  int kept, master_row;        /* statements of the introduction; kept 0: not asked */
   int exit_code;
 };
 
@@ -91,27 +92,34 @@ static void begin_links(struct life *l, const char *key)
   buf_free(&why);
 }
 
+static bool refused_by_database(struct life *l, const struct db_res *res)
+{
+  if (!db_err(res))
+    return false;
+  if (db_err(res) == ERR_FAILED) {
+    log_error("master", "%s", db_errtext(res));
+    l->exit_code = 1;
+    master_stop(&l->m, "the database refused the master's first words");
+  }
+  return true; /* away again: the next on_up asks anew */
+}
+
 static void identified(struct db_res *res, void *arg)
 {
   struct life *l = arg;
   struct master *m = &l->m;
 
-  if (db_err(res)) {
-    if (db_err(res) == ERR_FAILED) {
-      log_error("master", "%s", db_errtext(res));
-      l->exit_code = 1;
-      master_stop(m, "the database refused the master's first words");
-    }
-    return; /* away again: the next on_up asks anew */
-  }
+  if (refused_by_database(l, res))
+    return;
   if (db_rows(res, 1))
     log_warn("master", "this database was restored or copied: ids go on under incarnation %" PRId64, db_num(res, 1, 0, 0));
   free(m->cluster);
   m->cluster = db_dup(res, 2, 0, 0);
   m->incarnation = db_num(res, 2, 0, 1);
+  if (l->kept)
+    m->config_version = db_num(res, l->kept, 0, 0);
   if (!l->identified) {
-    m->config_version = db_num(res, 3, 0, 0);
-    m->id = db_num(res, 4, 0, 0);
+    m->id = db_num(res, l->master_row, 0, 0);
     l->identified = true;
   }
   free(m->db_why);
@@ -129,17 +137,14 @@ static void identified(struct db_res *res, void *arg)
   dispatch_kick(m->dispatch);
 }
 
-static void on_up(void *ctx)
+/* Who we are, and what we are made of. */
+static void introduce(struct life *l)
 {
-  struct life *l = ctx;
   struct master *m = &l->m;
-  struct db_tx *tx;
+  struct db_tx *tx = db_tx(m->db, DB_ANY);
   unsigned char random[16];
   char uuid[33], host[256] = "?", *key;
 
-  if (m->stopping)
-    return;
-  tx = db_tx(m->db, DB_ANY);
   str_random(random, sizeof random);
   str_hex(random, sizeof random, uuid);
   key = link_key_make(); /* used where the cluster has none yet */
@@ -147,19 +152,46 @@ static void on_up(void *ctx)
   db_q(tx, SQL_cluster_make, "ss", uuid, key);
   db_q(tx, l->raise ? SQL_cluster_raise : SQL_cluster_check, "");
   db_q(tx, SQL_cluster_get, "");
-  if (!l->identified) {
-    reload_put_version(tx, m->conf, NULL);
+  l->kept = reload_doubtful(m->reload) ? db_count(tx) : 0;
+  if (l->kept)
+    reload_put_keep(m->reload, tx);
+  l->master_row = db_count(tx);
+  if (!l->identified)
     db_q(tx, SQL_master_add, "sn", host, (int64_t)getpid());
+  if (!l->identified || l->kept)
     reload_put_workers(tx, m->conf);
-  } else if (reload_doubtful(m->reload)) {
-    reload_put_version(tx, m->conf, "master");
-    reload_put_workers(tx, m->conf);
-  }
   db_q(tx, SQL_log_roll, "");
   l->raise = false;
   mem_wipe(key, strlen(key));
   free(key);
   db_send(tx, identified, l);
+}
+
+static void versioned(struct db_res *res, void *arg)
+{
+  struct life *l = arg;
+
+  if (refused_by_database(l, res) || l->m.stopping)
+    return;
+  reload_started(l->m.reload, res);
+  l->versioned = true;
+  introduce(l);
+}
+
+static void on_up(void *ctx)
+{
+  struct life *l = ctx;
+  struct db_tx *tx;
+
+  if (l->m.stopping)
+    return;
+  if (l->versioned) {
+    introduce(l);
+    return;
+  }
+  tx = db_tx(l->m.db, DB_ANY);
+  reload_put_start(l->m.reload, tx);
+  db_send(tx, versioned, l);
 }
 
 static void on_down(void *ctx, const char *why)
@@ -313,6 +345,7 @@ void master_stop(struct master *m, const char *why)
   m->stopping = true;
   log_info("master", "stopping: %s", why);
   announce_stopping(why);
+  reload_stop(m->reload);
   uv_timer_start(&l->stop, on_stop_turn, 50, 0); /* answers that were just written go out */
 }
 
@@ -322,7 +355,7 @@ static void on_signal(uv_signal_t *s, int number)
 
   if (number == SIGHUP) {
     if (!l->m.stopping)
-      reload_ask(l->m.reload, "SIGHUP", NULL, NULL);
+      reload_ask(l->m.reload, RELOAD_SIGNAL, "SIGHUP", 0, NULL, NULL);
     return;
   }
   master_stop(&l->m, number == SIGTERM ? "SIGTERM" : "SIGINT");

@@ -1,88 +1,58 @@
 /* Reloading. One at a time; who asks in the meantime waits for the next one, because the files may have changed since this one read them.
 
-     idle ─▶ asked ─▶ (read, refused) ─▶ idle
-                └──▶ storing ─▶ (swapped or refused) ─▶ idle or asked */
-#include "master/core/reload.h"
+     idle ─▶ asked ─▶ reading ─▶ (looked, refused) ─▶ idle or asked
+                       │  └──▶ storing ─▶ (swapped or refused) ─▶ idle or asked
+                       └─▶ fetching ─▲     a rollback: the version's text; the files were read only to know when they say something else */
+#include "master/core/reload_int.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <uv.h>
+#include <unistd.h>
 
 #include "common/buf.h"
 #include "common/clock.h"
-#include "common/list.h"
 #include "common/log.h"
-#include "common/sm.h"
 #include "common/str.h"
-#include "master/changes/githelper.h"
 #include "master/core/announce.h"
-#include "master/conf/conf_diff.h"
+#include "master/conf/parts.h"
 #include "master/core/master.h"
-#include "master/core/place.h"
+#include "master/core/reading.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
 #include "master/schedulers/worlds.h"
-#include "master/workers/session.h"
 
-enum reload_state { RELOAD_IDLE, RELOAD_ASKED, RELOAD_STORING, RELOAD_STATES };
+enum { HOST_MAX = 256 };
 
 static const struct sm_row reload_rows[RELOAD_STATES] = {
   [RELOAD_IDLE] = { "idle", SM_TO(RELOAD_ASKED) },
-  [RELOAD_ASKED] = { "asked", SM_TO(RELOAD_IDLE) | SM_TO(RELOAD_STORING) },
+  [RELOAD_ASKED] = { "asked", SM_TO(RELOAD_IDLE) | SM_TO(RELOAD_READING) },
+  [RELOAD_READING] = { "reading", SM_TO(RELOAD_IDLE) | SM_TO(RELOAD_FETCHING) | SM_TO(RELOAD_STORING) },
+  [RELOAD_FETCHING] = { "fetching", SM_TO(RELOAD_IDLE) | SM_TO(RELOAD_STORING) },
   [RELOAD_STORING] = { "storing", SM_TO(RELOAD_IDLE) },
 };
 
+static const char *const hows[] = { [RELOAD_SIGNAL] = "reload", [RELOAD_ACTIVATE] = "activate", [RELOAD_ROLLBACK] = "rollback" };
+
 struct waiter {
   struct list node;
+  enum reload_how how;
+  char *who;
+  int64_t version;
   reload_cb *cb;
   void *arg;
 };
 
-struct reload {
-  struct master *m;
-  struct sm sm;
-  uv_timer_t turn;         /* the next turn of the loop */
-  struct list waiting, now; /* for the next reading; for the one under way */
-  char *who;               /* of the first that waits */
-  struct conf *next;       /* storing: what becomes active */
-  struct conf_diff diff;   /* to it */
-  int first;               /* storing: statement of the first project's rows */
-  int64_t began_ms;
-  bool doubtful;
-  struct reload_refusal refusal;
+struct looker {
+  struct list node;
+  reload_look_cb *cb;
+  void *arg;
 };
 
 /* ---- the files ---- */
-
-/* The messages alone: a line of the file that is shown below one may hold a password. */
-static char *brief_of(const struct diags *d)
-{
-  struct buf b;
-
-  buf_init(&b, BUF_NO_MAX);
-  for (int i = 0; i < d->n; i++) {
-    const struct diag *g = &d->v[i];
-    buf_adds(&b, g->file);
-    if (g->line)
-      buf_addf(&b, ":%d:%d", g->line, g->column);
-    buf_addf(&b, ": %s%s%s%s\n", g->message, g->help ? " (" : "", g->help ? g->help : "", g->help ? ")" : "");
-  }
-  return buf_take(&b);
-}
-
-static char *text_of(const struct diags *d)
-{
-  struct buf b;
-
-  buf_init(&b, BUF_NO_MAX);
-  diag_print(d, &b);
-  return buf_take(&b);
-}
 
 /* What a pipe held is gone. */
 static void check_file(const struct conf *c, struct diags *d)
@@ -94,14 +64,12 @@ static void check_file(const struct conf *c, struct diags *d)
 }
 
 /* NULL where d has errors. */
-static struct conf *load(const struct master *m, struct diags *d)
+static struct conf *make(const struct master *m, struct parts *parts, struct diags *d)
 {
   struct conf *c;
 
   check_file(m->conf, d);
-  if (diag_count(d))
-    return NULL;
-  c = conf_load(m->conf->file, d);
+  c = conf_make(parts, d);
   if (!c)
     return NULL;
   conf_check_restart(m->conf, c, d);
@@ -111,31 +79,25 @@ static struct conf *load(const struct master *m, struct diags *d)
   return NULL;
 }
 
-struct conf *reload_look(const struct master *m, struct conf_diff *diff, char **text, int *count)
-{
-  struct diags d;
-  struct conf *c;
-
-  diag_init(&d);
-  c = load(m, &d);
-  *text = text_of(&d);
-  *count = diag_count(&d);
-  *diff = (struct conf_diff){ 0 };
-  if (c)
-    conf_diff(m->conf, c, diff);
-  diag_free(&d);
-  return c;
-}
-
 /* ---- the end of one, good or bad ---- */
 
 static void on_turn(uv_timer_t *t);
+static void reload_gone(struct reload *r);
 
 static void forget_refusal(struct reload *r)
 {
   free(r->refusal.text);
   free(r->refusal.brief);
   r->refusal = (struct reload_refusal){ 0 };
+}
+
+static void go_on(struct reload *r)
+{
+  conf_diff_free(&r->diff);
+  if (list_empty(&r->looking) && list_empty(&r->waiting))
+    return;
+  sm_move(&r->sm, RELOAD_ASKED);
+  uv_timer_start(&r->turn, on_turn, 0, 0);
 }
 
 static void finish(struct reload *r, const struct reload_answer *a)
@@ -145,43 +107,56 @@ static void finish(struct reload *r, const struct reload_answer *a)
   list_each(it, &r->now) {
     struct waiter *w = list_of(it, struct waiter, node);
     list_remove(it);
-    w->cb(a, w->arg);
+    if (w->cb)
+      w->cb(a, w->arg);
+    free(w->who);
     free(w);
   }
-  conf_diff_free(&r->diff);
-  if (list_empty(&r->waiting) && !r->who)
-    return;
-  sm_move(&r->sm, RELOAD_ASKED);
-  uv_timer_start(&r->turn, on_turn, 0, 0);
+  r->who = NULL;
+  go_on(r);
 }
 
-static void log_lines(const char *text)
+/* For the history. What the database's absence refused is not known there. */
+static void put_refusal(struct reload *r, const struct reload_refusal *f)
 {
-  for (size_t n; *text; text += n + (text[n] == '\n')) {
-    n = strcspn(text, "\n");
-    log_error("config", "%.*s", (int)n, text);
-  }
+  struct db_tx *tx;
+
+  if ((f->err != ERR_SYNTAX && f->err != ERR_FAILED) || r->m->stopping || !db_is_up(r->m->db))
+    return;
+  tx = db_tx(r->m->db, DB_ANY);
+  db_q(tx, SQL_config_refuse, "sssns", hows[r->how], r->who, r->place, (int64_t)f->count, f->brief);
+  db_send(tx, NULL, NULL);
 }
 
-/* text, brief: taken over. */
+/* text, brief: taken over. A rollback that fails says nothing of the files, and is forgotten with its answer. */
 static void refuse(struct reload *r, enum err err, char *text, char *brief, int count)
 {
-  struct reload_answer a = { .refused = &r->refusal, .version = r->m->config_version };
+  struct reload_refusal of_rollback = { 0 }, *f = r->how == RELOAD_ROLLBACK ? &of_rollback : &r->refusal;
+  struct reload_answer a = { .refused = f, .version = r->m->config_version };
 
-  forget_refusal(r);
-  r->refusal = (struct reload_refusal){ .at_ms = clock_wall_ms(), .err = err, .text = text, .brief = brief, .count = count };
-  log_lines(brief);
+  if (f == &r->refusal)
+    forget_refusal(r);
+  *f = (struct reload_refusal){ .at_ms = clock_wall_ms(), .err = err, .text = text, .brief = brief, .count = count };
+  reload_log(brief);
   log_error("config", "the configuration was not changed: version %" PRId64 " stays", r->m->config_version);
+  put_refusal(r, f);
   conf_free(r->next);
   r->next = NULL;
   finish(r, &a);
+  if (f == &of_rollback) {
+    free(of_rollback.text);
+    free(of_rollback.brief);
+  }
+}
+
+static void refuse_because(struct reload *r, enum err err, char *why)
+{
+  refuse(r, err, why, xstrdup(why), 0);
 }
 
 static void refuse_away(struct reload *r)
 {
-  char *why = r->m->stopping ? xstrdup("the master is stopping\n") : r->m->db_why ? xasprintf("the database is away (%s); try again when it is back\n", r->m->db_why) : xstrdup("the database is away; try again when it is back\n");
-
-  refuse(r, ERR_AWAY, why, xstrdup(why), 0);
+  refuse_because(r, ERR_AWAY, r->m->stopping ? xstrdup("the master is stopping\n") : r->m->db_why ? xasprintf("the database is away (%s); try again when it is back\n", r->m->db_why) : xstrdup("the database is away; try again when it is back\n"));
 }
 
 static void log_changes(const struct conf_diff *d)
@@ -212,18 +187,14 @@ static void finish_good(struct reload *r, const char *how)
 static void swap(struct reload *r, const struct db_res *res)
 {
   struct master *m = r->m;
-  struct conf *old = m->conf;
+  char hex[65];
 
-  m->conf = r->next;
-  if (m->conf->nsecrets)
-    place_close();
-  r->next = NULL;
+  reload_hash(r->next->text, hex);
+  r->hold.origin = r->how == RELOAD_ROLLBACK && strcmp(hex, r->disk) ? r->version : 0;
+  memcpy(r->hold.disk, r->disk, sizeof r->hold.disk);
+  reload_put_in_place(r);
   m->config_version = db_num(res, 0, 0, 0);
   worlds_reload(m->worlds, res, r->first);
-  sessions_reload(m->sessions);
-  gith_set_max(m->gith, m->conf->helpers);
-  dispatch_window_changed(m->dispatch, old->window_ms);
-  conf_free(old);
   events_kick(m->events);
   dispatch_kick(m->dispatch);
 }
@@ -236,76 +207,208 @@ static void stored(struct db_res *res, void *arg)
   if (db_err(res) == ERR_AWAY || r->m->stopping) { /* the next start reads the files anyway */
     refuse_away(r);
   } else if (db_err(res)) {
-    char *why = xasprintf("the database refused it: %s\n", db_errtext(res));
-    refuse(r, ERR_FAILED, why, xstrdup(why), 0);
+    refuse_because(r, ERR_FAILED, xasprintf("the database refused it: %s\n", db_errtext(res)));
   } else {
     swap(r, res);
     finish_good(r, "is active");
   }
 }
 
-static void store(struct reload *r, const char *who)
+static void store(struct reload *r)
 {
   struct db_tx *tx = db_tx(r->m->db, DB_ANY);
 
   sm_move(&r->sm, RELOAD_STORING);
-  reload_put_version(tx, r->next, who);
+  reload_put_version(r, tx, r->next, hows[r->how], r->who, r->version);
   reload_put_workers(tx, r->next);
   r->first = db_count(tx);
   worlds_put_rows(tx, r->next);
   db_send(tx, stored, r);
 }
 
-static void on_turn(uv_timer_t *t)
+/* ---- a version of the past ---- */
+
+static void take_text(struct reload *r, const char *text)
 {
-  struct reload *r = t->data;
-  struct master *m = r->m;
-  char *who = r->who;
+  char *what = xasprintf("version %" PRId64, r->version);
   struct diags d;
 
-  r->who = NULL;
+  diag_init(&d);
+  r->next = conf_of_text(what, text, r->m->conf->file, &d);
+  if (r->next)
+    conf_check_restart(r->m->conf, r->next, &d);
+  if (diag_count(&d)) {
+    refuse(r, ERR_SYNTAX, reload_text(&d), reload_brief(&d), diag_count(&d));
+  } else {
+    conf_diff(r->m->conf, r->next, &r->diff);
+    store(r);
+  }
+  diag_free(&d);
+  free(what);
+}
+
+static void fetched(struct db_res *res, void *arg)
+{
+  struct reload *r = arg;
+
+  if (db_err(res) == ERR_AWAY || r->m->stopping)
+    refuse_away(r);
+  else if (db_err(res))
+    refuse_because(r, ERR_FAILED, xasprintf("the database refused it: %s\n", db_errtext(res)));
+  else if (!db_rows(res, 0))
+    refuse_because(r, ERR_NOTFOUND, xasprintf("there is no version %" PRId64 " of the configuration\n", r->version));
+  else if (!db_null(res, 0, 0, 2))
+    refuse_because(r, ERR_BADARG, xasprintf("version %" PRId64 " was refused when it was new: it has no text\n", r->version));
+  else if (!strcmp(db_str(res, 0, 0, 1), r->m->conf->text))
+    refuse_because(r, ERR_EXISTS, xasprintf("what version %" PRId64 " says is active already\n", r->version));
+  else
+    take_text(r, db_str(res, 0, 0, 1));
+}
+
+static void fetch(struct reload *r)
+{
+  struct db_tx *tx;
+
+  conf_free(r->next);
+  r->next = NULL;
+  conf_diff_free(&r->diff);
+  if (r->m->stopping || r->m->db_why || !db_is_up(r->m->db)) {
+    refuse_away(r);
+    return;
+  }
+  sm_move(&r->sm, RELOAD_FETCHING);
+  tx = db_tx(r->m->db, DB_ANY);
+  db_q(tx, SQL_config_text, "n", r->version);
+  db_send(tx, fetched, r);
+}
+
+/* ---- reading ---- */
+
+static void show(struct reload *r, struct diags *d)
+{
+  char *text = reload_text(d);
+  struct reload_seen seen = { .valid = r->next != NULL, .text = text, .count = diag_count(d), .diff = &r->diff, .conf = r->next };
+
+  list_each(it, &r->look_now) {
+    struct looker *l = list_of(it, struct looker, node);
+    list_remove(it);
+    l->cb(&seen, l->arg);
+    free(l);
+  }
+  free(text);
+}
+
+/* What the files say is to be active. */
+static void take(struct reload *r, struct diags *d)
+{
+  struct master *m = r->m;
+  bool held = r->how == RELOAD_SIGNAL && r->hold.origin && !strcmp(r->hold.disk, r->disk);
+
+  if (!r->next) {
+    refuse(r, ERR_SYNTAX, reload_text(d), reload_brief(d), diag_count(d));
+  } else if (m->stopping || m->db_why || !db_is_up(m->db)) {
+    refuse_away(r);
+  } else if (!held && (r->doubtful || r->hold.origin || strcmp(m->conf->text, r->next->text) || !conf_same_secrets(m->conf, r->next))) {
+    store(r);
+  } else {
+    conf_free(r->next);
+    r->next = NULL;
+    conf_diff_free(&r->diff);
+    finish_good(r, held ? "stays: the files are as they were when it was rolled back to; drover config activate takes them over" : "stays: the files are as they were");
+  }
+}
+
+static void was_read(struct parts *parts, void *arg)
+{
+  struct reload *r = arg;
+  struct diags d;
+  char *text;
+
+  if (r->freed) {
+    parts_free(parts);
+    reload_gone(r);
+    return;
+  }
+  text = parts_text(parts);
+  reload_hash(text, r->disk);
+  free(text);
+  diag_init(&d);
+  r->next = make(r->m, parts, &d);
+  if (r->next)
+    conf_diff(r->m->conf, r->next, &r->diff);
+  show(r, &d);
+  if (r->who && r->how == RELOAD_ROLLBACK) {
+    fetch(r);
+  } else if (r->who) {
+    take(r, &d);
+  } else {
+    conf_free(r->next);
+    r->next = NULL;
+    sm_move(&r->sm, RELOAD_IDLE);
+    go_on(r);
+  }
+  diag_free(&d);
+}
+
+/* The first, and those behind it that want the same. */
+static void take_wishes(struct reload *r)
+{
   list_each(it, &r->waiting) {
+    struct waiter *w = list_of(it, struct waiter, node);
+    if (!list_empty(&r->now) && (r->how == RELOAD_ROLLBACK || w->how == RELOAD_ROLLBACK))
+      break;
+    if (list_empty(&r->now) || w->how > r->how) {
+      r->how = w->how;
+      r->who = w->who;
+      r->version = w->version;
+    }
     list_remove(it);
     list_push(&r->now, it);
   }
-  r->began_ms = clock_mono_ms();
-  log_info("config", "reading %s: %s", m->conf->file, who);
-  announce_reloading();
-  diag_init(&d);
-  r->next = load(m, &d);
-  if (!r->next) {
-    refuse(r, ERR_SYNTAX, text_of(&d), brief_of(&d), diag_count(&d));
-  } else if (m->stopping || m->db_why || !db_is_up(m->db)) {
-    refuse_away(r);
-  } else {
-    conf_diff(m->conf, r->next, &r->diff);
-    if (r->doubtful || strcmp(m->conf->text, r->next->text) || !conf_same_secrets(m->conf, r->next)) {
-      store(r, who);
-    } else {
-      conf_free(r->next);
-      r->next = NULL;
-      finish_good(r, "stays: the files are as they were");
-    }
-  }
-  diag_free(&d);
-  free(who);
 }
 
-void reload_ask(struct reload *r, const char *who, reload_cb *cb, void *arg)
+static void on_turn(uv_timer_t *t)
 {
-  struct waiter *w;
+  struct reload *r = t->data;
 
-  if (!r->who)
-    r->who = xstrdup(who);
-  if (cb) {
-    w = xcalloc(1, sizeof *w);
-    *w = (struct waiter){ .cb = cb, .arg = arg };
-    list_push(&r->waiting, &w->node);
+  take_wishes(r);
+  list_each(it, &r->looking) {
+    list_remove(it);
+    list_push(&r->look_now, it);
   }
+  sm_move(&r->sm, RELOAD_READING);
+  r->began_ms = clock_mono_ms();
+  if (r->who) {
+    log_info("config", "reading %s: %s (%s)", r->m->conf->file, r->who, hows[r->how]);
+    announce_reloading();
+  }
+  reading_start(r->m->loop, r->m->conf->file, was_read, r);
+}
+
+static void wake(struct reload *r)
+{
   if (r->sm.state != RELOAD_IDLE)
     return;
   sm_move(&r->sm, RELOAD_ASKED);
   uv_timer_start(&r->turn, on_turn, 0, 0);
+}
+
+void reload_ask(struct reload *r, enum reload_how how, const char *who, int64_t version, reload_cb *cb, void *arg)
+{
+  struct waiter *w = xcalloc(1, sizeof *w);
+
+  *w = (struct waiter){ .how = how, .who = xstrdup(who), .version = how == RELOAD_ROLLBACK ? version : 0, .cb = cb, .arg = arg };
+  list_push(&r->waiting, &w->node);
+  wake(r);
+}
+
+void reload_look(struct reload *r, reload_look_cb *cb, void *arg)
+{
+  struct looker *l = xcalloc(1, sizeof *l);
+
+  *l = (struct looker){ .cb = cb, .arg = arg };
+  list_push(&r->looking, &l->node);
+  wake(r);
 }
 
 const struct reload_refusal *reload_refused(const struct reload *r)
@@ -313,46 +416,9 @@ const struct reload_refusal *reload_refused(const struct reload *r)
   return r && r->refusal.at_ms ? &r->refusal : NULL;
 }
 
-/* ---- rows ---- */
-
-void reload_put_version(struct db_tx *tx, const struct conf *c, const char *who)
+const struct reload_hold *reload_held(const struct reload *r)
 {
-  unsigned char hash[SHA256_DIGEST_LENGTH];
-  char hex[2 * SHA256_DIGEST_LENGTH + 1];
-
-  SHA256((const unsigned char *)c->text, strlen(c->text), hash);
-  str_hex(hash, sizeof hash, hex);
-  if (who)
-    db_q(tx, SQL_config_activate, "sssnn", hex, c->text, who, (int64_t)c->nprojects, (int64_t)c->nworkers);
-  else
-    db_q(tx, SQL_config_add, "ss", hex, c->text);
-}
-
-void reload_put_workers(struct db_tx *tx, const struct conf *c)
-{
-  const char **names = xcalloc((size_t)c->nworkers + 1, sizeof *names);
-  char *array;
-
-  for (int i = 0; i < c->nworkers; i++) {
-    names[i] = c->workers[i].name;
-    array = db_text_array((const char *const *)c->workers[i].tags, c->workers[i].ntags);
-    db_q(tx, SQL_worker_config, "sns", c->workers[i].name, (int64_t)c->workers[i].slots, array);
-    free(array);
-  }
-  array = db_text_array(names, c->nworkers);
-  db_q(tx, SQL_worker_unconfig, "s", array);
-  free(array);
-  free(names);
-}
-
-bool reload_doubtful(const struct reload *r)
-{
-  return r->doubtful && r->sm.state != RELOAD_STORING;
-}
-
-void reload_settled(struct reload *r)
-{
-  r->doubtful = false;
+  return &r->hold;
 }
 
 /* ---- life ---- */
@@ -360,27 +426,54 @@ void reload_settled(struct reload *r)
 struct reload *reload_new(struct master *m)
 {
   struct reload *r = xcalloc(1, sizeof *r);
+  char host[HOST_MAX] = "";
 
   r->m = m;
+  if (gethostname(host, sizeof host - 1))
+    host[0] = 0;
+  r->place = xasprintf("%s:%s", host, m->conf->state);
   sm_init(&r->sm, "reload", reload_rows, RELOAD_STATES, RELOAD_IDLE);
   list_init(&r->waiting);
   list_init(&r->now);
+  list_init(&r->looking);
+  list_init(&r->look_now);
   uv_timer_init(m->loop, &r->turn);
   r->turn.data = r;
   return r;
+}
+
+static void drop(struct list *waiters)
+{
+  list_each(it, waiters) {
+    struct waiter *w = list_of(it, struct waiter, node);
+    list_remove(it);
+    free(w->who);
+    free(w);
+  }
+}
+
+static void reload_gone(struct reload *r)
+{
+  drop(&r->waiting);
+  drop(&r->now);
+  forget_refusal(r);
+  free(r->place);
+  free(r);
 }
 
 static void closed(uv_handle_t *h)
 {
   struct reload *r = h->data;
 
-  list_each(it, &r->waiting) {
-    list_remove(it);
-    free(list_of(it, struct waiter, node));
-  }
-  forget_refusal(r);
-  free(r->who);
-  free(r);
+  r->freed = true;
+  if (r->sm.state != RELOAD_READING)
+    reload_gone(r);
+}
+
+void reload_stop(struct reload *r)
+{
+  (void)r;
+  reading_stop();
 }
 
 void reload_free(struct reload *r)

@@ -126,6 +126,8 @@ static void begin(uv_timer_t *t)
   case ACT_WORKER_ADD: act_worker_add(a, l->args); break;
   case ACT_WORKER_REMOVE: act_worker_remove(a); break;
   case ACT_CONFIG_ACTIVATE: act_config_activate(a); break;
+  case ACT_CONFIG_TRY: act_config_try(a, l->args); break;
+  case ACT_CONFIG_ROLLBACK: act_config_rollback(a, l->args); break;
   case ACT_WORKER_CLEAN: act_worker_clean(a, l->args); break;
   case ACT_SECRET_SET: act_secret_set(a, l->args); break;
   case ACT_SECRET_REMOVE: act_secret_remove(a); break;

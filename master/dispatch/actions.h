@@ -27,6 +27,8 @@ enum action {
   ACT_WORKER_ADD,
   ACT_WORKER_REMOVE,    /* id: name */
   ACT_CONFIG_ACTIVATE,
+  ACT_CONFIG_ROLLBACK,
+  ACT_CONFIG_TRY,
   ACT_WORKER_CLEAN,     /* id: name */
   ACT_SECRET_SET,
   ACT_SECRET_REMOVE,    /* id: name */

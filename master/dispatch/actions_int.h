@@ -46,6 +46,8 @@ void act_secret_set(struct acting *a, const cJSON *args);
 void act_secret_remove(struct acting *a);
 void act_site_key_rotate(struct acting *a);
 void act_config_activate(struct acting *a);
+void act_config_try(struct acting *a, const cJSON *args);
+void act_config_rollback(struct acting *a, const cJSON *args);
 void act_worker_clean(struct acting *a, const cJSON *args);
 /* "libfoo/linux/42", "linux/42" (project ""), "linux/last" (number 0). The strings are the caller's. */
 enum err act_build_id(const char *id, char **project, char **builder, int64_t *number) must_check;

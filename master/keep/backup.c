@@ -236,7 +236,7 @@ static void tell(const struct backup *b, bool logs, int64_t took_ms)
 int verb_backup(const struct verb_args *a)
 {
   struct backup b = { 0 };
-  struct conf *conf = verb_conf(a->config);
+  struct conf *conf = verb_conf(a->config, false);
   int64_t from = clock_mono_ms(), bytes;
   char *folder;
   enum err e;

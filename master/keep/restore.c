@@ -284,7 +284,7 @@ static int run(struct restore *r)
   }
   if (put_config(r))
     return VERB_FAILED;
-  r->conf = verb_conf(r->a->config);
+  r->conf = verb_conf(r->a->config, false);
   if (!r->conf)
     return VERB_USAGE;
   r->lock = verb_lock_state(r->conf->state);

@@ -40,7 +40,7 @@ static enum err upgrade(const struct verb_args *a, const struct conf *conf, stru
 int verb_upgrade_db(const struct verb_args *a)
 {
   struct upgrade u = { 0 };
-  struct conf *conf = verb_conf(a->config);
+  struct conf *conf = verb_conf(a->config, false);
   struct buf why;
   int lock, code;
 

@@ -106,14 +106,14 @@ int verb_main(const struct verb *v, int argc, char **argv)
   return v->run(&a);
 }
 
-struct conf *verb_conf(const char *file)
+struct conf *verb_conf(const char *file, bool run)
 {
   struct conf *conf;
   struct diags d;
   struct buf text;
 
   diag_init(&d);
-  conf = conf_load(file, &d);
+  conf = run ? conf_load(file, &d) : conf_look(file, NULL, &d);
   buf_init(&text, BUF_NO_MAX);
   diag_print(&d, &text);
   fputs(buf_str(&text), stderr);

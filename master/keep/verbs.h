@@ -43,8 +43,8 @@ int verb_verify(const struct verb_args *a);
 int verb_restore(const struct verb_args *a);
 int verb_upgrade_db(const struct verb_args *a);
 
-/* Reads the configuration and tells what is wrong with it on standard error; NULL then. */
-struct conf *verb_conf(const char *file);
+/* Reads the configuration and tells what is wrong with it on standard error; NULL then. run: also what programs print (`include`), which only the running master needs. */
+struct conf *verb_conf(const char *file, bool run);
 /* "drover-master VERB: …" on standard error; returns code. */
 int verb_error(int code, const char *fmt, ...) printf_like(2, 3);
 /* Takes the lock that a running master holds; the descriptor, to be closed at the end; -1: told. The state folder is made where it is not there. */

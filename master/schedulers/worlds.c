@@ -161,6 +161,11 @@ static void configure(struct worlds *w)
   w->n = c->nprojects;
 }
 
+void worlds_replaced(struct worlds *w)
+{
+  configure(w);
+}
+
 void worlds_reload(struct worlds *w, const struct db_res *res, int first)
 {
   configure(w);

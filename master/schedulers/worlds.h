@@ -40,6 +40,7 @@ void worlds_db_up(struct worlds *w);
    statements in the answer. */
 void worlds_put_rows(struct db_tx *tx, const struct conf *c);
 void worlds_reload(struct worlds *w, const struct db_res *res, int first);
+void worlds_replaced(struct worlds *w); /* m->conf is another one before there was any row */
 /* All of them, n, in the order of the configuration. */
 struct world *const *worlds_all(const struct worlds *w, int *n);
 struct world *worlds_find(struct worlds *w, const char *project);

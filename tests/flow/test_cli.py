@@ -389,7 +389,7 @@ build3  removed        0 of 1  -     -                -
         self.assertRegex(self.text('config', 'explain', many, 'a[clang]'), r'env.CC +clang +\S+many.yml:3 +matrix\n')
         keys = json.loads(self.text('config', 'explain', many, 'a[gcc]', '--json'))['explain']['keys']
         self.assertIn({'step': 'make', 'key': 'env.CC', 'value': 'gcc', 'file': many, 'line': 3, 'from': 'matrix'}, keys)
-        for args in ([many], [many, 'a'], [many, 'b'], [many + 'x'], ['libfoo/linux']):
+        for args in ([many], [many, 'a'], [many, 'b'], [many + 'x'], ['libfoo/linux', '--site']):
             self.run_cli('config', 'explain', *args, code=2)
         self.assertIn('ok', self.text('config', 'check', '-', stdin=b'steps: [{run: make}]\n'))
         put(bad, b'#' * (2 << 20))

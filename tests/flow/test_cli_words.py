@@ -66,6 +66,9 @@ class Completion(Cli):
         self.assertEqual(self.bash('change', 'send', '--project', ''), ['libfoo'])
         self.assertEqual(self.bash('completion', ''), ['bash', 'zsh', 'fish'])
         self.assertEqual(self.bash('config', 'check', ''), [])  # then bash offers files
+        self.assertEqual(self.bash('config', 'explain', 'libfoo/d'), ['libfoo/dist'])
+        self.fake.on('GET ' + API + 'config/history', {'items': [{'version': 12, 'refused': None}, {'version': 11, 'refused': {'count': 1}}, {'version': 10, 'refused': None}], 'next': None})
+        self.assertEqual(self.bash('config', 'rollback', '1'), ['12', '10'])
 
     def test_no_master_or_a_silent_one(self):
         self.env['DROVER_SOCKET'] = os.path.join(self.folder, 'nobody')
@@ -242,7 +245,7 @@ class Real(drover.Case):
         self.assertIn('libfoo.yaml', self.cli('config', 'show'))
         self.assertNotIn('libfoo.yaml', self.cli('config', 'show', str(version)))
         self.cli('config', 'show', '999', code=2)
-        self.assertRegex(self.cli('config', 'history'), rf'(?m)^ +{version + 1}  active')
+        self.assertRegex(self.cli('config', 'history'), rf'(?m)^ +{version + 1}  .*  active$')
         # A build that fails, and what is said of it.
         self.cli('build', 'libfoo/linux', '--wait', code=1)
         out = self.cli('log', '--failed', 'linux')

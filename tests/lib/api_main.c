@@ -168,13 +168,21 @@ const struct reload_refusal *reload_refused(const struct reload *r)
   return NULL;
 }
 
-struct conf *reload_look(const struct master *master, struct conf_diff *diff, char **text, int *count)
+const struct reload_hold *reload_held(const struct reload *r)
 {
-  (void)master;
-  *diff = (struct conf_diff){ 0 };
-  *text = xstrdup("master.yaml:1:1: not here\n");
-  *count = 1;
-  return NULL;
+  static const struct reload_hold none;
+
+  (void)r;
+  return &none;
+}
+
+void reload_look(struct reload *r, reload_look_cb *cb, void *arg)
+{
+  static const struct conf_diff none;
+  const struct reload_seen seen = { .text = "master.yaml:1:1: not here\n", .count = 1, .diff = &none };
+
+  (void)r;
+  cb(&seen, arg);
 }
 
 struct world *const *worlds_all(const struct worlds *w, int *n)

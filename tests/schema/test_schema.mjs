@@ -82,7 +82,7 @@ function texts() {
       for (const part of m[1].split(/^---$/m))
         add(path, part);
   }
-  for (const path of ['pipeline', 'matrix', 'template', 'conf', 'conf_diff'].map((x) => `tests/unit/test_${x}.c`)) {
+  for (const path of ['pipeline', 'pipeline_refused', 'matrix', 'template', 'conf', 'conf_diff'].map((x) => `tests/unit/test_${x}.c`)) {
     const body = readFileSync(join(TOP, path), 'utf8').replace(/^#define T .*$/m, '');
     for (const m of body.matchAll(/"(?:[^"\\\n]|\\.)*"(?:\s*\n?\s*"(?:[^"\\\n]|\\.)*")*/g)) {
       const s = [...m[0].matchAll(/"((?:[^"\\\n]|\\.)*)"/g)].map((x) => x[1]).join('');

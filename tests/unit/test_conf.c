@@ -4,141 +4,25 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "common/str.h"
-#include "master/conf/conf.h"
-
-struct fixture {
-  char folder[64], *file;
-};
-
-static char *path(const struct fixture *f, const char *name)
-{
-  return xasprintf("%s/%s", f->folder, name);
-}
-
-static void put(const struct fixture *f, const char *name, const char *text)
-{
-  char *p = path(f, name);
-  FILE *out = fopen(p, "w");
-
-  assert_non_null(out);
-  assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
-  assert_int_equal(fclose(out), 0);
-  free(p);
-}
-
-static void empty_folder(const char *folder)
-{
-  DIR *d = opendir(folder);
-
-  for (struct dirent *e; d && (e = readdir(d));) {
-    char *p = xasprintf("%s/%s", folder, e->d_name);
-    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && unlink(p))
-      empty_folder(p);
-    free(p);
-  }
-  if (d)
-    closedir(d);
-  rmdir(folder);
-}
-
-static int setup(void **state)
-{
-  struct fixture *f = xcalloc(1, sizeof *f);
-  char *confd;
-
-  strcpy(f->folder, "/tmp/test_conf.XXXXXX");
-  assert_non_null(mkdtemp(f->folder));
-  confd = path(f, "conf.d");
-  assert_int_equal(mkdir(confd, 0700), 0);
-  free(confd);
-  f->file = path(f, "master.yaml");
-  *state = f;
-  return 0;
-}
-
-static int teardown(void **state)
-{
-  struct fixture *f = *state;
-
-  empty_folder(f->folder);
-  free(f->file);
-  free(f);
-  return 0;
-}
-
-/* What was printed, with the folder's name cut out. */
-static char *printed_of(const struct fixture *f, const struct diags *d)
-{
-  struct buf b;
-  char *text;
-  size_t n = strlen(f->folder);
-
-  buf_init(&b, BUF_NO_MAX);
-  diag_print(d, &b);
-  text = buf_take(&b);
-  for (char *at = text; (at = strstr(at, f->folder));)
-    memmove(at, at + n + 1, strlen(at + n + 1) + 1);
-  return text;
-}
-
-static struct conf *must_load(const struct fixture *f)
-{
-  struct diags d;
-  struct conf *c;
-  char *text;
-
-  diag_init(&d);
-  c = conf_load(f->file, &d);
-  text = printed_of(f, &d);
-  assert_string_equal(text, "");
-  assert_non_null(c);
-  free(text);
-  diag_free(&d);
-  return c;
-}
-
-static char *must_fail(const struct fixture *f)
-{
-  struct diags d;
-  char *text;
-
-  diag_init(&d);
-  assert_null(conf_load(f->file, &d));
-  text = printed_of(f, &d);
-  diag_free(&d);
-  return text;
-}
-
-static void expect_refused(const struct fixture *f, const char *printed)
-{
-  struct diags d;
-  char *text;
-
-  diag_init(&d);
-  assert_null(conf_load(f->file, &d));
-  text = printed_of(f, &d);
-  assert_string_equal(text, printed);
-  free(text);
-  diag_free(&d);
-}
+#include "tests/lib/conffix.h"
 
 static void test_defaults(void **state)
 {
   struct fixture *f = *state;
   struct conf *c;
+  char *want;
 
   put(f, "master.yaml", "# nothing yet\n");
   c = must_load(f);
   assert_string_equal(c->file, f->file);
-  assert_string_equal(c->text, "# nothing yet\n");
+  want = xasprintf("# drover configuration 1\n--- # site 14 %s/master.yaml\n# nothing yet\n", f->folder);
+  assert_string_equal(c->text, want);
+  free(want);
   assert_string_equal(c->state, "/var/lib/drover");
   assert_string_equal(c->socket, "/run/drover/drover.sock");
   assert_string_equal(c->api, "127.0.0.1:7420");
@@ -263,8 +147,8 @@ static void test_confd(void **state)
   assert_int_equal(c->nworkers, 2);
   assert_string_equal(c->workers[1].name, "b");
   assert_int_equal(c->nprojects, 1);
-  want = xasprintf("workers: {a: }\n--- # %s/conf.d/10.yaml\nworkers: {b: {slots: 3}}\n--- # %s/conf.d/20.yaml\n"
-                   "projects: {p: {git: \"git@host:p.git\"}}\n", f->folder, f->folder);
+  want = xasprintf("# drover configuration 1\n--- # site 14 %s/master.yaml\nworkers: {a: }\n--- # conf.d 25 %s/conf.d/10.yaml\nworkers: {b: {slots: 3}}\n"
+                   "--- # conf.d 39 %s/conf.d/20.yaml\nprojects: {p: {git: \"git@host:p.git\"}}\n", f->folder, f->folder, f->folder);
   assert_string_equal(c->text, want);
   free(want);
   conf_free(c);

@@ -158,7 +158,7 @@ static void test_every_key_is_compared(void **state)
 {
   struct conf *c = conf_of("site: {name: n, url: \"http://u/\", address: \"h:1\"}\nstate: /s\nlisten: {socket: /a, api: none, workers: \"*:1\", workers_socket: /b}\n"
                            "database: {folder: /f}\nallow_local: true\nsame_user: true\nwindow: 1h\nhelpers: 2\n"
-                           "trusted_proxies: [127.0.0.1]\ndownloads: /d\nkeep_work: 1d\nmin_free: 1G\n");
+                           "include: none/*.yaml\ntrusted_proxies: [127.0.0.1]\ndownloads: /d\nkeep_work: 1d\nmin_free: 1G\n");
   struct schema_view v = { 0 };
   size_t at = 0;
   int restart = 0;
