@@ -523,6 +523,20 @@ void gith_set_deadline(struct gith *g, int64_t ms)
   g->deadline_ms = ms;
 }
 
+void gith_kill(struct gith *g, const char *name, const char *why)
+{
+  list_each(it, &g->asks) {
+    struct ask *a = list_of(it, struct ask, node);
+    if (strcmp(a->name, name))
+      continue;
+    if (a->sm.state == ASK_QUEUED)
+      refuse(a, ERR_AWAY, xstrdup(why));
+    else
+      kill_it(a, ERR_AWAY, xstrdup(why));
+  }
+  kick(g);
+}
+
 static void on_kick_closed(uv_handle_t *h)
 {
   struct gith *g = h->data;

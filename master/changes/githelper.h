@@ -63,6 +63,9 @@ void gith_set_deadline(struct gith *g, int64_t ms); /* tests */
    done from the loop, after the last answer; then g is freed. */
 void gith_close(struct gith *g, void (*done)(void *arg), void *arg);
 
+/* Nothing more about that mirror: who waits or runs is answered ERR_AWAY from the loop, with why. */
+void gith_kill(struct gith *g, const char *name, const char *why);
+
 struct gith_poll {
   const char *name;           /* of the mirror: project */
   const char *url;
