@@ -14,6 +14,7 @@
 #include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
+#include "master/events/events.h"
 #include "master/schedulers/worlds_int.h"
 
 enum {
@@ -190,6 +191,7 @@ static void got(struct poll_state *ps, int64_t epoch, const struct db_res *res, 
     ps->due_ms = clock_mono_ms() + (due < poll || ps->failures ? due : poll);
   ps->at_once = false;
   worlds_kick(ps->w);
+  events_kick(ps->w->m->events);
   log_debug("poll", "%s: this master looks at the repository from now on, lease %" PRId64, ps->p->conf->name, epoch);
 }
 

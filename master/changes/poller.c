@@ -127,14 +127,6 @@ bool worlds_polls(const struct world *p)
   return p->poll->epoch != 0;
 }
 
-const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since)
-{
-  struct world *p = worlds_find(w, project);
-
-  *since = p ? p->trouble_ms : 0;
-  return p && worlds_polls(p) ? p->trouble : NULL;
-}
-
 /* A hook moved the head while we looked: what we saw may be old. The first statement is the fence. */
 static bool was_apart(struct db_res *res, int told)
 {

@@ -50,8 +50,6 @@ struct world *worlds_find(struct worlds *w, const char *project);
 struct world *worlds_only(struct worlds *w);   /* where there is just one project; else NULL */
 /* Whether this master looks at its repository; where it does, looked_ms and trouble are how it stands. */
 bool worlds_polls(const struct world *p);
-/* Why the last look at a project's repository failed, where this master looks at it; NULL: it went well. *since: clock_mono_ms of the first failure in a row. */
-const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since);
 /* Changes may be due to be read, or schedulers to fire. */
 void worlds_kick(struct worlds *w);
 /* Look at the repository now, and not only when `poll` says so; at most once a second. Where another master has its lease, that one is told. */
