@@ -24,7 +24,7 @@
 #include "master/changes/gitwire.h"
 #include "proto/records.h"
 
-enum { STDERR_MAX = 4096, READ_BYTES = 65536, KNOWN_DIGITS = 40 };
+enum { STDERR_MAX = 4096, READ_BYTES = 65536, KNOWN_DIGITS = 40, LOGIN_ROOM = 32768 };
 
 enum ask_state { ASK_QUEUED, ASK_RUNNING, ASK_KILLED, ASK_ENDED, ASK_STATES };
 
@@ -87,6 +87,8 @@ static void ask_enter(struct ask *a, enum ask_state next)
 static void ask_free(struct ask *a)
 {
   list_remove(&a->node);
+  if (a->request.data)
+    mem_wipe(a->request.data, a->request.len);
   buf_free(&a->request);
   buf_free(&a->answer);
   buf_free(&a->errors);
@@ -447,6 +449,25 @@ static struct ask *ask_new(struct gith *g, const char *op, const char *name, con
   return a;
 }
 
+/* Last, so that no larger buffer is taken later and leaves a copy behind. */
+static void put_login(struct ask *a, const struct gith_login *l)
+{
+  if (!l)
+    return;
+  for (int i = 0; i < l->nhost_keys; i++)
+    records_put(&a->request, "host_key", l->host_keys[i]);
+  if (l->token) {
+    records_put(&a->request, "as", l->bearer ? "bearer" : "password");
+    records_put(&a->request, "user", l->user ? l->user : "");
+  }
+  if (!buf_reserve(&a->request, LOGIN_ROOM))
+    return; /* check_size tells */
+  if (l->token)
+    records_put(&a->request, "token", l->token);
+  if (l->key)
+    records_put(&a->request, "key", l->key);
+}
+
 static void check_size(struct ask *a)
 {
   if (a->request.failed)
@@ -471,10 +492,11 @@ void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg
     records_put(&a->request, "tags", q->tags == GITH_TAGS_TELL ? "tell" : "list");
   for (int i = 0; q->tags == GITH_TAGS_TELL && i < q->nknown_tags; i++)
     put_known(a, "known_tag", &q->known_tags[i]);
+  put_login(a, q->login);
   check_size(a);
 }
 
-void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const char *branch,
+void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const struct gith_login *login, const char *branch,
                const char *revision, const char *path, gith_cb *cb, void *arg)
 {
   struct ask *a = ask_new(g, "read", name, url, allow_local, cb, arg);
@@ -486,6 +508,7 @@ void gith_read(struct gith *g, const char *name, const char *url, bool allow_loc
   records_put(&a->request, "branch", branch);
   records_put(&a->request, "revision", revision);
   records_put(&a->request, "path", path);
+  put_login(a, login);
   check_size(a);
 }
 

@@ -42,6 +42,7 @@ enum {
   WINDOW_BYTES = 32 << 20,  /* of a pack mapped at once */
   MAPPED_BYTES = 256 << 20, /* all windows */
   CACHE_BYTES = 64 << 20,
+  TOKEN_LEAST = 16,         /* what is shorter could not be told from other words of a sentence */
   ALARM_GRACE_S = 5,        /* past the master's own deadline */
 };
 
@@ -172,11 +173,14 @@ static enum err take_request(struct help *h, const struct buf *in)
   if (e != ERR_NOTFOUND)
     return help_fail(h, ERR_BADARG, "the request is not records");
   h->globs = xcalloc(n, sizeof *h->globs);
+  h->host_keys = xcalloc(n, sizeof *h->host_keys);
   h->known = xcalloc(n, sizeof *h->known);
   h->known_tags = xcalloc(n, sizeof *h->known_tags);
   for (at = 0, e = ERR_OK; !e && !records_next(in->data, in->len, &at, key, &value);) {
     if (!strcmp(key, "glob"))
       h->globs[h->nglobs++] = value;
+    else if (!strcmp(key, "host_key"))
+      h->host_keys[h->nhost_keys++] = value;
     else if (!strcmp(key, "known"))
       e = take_known(h, h->known, &h->nknown, value);
     else if (!strcmp(key, "known_tag"))
@@ -201,6 +205,13 @@ static enum err take_request(struct help *h, const struct buf *in)
   h->branch = records_get(in->data, in->len, "branch");
   h->revision = records_get(in->data, in->len, "revision");
   h->path = records_get(in->data, in->len, "path");
+  h->key = records_get(in->data, in->len, "key");
+  h->token = records_get(in->data, in->len, "token");
+  h->user = records_get(in->data, in->len, "user");
+  value = records_get(in->data, in->len, "as");
+  h->bearer = value && !strcmp(value, "bearer");
+  if (h->token && (!h->user || strlen(h->token) < TOKEN_LEAST))
+    return help_fail(h, ERR_BADARG, "a token without a user, or a short one");
   value = records_get(in->data, in->len, "deadline");
   if (!value || str_number(value, strlen(value), &h->deadline_ms))
     return help_fail(h, ERR_BADARG, "no deadline");
@@ -263,10 +274,20 @@ static enum err work(struct help *h)
   return e;
 }
 
+/* Whatever a server or a library says back: no sentence has the token in it. */
+static void hide_token(struct help *h)
+{
+  size_t n = h->token ? strlen(h->token) : 0;
+
+  for (char *at = h->why; n && at && (at = strstr(at, h->token)); at += n)
+    memset(at, '*', n);
+}
+
 static bool answer(struct help *h, enum err e)
 {
   struct buf why;
 
+  hide_token(h);
   if (h->out.failed) {
     e = help_fail(h, ERR_TOOBIG, "the answer is larger than %u bytes", GITH_OUTPUT_MAX);
     buf_reset(&h->out);
@@ -318,8 +339,10 @@ int main(void)
     free(h.known_tags[i].branch);
   free(h.known_tags);
   free(h.globs);
+  free(h.host_keys);
   free(h.why);
   buf_free(&h.out);
+  mem_wipe(in.data, in.len);
   buf_free(&in);
   git_libgit2_shutdown();
   return ok ? 0 : 1;

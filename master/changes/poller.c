@@ -366,8 +366,9 @@ static void heads_read(struct db_res *res, void *arg)
 {
   struct poll_state *ps = arg;
   const struct conf_project *c = ps->p->conf;
+  const struct gith_login login = world_login(ps->p);
   struct gith_poll q = { .name = c->name, .url = c->git, .allow_local = ps->w->m->conf->allow_local,
-                         .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
+                         .login = &login, .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
   struct look *l;
 
   if (db_err(res) || ps->p->gone || ps->w->m->stopping || !lease_held(ps)) {
@@ -423,6 +424,13 @@ static void on_timer(uv_timer_t *t)
   db_q(tx, SQL_heads_get, "n", ps->p->id);
   db_q(tx, SQL_tags_get, "n", ps->p->id);
   db_send(tx, heads_read, ps);
+}
+
+struct gith_login world_login(const struct world *p)
+{
+  const struct conf_login *l = &p->conf->login;
+
+  return (struct gith_login){ l->key, l->token, l->user, l->bearer, (const char *const *)l->host_keys, l->nhost_keys };
 }
 
 /* ---- life ---- */

@@ -55,7 +55,7 @@ static char *folder_of(const char *file)
   return absolute;
 }
 
-static char *path_from(const char *file, const char *path)
+char *conf_path_from(const char *file, const char *path)
 {
   char *folder, *whole;
 
@@ -118,7 +118,7 @@ static bool take_file(struct loader *l, const char *file, struct buf *out)
     return false;
   }
   l->c->files = xrealloc(l->c->files, (size_t)(l->c->nfiles + 1) * sizeof *l->c->files);
-  l->c->files[l->c->nfiles++] = path_from(file, strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
+  l->c->files[l->c->nfiles++] = conf_path_from(file, strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
   if (l->text.len)
     buf_addf(&l->text, "%s--- # %s\n", l->text.data[l->text.len - 1] == '\n' ? "" : "\n", file);
   buf_add(&l->text, buf_str(out), out->len);
@@ -216,7 +216,7 @@ static void pipeline_of_file(struct loader *l, struct conf_project *p, const str
 {
   struct buf text;
 
-  p->pipeline_file = path_from(n->doc->file, n->text);
+  p->pipeline_file = conf_path_from(n->doc->file, n->text);
   if (!take_file(l, p->pipeline_file, &text))
     return;
   p->pipeline = pipeline_parse(p->pipeline_file, buf_str(&text), text.len, p->name, l->d);
@@ -282,7 +282,7 @@ static void set_hook(struct loader *l, struct conf_hook *h, const struct yml_nod
   h->dialect = xstrdup(schema_text(n, SCHEMA_HOOK, "dialect"));
   if (!file || file->kind != YML_SCALAR || !*file->text)
     return;
-  h->secret_file = path_from(n->doc->file, file->text);
+  h->secret_file = conf_path_from(n->doc->file, file->text);
   h->secret = secret_of(l, file, h->secret_file);
 }
 
@@ -302,6 +302,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
   p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
   p->forks_build = str_eq(schema_text(map, SCHEMA_PROJECT, "forks"), "build");
   set_hook(l, &p->hook, yml_get(map, "hook"));
+  conf_login_read(&p->login, map, p->git, l->d);
   conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
   if (git && git->kind == YML_SCALAR && !yml_is_null(git))
     check_git(l, git);
@@ -357,7 +358,7 @@ static char *socket_path(struct loader *l, const struct yml_node *listen, const 
                          const char *key)
 {
   const char *s = schema_text(listen, SCHEMA_LISTEN, key);
-  char *path = s ? path_from(file, s) : NULL;
+  char *path = s ? conf_path_from(file, s) : NULL;
 
   if (path && strlen(path) >= sizeof ((struct sockaddr_un *)0)->sun_path)
     yml_error(l->d, yml_get(listen, key), NULL,
@@ -434,14 +435,14 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
   set_trusted(c, yml_get(top, "trusted_proxies"));
   c->address = xstrdup(schema_text(site, SCHEMA_SITE_INFO, "address"));
   check_join_address(l, yml_get(site, "address"));
-  c->state = path_from(file, schema_text(top, SCHEMA_SITE, "state"));
+  c->state = conf_path_from(file, schema_text(top, SCHEMA_SITE, "state"));
   c->socket = socket_path(l, listen, file, "socket");
   c->workers_socket = socket_path(l, listen, file, "workers_socket");
   c->api = xstrdup(schema_text(listen, SCHEMA_LISTEN, "api"));
   c->workers_listen = xstrdup(schema_text(listen, SCHEMA_LISTEN, "workers"));
   c->database = xstrdup(schema_text(top, SCHEMA_SITE, "database"));
-  c->database_folder = folder ? path_from(file, folder) : NULL;
-  c->downloads = schema_text(top, SCHEMA_SITE, "downloads") ? path_from(file, schema_text(top, SCHEMA_SITE, "downloads")) : NULL;
+  c->database_folder = folder ? conf_path_from(file, folder) : NULL;
+  c->downloads = schema_text(top, SCHEMA_SITE, "downloads") ? conf_path_from(file, schema_text(top, SCHEMA_SITE, "downloads")) : NULL;
   c->allow_local = schema_bool(top, SCHEMA_SITE, "allow_local");
   c->same_user = schema_bool(top, SCHEMA_SITE, "same_user");
   c->window_ms = schema_ms(top, SCHEMA_SITE, "window");
@@ -572,6 +573,7 @@ void conf_free(struct conf *c)
     if (p->hook.secret)
       mem_wipe(p->hook.secret, strlen(p->hook.secret));
     free(p->hook.secret);
+    conf_login_free(&p->login);
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);
@@ -596,7 +598,7 @@ bool conf_same_secrets(const struct conf *a, const struct conf *b)
 {
   for (int i = 0; i < a->nprojects; i++) {
     const struct conf_project *p = conf_project(b, a->projects[i].name);
-    if (!p || !str_eq(a->projects[i].hook.secret, p->hook.secret))
+    if (!p || !str_eq(a->projects[i].hook.secret, p->hook.secret) || !conf_login_same(&a->projects[i].login, &p->login))
       return false;
   }
   return true;

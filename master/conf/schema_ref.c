@@ -78,6 +78,8 @@ static const struct {
   { SCHEMA_PROJECT, "### projects.NAME" },
   { SCHEMA_HOOK, "### hook, of a project" },
   { SCHEMA_HOOK_SECRET, "### secret, of a hook" },
+  { SCHEMA_KEY, "### key, of a project" },
+  { SCHEMA_TOKEN, "### token, of a project" },
   { SCHEMA_PIPELINE, "## A pipeline: .drover.yml, or in a project" },
   { SCHEMA_DEFAULTS, "### defaults" },
   { SCHEMA_BUILDER, "### builders.NAME" },

@@ -5,8 +5,11 @@
 
 #define SECRET_LEAST 16   /* bytes */
 #define SECRET_MAX 1024
+#define SECRET_KEY_MAX 16384
 
 /* The one line in the file, without its end; wipe and free it. NULL: why it is none, as a sentence, and in *help what to do (NULL: nothing to be said). A file that others
    could read or change is none. */
 char *secret_read(const char *path, struct buf *why, const char **help) must_check;
+/* The same for a private key of ssh, in OpenSSH's form or in PEM: the whole file. One with a passphrase is none, nobody would type it. */
+char *secret_read_key(const char *path, struct buf *why, const char **help) must_check;
 #endif

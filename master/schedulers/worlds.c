@@ -338,10 +338,11 @@ static void was_read(const struct gith_result *g, void *arg)
 static void begin_read(struct asking *a)
 {
   const struct conf_project *conf = a->p->conf;
+  const struct gith_login login = world_login(a->p);
 
   a->epoch = a->p->poll->epoch;
   a->p->poll->reads++;
-  gith_read(a->w->m->gith, conf->name, conf->git, a->w->m->conf->allow_local, a->branch, a->revision, PIPELINE_FILE, was_read, a);
+  gith_read(a->w->m->gith, conf->name, conf->git, a->w->m->conf->allow_local, &login, a->branch, a->revision, PIPELINE_FILE, was_read, a);
 }
 
 static void lease_here(bool got, struct lease_waiter *wt)

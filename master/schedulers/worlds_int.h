@@ -4,6 +4,7 @@
 #include <uv.h>
 
 #include "common/list.h"
+#include "master/changes/githelper.h"
 #include "master/schedulers/worlds.h"
 
 /* One repository that is looked at. Freed when its timer is closed and no look is under way. */
@@ -54,6 +55,7 @@ struct worlds {
 void poller_add(struct worlds *w, struct world *p);
 void poller_arm(struct poll_state *ps); /* the timer, where there is a lease and nothing is under way */
 void poller_remove(struct world *p);
+struct gith_login world_login(const struct world *p); /* valid within this turn */
 void poller_close(struct worlds *w);
 /* leases.c. Held: this master may begin a look, or to read. */
 bool lease_held(const struct poll_state *ps);

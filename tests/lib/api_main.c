@@ -134,11 +134,10 @@ const char *gith_program(const struct gith *g)
   return "";
 }
 
-const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since)
+bool worlds_polls(const struct world *p)
 {
-  (void)w, (void)project;
-  *since = 0;
-  return NULL;
+  (void)p;
+  return true;
 }
 
 const char *ppg_version(const struct ppg *p)

@@ -30,6 +30,10 @@ struct help {
   bool poll, allow_local;
   const char *mirrors, *name, *url, *branch, *revision, *path;
   int64_t deadline_ms;
+  const char *key, *token, *user; /* NULL: none; user "": whom the URL names, or any */
+  bool bearer;
+  const char **host_keys;
+  size_t nhost_keys;
   const char **globs;
   size_t nglobs;
   struct help_head *known;
@@ -51,6 +55,8 @@ struct help {
   int ignored;        /* branches with names that are not taken */
   git_oid ref;        /* read: where the ref is that `branch` names, where it names one and the remote has it */
   bool has_ref;
+
+  int shown;          /* how often the server was shown key or token in this connection */
 
   struct buf out;
   int left_out;
@@ -76,6 +82,13 @@ enum err help_list(struct help *h) must_check;
 enum err help_fetch(struct help *h, const char *want) must_check;
 bool help_is_ref(const struct help *h); /* a read whose `branch` is a ref of another kind */
 const struct help_head *help_find(const struct help_head *heads, size_t n, const char *branch);
+
+/* helper/login.c. Into options for the remote: who we are, whom we speak to, and which redirections are followed. Lives as long as they are used. */
+struct help_login {
+  char *header, *headers[1];
+};
+void help_login(struct help *h, struct help_login *l, git_remote_callbacks *callbacks, git_strarray *headers, git_remote_redirect_t *redirects);
+void help_login_free(struct help_login *l);
 
 /* helper/commits.c. */
 enum err help_tell_new(struct help *h) must_check;                              /* of all heads that moved */
