@@ -49,8 +49,8 @@ static void put_polls(struct call *c, cJSON *o, const struct world *p, const str
   }
   json_ms(o, "looked", looked);
   json_text(o, "trouble", trouble && call_is_tcp(c) ? "the last look at the repository failed" : trouble); /* the whole sentence may name an address with a password in it */
-  json_num(o, "failures", known ? db_num(r, STMT_POLLS, row, POLL_FAILURES) : 0);
-  json_ms(o, "next_look", known ? db_ms(r, STMT_POLLS, row, POLL_DUE) : INT64_MIN);
+  json_num(o, "failures", ours ? worlds_failures(p) : known ? db_num(r, STMT_POLLS, row, POLL_FAILURES) : 0);
+  json_ms(o, "next_look", ours ? worlds_next_look(p) : known ? db_ms(r, STMT_POLLS, row, POLL_DUE) : INT64_MIN);
   json_text(o, "master", known && !db_null(r, STMT_POLLS, row, POLL_MASTER) ? db_str(r, STMT_POLLS, row, POLL_MASTER) : NULL);
 }
 

@@ -21,6 +21,7 @@
 #include "common/str.h"
 #include "common/utf8.h"
 #include "master/changes/gitresult.h"
+#include "master/changes/gitturn.h"
 #include "master/changes/gitwire.h"
 #include "proto/records.h"
 
@@ -35,17 +36,14 @@ static const struct sm_row ask_rows[ASK_STATES] = {
   [ASK_ENDED] = { "ended", 0 },
 };
 
-/* What is known of a mirror's remote: by default nothing. Values of gith.standing. */
-static char stands_good[] = "good", stands_slow[] = "slow";
-
 struct gith {
   uv_loop_t *loop;
   char *program, *mirrors;
   int max, running, doubtful; /* doubtful: running ones whose remote is not known to answer */
   int64_t deadline_ms;
   struct list asks;           /* queued and running, in the order they came */
-  struct map *standing;       /* by name of the mirror */
-  uv_timer_t kick;            /* the next turn of the loop: start what may start */
+  struct map *standing;       /* struct git_standing of each remote, by name of the mirror */
+  uv_timer_t kick;            /* the next turn of the loop: start what may start; or when somebody must make room */
   bool closing, kick_closed;
   void (*done)(void *arg);
   void *done_arg;
@@ -57,6 +55,7 @@ struct ask {
   struct gith *g;
   struct sm sm;
   char *name;
+  struct git_standing *standing;
   bool doubtful;
   enum err err;               /* why it was refused or killed */
   char *why;
@@ -69,13 +68,14 @@ struct ask {
   uv_pipe_t in, out, err_out;
   uv_timer_t timer;
   uv_write_t write;
-  int64_t started_ms;         /* uv_now */
+  int64_t started_ms, heard_ms; /* uv_now; the last sign of life */
   int open;                   /* handles not yet closed */
   int64_t exit_status;
   int exit_signal;
 };
 
 static void kick(struct gith *g);
+static void on_kick(uv_timer_t *t);
 
 static void ask_enter(struct ask *a, enum ask_state next)
 {
@@ -99,9 +99,13 @@ static void ask_free(struct ask *a)
 
 static void end_if_closed(struct gith *g)
 {
+  void *standing;
+
   if (!g->closing || !g->kick_closed || !list_empty(&g->asks))
     return;
   g->done(g->done_arg);
+  for (size_t at = 0; (standing = map_next(g->standing, &at));)
+    free(standing);
   map_free(g->standing);
   free(g->program);
   free(g->mirrors);
@@ -141,10 +145,8 @@ static void explain(struct ask *a, const char *parse_why)
 
 static void note_standing(struct ask *a)
 {
-  if (a->err == ERR_TIMEOUT)
-    map_set(a->g->standing, a->name, stands_slow);
-  else if (a->sm.state == ASK_RUNNING)
-    map_set(a->g->standing, a->name, stands_good);
+  if (a->err == ERR_TIMEOUT || a->sm.state == ASK_RUNNING)
+    gitturn_note(a->standing, a->err != ERR_TIMEOUT);
 }
 
 static void log_errors(const struct ask *a)
@@ -230,13 +232,16 @@ static void kill_it(struct ask *a, enum err e, char *why)
     uv_process_kill(&a->process, SIGKILL);
 }
 
-static void on_deadline(uv_timer_t *t)
+static void took_too_long(struct ask *a, const char *more)
 {
-  struct ask *a = t->data;
   int64_t ms = (int64_t)uv_now(a->g->loop) - a->started_ms;
 
-  kill_it(a, ERR_TIMEOUT, xasprintf("the repository gave no answer within %lld.%lld s", (long long)(ms / 1000),
-                                     (long long)(ms % 1000 / 100)));
+  kill_it(a, ERR_TIMEOUT, xasprintf("the repository gave no answer within %lld.%lld s%s", (long long)(ms / 1000), (long long)(ms % 1000 / 100), more));
+}
+
+static void on_deadline(uv_timer_t *t)
+{
+  took_too_long(t->data, "");
 }
 
 /* Each sign of life moves the deadline, up to the total. */
@@ -245,6 +250,7 @@ static void set_deadline(struct ask *a)
   int64_t left = a->started_ms + GITH_TOTAL_FACTOR * a->g->deadline_ms - (int64_t)uv_now(a->g->loop);
   int64_t ms = left < a->g->deadline_ms ? left : a->g->deadline_ms;
 
+  a->heard_ms = (int64_t)uv_now(a->g->loop);
   if (a->sm.state == ASK_RUNNING)
     uv_timer_start(&a->timer, on_deadline, ms > 0 ? (uint64_t)ms : 0, 0);
 }
@@ -352,7 +358,7 @@ static void start(struct ask *a)
   int rc;
 
   ask_enter(a, ASK_RUNNING);
-  a->doubtful = map_get(g->standing, a->name) != stands_good;
+  a->doubtful = !a->standing->good;
   g->running++;
   g->doubtful += a->doubtful;
   uv_pipe_init(g->loop, &a->in, 0);
@@ -386,17 +392,30 @@ static bool name_is_running(const struct gith *g, const char *name)
   return false;
 }
 
-/* One slot is kept for remotes that are known to answer, so that silent ones can't hold all. */
-static bool may_start(const struct gith *g, const struct ask *a)
+/* Somebody waits for a helper: one whose remote has been silent for longer than its patience ends, or is looked at again when that will be so. */
+static void make_room(struct gith *g)
 {
-  if (g->running >= g->max || name_is_running(g, a->name))
-    return false;
-  return g->max == 1 || g->doubtful < g->max - 1 || map_get(g->standing, a->name) == stands_good;
+  int64_t now = (int64_t)uv_now(g->loop), least = INT64_MAX;
+
+  list_each(it, &g->asks) {
+    struct ask *a = list_of(it, struct ask, node);
+    int64_t left = a->heard_ms + gitturn_patience(a->standing, g->deadline_ms) - now;
+    if (a->sm.state != ASK_RUNNING)
+      continue;
+    if (left <= 0) {
+      took_too_long(a, ", and others wait");
+      return; /* its end is the next turn */
+    }
+    least = left < least ? left : least;
+  }
+  if (least < INT64_MAX)
+    uv_timer_start(&g->kick, on_kick, (uint64_t)least, 0);
 }
 
 static void on_kick(uv_timer_t *t)
 {
   struct gith *g = t->data;
+  bool crowded = false;
 
   list_each(it, &g->asks) {
     struct ask *a = list_of(it, struct ask, node);
@@ -406,18 +425,34 @@ static void on_kick(uv_timer_t *t)
       deliver(a); /* may ask again or close us: go on in the next turn */
       return;
     }
-    if (may_start(g, a))
+    if (name_is_running(g, a->name))
+      continue;
+    if (gitturn_may_start(a->standing, g->running, g->doubtful, g->max))
       start(a);
+    else
+      crowded = true;
   }
+  if (crowded)
+    make_room(g);
 }
 
 static void kick(struct gith *g)
 {
-  if (!uv_is_active((uv_handle_t *)&g->kick))
-    uv_timer_start(&g->kick, on_kick, 0, 0);
+  uv_timer_start(&g->kick, on_kick, 0, 0);
 }
 
 /* ---- asking ---- */
+
+static struct git_standing *standing_of(struct gith *g, const char *name)
+{
+  struct git_standing *s = map_get(g->standing, name);
+
+  if (s)
+    return s;
+  s = xcalloc(1, sizeof *s);
+  map_set(g->standing, name, s);
+  return s;
+}
 
 static struct ask *ask_new(struct gith *g, const char *op, const char *name, const char *url, bool allow_local, gith_cb *cb, void *arg)
 {
@@ -426,6 +461,7 @@ static struct ask *ask_new(struct gith *g, const char *op, const char *name, con
   assert(!g->closing);
   a->g = g;
   a->name = xstrdup(name);
+  a->standing = standing_of(g, name);
   a->cb = cb;
   a->arg = arg;
   sm_init(&a->sm, "git request", ask_rows, ASK_STATES, ASK_QUEUED);

@@ -127,6 +127,16 @@ bool worlds_polls(const struct world *p)
   return p->poll->epoch != 0;
 }
 
+int worlds_failures(const struct world *p)
+{
+  return p->poll->failures;
+}
+
+int64_t worlds_next_look(const struct world *p)
+{
+  return p->poll->busy || p->poll->due_ms == POLL_NEVER ? INT64_MIN : clock_wall_ms() + p->poll->due_ms - clock_mono_ms();
+}
+
 /* A hook moved the head while we looked: what we saw may be old. The first statement is the fence. */
 static bool was_apart(struct db_res *res, int told)
 {

@@ -48,8 +48,11 @@ void worlds_reload(struct worlds *w, const struct db_res *res, int first);
 struct world *const *worlds_all(const struct worlds *w, int *n);
 struct world *worlds_find(struct worlds *w, const char *project);
 struct world *worlds_only(struct worlds *w);   /* where there is just one project; else NULL */
-/* Whether this master looks at its repository; where it does, looked_ms and trouble are how it stands. */
+/* Whether this master looks at its repository; where it does, looked_ms and trouble are how it stands, and these: how many looks in a row failed, and when the next one is (clock_wall_ms; INT64_MIN: one
+   is under way, or only when somebody asks). */
 bool worlds_polls(const struct world *p);
+int worlds_failures(const struct world *p);
+int64_t worlds_next_look(const struct world *p);
 /* Changes may be due to be read, or schedulers to fire. */
 void worlds_kick(struct worlds *w);
 /* Look at the repository now, and not only when `poll` says so; at most once a second. Where another master has its lease, that one is told. */

@@ -154,11 +154,11 @@ class TwoMasters(Base):
         self.assertEqual(sorted(r for r, in self.k.sql("select revision from change")), pushed)
         asked = self.k.sql("select s.revision from build_request r join buildset b on b.id = r.buildset join sourcestamp s on s.id = b.sourcestamp where b.scheduler = 'each'")
         self.assertEqual(sorted(r for r, in asked), pushed)
+        n = self.never_two()
         owners = wait_for(lambda: (o := self.owners()) and sorted(list(o.values()).count(i) for i in range(2)) in ([2, 3],) and o, "fair shares", 30)
         self.assertNotIn(None, owners.values())
         self.cli(self.two[0], "scheduler", "disable", "a/tick")
         rows = self.each_once(self.k)
-        n = self.never_two()
         print(f"    {len(pushed)} pushes, {len(rows)} due times, {n} looks under {sum(len(v) for v in self.taken().values())} leases, {KILLS} kills")
 
     def test_takes_over_asks_and_borrows(self):

@@ -134,6 +134,18 @@ const char *gith_program(const struct gith *g)
   return "";
 }
 
+int worlds_failures(const struct world *p)
+{
+  (void)p;
+  return 0;
+}
+
+int64_t worlds_next_look(const struct world *p)
+{
+  (void)p;
+  return INT64_MIN;
+}
+
 bool worlds_polls(const struct world *p)
 {
   (void)p;

@@ -22,16 +22,26 @@
 #define HEADS_PREFIX "refs/heads/"
 #define TAGS_PREFIX "refs/tags/"
 #define ALIVE_EVERY_MS 1000
+#define ALIVE_BYTES 4096       /* less is no progress: a server may drip for ever */
+#define PACK_BYTES_MAX (8ull << 30)
 
 static int on_progress(const git_indexer_progress *stats, void *arg)
 {
   static int64_t told;
+  static size_t bytes;
+  static unsigned objects;
   static const char alive[] = "alive=1";
   int64_t now = clock_mono_ms();
 
-  (void)stats;
-  if (now - told >= ALIVE_EVERY_MS) {
+  if (stats->received_bytes > PACK_BYTES_MAX) {
+    help_fail(arg, ERR_TOOBIG, "the repository sends more than %llu bytes", PACK_BYTES_MAX);
+    return -1;
+  }
+  if (now - told >= ALIVE_EVERY_MS && (stats->received_bytes >= bytes + ALIVE_BYTES ||
+                                       (stats->received_objects == stats->total_objects && stats->indexed_objects + stats->indexed_deltas > objects))) {
     told = now;
+    bytes = stats->received_bytes;
+    objects = stats->indexed_objects + stats->indexed_deltas;
     help_set_alarm(arg);
     if (write(STDOUT_FILENO, alive, sizeof alive) < 0) /* with its NUL */
       return -1;
