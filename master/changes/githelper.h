@@ -27,7 +27,7 @@ struct gith_head {
 };
 struct gith_commit {          /* oldest first within a branch */
   char *branch, *revision, *previous; /* previous: first parent, "" for a root */
-  char *author, *message;     /* "Name <mail>"; valid UTF-8, at most 64 KiB */
+  char *author, *committer, *message; /* "Name <mail>"; valid UTF-8, at most 64 KiB */
   int64_t author_ms;          /* since 1970 */
   char **files;               /* paths, valid UTF-8 */
   int nfiles;

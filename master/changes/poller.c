@@ -188,6 +188,7 @@ static cJSON *commit_json(const struct gith_commit *c)
   if (*c->previous)
     cJSON_AddStringToObject(o, "previous", c->previous);
   cJSON_AddStringToObject(o, "author", c->author);
+  cJSON_AddStringToObject(o, "committer", c->committer);
   cJSON_AddNumberToObject(o, "at", (double)c->author_ms);
   cJSON_AddStringToObject(o, "message", c->message);
   cJSON_AddItemToObject(o, "files", c->nfiles ? cJSON_CreateStringArray((const char *const *)c->files, c->nfiles) : cJSON_CreateArray()); /* cJSON makes nothing of an empty list */

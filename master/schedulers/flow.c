@@ -124,7 +124,8 @@ static struct facts *facts_of(const struct db_res *res, int row, const struct wo
 {
   return facts_new(&(struct facts_in){ .project = p->conf->name, .branch = db_str(res, 0, row, 2), .revision = db_str(res, 0, row, 3), .repository = db_str(res, 0, row, 4),
                                        .kind = db_str(res, 0, row, 7), .author = db_str(res, 0, row, 8), .message = db_str(res, 0, row, 9), .files = db_str(res, 0, row, 10),
-                                       .properties = db_str(res, 0, row, 11), .number = db_num(res, 0, row, 12), .build_forks = p->conf->forks_build || db_num(res, 0, row, 13) });
+                                       .properties = db_str(res, 0, row, 11), .number = db_num(res, 0, row, 12), .build_forks = p->conf->forks_build || db_num(res, 0, row, 13),
+                                       .committer = db_str(res, 0, row, 14), .category = db_str(res, 0, row, 15) });
 }
 
 static void changes_here(struct db_res *res, void *arg)

@@ -74,6 +74,7 @@ class Login(Case):
         new = commit(self.d.path("repos"), {"a": "b"}, "second")
         for name in good:
             wait_for(lambda: self.d.sql(f"select 1 from change c join project p on p.id = c.project where p.name = '{name}' and revision = '{new}' and state = 'decided'"), f"a change of {name}")
+        self.assertEqual(self.d.sql(f"select distinct author, committer, category from change where revision = '{new}'"), [["Ann <ann@example.org>", "Ann <ann@example.org>", ""]])
 
     def test_rsa(self):
         """As libssh2 can: by SHA-1, which OpenSSH does not take any more; that is told as a key that is not taken."""

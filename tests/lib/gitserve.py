@@ -10,10 +10,12 @@ from drover import free_port, read, wait_for
 
 
 class GitHttp:
-    """Serves the repositories below a folder. token: what must be sent, as `wants` says: a function of the Authorization header. redirect: {path's head: address}. asked: [(path, Authorization or None)]."""
+    """Serves the repositories below a folder. token: what must be sent, as `wants` says: a function of the Authorization header. redirect: {path's head: address}. remember: git is asked once for
+    each repository's refs. asked: [(path, Authorization or None)]."""
 
-    def __init__(self, folder, wants=None, redirect=None):
+    def __init__(self, folder, wants=None, redirect=None, remember=False):
         self.folder, self.wants, self.redirect, self.asked = folder, wants, redirect or {}, []
+        self.answers = {} if remember else None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -57,6 +59,8 @@ class GitHttp:
                 return self.plain(r, 302, [("Location", to + path[len(head):] + ("?" + query if query else ""))])
         if self.wants and not self.wants(given):
             return self.plain(r, 401, [("WWW-Authenticate", 'Basic realm="git"')])
+        if self.answers and r.command == "GET" and r.path in self.answers:
+            return self.plain(r, 200, *self.answers[r.path])
         env = {"PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": self.folder, "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": r.command,
                "CONTENT_TYPE": r.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": "1",
                "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
@@ -66,7 +70,10 @@ class GitHttp:
         head, _, data = out.partition(b"\r\n\r\n")
         headers = [line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line]
         status = next((int(v.split()[0]) for k, v in headers if k == "Status"), 200)
-        self.plain(r, status, [(k, v) for k, v in headers if k != "Status"], data)
+        headers = [(k, v) for k, v in headers if k != "Status"]
+        if self.answers is not None and r.command == "GET" and status == 200:
+            self.answers[r.path] = headers, data
+        self.plain(r, status, headers, data)
 
     def body(self, r):
         if r.headers.get("Transfer-Encoding") != "chunked":

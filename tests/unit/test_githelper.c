@@ -289,6 +289,7 @@ static void bad_text_becomes_utf8(void **state)
   new_repo("text");
   free(gitfix_git_in("text", in, (const char *const[]){ "git", "fast-import", "--quiet", NULL }));
   poll_repo(&got, "text", NULL);
+  assert_string_equal(got.committer, "A <a@b>");
   assert_string_equal(got.author, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd[31m <x@\xef\xbf\xbd\xef\xbf\xbd>");
   assert_string_equal(got.message, "\xef\xbf\xbd\x01 x\n");
   assert_non_null(strstr(buf_str(&got.text), "[\xef\xbf\xbd\xef\xbf\xbd\xc3\xa4]"));
