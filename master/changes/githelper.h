@@ -1,6 +1,6 @@
-/* Remote git operations of the master, in helper processes: one process a request, killed at its deadline, at most N at once. The master itself never speaks to a git server.
+/* Remote git operations of the master, in helper processes: one process a request at a time, killed at its deadline, at most N at once. The master itself never speaks to a git server.
 
-   The helper program (drover-git-helper, beside drover-master; `drover-master --git-helper` runs it) reads one request as records on stdin, answers records on stdout, and ends. It keeps a bare mirror
+   The helper program (drover-git-helper, beside drover-master; `drover-master --git-helper` runs it) reads a request as records on stdin, answers records on stdout, and so on until stdin ends; what needs a key or a token has a process of its own. It keeps a bare mirror
    of each repository, which is a cache: it may be deleted at any time.
    Failures: no such repository, refused, silent server (deadline), a mirror that is broken (made anew once), output over the limit. Each with a sentence for people. */
 #ifndef MASTER_CHANGES_GITHELPER_H

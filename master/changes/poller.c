@@ -124,7 +124,7 @@ static void trouble(struct poll_state *ps, const char *why)
 
 bool worlds_polls(const struct world *p)
 {
-  return p->poll->epoch != 0;
+  return p->poll->epoch || p->poll->at_once; /* of one that is new, or another one now, the row tells the past */
 }
 
 int worlds_failures(const struct world *p)

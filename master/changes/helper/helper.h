@@ -1,4 +1,4 @@
-/* Inside drover-git-helper: one request, the repository it is about, and the answer as it grows. */
+/* Inside drover-git-helper: a request, the repository it is about, and the answer as it grows. */
 #ifndef MASTER_CHANGES_HELPER_HELPER_H
 #define MASTER_CHANGES_HELPER_HELPER_H
 #include <git2.h>
@@ -45,6 +45,7 @@ struct help {
   /* the repository: a mirror and its remote, or a local one as it lies there */
   git_repository *repo;
   git_remote *remote; /* NULL: local */
+  int lock_fd;        /* of the mirror; -1: not locked */
   bool fresh;         /* mirror made by this process */
   bool broken;        /* the failure lies in the mirror, not in the remote */
   struct help_head *heads;
@@ -56,6 +57,9 @@ struct help {
   git_oid ref;        /* read: where the ref is that `branch` names, where it names one and the remote has it */
   bool has_ref;
 
+  int64_t told_ms;    /* the last sign of progress, and how far it was */
+  size_t told_bytes;
+  unsigned told_objects;
   int shown;          /* how often the server was shown key or token in this connection */
 
   struct buf out;
@@ -75,6 +79,7 @@ void help_set_alarm(const struct help *h);
 /* helper/mirror.c. Opens the mirror (made where missing) under its lock, or the local repository. */
 enum err help_open(struct help *h) must_check;
 void help_close(struct help *h);
+void help_unlock(struct help *h);
 enum err help_mirror_remove(struct help *h) must_check;
 
 /* helper/remote.c. Fills heads; then brings the objects of the heads that are asked for and not here. `want`: a branch's name, or the ref where has_ref; NULL: those that are wanted. */

@@ -27,22 +27,20 @@
 
 static int on_progress(const git_indexer_progress *stats, void *arg)
 {
-  static int64_t told;
-  static size_t bytes;
-  static unsigned objects;
   static const char alive[] = "alive=1";
+  struct help *h = arg;
   int64_t now = clock_mono_ms();
 
   if (stats->received_bytes > PACK_BYTES_MAX) {
-    help_fail(arg, ERR_TOOBIG, "the repository sends more than %llu bytes", PACK_BYTES_MAX);
+    help_fail(h, ERR_TOOBIG, "the repository sends more than %llu bytes", PACK_BYTES_MAX);
     return -1;
   }
-  if (now - told >= ALIVE_EVERY_MS && (stats->received_bytes >= bytes + ALIVE_BYTES ||
-                                       (stats->received_objects == stats->total_objects && stats->indexed_objects + stats->indexed_deltas > objects))) {
-    told = now;
-    bytes = stats->received_bytes;
-    objects = stats->indexed_objects + stats->indexed_deltas;
-    help_set_alarm(arg);
+  if (now - h->told_ms >= ALIVE_EVERY_MS && (stats->received_bytes >= h->told_bytes + ALIVE_BYTES ||
+                                       (stats->received_objects == stats->total_objects && stats->indexed_objects + stats->indexed_deltas > h->told_objects))) {
+    h->told_ms = now;
+    h->told_bytes = stats->received_bytes;
+    h->told_objects = stats->indexed_objects + stats->indexed_deltas;
+    help_set_alarm(h);
     if (write(STDOUT_FILENO, alive, sizeof alive) < 0) /* with its NUL */
       return -1;
   }
