@@ -131,14 +131,19 @@ units: unit
 vpath fuzz_%.c tests/fuzz
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
 FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) worker/proxy.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
-$(B)/fuzz/%: %.c $(FUZZ_CODE)
+FUZZ_CFLAGS = $(COMMON) $(WARN) -O1 -g
+FUZZ_OBJ = $(call obj,f,$(FUZZ_CODE))
+$(B)/f/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,fuzz) clang $(COMMON) $(WARN) -O1 -g -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_CODE) -lz -lyaml -lcjson -lcrypto
+	$(call say,clang) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(SANITIZE) -c $< -o $@
+$(B)/fuzz/%: %.c $(FUZZ_OBJ)
+	@mkdir -p $(@D)
+	$(call say,fuzz) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_OBJ) -lz -lyaml -lcjson -lcrypto
 fuzzers: $(FUZZERS)
 
 check:
 	@.ci/deps check
-	@$(MAKE) -j2 all
+	@$(MAKE) -j2 all $(B)/tests/test_git
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)

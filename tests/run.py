@@ -20,7 +20,7 @@ WHYS, WHY_LINES = 5, 25
 JOBS = (os.cpu_count() or 1) + 1  # suites wait more than they reckon
 BY_HAND = ("test_hosts.py",)  # make hosts: two hosts with systemd, root and some minutes
 # Under the sanitizers a whole system costs five times the processor time; what these are about is not memory. make soak runs them sanitized too (DROVER_SANITIZE_ALL=1).
-PLAIN = ("test_backup.py", "test_decide.py", "test_schedulers.py", "test_web.py", "test_restore.py", "test_work.py", "test_timed.py", "test_matrix.py", "test_proxy.py", "test_notify.py", "test_doctor.py", "test_worker_install.py", "test_worker_proxy.py")
+PLAIN = ("test_git.c", "test_backup.py", "test_decide.py", "test_schedulers.py", "test_web.py", "test_restore.py", "test_work.py", "test_timed.py", "test_matrix.py", "test_needs.py", "test_try.py", "test_proxy.py", "test_notify.py", "test_doctor.py", "test_worker_install.py", "test_worker_proxy.py")
 AS_SHIPPED = ("test_worker.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
 
@@ -29,7 +29,8 @@ def suites(build, san, patterns):
     for path in sorted(glob.glob(f"{TOP}/tests/lint/*.sh")):
         found.append((rel(path), ["bash", path], build, "lint"))
     for path in sorted(glob.glob(f"{TOP}/tests/unit/test_*.c") + glob.glob(f"{TOP}/tests/seq/test_*.c")):
-        found.append((rel(path), [f"{san}/tests/{os.path.basename(path)[:-2]}"], san, "cmocka"))
+        where = build if os.path.basename(path) in PLAIN and not os.environ.get("DROVER_SANITIZE_ALL") else san
+        found.append((rel(path), [f"{where}/tests/{os.path.basename(path)[:-2]}"], where, "cmocka"))
     for path in sorted(glob.glob(f"{TOP}/tests/fuzz/fuzz_*.c")):
         name = os.path.basename(path)[:-2]
         corpus = f"{san}/corpus/{name}"

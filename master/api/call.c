@@ -499,7 +499,9 @@ static size_t body_max(struct call *c, const char *method)
   buf_init(&allow, 256);
   r = route_find(method, &c->path, args, &n, &allow);
   buf_free(&allow);
-  return r && r->permission == PERM_HOOK ? HOOK_BODY_MAX : HTTP_BODY_MAX;
+  if (r && r->permission == PERM_HOOK)
+    return HOOK_BODY_MAX;
+  return r && r->permission == PERM_BUILD && r->action == ACT_TRY && !c->conn->s->tcp ? HTTP_TRY_MAX : HTTP_BODY_MAX;
 }
 
 static void too_large(struct call *c)

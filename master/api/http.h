@@ -17,6 +17,7 @@
 
 #define HTTP_HEAD_MAX (16u << 10)     /* request line and headers */
 #define HTTP_BODY_MAX (1u << 20)
+#define HTTP_TRY_MAX (5u << 20)         /* of an action that brings a patch */
 #define HTTP_LARGE_MAX 4              /* bodies of hooks above HTTP_BODY_MAX (HOOK_BODY_MAX at most) under way at once */
 #define HTTP_CONNECTIONS_MAX 200      /* of each of the two sockets */
 #define HTTP_HEAD_MS 10000            /* from the connection to its first whole head */

@@ -16,11 +16,11 @@ const struct json_col build_cols[] = {
 const struct json_col request_cols[] = {
   { "id", JSON_TEXT }, { "buildset", JSON_TEXT }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "why", JSON_TEXT },
   { "priority", JSON_NUM }, { "attempts", JSON_NUM }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "reason", JSON_TEXT }, { "tags", JSON_RAW },
-  { "created", JSON_TIME }, { "claimed", JSON_TIME }, { "finished", JSON_TIME }, { "builds", JSON_RAW }, { "row", JSON_SKIP },
+  { "created", JSON_TIME }, { "claimed", JSON_TIME }, { "finished", JSON_TIME }, { "builds", JSON_RAW }, { "needs", JSON_RAW }, { "row", JSON_SKIP },
 };
 const struct json_col buildset_cols[] = {
   { "id", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "scheduler", JSON_TEXT }, { "reason", JSON_TEXT }, { "who", JSON_TEXT }, { "project", JSON_TEXT },
-  { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "changes", JSON_RAW }, { "created", JSON_TIME }, { "finished", JSON_TIME },
+  { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "changes", JSON_RAW }, { "created", JSON_TIME }, { "finished", JSON_TIME }, { "patch", JSON_RAW },
 };
 const struct json_col change_cols[] = {
   { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "previous", JSON_TEXT }, { "author", JSON_TEXT }, { "author_at", JSON_TIME },

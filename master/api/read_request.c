@@ -11,6 +11,16 @@ static void got_requests(struct call *c, const struct db_res *r)
   page_items(c, r, 0, request_rows(c, r, 0), REQUEST_COLS, call_data(c, sizeof(struct page)));
 }
 
+/* Those of which there are few have an index each. */
+static enum sql list_of_state(const char *state)
+{
+  if (str_eq(state, "waiting"))
+    return SQL_api_requests_waiting;
+  if (str_eq(state, "pending"))
+    return SQL_api_requests_pending;
+  return str_eq(state, "claimed") ? SQL_api_requests_claimed : SQL_api_requests;
+}
+
 void read_requests(struct call *c)
 {
   const char *state = call_query(c, "state"), *builder = call_query(c, "builder"), *set = call_query(c, "buildset");
@@ -24,8 +34,7 @@ void read_requests(struct call *c)
     if (set)
       db_q(tx, SQL_api_requests_set, "Nsssnn", p->before, state, project, name, p->limit, id);
     else
-      db_q(tx, str_eq(state, "pending") ? SQL_api_requests_pending : str_eq(state, "claimed") ? SQL_api_requests_claimed : SQL_api_requests, "Nsssn",
-           p->before, state, project, name, p->limit);
+      db_q(tx, list_of_state(state), "Nsssn", p->before, state, project, name, p->limit);
     call_ask(c, tx, got_requests);
   }
   free(project);
@@ -76,6 +85,32 @@ void read_buildset(struct call *c)
   db_q(tx, SQL_api_buildset, "n", id);
   db_q(tx, SQL_api_requests_set, "Nsssnn", INT64_MIN, (char *)NULL, (char *)NULL, (char *)NULL, (int64_t)LIST_MAX, id);
   call_ask(c, tx, got_buildset);
+}
+
+static void got_patch(struct call *c, const struct db_res *r)
+{
+  size_t n;
+  const char *body = db_rows(r, 0) ? db_bytes(r, 0, 0, 0, &n) : NULL;
+
+  if (!body) {
+    call_error(c, 404, "not_found", NULL, "there is no buildset %s, or nothing is tried in it", call_arg(c, 0));
+    return;
+  }
+  char *text = xstrndup(body, n);
+  call_body_text(c, 200, "text/plain; charset=utf-8", text);
+  free(text);
+}
+
+void read_patch(struct call *c)
+{
+  struct db_tx *tx;
+  int64_t id;
+
+  if (!id_get(c, call_arg(c, 0), 's', &id))
+    return;
+  tx = call_tx(c);
+  db_q(tx, SQL_api_patch, "n", id);
+  call_ask(c, tx, got_patch);
 }
 
 static void got_changes(struct call *c, const struct db_res *r)

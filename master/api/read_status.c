@@ -110,6 +110,7 @@ static void answer_status(struct call *c, const struct db_res *r)
   add_config(o, m, call_is_tcp(c));
   counts = cJSON_AddObjectToObject(o, "counts");
   json_ms(counts, "pending", r ? db_num(r, 0, 0, 0) : INT64_MIN);
+  json_ms(counts, "waiting", r ? db_num(r, 0, 0, 4) : INT64_MIN);
   json_ms(counts, "running", r ? db_num(r, 0, 0, 1) : INT64_MIN);
   json_num(counts, "workers_connected", r ? db_num(r, 0, 0, 2) : m->links ? link_count(m->links) : 0);
   cJSON_AddItemToObject(o, "running", r ? json_rows(r, 1, build_cols, BUILD_COLS) : cJSON_CreateArray());

@@ -1,6 +1,7 @@
-/* Why a request waits, runs, or ended so: a pending one from what dispatch knows now, the others from their rows. */
+/* Why a request waits, runs, or ended so: a pending one from what dispatch knows now, the others from their rows and those of what they need. */
 #include "master/api/handlers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +11,10 @@
 
 /* Columns of api_why. */
 enum {
-  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER,
+  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS,
 };
 
-enum { REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_TAGS = 12 }; /* of request_cols */
+enum { REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_TAGS = 12, REQUEST_NEEDS = 17 }; /* of request_cols */
 
 struct reason {
   const char *kind, *object;
@@ -56,6 +57,46 @@ static void why_waiting(struct call *c, const struct db_res *r, struct reason *o
   buf_adds(&out->text, w->text[0] ? w->text : "It is about to start.");
   if (db_num(r, 0, 0, ATTEMPTS))
     buf_addf(&out->text, " It was tried before (%s).", *col(r, WHY) ? col(r, WHY) : "without a result");
+}
+
+static const char *of(const cJSON *o, const char *key)
+{
+  const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+
+  return s ? s : "";
+}
+
+/* needs: as the database wrote them (API_NEEDS). The first that is not over, and how many there are. */
+static void why_needs(const char *needs, struct why *w)
+{
+  cJSON *list = cJSON_Parse(needs), *it;
+  const cJSON *first = NULL;
+  int open = 0, n;
+
+  memset(w, 0, sizeof *w);
+  w->kind = "needs";
+  cJSON_ArrayForEach(it, list)
+    if (strcmp(of(it, "state"), "done") && !open++)
+      first = it;
+  if (first) {
+    bool runs = !strcmp(of(first, "state"), "claimed") && *of(first, "build");
+    snprintf(w->object, sizeof w->object, "%s", of(first, "request"));
+    n = snprintf(w->text, sizeof w->text, "it needs %.80s, which %s (%.110s)", of(first, "builder"), runs ? "runs" : "waits too", of(first, runs ? "build" : "request"));
+    if (open > 1)
+      snprintf(w->text + n, sizeof w->text - (size_t)n, ", and %d more", open - 1);
+  } else {
+    snprintf(w->text, sizeof w->text, "what it needs has just ended");
+  }
+  cJSON_Delete(list);
+}
+
+static void why_needing(const struct db_res *r, struct reason *out, struct why *w)
+{
+  why_needs(col(r, NEEDS), w);
+  out->kind = w->kind;
+  out->object = w->object;
+  out->since = db_ms(r, 0, 0, CREATED);
+  buf_addf(&out->text, "%c%s.", w->text[0] - 'a' + 'A', w->text + 1);
 }
 
 static void why_running(const struct db_res *r, struct reason *out)
@@ -117,7 +158,9 @@ static void got_why(struct call *c, const struct db_res *r)
     return;
   }
   buf_init(&out.text, BUF_NO_MAX);
-  if (!strcmp(col(r, STATE), "pending"))
+  if (!strcmp(col(r, STATE), "waiting"))
+    why_needing(r, &out, &w);
+  else if (!strcmp(col(r, STATE), "pending"))
     why_waiting(c, r, &out, &w);
   else if (!strcmp(col(r, STATE), "claimed"))
     why_running(r, &out);
@@ -136,7 +179,7 @@ static void got_why(struct call *c, const struct db_res *r)
   call_json(c, 200, o);
 }
 
-/* Rows of one builder with the same tags, which stand together more often than not, wait for the same. */
+/* Rows of one builder with the same tags, which stand together more often than not, wait for the same; so do those with the same needs. */
 cJSON *request_rows(struct call *c, const struct db_res *r, int stmt)
 {
   cJSON *list = json_rows(r, stmt, request_cols, REQUEST_COLS), *o;
@@ -146,17 +189,23 @@ cJSON *request_rows(struct call *c, const struct db_res *r, int stmt)
 
   cJSON_ArrayForEach(o, list) {
     const char *tags = db_str(r, stmt, i, REQUEST_TAGS), *project = db_str(r, stmt, i, REQUEST_PROJECT), *builder = db_str(r, stmt, i, REQUEST_BUILDER);
+    const char *state = db_str(r, stmt, i, REQUEST_STATE), *needs = db_str(r, stmt, i++, REQUEST_NEEDS);
+    cJSON *waits;
     char *mine;
-    if (strcmp(db_str(r, stmt, i++, REQUEST_STATE), "pending")) {
+    if (strcmp(state, "pending") && strcmp(state, "waiting")) {
       cJSON_AddNullToObject(o, "waits");
       continue;
     }
-    mine = xasprintf("%s/%s %s", project, builder, tags);
-    if (!str_eq(last, mine))
-      why_of_tags(c, project, builder, tags, &w);
+    mine = !strcmp(state, "waiting") ? xstrdup(needs) : xasprintf("%s/%s %s", project, builder, tags);
+    if (!str_eq(last, mine)) {
+      if (!strcmp(state, "waiting"))
+        why_needs(needs, &w);
+      else
+        why_of_tags(c, project, builder, tags, &w);
+    }
     free(last);
     last = mine;
-    cJSON *waits = cJSON_AddObjectToObject(o, "waits");
+    waits = cJSON_AddObjectToObject(o, "waits");
     json_text(waits, "kind", w.kind && *w.kind ? w.kind : "starting");
     json_text(waits, "text", w.text[0] ? w.text : "about to start");
     json_text(waits, "object", w.object[0] ? w.object : NULL);

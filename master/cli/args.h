@@ -26,7 +26,7 @@
   X(BEFORE, before, 0, "ID", "go on behind this one (the list's last line names it)")                             \
   X(BUILDER, builder, 0, "PROJECT/BUILDER", "only of this builder")                                               \
   X(BUILDSET, buildset, 0, "ID", "only of this buildset")                                                         \
-  X(STATE, state, 0, "STATE", "only in this state (pending, claimed, running, cancelling, done)")                 \
+  X(STATE, state, 0, "STATE", "only in this state (waiting, pending, claimed, running, cancelling, done)")        \
   X(PROJECT, project, 0, "PROJECT", "the project")                                                                \
   X(REPOSITORY, repository, 0, "URL", "where the change is (default: the project's)")                             \
   X(AUTHOR, author, 0, "TEXT", "who made the change")                                                             \
@@ -41,6 +41,8 @@
   X(WATCH, watch, 0, NULL, "again and again, until Ctrl-C; needs a terminal")                                     \
   X(NAME, name, 0, "NAME", "the worker's name (default: the host's first label)")                                 \
   X(SSH, ssh, 0, "COMMAND", "the ssh to use, with its options (default: ssh)")                                    \
+  X(ONLY, only, 0, NULL, "this alone, not what needed it")                                                        \
+  X(PATCH, patch, 0, "FILE", "this patch (- is standard input) instead of what differs here")                      \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {

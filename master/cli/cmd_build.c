@@ -62,6 +62,8 @@ int cmd_rerun(struct cli *c, const struct args *a, const char *const *arg, int n
   path = id_path("builds/%p/rerun", build);
   body = cJSON_CreateObject();
   props_add_text(body, "reason", args_value(a, FLAG_REASON));
+  if (args_has(a, FLAG_ONLY))
+    cJSON_AddTrueToObject(body, "only");
   answer = call_send(c, "POST", path, body);
   code = answer ? made_go_on(c, a, answer) : c->code;
   cJSON_Delete(answer);

@@ -132,7 +132,7 @@ static void offer_value(struct ask *q)
   else if (q->value_of == &args_flags[FLAG_PROJECT])
     offer_names(q, "projects", "name", "");
   else if (q->value_of == &args_flags[FLAG_STATE])
-    offer_words(q, "pending claimed running cancelling done", " ");
+    offer_words(q, "waiting pending claimed running cancelling done", " ");
 }
 
 /* By what the command's usage calls its argument. */

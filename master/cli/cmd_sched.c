@@ -11,7 +11,7 @@
 #include "master/cli/props.h"
 #include "master/cli/table.h"
 
-/* What sets it off: "change of main, quiet for 30s", "tag v*", "pull request into main", "0 3 * * * Europe/Berlin, if changed", "every 4h", "by hand". */
+/* What sets it off: "change of main, quiet for 30s", "tag v*", "pull request into main", "0 3 * * * Europe/Berlin, if changed", "every 4h", "by hand", "after commits". */
 static char *set_off(const cJSON *s)
 {
   const char *kind = js_text(s, "kind");
@@ -32,6 +32,8 @@ static char *set_off(const cJSON *s)
       buf_addf(&b, ", quiet for %s", str_duration_text(js_num(s, "spec.stable"), time));
   } else if (str_eq(kind, "cron")) {
     buf_addf(&b, "%s %s", js_text(s, "spec.cron"), js_text(s, "spec.zone"));
+  } else if (str_eq(kind, "after")) {
+    buf_addf(&b, "after %s", js_text(s, "spec.after"));
   } else if (str_eq(kind, "every")) {
     buf_addf(&b, "every %s", str_duration_text(js_num(s, "spec.every"), time));
   } else {

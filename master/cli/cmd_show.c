@@ -189,6 +189,20 @@ static int show_step(struct cli *c, const cJSON *build, const char *name)
   return CLI_OK;
 }
 
+/* "needs     r3 libfoo/linux[gcc]  success" */
+static void needs_lines(struct cli *c, const cJSON *r)
+{
+  const cJSON *n;
+
+  cJSON_ArrayForEach(n, js_get(r, "needs")) {
+    bool done = str_eq(js_text(n, "state"), "done");
+    out_label(c, STYLE_DIM, n->prev && n->prev->next ? "" : "needs");
+    out(c, STYLE_NONE, "%s  %s%s  ", js_text(n, *js_text(n, "build") ? "build" : "builder"), js_text(n, "request"), cJSON_IsTrue(js_get(n, "soft")) ? ", however it ends" : "");
+    out(c, done ? fmt_result_style(js_result(n)) : STYLE_BUSY, "%s", done ? fmt_result(js_result(n)) : js_text(n, "state"));
+    out_end(c);
+  }
+}
+
 static void show_request(struct cli *c, const cJSON *r)
 {
   head(c, r, js_text(r, "id"));
@@ -199,6 +213,7 @@ static void show_request(struct cli *c, const cJSON *r)
   source_line(c, r);
   line(c, "buildset", js_text(r, "buildset"));
   join_line(c, "tags", r, "tags", " ");
+  needs_lines(c, r);
   linef(c, "priority", "%lld", (long long)js_num(r, "priority"));
   join_line(c, "builds", r, "builds", " ");
   time_line(c, "made", js_num(r, "created"));
@@ -208,6 +223,8 @@ static void show_request(struct cli *c, const cJSON *r)
 
 static void show_buildset(struct cli *c, const cJSON *s)
 {
+  char size[FMT_MAX];
+
   head(c, s, js_text(s, "id"));
   out_end(c);
   line(c, "because", js_text(s, "reason"));
@@ -216,6 +233,8 @@ static void show_buildset(struct cli *c, const cJSON *s)
   line(c, "project", js_text(s, "project"));
   source_line(c, s);
   join_line(c, "changes", s, "changes", " ");
+  if (js_has(s, "patch"))
+    linef(c, "patch", "%s on top of it: /api/v1/buildsets/%s/patch", fmt_size(js_num(s, "patch.bytes"), size), js_text(s, "id"));
   time_line(c, "made", js_num(s, "created"));
   time_line(c, "ended", js_num(s, "finished"));
   list_table(c, "requests", js_get(s, "requests"));

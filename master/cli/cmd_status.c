@@ -86,7 +86,7 @@ static void show_counts(struct cli *c, const cJSON *s)
 {
   out_label(c, STYLE_NONE, "now");
   out(c, STYLE_NONE, "%lld running · %lld waiting · %lld workers connected", (long long)js_num(s, "counts.running"),
-      (long long)js_num(s, "counts.pending"), (long long)js_num(s, "counts.workers_connected"));
+      (long long)(js_num(s, "counts.pending") + js_num(s, "counts.waiting")), (long long)js_num(s, "counts.workers_connected"));
   out_end(c);
 }
 

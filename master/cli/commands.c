@@ -23,9 +23,10 @@ const struct command commands[] = {
     "--failed takes a build or a builder, and says since which change it fails.\n"
     "Control bytes are shown as ^X, so that a log can't do anything to the terminal; --raw writes the bytes as they are." },
   { "build", "BUILDER", 1, 1, F_BUILD, cmd_build, "ask for a build", NULL },
+  { "try", "[BUILDER ...]", 0, 64, F_BUILD | F(PROJECT) | F(PATCH), cmd_try, "build what is here and not pushed yet", NULL },
   { "force", "BUILDER", 1, 1, F_BUILD, cmd_build, NULL, NULL },
-  { "rerun", "ID", 1, 1, F_GO_ON | F(REASON), cmd_rerun, "build the same again", NULL },
-  { "requeue", "ID", 1, 1, F_GO_ON | F(REASON), cmd_rerun, NULL, NULL },
+  { "rerun", "ID", 1, 1, F_GO_ON | F(REASON) | F(ONLY), cmd_rerun, "build the same again, and what needed it", NULL },
+  { "requeue", "ID", 1, 1, F_GO_ON | F(REASON) | F(ONLY), cmd_rerun, NULL, NULL },
   { "cancel", "ID", 1, 1, F(REASON), cmd_cancel, "cancel a build, a request or a buildset", NULL },
   { "watch", "ID", 1, 1, F(RETRY), cmd_watch, "follow a build, request or buildset to its end",
     "Ctrl-C ends watching, never the build." },

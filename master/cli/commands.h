@@ -23,6 +23,7 @@ int cmd_builders(struct cli *c, const struct args *a, const char *const *arg, in
 int cmd_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_try(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_rerun(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_watch(struct cli *c, const struct args *a, const char *const *arg, int narg);

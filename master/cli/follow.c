@@ -249,6 +249,11 @@ static bool is_patient(const struct follow *f)
   return clock_mono_ms() - f->begun_ms < FOLLOW_PATIENT_MS;
 }
 
+static bool is_waiting(const cJSON *request)
+{
+  return str_eq(js_text(request, "state"), "pending") || str_eq(js_text(request, "state"), "waiting");
+}
+
 /* Why it waits, when that is new. False: given up. */
 static bool say_why(struct follow *f, struct watched *w)
 {
@@ -258,7 +263,7 @@ static bool say_why(struct follow *f, struct watched *w)
   if (!why)
     return false;
   text = js_text(why, "reason.text");
-  if (*text && str_eq(js_text(why, "state"), "pending") && !str_eq(text, w->reason)) {
+  if (*text && is_waiting(why) && !str_eq(text, w->reason)) {
     free(w->reason);
     w->reason = xstrdup(text);
     if (f->c->json) {
@@ -334,7 +339,7 @@ static bool look(struct follow *f, struct watched *w, bool *moved)
   } else if (js_done(request)) {
     *moved = true;
     end_request(f, w, request);
-  } else if (str_eq(js_text(request, "state"), "pending") && !is_patient(f)) {
+  } else if (is_waiting(request) && !is_patient(f)) {
     ok = say_why(f, w);
   }
   cJSON_Delete(request);

@@ -126,6 +126,19 @@ static void add_step(struct explain *x, const struct pipe_step *s)
   add_env(x, s);
 }
 
+static void add_needs(struct explain *x, const struct pipe_builder *b)
+{
+  struct buf text;
+
+  if (!b->nneeds)
+    return;
+  buf_init(&text, BUF_NO_MAX);
+  for (int i = 0; i < b->nneeds; i++)
+    buf_addf(&text, "%s%s%s", i ? ", " : "", b->needs[i].name, b->needs[i].soft ? " (soft)" : "");
+  add(x, NULL, "needs", buf_str(&text), (struct pipe_source){ PIPE_OF_BUILDER, b->needs[0].at });
+  buf_free(&text);
+}
+
 struct explain explain_builder(const struct pipe_builder *b)
 {
   struct explain x = { 0 };
@@ -142,6 +155,7 @@ struct explain explain_builder(const struct pipe_builder *b)
   if (b->tags_from.at)
     add(&x, NULL, "worker.tags", b->ntags ? buf_str(&tags) : "[]", b->tags_from);
   buf_free(&tags);
+  add_needs(&x, b);
   for (int i = 0; i < b->nsteps; i++)
     add_step(&x, &b->steps[i]);
   return x;

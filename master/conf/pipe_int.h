@@ -1,5 +1,6 @@
 /* Between the files that make a pipeline from a tree: pipeline.c (builders, the whole), pipe_matrix.c (combinations), pipe_step.c (steps, their names), pipe_template.c (templates, what
-   they are given), pipe_sched.c (schedulers). */
+   they are given), pipe_needs.c (which of them come before),
+   pipe_sched.c (schedulers). */
 #ifndef MASTER_CONF_PIPE_INT_H
 #define MASTER_CONF_PIPE_INT_H
 #include "master/conf/pipe_expr.h"
@@ -30,7 +31,7 @@ struct maker {
   struct pipe_builder *made; /* so far */
   int nmade, cap;
   struct block *scratch;
-  int steps, nodes;      /* so far, against the limits */
+  int steps, nodes, needs; /* so far, against the limits */
   size_t bytes;
   bool incomplete;       /* builders are missing: a matrix is wrong, or they are too many */
   bool full;             /* that was told */
@@ -112,6 +113,18 @@ void pipe_flatten(struct maker *m, const struct yml_node *list, const struct exp
 void pipe_template_bad(struct template *t);
 /* Templates that nobody uses: what is wrong in them by itself. */
 void pipe_check_unused(struct maker *m);
+
+/* The text of a key, made now where it has expressions. NULL: told, or not known in a template that nobody uses. */
+char *pipe_made_text(struct maker *m, const struct yml_node *n, enum schema_group group, const char *key, const struct expr_name *names) must_check;
+
+/* ---- pipe_needs.c ---- */
+
+/* `needs` of a builder, or NULL: the names as they stand, without builders. */
+void pipe_read_needs(struct maker *m, struct pipe_builder *b, const struct yml_node *n, const struct expr_name *names);
+/* After the builders (m->builders is there): whom these names mean; none waits for itself, over however many others. */
+void pipe_join_needs(struct maker *m);
+/* There is no builder of that name, which was made from n. */
+void pipe_unknown_builder(struct maker *m, const struct yml_node *n, const char *name);
 
 /* After the builders: m->builders and m->all are there. named: the map of schedulers, or NULL. */
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named);

@@ -32,7 +32,7 @@ static char *combinations(const struct pipeline *p, const char *name)
   return NULL;
 }
 
-static void unknown_builder(struct maker *m, const struct yml_node *n)
+void pipe_unknown_builder(struct maker *m, const struct yml_node *n, const char *name)
 {
   const struct pipeline *p = &m->w->p;
   const char **names = xcalloc((size_t)p->nbuilders * 2 + 1, sizeof *names);
@@ -42,10 +42,10 @@ static void unknown_builder(struct maker *m, const struct yml_node *n)
     names[i * 2] = p->builders[i].name;
     names[i * 2 + 1] = p->builders[i].base;
   }
-  help = pipe_did_you_mean(n->text, names, p->nbuilders * 2);
+  help = pipe_did_you_mean(name, names, p->nbuilders * 2);
   if (!help)
-    help = combinations(p, n->text);
-  yml_error(m->d, n, help, "there is no builder \"%.120s\"", n->text);
+    help = combinations(p, name);
+  yml_error(m->d, n, help, "there is no builder \"%.120s\"", name);
   free(help);
   free(names);
 }
@@ -65,7 +65,7 @@ static void add_builder(struct maker *m, struct pipe_scheduler *s, const struct 
       s->builders[s->nbuilders++] = it->name;
   }
   if (!b && !m->incomplete && n->kind == YML_SCALAR && pipeline_is_builder(n->text, strlen(n->text)) && diag_count(m->d) < DIAG_MAX)
-    unknown_builder(m, n);
+    pipe_unknown_builder(m, n, n->text);
 }
 
 static void want_builders(struct maker *m, struct pipe_scheduler *s, const struct yml_node *n)
@@ -91,6 +91,7 @@ static void want_builders(struct maker *m, struct pipe_scheduler *s, const struc
 static const char *const triggers[PIPE_TRIGGERS] = {
   [PIPE_ON_CHANGE] = "change", [PIPE_ON_TAG] = "tag",     [PIPE_ON_PULL] = "pull_request",
   [PIPE_ON_CRON] = "cron",     [PIPE_ON_EVERY] = "every", [PIPE_ON_FORCE] = "force",
+  [PIPE_ON_AFTER] = "after",
 };
 
 const char *pipe_trigger_name(enum pipe_trigger t)
@@ -223,6 +224,33 @@ static void want_time(struct maker *m, struct pipe_scheduler *s, const struct ym
     s->branch = branch->text;
 }
 
+/* Each follows one that there is, and no chain of them is a ring. */
+static void check_after(struct maker *m, const struct yml_node *named)
+{
+  const struct pipeline *p = &m->w->p;
+  const char **names = xcalloc((size_t)p->nschedulers + 1, sizeof *names);
+
+  for (int i = 0; i < p->nschedulers; i++)
+    names[i] = p->schedulers[i].name;
+  for (int i = 0; i < p->nschedulers; i++) {
+    const struct pipe_scheduler *s = &p->schedulers[i], *it = s;
+    const struct yml_node *n = yml_get(named->items[i], "after");
+    int steps = 0;
+    if (!s->after)
+      continue;
+    while (it && it->after && steps++ < p->nschedulers)
+      it = pipeline_scheduler(p, it->after);
+    if (!pipeline_scheduler(p, s->after)) {
+      char *help = pipe_did_you_mean(s->after, names, p->nschedulers);
+      yml_error(m->d, n, help, "there is no scheduler \"%.80s\"", s->after);
+      free(help);
+    } else if (it && it->after) {
+      yml_error(m->d, n, "something else must set one of them off", "scheduler \"%s\" would wait for itself", s->name);
+    }
+  }
+  free(names);
+}
+
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named)
 {
   struct pipeline *p = &m->w->p;
@@ -248,7 +276,12 @@ void pipe_make_schedulers(struct maker *m, const struct yml_node *named)
     s->priority = (int)schema_int(n, SCHEMA_SCHEDULER, "priority");
     s->stable_ms = schema_ms(n, SCHEMA_SCHEDULER, "stable");
     want_time(m, s, set_off, n);
+    s->after = s->trigger == PIPE_ON_AFTER && set_off && set_off->kind == YML_SCALAR ? set_off->text : NULL;
+    s->fail_fast = schema_bool(n, SCHEMA_SCHEDULER, "fail_fast");
+    s->fresh = str_eq(schema_text(n, SCHEMA_SCHEDULER, "reuse"), "none");
     pipe_make_params(m, s, yml_get(set_off, "parameters"));
     want_builders(m, s, yml_get(n, "builders"));
   }
+  if (given)
+    check_after(m, named);
 }

@@ -58,8 +58,7 @@ static void inherit_env(struct maker *m, struct inherit *h, const struct yml_nod
   free(v);
 }
 
-/* The text of a key, made now where it has expressions. NULL: told, or not known in a template that nobody uses. */
-static char *made_text(struct maker *m, const struct yml_node *n, enum schema_group group, const char *key, const struct expr_name *names)
+char *pipe_made_text(struct maker *m, const struct yml_node *n, enum schema_group group, const char *key, const struct expr_name *names)
 {
   enum expr_type type;
   struct buf text;
@@ -82,7 +81,7 @@ static void inherit_tags(struct maker *m, struct inherit *h, const struct yml_no
   h->ntags = 0;
   for (int i = 0; i < n; i++) {
     const struct yml_node *it = tags->kind == YML_LIST ? tags->items[i] : tags;
-    char *text = it->kind == YML_SCALAR ? made_text(m, it, SCHEMA_WANT, "tags", names) : NULL;
+    char *text = it->kind == YML_SCALAR ? pipe_made_text(m, it, SCHEMA_WANT, "tags", names) : NULL;
     if (text)
       h->tags[h->ntags++] = text;
   }
@@ -94,7 +93,7 @@ void pipe_inherit(struct maker *m, struct inherit *h, const struct yml_node *map
 
   inherit_env(m, h, yml_get(map, "env"), of, names);
   if (cwd) {
-    h->cwd = pipe_has_expr(cwd) ? made_text(m, cwd, group, "cwd", names) : schema_text(map, group, "cwd");
+    h->cwd = pipe_has_expr(cwd) ? pipe_made_text(m, cwd, group, "cwd", names) : schema_text(map, group, "cwd");
     h->cwd_from = (struct pipe_source){ of, cwd };
   }
   if (timeout && timeout->kind == YML_SCALAR && !yml_is_null(timeout)) {
@@ -186,7 +185,7 @@ static void name_steps(struct maker *m, struct pipe_builder *b, const struct fla
     const struct yml_node *n = yml_get(at->n, "name");
     char *name;
     m->d->context = at->use ? at->use->said : NULL;
-    if (!n || n->kind != YML_SCALAR || !(name = made_text(m, n, SCHEMA_STEP, "name", at->names)))
+    if (!n || n->kind != YML_SCALAR || !(name = pipe_made_text(m, n, SCHEMA_STEP, "name", at->names)))
       continue;
     if (map_set(used, name, b))
       yml_error(m->d, n, NULL, "two steps of builder \"%s\" have the name \"%s\"", b->base, name);

@@ -198,6 +198,7 @@ static void make_builder(struct maker *m, struct pipe_builder *b, const struct y
     inherit_axes(m, b, map, &h);
     pipe_inherit(m, &h, map, SCHEMA_BUILDER, PIPE_OF_BUILDER, names);
   }
+  pipe_read_needs(m, b, yml_get(map, "needs"), names);
   b->tags = h.tags;
   b->ntags = h.ntags;
   b->tags_from = h.tags_from;
@@ -285,6 +286,7 @@ static struct pipeline *make(struct yml_doc *doc, const struct yml_node *top,
     if (!map_get(m.builders, p->builders[i].base)) /* the first of all combinations */
       (void)map_set(m.builders, p->builders[i].base, &p->builders[i]);
   }
+  pipe_join_needs(&m);
   pipe_make_schedulers(&m, yml_get(top, "schedulers"));
   map_free(m.builders);
   map_free(m.templates);

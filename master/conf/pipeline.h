@@ -20,6 +20,8 @@
 #define PIPELINE_PARAMETER_MAX 1024    /* bytes of a parameter's value */
 #define PIPELINE_NODES_MAX 400000      /* values of the tree that are looked at, once for each combination and use */
 #define PIPELINE_BYTES_MAX (32u << 20) /* bytes of these */
+#define PIPELINE_NEEDS_MAX 20000       /* of all builders together, matrices written out */
+#define PIPELINE_PATCH_MAX (3u << 20)  /* bytes of what is tried on top of a revision: with all else it must fit into one order to a worker (4 MiB) */
 #define PIPELINE_SCHEDULERS_MAX 256
 #define PIPELINE_PRIORITY 50          /* where a scheduler says none */
 #define PIPELINE_ENV_MAX 256           /* variables of a step, the inherited counted */
@@ -79,6 +81,16 @@ struct pipe_axis {
   const struct yml_node *at; /* the value */
 };
 
+struct pipe_builder;
+
+/* A builder that comes before. */
+struct pipe_need {
+  char *name;
+  const struct pipe_builder *builder; /* of the same pipeline; it never needs, over however many others, the one that has this */
+  bool soft;                          /* it must be over; else it must have ended well */
+  const struct yml_node *at;          /* its name */
+};
+
 struct pipe_builder {
   char *name;             /* "linux", or of a matrix "linux[gcc,x86_64]" */
   char *base;             /* the name as it stands in the file */
@@ -88,12 +100,14 @@ struct pipe_builder {
   char **tags;            /* what a worker must have */
   int ntags;
   struct pipe_source tags_from;
+  struct pipe_need *needs; /* each builder once, matrices written out */
+  int nneeds;
   struct pipe_step *steps; /* a checkout comes first unless `checkout: none` */
   int nsteps;
 };
 
 /* What sets a scheduler off: just one of these in each. */
-enum pipe_trigger { PIPE_ON_CHANGE, PIPE_ON_TAG, PIPE_ON_PULL, PIPE_ON_CRON, PIPE_ON_EVERY, PIPE_ON_FORCE, PIPE_TRIGGERS };
+enum pipe_trigger { PIPE_ON_CHANGE, PIPE_ON_TAG, PIPE_ON_PULL, PIPE_ON_CRON, PIPE_ON_EVERY, PIPE_ON_FORCE, PIPE_ON_AFTER, PIPE_TRIGGERS };
 const char *pipe_trigger_name(enum pipe_trigger t); /* the key: "change", "cron" … */
 enum pipe_missed { PIPE_MISSED_ONCE, PIPE_MISSED_SKIP, PIPE_MISSED_ALL };
 
@@ -118,6 +132,9 @@ struct pipe_scheduler {
   char *branch;           /* what cron, every and force build; NULL: the project's default branch */
   struct param *params;   /* PIPE_ON_FORCE */
   int nparams;
+  char *after;            /* PIPE_ON_AFTER: the scheduler whose buildsets, when they end well, set it off; never itself, over however many others */
+  bool fail_fast;         /* the first builder that ends badly ends all that was asked for with it */
+  bool fresh;             /* what the builders need is built again though it was good before */
   char **builders;        /* names that exist in the pipeline */
   int nbuilders;
 };

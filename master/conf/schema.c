@@ -74,6 +74,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
   { T_MATRIX, "a map of axes", NULL },
   { T_VALUES, "a map of parameters", NULL },
+  { T_NEEDS, "a list of builders", NULL },
   { T_MAP, "a map", NULL },
 };
 
@@ -407,7 +408,7 @@ static void check_value(const struct key *k, const struct yml_node *key, const s
     check_named(k, n, d);
   else if (n->kind == YML_MAP && k->types & T_ENV)
     check_env(n, d);
-  else if (n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES))
+  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES)) || (n->kind != YML_SCALAR && k->types & T_NEEDS))
     return; /* its reader checks it */
   else
     wrong(d, k, n);

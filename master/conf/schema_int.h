@@ -29,6 +29,7 @@ enum type {
   T_CONDITION = 1 << 21, /* an expression; pipe_expr.c reads it */
   T_MATRIX = 1 << 22,  /* axis → values; pipe_matrix.c reads it */
   T_VALUES = 1 << 23,  /* parameter → value; pipe_template.c reads it */
+  T_NEEDS = 1 << 24,   /* a list of builders, or builder → good or soft; pipe_needs.c reads it */
 };
 
 struct key {

@@ -247,6 +247,19 @@ static void add_scalars(cJSON *list, unsigned types, const struct key *k)
     cJSON_AddItemToArray(list, of_pattern("string", EXPRESSION));
 }
 
+/* A list of builders and of maps builder → good or soft, or such a map. */
+static cJSON *needs(const struct key *k)
+{
+  cJSON *map = of_type("object"), *either = cJSON_CreateArray(), *item = cJSON_CreateArray();
+
+  cJSON_AddItemToObject(map, "additionalProperties", parsed("{\"enum\": [\"good\", \"soft\"]}"));
+  cJSON_AddItemToArray(either, cJSON_Duplicate(map, true));
+  add_scalars(item, k->types, k);
+  cJSON_AddItemToArray(item, map);
+  cJSON_AddItemToArray(either, list_of(any_of(item), 0));
+  return any_of(either);
+}
+
 static cJSON *value_of(const struct key *k)
 {
   cJSON *list = cJSON_CreateArray();
@@ -273,6 +286,8 @@ static cJSON *value_of(const struct key *k)
     cJSON_AddItemToArray(list, of_type("string boolean"));
   if (k->types & T_MATRIX)
     cJSON_AddItemToArray(list, matrix());
+  if (k->types & T_NEEDS)
+    cJSON_AddItemToArray(list, needs(k));
   return any_of(list);
 }
 

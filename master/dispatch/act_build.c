@@ -157,17 +157,19 @@ static bool property_ok(const cJSON *it, int depth)
   return true;
 }
 
-static bool properties_ok(struct acting *a, const cJSON *props)
+bool acting_properties(struct acting *a, const cJSON *props)
 {
+  bool good = !props || cJSON_IsObject(props);
   const cJSON *it;
 
-  if (props && !cJSON_IsObject(props))
-    return false;
-  cJSON_ArrayForEach(it, props)
-    if (!*it->string || strlen(it->string) > PROPERTY_NAME_MAX || !property_ok(it, 0))
-      return false;
-  a->properties = props ? cJSON_PrintUnformatted(props) : xstrdup("{}");
-  return true;
+  if (good)
+    cJSON_ArrayForEach(it, props)
+      good &= *it->string && strlen(it->string) <= PROPERTY_NAME_MAX && property_ok(it, 0);
+  if (good)
+    a->properties = props ? cJSON_PrintUnformatted(props) : xstrdup("{}");
+  else
+    acting_fail(a, 400, "bad_request", NULL, "properties want an object of texts, whole numbers, true or false, or lists of these");
+  return good;
 }
 
 void act_build(struct acting *a, const cJSON *args)
@@ -185,9 +187,7 @@ void act_build(struct acting *a, const cJSON *args)
     acting_fail(a, 400, "bad_request", NULL, "this is no branch name: %.200s", a->branch);
   } else if (*a->revision && !gith_is_revision(a->revision)) {
     acting_fail(a, 400, "bad_request", "7 to 64 hex digits", "this is no revision: %.200s", a->revision);
-  } else if (!properties_ok(a, cJSON_GetObjectItemCaseSensitive(args, "properties"))) {
-    acting_fail(a, 400, "bad_request", NULL, "properties want an object of texts, whole numbers, true or false, or lists of these");
-  } else {
+  } else if (acting_properties(a, cJSON_GetObjectItemCaseSensitive(args, "properties"))) {
     a->builder = xstrdup(name);
     if (slash) {
       a->project = xstrndup(builder, (size_t)(slash - builder));
@@ -205,7 +205,7 @@ void act_build(struct acting *a, const cJSON *args)
 static void found(struct db_res *res, void *arg)
 {
   struct acting *a = arg;
-  char *reason, *who, *builders;
+  char *reason;
   struct db_tx *tx;
 
   if (acting_db_failed(a, res))
@@ -214,19 +214,17 @@ static void found(struct db_res *res, void *arg)
     acting_fail(a, 404, "not_found", NULL, "there is no build %s", a->id);
     return;
   }
-  reason = xasprintf("rerun of %s/%s/%" PRId64 " asked for by %s", db_str(res, 0, 0, 2), db_str(res, 0, 0, 8), db_num(res, 0, 0, 12), a->who);
-  who = a->who;
-  builders = xasprintf("[{\"name\":\"%s\",\"tags\":%s}]", db_str(res, 0, 0, 8), db_str(res, 0, 0, 9));
+  reason = xasprintf("rerun of %s/%s/%" PRId64 " asked for by %s%s%s", db_str(res, 0, 0, 2), db_str(res, 0, 0, 8), db_num(res, 0, 0, 12), a->who, *a->reason ? ": " : "", a->reason);
   tx = db_tx(a->m->db, DB_ANY);
   db_q(tx, SQL_buildset_add, "nssssssssNNns", db_num(res, 0, 0, 1), db_str(res, 0, 0, 3), db_str(res, 0, 0, 4), db_str(res, 0, 0, 5), NULL, reason, db_str(res, 0, 0, 11),
-       db_str(res, 0, 0, 10), who, db_null(res, 0, 0, 6) ? INT64_MIN : db_num(res, 0, 0, 6), db_num(res, 0, 0, 7), db_num(res, 0, 0, 0), builders);
+       db_str(res, 0, 0, 10), a->who, db_null(res, 0, 0, 6) ? INT64_MIN : db_num(res, 0, 0, 6), db_num(res, 0, 0, 7), db_num(res, 0, 0, 0), db_str(res, 0, 0, 9));
   free(reason);
-  free(builders);
   db_send(tx, made, a);
 }
 
-void act_rerun(struct acting *a)
+void act_rerun(struct acting *a, const cJSON *args)
 {
+  const char *reason = act_string(args, "reason");
   char *project, *builder;
   int64_t number;
   struct db_tx *tx;
@@ -235,8 +233,9 @@ void act_rerun(struct acting *a)
     acting_fail(a, 400, "bad_request", "PROJECT/BUILDER/NUMBER", "this is no build: %.200s", a->id);
     return;
   }
+  a->reason = xstrdup(reason ? reason : "");
   tx = db_tx(a->m->db, DB_ANY);
-  db_q(tx, SQL_rerun_get, "ssn", project, builder, number);
+  db_q(tx, SQL_rerun_get, "ssnl", project, builder, number, (int)cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "only")));
   free(project);
   free(builder);
   db_send(tx, found, a);

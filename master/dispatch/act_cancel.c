@@ -31,73 +31,54 @@ enum err act_build_id(const char *id, char **project, char **builder, int64_t *n
   return ERR_SYNTAX;
 }
 
-/* Statements come in pairs, one pair a request: cancel_request, request_finish. */
 static void cancelled(struct db_res *res, void *arg)
 {
   struct acting *a = arg;
   cJSON *json, *list;
   char text[32];
-  int n;
 
   if (acting_db_failed(a, res))
     return;
-  n = (int)a->number;
+  if (!db_rows(res, 0)) {
+    acting_fail(a, a->id[0] == 's' ? 409 : 404, a->id[0] == 's' ? "conflict" : "not_found", NULL, "%s has nothing left to cancel, or does not exist", a->id);
+    return;
+  }
   json = cJSON_CreateObject();
   list = cJSON_AddArrayToObject(json, "requests");
-  for (int i = 0; i < n; i++) {
-    bool build = !db_null(res, 2 * i, 0, 1), was_done = !strcmp(db_str(res, 2 * i, 0, 0), "done");
-    snprintf(text, sizeof text, "r%.20s", db_str(res, 2 * i, 0, 3));
+  for (int i = 0; i < db_rows(res, 0); i++) {
+    bool build = !db_null(res, 0, i, 2), was_done = !strcmp(db_str(res, 0, i, 1), "done");
+    snprintf(text, sizeof text, "r%" PRId64, db_num(res, 0, i, 0));
     cJSON_AddItemToArray(list, cJSON_CreateString(text));
     if (i == 0) {
       cJSON_AddStringToObject(json, "request", text);
       cJSON_AddStringToObject(json, "state", was_done ? "done" : build ? "cancelling" : "cancelled");
     }
     if (build)
-      run_cancel_build(a->m, db_num(res, 2 * i, 0, 1));
+      run_cancel_build(a->m, db_num(res, 0, i, 2));
   }
   events_kick(a->m->events);
   dispatch_kick(a->m->dispatch);
   acting_done(a, 200, json);
 }
 
-static void put(struct acting *a, struct db_tx *tx, int64_t request)
+static void cancel(struct acting *a, enum sql statement, int64_t id)
 {
-  db_q(tx, SQL_cancel_request, "ns", request, a->reason);
-  db_q(tx, SQL_request_finish, "nns", request, (int64_t)RESULT_CANCELLED, a->reason);
-  a->number++;
-}
+  struct db_tx *tx = db_tx(a->m->db, DB_ANY);
 
-static void set_read(struct db_res *res, void *arg)
-{
-  struct acting *a = arg;
-  struct db_tx *tx;
-
-  if (acting_db_failed(a, res))
-    return;
-  if (!db_rows(res, 0)) {
-    acting_fail(a, 409, "conflict", NULL, "%s has nothing left to cancel, or does not exist", a->id);
-    return;
-  }
-  tx = db_tx(a->m->db, DB_ANY);
-  for (int i = 0; i < db_rows(res, 0); i++)
-    put(a, tx, db_num(res, 0, i, 0));
+  db_q(tx, statement, "ns", id, a->reason);
   db_send(tx, cancelled, a);
 }
 
 static void build_read(struct db_res *res, void *arg)
 {
   struct acting *a = arg;
-  struct db_tx *tx;
 
   if (acting_db_failed(a, res))
     return;
-  if (!db_rows(res, 0)) {
+  if (db_rows(res, 0))
+    cancel(a, SQL_cancel_request, db_num(res, 0, 0, 0));
+  else
     acting_fail(a, 404, "not_found", NULL, "there is no build %s", a->id);
-    return;
-  }
-  tx = db_tx(a->m->db, DB_ANY);
-  put(a, tx, db_num(res, 0, 0, 0));
-  db_send(tx, cancelled, a);
 }
 
 void act_cancel(struct acting *a, enum action kind, const cJSON *args)
@@ -125,12 +106,5 @@ void act_cancel(struct acting *a, enum action kind, const cJSON *args)
     acting_fail(a, 400, "bad_request", "r118 is a request, s77 a buildset", "what is %.200s?", a->id);
     return;
   }
-  tx = db_tx(a->m->db, DB_ANY);
-  if (kind == ACT_CANCEL_BUILDSET) {
-    db_q(tx, SQL_requests_of_set, "n", id);
-    db_send(tx, set_read, a);
-    return;
-  }
-  put(a, tx, id);
-  db_send(tx, cancelled, a);
+  cancel(a, kind == ACT_CANCEL_REQUEST ? SQL_cancel_request : SQL_cancel_set, id);
 }

@@ -109,7 +109,8 @@ static void begin(uv_timer_t *t)
 
   switch (l->kind) {
   case ACT_BUILD: act_build(a, l->args); break;
-  case ACT_RERUN: act_rerun(a); break;
+  case ACT_TRY: act_try(a, l->args); break;
+  case ACT_RERUN: act_rerun(a, l->args); break;
   case ACT_CANCEL_BUILD:
   case ACT_CANCEL_REQUEST:
   case ACT_CANCEL_BUILDSET: act_cancel(a, l->kind, l->args); break;

@@ -10,6 +10,7 @@ typedef void act_cb(int status, const char *body, void *arg);
 
 enum action {
   ACT_BUILD,            /* POST builds */
+  ACT_TRY,              /* POST try */
   ACT_RERUN,            /* id: project/builder/number or builder/number, number may be "last" */
   ACT_CANCEL_BUILD,
   ACT_CANCEL_REQUEST,   /* id: r118 */

@@ -24,12 +24,15 @@ void acting_fail(struct acting *a, int status, const char *code, const char *hel
 bool acting_db_failed(struct acting *a, struct db_res *res);
 /* Answers with the buildset and requests that a statement returned (id, requests). */
 void acting_made(struct acting *a, struct db_res *res, int stmt);
+/* Into a->properties. False: they are none (answered). */
+bool acting_properties(struct acting *a, const cJSON *props);
 struct world;
 /* true: the project is in the configuration, but has no row yet (the master has just come up); it was answered */
 bool acting_too_early(struct acting *a, const struct world *p);
 
 void act_build(struct acting *a, const cJSON *args);
-void act_rerun(struct acting *a);
+void act_try(struct acting *a, const cJSON *args);
+void act_rerun(struct acting *a, const cJSON *args);
 void act_cancel(struct acting *a, enum action kind, const cJSON *args);
 void act_change(struct acting *a, const cJSON *args);
 void act_change_approve(struct acting *a);

@@ -193,6 +193,7 @@ static void claim(struct dispatch *d, struct run_claims *claims, struct session 
                                .branch = xstrdup(STR(9)), .revision = xstrdup(STR(10)), .properties = xstrdup(STR(11)), .changes = xstrdup(STR(12)),
                                .tag = db_dup(res, 0, row, 14), .pull_request = NUM(15), .ref = db_dup(res, 0, row, 16),
                                .allow_local = m->conf->allow_local, .url = run_url(m, r->name), .alone_ms = dispatch_alone_ms(m) };
+  run_patch(r, res, 0, row, 17);
   map_set_n(d->claimed, (uint64_t)r->request, r);
   run_claim(claims, s, r, number);
 #undef NUM
@@ -411,6 +412,32 @@ void dispatch_cancelled(struct dispatch *d)
   db_send(tx, cancelling_found, d);
 }
 
+static void stopped(struct db_res *res, void *arg)
+{
+  struct dispatch *d = arg;
+
+  if (db_err(res) == ERR_FAILED)
+    log_error("dispatch", "%s", db_errtext(res));
+  for (int i = 0; !db_err(res) && i < db_rows(res, 0); i++)
+    if (!db_null(res, 0, i, 2))
+      run_cancel_build(d->m, db_num(res, 0, i, 2));
+  if (!db_err(res) && db_rows(res, 0)) {
+    events_kick(d->m->events);
+    dispatch_kick(d);
+  }
+}
+
+void dispatch_ended_badly(struct dispatch *d)
+{
+  struct db_tx *tx;
+
+  if (!d || !db_is_up(d->m->db) || d->m->stopping)
+    return;
+  tx = db_tx(d->m->db, DB_ANY);
+  db_q(tx, SQL_buildsets_stop, "");
+  db_send(tx, stopped, d);
+}
+
 static void on_overdue(uv_timer_t *t)
 {
   struct dispatch *d = t->data;
@@ -421,6 +448,7 @@ static void on_overdue(uv_timer_t *t)
   tx = db_tx(d->m->db, DB_ANY);
   db_q(tx, SQL_builds_overdue, "nnn", d->m->conf->window_ms, d->long_window_ms, clock_mono_ms() - d->shortened_ms - DISPATCH_CLAIM_SLACK_MS);
   db_send(tx, overdue_found, d);
+  dispatch_ended_badly(d);
   dispatch_cancelled(d);
 }
 

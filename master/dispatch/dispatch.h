@@ -20,6 +20,8 @@ void dispatch_kick(struct dispatch *d);
 /* Builds may have been cancelled in the database by whoever decided about changes, here or in another master: those on this master's workers are told to end. Looked for
    every few seconds too. */
 void dispatch_cancelled(struct dispatch *d);
+/* A build has ended badly: what was asked for with it is cancelled where the scheduler says fail_fast. Looked for every few seconds too. */
+void dispatch_ended_badly(struct dispatch *d);
 /* The claims of the last look are answered. failed: none of them holds; looks again a moment later, so that what keeps failing costs little. */
 void dispatch_claimed(struct dispatch *d, bool failed);
 /* A run for this request exists (or not any more): don't claim it twice. */

@@ -41,6 +41,7 @@ static void run_free(struct run *r)
   free((char *)r->ctx.revision);
   free((char *)r->ctx.tag);
   free((char *)r->ctx.ref);
+  free((char *)r->ctx.patch);
   free((char *)r->ctx.changes);
   free((char *)r->ctx.properties);
   free((char *)r->ctx.url);
@@ -49,6 +50,16 @@ static void run_free(struct run *r)
   log_end_free(&r->log);
   pipes_unref(r->pipe);
   free(r);
+}
+
+void run_patch(struct run *r, const struct db_res *res, int stmt, int row, int col)
+{
+  const char *body = db_bytes(res, stmt, row, col, &r->ctx.patch_len);
+
+  if (!body)
+    return;
+  r->ctx.patch = xstrndup(body, r->ctx.patch_len); /* no NUL in it: act_try.c */
+  r->ctx.patch_level = (int)db_num(res, stmt, row, col + 1);
 }
 
 /* Answers of transactions in flight hold the run by a pending record; a gone run is freed when the last one came in. */
@@ -312,7 +323,7 @@ static void answered(struct db_res *res, void *arg)
   struct run *r = p->run;
   struct master *m = r->m;
   enum err err = db_err(res);
-  bool ended = p->ends;
+  bool ended = p->ends, bad = ended && (r->so_far == RESULT_FAILURE || r->so_far == RESULT_EXCEPTION);
 
   r->in_tx = false;
   if (r->sm.state == RUN_GONE) {
@@ -326,6 +337,8 @@ static void answered(struct db_res *res, void *arg)
   } else {
     committed(r, res, p);
   }
+  if (bad && !err)
+    dispatch_ended_badly(m->dispatch);
   if (ended || (err && !p->claim))
     dispatch_kick(m->dispatch);
   free(p);

@@ -54,6 +54,8 @@ struct run_claims;
 struct run_claims *run_claims_new(struct master *m) must_check;
 /* The build's place on the page, for DROVER_URL; NULL: the site has no url. The caller frees it. */
 char *run_url(const struct master *m, const char *name) must_check;
+/* What is tried in it, from two columns: patch (null: nothing) and its level. */
+void run_patch(struct run *r, const struct db_res *res, int stmt, int row, int col);
 void run_claim(struct run_claims *c, struct session *s, struct run *r, int64_t next_number);
 int run_claims_send(struct run_claims *c);
 /* From a row of session_read. Returns NULL (and ends the build in the database) where it can't go on. */

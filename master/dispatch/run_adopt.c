@@ -49,6 +49,7 @@ struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, 
                                .tag = db_dup(res, stmt, row, 37), .pull_request = NUM(38), .ref = db_dup(res, stmt, row, 39),
                                .properties = xstrdup(STR(17)), .url = run_url(m, r->name), .allow_local = m->conf->allow_local, .fresh = NUM(35) == 0,
                                .alone_ms = dispatch_alone_ms(m), .got_revision = got_revision(STR(16)) };
+  run_patch(r, res, stmt, row, 40);
   results_so_far(r, STR(34));
   sm_init(&r->sm, r->name, run_rows, RUN_STATES, RUN_TX);
   log_end_init(&r->log, NUM(30), r->epoch, NUM(31), (uint32_t)NUM(32), NUM(33));

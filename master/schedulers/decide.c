@@ -9,6 +9,7 @@
 #include "common/str.h"
 #include "master/conf/expr.h"
 #include "master/conf/expr_json.h"
+#include "master/schedulers/graph.h"
 
 enum { LIST_BYTES_MAX = 240, TEXT_MAX = 200 }; /* of patterns, of an expression, in a sentence */
 
@@ -254,24 +255,71 @@ bool decide_verdict(const struct pipe_scheduler *s, const struct decide_change *
 
 /* ---- for the database ---- */
 
-/* priority below 0: not said, which is PIPELINE_PRIORITY. */
-static cJSON *builders(const struct pipeline *p, char *const *names, int n, int priority)
+static cJSON *needs(const struct pipe_builder *b)
 {
   cJSON *list = cJSON_CreateArray();
 
-  for (int i = 0; i < n; i++) {
-    const struct pipe_builder *b = pipeline_builder(p, names[i]);
-    cJSON *it;
-    if (!b)
-      continue;
-    it = cJSON_CreateObject();
-    cJSON_AddStringToObject(it, "name", b->name);
-    cJSON_AddItemToObject(it, "tags", b->ntags ? cJSON_CreateStringArray((const char *const *)b->tags, b->ntags) : cJSON_CreateArray());
-    if (priority >= 0)
-      cJSON_AddNumberToObject(it, "priority", priority);
+  for (int i = 0; i < b->nneeds; i++) {
+    cJSON *it = cJSON_CreateObject();
+    cJSON_AddStringToObject(it, "name", b->needs[i].name);
+    if (b->needs[i].soft)
+      cJSON_AddTrueToObject(it, "soft");
     cJSON_AddItemToArray(list, it);
   }
   return list;
+}
+
+/* s: who asks; NULL: somebody by hand. */
+static cJSON *builders(const struct pipeline *p, char *const *names, int n, const struct pipe_scheduler *s)
+{
+  cJSON *list = cJSON_CreateArray();
+  struct graph_node *nodes;
+  int all = graph_closure(p, names, n, &nodes);
+
+  for (int i = 0; i < all; i++) {
+    const struct pipe_builder *b = nodes[i].builder;
+    cJSON *it = cJSON_CreateObject();
+    cJSON_AddStringToObject(it, "name", b->name);
+    cJSON_AddItemToObject(it, "tags", b->ntags ? cJSON_CreateStringArray((const char *const *)b->tags, b->ntags) : cJSON_CreateArray());
+    if (s)
+      cJSON_AddNumberToObject(it, "priority", s->priority);
+    if (b->nneeds)
+      cJSON_AddItemToObject(it, "needs", needs(b));
+    if (!nodes[i].asked)
+      cJSON_AddTrueToObject(it, "needed");
+    if (!nodes[i].asked && s && s->fresh)
+      cJSON_AddTrueToObject(it, "fresh");
+    cJSON_AddItemToArray(list, it);
+  }
+  free(nodes);
+  return list;
+}
+
+/* Schedulers follow each other in no ring (conf/pipe_sched.c), each only one: a tree. */
+static cJSON *asked_by(const struct pipeline *p, const struct pipe_scheduler *s)
+{
+  cJSON *list = builders(p, s->builders, s->nbuilders, s), *next = NULL, *o;
+
+  for (int i = 0; i < p->nschedulers; i++) {
+    const struct pipe_scheduler *t = &p->schedulers[i];
+    if (!str_eq(t->after, s->name))
+      continue;
+    if (!next)
+      next = cJSON_CreateArray();
+    o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "scheduler", t->name);
+    cJSON_AddItemToObject(o, "builders", asked_by(p, t));
+    cJSON_AddItemToArray(next, o);
+  }
+  if (!next && !s->fail_fast)
+    return list;
+  o = cJSON_CreateObject();
+  cJSON_AddItemToObject(o, "builders", list);
+  if (s->fail_fast)
+    cJSON_AddTrueToObject(o, "fail_fast");
+  if (next)
+    cJSON_AddItemToObject(o, "next", next);
+  return o;
 }
 
 static void print(cJSON *list, struct buf *json)
@@ -285,12 +333,12 @@ static void print(cJSON *list, struct buf *json)
 
 void decide_builders(const struct pipeline *p, char *const *names, int n, struct buf *json)
 {
-  print(builders(p, names, n, -1), json);
+  print(builders(p, names, n, NULL), json);
 }
 
 void decide_scheduler(const struct pipeline *p, const struct pipe_scheduler *s, struct buf *json)
 {
-  print(builders(p, s->builders, s->nbuilders, s->priority), json);
+  print(asked_by(p, s), json);
 }
 
 static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, const struct verdict *v)
@@ -309,7 +357,7 @@ static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, 
   if (v->rides)
     cJSON_AddTrueToObject(it, "rides");
   if (v->kind == VERDICT_BUILDS) {
-    cJSON_AddItemToObject(it, "builders", builders(p, s->builders, s->nbuilders, s->priority));
+    cJSON_AddItemToObject(it, "builders", asked_by(p, s));
     if (s->supersede)
       cJSON_AddTrueToObject(it, "supersede");
   }

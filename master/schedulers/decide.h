@@ -43,8 +43,9 @@ bool decide_verdict(const struct pipe_scheduler *s, const struct decide_change *
 /* What all schedulers say: a list for change_decide (db/schema_0005.sql), which does it. True: builds of older changes may be cancelled by it. */
 bool decide_plan(const struct pipeline *p, const struct decide_change *c, struct buf *json);
 
-/* [{"name": …, "tags": […]}] for buildset_add. */
+/* [{"name": …, "tags": […], "needs": [{"name": …, "soft": true}], "needed": true}] for buildset_add (db/schema_0008.sql): these and what they need, which comes before them and is
+   `needed`: asked for by no name. */
 void decide_builders(const struct pipeline *p, char *const *names, int n, struct buf *json);
-/* The same of a scheduler, with its priority. */
+/* The same of a scheduler, with its priority; or {"builders": that list, "fail_fast": true, "next": [{"scheduler": …, "builders": the same of that one}]} where it has one of these. */
 void decide_scheduler(const struct pipeline *p, const struct pipe_scheduler *s, struct buf *json);
 #endif

@@ -73,6 +73,12 @@ static cJSON *spec(const struct pipe_scheduler *s)
   }
   if (s->trigger == PIPE_ON_FORCE)
     add_params(o, s);
+  if (s->after)
+    cJSON_AddStringToObject(o, "after", s->after);
+  if (s->fail_fast)
+    cJSON_AddTrueToObject(o, "fail_fast");
+  if (s->fresh)
+    cJSON_AddStringToObject(o, "reuse", "none");
   if (s->branch)
     cJSON_AddStringToObject(o, "branch", s->branch);
   add_texts(o, "builders", s->builders, s->nbuilders);

@@ -7,6 +7,7 @@
 
    ref stands between fetch or clone and checkout where the revision is not on a branch: of a tag or a pull request. Where the remote has no such ref (some forges keep none, some hide
    them), the revision may be here nevertheless, and the checkout says whether it is.
+   patch stands between revision and done where something is tried that is in no repository yet: the revision is what it was made from.
    trust is only entered for a repository on the worker's own disk (allow_local): the clone's other end asks whose it is. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #include "master/steps/values.h"
 #include "proto/records.h"
 
-enum { GIT_TRUST, GIT_STAT, GIT_CLONE, GIT_FETCH, GIT_REF, GIT_CHECKOUT, GIT_CLEAN, GIT_REVISION, GIT_REMOVE, GIT_DONE, GIT_FAIL, GIT_COUNT };
+enum { GIT_TRUST, GIT_STAT, GIT_CLONE, GIT_FETCH, GIT_REF, GIT_CHECKOUT, GIT_CLEAN, GIT_REVISION, GIT_PATCH, GIT_REMOVE, GIT_DONE, GIT_FAIL, GIT_COUNT };
 
 static const struct sm_row rows[GIT_COUNT] = {
   [GIT_TRUST] = { "trust", SM_TO(GIT_STAT) | SM_TO(GIT_FAIL) },
@@ -28,7 +29,8 @@ static const struct sm_row rows[GIT_COUNT] = {
   [GIT_REF] = { "ref", SM_TO(GIT_CHECKOUT) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
   [GIT_CHECKOUT] = { "checkout", SM_TO(GIT_CLEAN) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
   [GIT_CLEAN] = { "clean", SM_TO(GIT_REVISION) | SM_TO(GIT_REMOVE) | SM_TO(GIT_FAIL) },
-  [GIT_REVISION] = { "revision", SM_TO(GIT_DONE) | SM_TO(GIT_FAIL) },
+  [GIT_REVISION] = { "revision", SM_TO(GIT_PATCH) | SM_TO(GIT_DONE) | SM_TO(GIT_FAIL) },
+  [GIT_PATCH] = { "patch", SM_TO(GIT_DONE) | SM_TO(GIT_FAIL) },
   [GIT_REMOVE] = { "remove", SM_TO(GIT_CLONE) | SM_TO(GIT_FAIL) },
   [GIT_DONE] = { "done", 0 },
   [GIT_FAIL] = { "failed", 0 },
@@ -145,10 +147,15 @@ static void enter(struct step *s, struct intent *out)
   case GIT_REVISION:
     put_git(s, out, (const char *[]){ "rev-parse", "--verify", "HEAD", NULL });
     return;
+  case GIT_PATCH: /* paths out of the tree and into .git are refused by git itself */
+    snprintf(to, sizeof to, "-p%d", s->ctx->patch_level);
+    put_git(s, out, (const char *[]){ GIT_SAFE, "apply", "--index", "--whitespace=nowarn", to, "-", NULL });
+    records_put_n(&out->spec, "stdin", s->ctx->patch ? s->ctx->patch : "", s->ctx->patch_len);
+    return;
   case GIT_DONE:
     out->want = WANT_END;
     out->result = RESULT_SUCCESS;
-    snprintf(out->summary, sizeof out->summary, "%.12s", s->ctx->got_revision ? s->ctx->got_revision : "");
+    snprintf(out->summary, sizeof out->summary, "%.12s%s", s->ctx->got_revision ? s->ctx->got_revision : "", s->ctx->patch ? " and a patch" : "");
     return;
   default:
     out->want = WANT_END;
@@ -184,7 +191,18 @@ static int revision(struct step *s, const struct reply *r)
   }
   free(s->ctx->got_revision);
   s->ctx->got_revision = xstrndup(r->output, n);
-  return GIT_DONE;
+  return s->ctx->patch ? GIT_PATCH : GIT_DONE;
+}
+
+static int patched(struct step *s, const struct reply *r)
+{
+  if (r->kind == REPLY_OK)
+    return GIT_DONE;
+  if (r->kind == REPLY_FAILED)
+    fail(s, RESULT_FAILURE, "the patch does not apply to %.12s", s->ctx->got_revision ? s->ctx->got_revision : "this revision");
+  else
+    fail(s, RESULT_EXCEPTION, "the patch could not be applied: %.300s", r->detail);
+  return GIT_FAIL;
 }
 
 static int got(struct step *s, const struct reply *r)
@@ -218,6 +236,8 @@ static int got(struct step *s, const struct reply *r)
     return ok ? GIT_REVISION : again(s, r);
   case GIT_REVISION:
     return revision(s, r);
+  case GIT_PATCH:
+    return patched(s, r);
   default:
     return GIT_FAIL;
   }

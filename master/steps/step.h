@@ -28,6 +28,9 @@ struct build_ctx {
   const char *tag;       /* the tag that is built, or NULL */
   int64_t pull_request;  /* the pull request's number, or 0 */
   const char *ref;       /* where the revision is, beside the branches: refs/tags/v1, refs/pull/7/head; or NULL */
+  const char *patch;     /* on top of the revision, to be tried; or NULL. As git diff writes it */
+  size_t patch_len;
+  int patch_level;       /* leading parts of the paths in it that are no folders of the tree */
   const char *changes;   /* "991,992" */
   const char *properties;/* JSON object of the buildset's properties */
   const char *url;       /* of the build's page, or NULL */

@@ -10,7 +10,7 @@ import { ago, stamp } from './time.js';
 const PAGE = 50;
 const SEVERITY = ['exception', 'failure', 'retry', 'cancelled', 'running', 'pending', 'warnings', 'success', 'skipped'];
 
-const stateOfRequest = (r) => r.state === 'done' ? RESULTS[r.result] : r.state === 'claimed' ? 'running' : 'pending';
+const stateOfRequest = (r) => r.state === 'done' ? RESULTS[r.result] : r.state === 'claimed' ? 'running' : 'pending'; // also what waits for others
 
 function worst(change) {
   const all = change.requests.map(stateOfRequest);
@@ -29,7 +29,7 @@ function source(c) {
 // What a scheduler says of it, and why.
 function verdict(v) {
   const word = v.verdict === 'no' ? 'builds nothing' : v.verdict === 'waits' ? ['waits until ', stamp(v.until), ', longer if more changes come'] : 'builds';
-  return fact(v.scheduler, word, v.why ? ': ' + v.why : null);
+  return fact(v.scheduler, word, v.why ? ': ' + v.why : null, v.buildset ? [' ', h('a', { href: to('buildsets', v.buildset) }, v.buildset)] : null);
 }
 
 function changeRow(c) {

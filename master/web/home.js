@@ -29,7 +29,7 @@ function runningRow(b) {
 function waitingRow(r) {
   return row({
     id: r.id, state: 'pending', href: to('requests', r.id), title: [builderName(r.project, r.builder), h('span', { class: 'no' }, r.id)],
-    sub: [r.waits ? h('span', { class: 'why', 'data-test': 'why' }, r.waits.text) : null, branch(r.branch), revision(r.revision), r.tags.length ? 'needs ' + r.tags.join(', ') : null],
+    sub: [r.waits ? h('span', { class: 'why', 'data-test': 'why' }, r.waits.text) : null, branch(r.branch), revision(r.revision), r.tags.length ? 'on ' + r.tags.join(', ') : null],
     side: [['for ', runs(r.created)]],
   });
 }
@@ -46,7 +46,7 @@ function brokenRow(x) {
 
 function summary(status, broken) {
   const n = status.counts, some = (k, word, state) => h('div', { class: 'sum ' + (k ? 's-' + state : '') }, h('b', {}, k === null ? '–' : k), ' ', word);
-  return h('div', { class: 'sums', 'data-key': 'sums' }, some(n.running, 'running', 'running'), some(n.pending, 'waiting', 'pending'), some(broken.length, 'broken', 'failure'),
+  return h('div', { class: 'sums', 'data-key': 'sums' }, some(n.running, 'running', 'running'), some(n.pending === null ? null : n.pending + n.waiting, 'waiting', 'pending'), some(broken.length, 'broken', 'failure'),
     some(n.workers_connected, n.workers_connected === 1 ? 'worker here' : 'workers here', ''));
 }
 
@@ -62,7 +62,7 @@ export function home(main) {
         h('div', { class: 'cols', 'data-key': 'cols' },
           h('div', { class: 'col' },
             section('running', 'Running', n.running || null, rows(status.running.map(runningRow), 'Nothing runs.')),
-            section('waiting', 'Waiting', n.pending || null, rows(status.waiting.map(waitingRow), 'Nothing waits.'))),
+            section('waiting', 'Waiting', n.pending + n.waiting || null, rows(status.waiting.map(waitingRow), 'Nothing waits.'))),
           h('div', { class: 'col' },
             section('broken', 'Broken', broken.length || null, rows(broken.map(brokenRow), 'Nothing is broken.')),
             section('done', 'Just ended', null, rows(done.map((b) => buildRow(b)), 'No build has ended yet.')))));

@@ -3,6 +3,7 @@ import { get } from './api.js';
 import { h } from './dom.js';
 import { build } from './build.js';
 import { builder, builders } from './builders.js';
+import { buildset } from './buildsets.js';
 import { change, changes } from './changes.js';
 import { home } from './home.js';
 import { startKeys } from './keys.js';
@@ -27,6 +28,7 @@ const routes = [
   { shape: ['builders', null, null], page: 'builders', make: builder },
   { shape: ['builds', null, null, null], page: 'builders', make: build },
   { shape: ['builds', null, null, null, null], page: 'builders', make: build },
+  { shape: ['buildsets', null], page: 'changes', make: buildset },
   { shape: ['changes'], page: 'changes', make: changes },
   { shape: ['changes', null], page: 'changes', make: change },
   { shape: ['requests', null], page: 'home', make: request },

@@ -21,7 +21,7 @@ const DRAWN = {
   none: 'M5 8h.1M8 8h.1M11 8h.1',
 };
 
-export const stateOf = (b) => !b ? 'none' : b.state !== 'done' ? b.state === 'claimed' ? 'running' : b.state : b.result_text || 'none';
+export const stateOf = (b) => !b ? 'none' : b.state !== 'done' ? b.state === 'claimed' ? 'running' : b.state === 'waiting' ? 'pending' : b.state : b.result_text || 'none';
 
 export function mark(state) {
   return h('span', { class: 'mark s-' + state, title: state }, icon(DRAWN[state] || DRAWN.none), h('span', { class: 'sr' }, state));

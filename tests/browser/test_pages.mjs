@@ -12,6 +12,7 @@ builders:
   hold: {checkout: none, steps: [{name: hold, run: "echo holding; while [ ! -e @ROOT@/go ]; do sleep 0.05; done"}]}
   core: {checkout: none, matrix: {CC: [gcc, c++], ARCH: [x86_64]}, steps: [{name: say, run: "echo $CC on $ARCH"}]}
   nobody: {checkout: none, worker: {tags: [of-no-worker]}, steps: [{name: never, run: "true"}]}
+  dist: {checkout: none, needs: [good, core, hold, {bad: soft}], steps: [{name: never, run: "true"}]}
 `;
 const MATRIX = 'core[c++,x86_64]';
 const PHONE = { width: 360, height: 740 }, DESK = { width: 1280, height: 800 };
@@ -32,7 +33,8 @@ async function prepare() {
   held = await until('what is held', async () => (await site.request(hold.id)).builds[0]);
   const core = await until('one of a matrix', async () => (await site.get('/builds?builder=' + encodeURIComponent('p/' + MATRIX) + '&state=done')).items[0]);
   const waits = (await site.get('/requests?builder=p/nobody&state=pending')).items[0] || { id: await site.ask('p/nobody') };
-  paths = ['', 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id];
+  const dist = (await site.get('/requests?builder=p/dist')).items[0];
+  paths = ['', 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id, 'requests/' + dist.id, 'buildsets/' + dist.buildset];
 }
 
 // Shown, not just loaded: it has a heading, no problem, and what it waits for is there.
@@ -158,7 +160,23 @@ check('what each scheduler says of a change', async () => {
   const page = await browser.open(paths.find((p) => /^changes\/c/.test(p))), said = page.locator('[data-test="verdicts"]');
   await said.waitFor();
   assert.equal(await said.locator('dt').innerText(), 'commits');
-  assert.equal(await said.locator('dd').innerText(), 'builds');
+  assert.match(await said.locator('dd').innerText(), /^builds s\d+$/);
+});
+
+check('the graph of a buildset', async () => {
+  const page = await browser.open(paths.find((p) => /^changes\/c/.test(p))), stages = page.locator('[data-test="graph"] .stage');
+  await page.locator('[data-test="verdicts"] a').click();
+  const dist = stages.nth(1).locator('[data-test="node"]');
+  await dist.waitFor();
+  assert.equal(await stages.count(), 2);
+  assert.equal(await stages.first().locator('[data-test="node"]').count(), 6);
+  assert.equal(await dist.getAttribute('data-state'), 'pending');
+  assert.match(await dist.innerText(), /it needs p\/hold, which runs \(p\/hold\/1\)/);
+  assert.deepEqual((await dist.locator('.after .chip').allInnerTexts()).sort(), ['failure\nbad (soft)', 'running\nhold', 'success\ncore[c++,x86_64]', 'success\ncore[gcc,x86_64]', 'success\ngood']);
+  await dist.locator('.head a').click();
+  await page.locator('[data-test="needs"] [data-test="row"]').first().waitFor();
+  assert.equal(await page.locator('[data-test="needs"] [data-test="row"]').count(), 5);
+  assert.deepEqual(await browser.faults(), []);
 });
 
 check('the switch of colours', async () => {
@@ -211,7 +229,7 @@ check('by keyboard alone', async () => {
   await page.keyboard.type('bad');
   await until('the filter', async () => await page.locator('main [data-test="row"]:visible').count() === 1);
   await page.keyboard.press('Escape');
-  await until('no filter', async () => await page.locator('main [data-test="row"]:visible').count() === 6);
+  await until('no filter', async () => await page.locator('main [data-test="row"]:visible').count() === 7);
   await page.keyboard.press('?');
   await page.locator('dialog[open]').waitFor();
   await page.keyboard.press('Escape');

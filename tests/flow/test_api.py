@@ -214,7 +214,7 @@ def setUpModule():
 class Reading(unittest.TestCase):
     def test_status(self):
         s = W.get('/status')
-        self.assertEqual(s['counts'], {'pending': 1, 'running': 1, 'workers_connected': 1})
+        self.assertEqual(s['counts'], {'pending': 1, 'waiting': 0, 'running': 1, 'workers_connected': 1})
         self.assertEqual((s['database']['up'], s['running'][0]['id'], s['waiting'][0]['id'], s['listen']['api']), (True, 'libfoo/linux/1', 'r2', W.port))
 
     def test_builders(self):

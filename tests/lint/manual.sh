@@ -63,7 +63,7 @@ for flag in sorted(flags):
     if not re.search(rf"(?<![\w-])--{flag}(?![\w-])", manual):
         say("docs/drover.1", f"nothing about the flag --{flag}")
 
-for flag in sorted(options(manual, r"drover-(worker|master)\b") - {"--" + f for f in flags}):
+for flag in sorted(options(manual, r"drover-(worker|master)\b|git diff") - {"--" + f for f in flags}):
     say("docs/drover.1", f"there is no flag {flag}", flag)
 
 VERBS = {"drover-worker": ("install", "uninstall")}  # verbs with options of their own, which --help alone doesn't list

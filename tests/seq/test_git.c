@@ -21,15 +21,17 @@ struct world {
   const char *name, *url, *branch, *revision, *target;
   bool local;
   const char *ref, *spec;
+  const char *patch;
 };
 static const struct world worlds[] = {
-  { "remote, tip", "https://git.example.org/libfoo.git", "main", "", "refs/remotes/origin/main", false, NULL, NULL },
-  { "remote, revision", "git@git.example.org:libfoo.git", "release/1.x", HEX40, HEX40, false, NULL, NULL },
-  { "remote, revision without branch", "ssh://git@git.example.org/libfoo.git", "", "0123abc", "0123abc", false, NULL, NULL },
-  { "local, tip", "/srv/git/lib foo.git", "main", "", "refs/remotes/origin/main", true, NULL, NULL },
-  { "local, revision", "file:///srv/git/libfoo.git", "main", HEX64, HEX64, true, NULL, NULL },
-  { "remote, tag", "https://git.example.org/libfoo.git", "", HEX40, HEX40, false, "refs/tags/v1.0", "+refs/tags/v1.0:refs/tags/v1.0" },
-  { "local, pull request", "/srv/git/libfoo.git", "", HEX40, HEX40, true, "refs/pull/7/head", "+refs/pull/7/head:refs/pull/7/head" },
+  { "remote, tip", "https://git.example.org/libfoo.git", "main", "", "refs/remotes/origin/main", false, NULL, NULL, NULL },
+  { "remote, revision", "git@git.example.org:libfoo.git", "release/1.x", HEX40, HEX40, false, NULL, NULL, NULL },
+  { "remote, revision without branch", "ssh://git@git.example.org/libfoo.git", "", "0123abc", "0123abc", false, NULL, NULL, NULL },
+  { "local, tip", "/srv/git/lib foo.git", "main", "", "refs/remotes/origin/main", true, NULL, NULL, NULL },
+  { "local, revision", "file:///srv/git/libfoo.git", "main", HEX64, HEX64, true, NULL, NULL, NULL },
+  { "remote, tag", "https://git.example.org/libfoo.git", "", HEX40, HEX40, false, "refs/tags/v1.0", "+refs/tags/v1.0:refs/tags/v1.0", NULL },
+  { "remote, patch", "https://git.example.org/libfoo.git", "main", HEX40, HEX40, false, NULL, NULL, "--- a/x\n+++ b/x\n" },
+  { "local, pull request", "/srv/git/libfoo.git", "", HEX40, HEX40, true, "refs/pull/7/head", "+refs/pull/7/head:refs/pull/7/head", NULL },
 };
 
 struct script {
@@ -77,7 +79,7 @@ static enum result broken(int a)
   return a == A_CANCELLED || a == A_LOST ? failed(a) : RESULT_EXCEPTION;
 }
 
-static enum result model(struct told *t, const struct script *s, int cancel, bool local, bool ref)
+static enum result model(struct told *t, const struct script *s, int cancel, bool local, bool ref, bool patch)
 {
   bool wiped = false, tree;
   int a;
@@ -109,7 +111,10 @@ static enum result model(struct told *t, const struct script *s, int cancel, boo
   if (!is_ok(a))
     return broken(a);
   t->revision = heads[a == A_OK ? 0 : a - A_PLAIN + 1].revision;
-  return t->revision ? RESULT_SUCCESS : RESULT_EXCEPTION;
+  if (!t->revision || !patch)
+    return t->revision ? RESULT_SUCCESS : RESULT_EXCEPTION;
+  a = ask(t, "patch", s, cancel);
+  return is_ok(a) ? RESULT_SUCCESS : a == A_FAILED ? RESULT_FAILURE : broken(a);
 }
 
 /* ---- what may be sent ---- */
@@ -122,6 +127,7 @@ static void check_argv(const struct world *w, const char *state, const struct in
     { "trust", { "git", "config", "--global", "--replace-all", "safe.directory", "*" } },
     { "clone", { "git", SAFE, "clone", "--no-checkout", "--no-local", "--origin", "origin", "--", w->url, "." } },
     { "fetch", { "git", SAFE, "fetch", "--force", "--prune", "--", w->url, "+refs/heads/*:refs/remotes/origin/*" } },
+    { "patch", { "git", SAFE, "apply", "--index", "--whitespace=nowarn", "-p1", "-" } },
     { "ref", { "git", SAFE, "fetch", "--force", "--no-tags", "--", w->url, w->spec } },
     { "checkout", { "git", SAFE, "-c", "advice.detachedHead=false", "checkout", "--force", "--detach", w->target, "--" } },
     { "clean", { "git", SAFE, "clean", "-ffdqx" } },
@@ -217,6 +223,9 @@ static void one(const struct world *w, struct script *sc, int cancel, int adopt)
 
   ctx.allow_local = w->local;
   ctx.ref = w->ref;
+  ctx.patch = w->patch;
+  ctx.patch_len = w->patch ? strlen(w->patch) : 0;
+  ctx.patch_level = 1;
   assert_int_equal(step_init(&s, &def, &ctx, NULL, NULL, NULL), ERR_OK);
   for (step_enter(&s, &in); in.want != WANT_END; n++) {
     struct reply r;
@@ -243,14 +252,14 @@ static void one(const struct world *w, struct script *sc, int cancel, int adopt)
   }
   /* The straight line says the same. */
   struct told want = { .n = 0 };
-  enum result result = model(&want, sc, cancel, w->local, w->ref != NULL);
+  enum result result = model(&want, sc, cancel, w->local, w->ref != NULL, w->patch != NULL);
   if (want.n != n || in.result != result)
     fail_msg("%s: %d commands, %s; the model says %d, %s", stepfix_case, n, result_text(in.result), want.n, result_text(result));
   for (int i = 0; i < n; i++)
     assert_string_equal(want.state[i], told.state[i]);
   assert_int_equal(s.result, result);
   assert_true(*in.summary);
-  assert_true((ctx.got_revision != NULL) == (result == RESULT_SUCCESS));
+  assert_true((ctx.got_revision != NULL) == (want.revision != NULL));
   if (ctx.got_revision)
     assert_string_equal(ctx.got_revision, want.revision);
   if (result == RESULT_CANCELLED)

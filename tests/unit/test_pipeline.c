@@ -297,7 +297,7 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [a]\ntimeout: 1h\n", ":2:1: unknown key \"timeout\" (it is a key of `defaults`)\n  timeout: 1h\n  ^\n" },
   { "steps: [a]\nworkers: {}\n", ":2:1: unknown key \"workers\" (it is a key of the site's configuration)\n  workers: {}\n  ^\n" },
   { "steps: [a]\nxyzzy: 1\n", ":2:1: unknown key \"xyzzy\"\n  xyzzy: 1\n  ^\n" },
-  { "steps: [a]\nneeds: b\n", ":2:1: \"needs\" is not supported by this version yet\n  needs: b\n  ^\n" },
+  { "steps: [a]\nneeds: b\n", ":2:1: unknown key \"needs\" (it is a key of a builder)\n  needs: b\n  ^\n" },
   { "steps: [a]\nmatrix: {CC: [gcc]}\n", ":2:1: unknown key \"matrix\" (it is a key of a builder)\n  matrix: {CC: [gcc]}\n  ^\n" },
   { "steps: [a]\ncron: H\n", ":2:1: unknown key \"cron\" (it is a key of a scheduler)\n  cron: H\n  ^\n" },
   /* the whole */
