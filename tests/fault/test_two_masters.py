@@ -6,6 +6,8 @@ import json
 import os
 import random
 import re
+import signal
+import socket
 import sys
 import threading
 import time
@@ -195,6 +197,26 @@ class TwoMasters(Base):
         self.assertGreater(int(due), 3000, "its time stays")
         self.assertEqual(len([x for x in self.looks()[SLOW] if x[3][0] == 1 - i]), 0)
         self.two[i].start_master(argv=LOG)
+
+    def test_a_look_ends_with_the_lease(self):
+        """The database does not answer: before another master may think this one dead, what it has under way at a repository ends."""
+        d = self.own({"p": {}})
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            d.configure(projects={"p": {"git": "http://127.0.0.1:%d/p" % silent.getsockname()[1], "poll": "1s"}})
+            d.start_master()
+            looking = lambda: [p for p in read(f"/proc/{d.master.pid}/task/{d.master.pid}/children").split() if b"drover-git-helper" in read(f"/proc/{int(p)}/cmdline")]
+            helper = wait_for(looking, "a look that waits for the server")
+            stopped, begin = d.postgres(), time.time()
+            try:
+                for p in stopped:
+                    os.kill(p, signal.SIGSTOP)
+                wait_for(lambda: helper[0] not in looking(), "its end", DEAD_S + 1)
+            finally:
+                for p in stopped:
+                    os.kill(p, signal.SIGCONT)
+            self.assertLess(time.time() - begin, DEAD_S)
+            wait_for(looking, "the next look")
+            self.assertEqual(d.sql("select count(*) from master"), [["1"]])
 
     def test_writes_nothing_without_its_lease(self):
         """A lease that goes while a look is under way: nothing of it is written."""
