@@ -17,10 +17,10 @@ LIMIT_S = 420          # no suite takes longer
 FUZZ_S = 5
 WHY = re.compile(r"(?:FAIL|ERROR): |\[  FAILED  \] test|not ok \d|.*(?:ERROR: \w+Sanitizer|runtime error:)|SUMMARY: ")
 WHYS, WHY_LINES = 5, 25
-JOBS = (os.cpu_count() or 1) + 1  # suites wait more than they reckon
+JOBS = (os.cpu_count() or 1) + 2  # suites wait more than they reckon
 BY_HAND = ("test_hosts.py",)  # make hosts: two hosts with systemd, root and some minutes
 # Under the sanitizers a whole system costs five times the processor time; what these are about is not memory. make soak runs them sanitized too (DROVER_SANITIZE_ALL=1).
-PLAIN = ("test_git.c", "test_backup.py", "test_decide.py", "test_schedulers.py", "test_web.py", "test_restore.py", "test_work.py", "test_timed.py", "test_matrix.py", "test_needs.py", "test_try.py", "test_proxy.py", "test_notify.py", "test_doctor.py", "test_worker_install.py", "test_worker_proxy.py")
+PLAIN = ("test_git.c", "test_backup.py", "test_decide.py", "test_schedulers.py", "test_web.py", "test_restore.py", "test_work.py", "test_timed.py", "test_matrix.py", "test_needs.py", "test_pause.py", "test_try.py", "test_proxy.py", "test_notify.py", "test_doctor.py", "test_worker_install.py", "test_worker_proxy.py")
 AS_SHIPPED = ("test_worker.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
 

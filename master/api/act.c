@@ -53,7 +53,7 @@ static bool parse_body(struct call *c, cJSON **args)
 static char *id_of(const struct call *c)
 {
   enum action a = call_route(c)->action;
-  const char *letter = a == ACT_CANCEL_REQUEST ? "r" : a == ACT_CANCEL_BUILDSET ? "s" : "";
+  const char *letter = a == ACT_CANCEL_REQUEST || a == ACT_PRIORITY_REQUEST ? "r" : a == ACT_CANCEL_BUILDSET || a == ACT_PRIORITY_BUILDSET ? "s" : "";
   struct buf id;
 
   buf_init(&id, BUF_NO_MAX);

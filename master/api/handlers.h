@@ -23,6 +23,7 @@ void read_requests(struct call *c);
 void read_request(struct call *c);
 void read_buildset(struct call *c);
 void read_patch(struct call *c);
+void read_pauses(struct call *c);
 void read_changes(struct call *c);
 void read_change(struct call *c);
 

@@ -11,6 +11,8 @@
 #include "master/core/master.h"
 #include "master/core/reload.h"
 #include "master/db/private_pg.h"
+#include "master/dispatch/dispatch.h"
+#include "master/dispatch/pauses.h"
 #include "master/events/events.h"
 #include "master/workers/link.h"
 #include "master/workers/work.h"
@@ -92,6 +94,40 @@ static void add_backup(cJSON *o, const struct db_res *r)
   json_num(b, "age_ms", db_num(r, 3, 0, 1));
 }
 
+static cJSON *pauses_json(struct call *c)
+{
+  const struct pauses *p = dispatch_pauses(call_master(c));
+  cJSON *list = cJSON_CreateArray(), *o;
+
+  for (int i = 0; i < p->n; i++) {
+    cJSON_AddItemToArray(list, o = cJSON_CreateObject());
+    json_text(o, "object", p->v[i].object);
+    json_text(o, "who", p->v[i].who);
+    json_text(o, "reason", p->v[i].why);
+    json_num(o, "since", p->v[i].since);
+    json_ms(o, "until", p->v[i].until);
+  }
+  return list;
+}
+
+static void got_pauses(struct call *c, const struct db_res *r)
+{
+  static const struct json_col cols[] = { { "object", JSON_TEXT }, { "who", JSON_TEXT }, { "reason", JSON_TEXT }, { "since", JSON_NUM }, { "until", JSON_NUM } };
+  cJSON *o = cJSON_CreateObject();
+
+  cJSON_AddItemToObject(o, "items", json_rows(r, 0, cols, COUNT(cols)));
+  cJSON_AddNullToObject(o, "next");
+  call_json(c, 200, o);
+}
+
+void read_pauses(struct call *c)
+{
+  struct db_tx *tx = call_tx(c);
+
+  db_q(tx, SQL_pauses, "");
+  call_ask(c, tx, got_pauses);
+}
+
 /* r NULL: the database is away. */
 static void answer_status(struct call *c, const struct db_res *r)
 {
@@ -113,6 +149,7 @@ static void answer_status(struct call *c, const struct db_res *r)
   json_ms(counts, "waiting", r ? db_num(r, 0, 0, 4) : INT64_MIN);
   json_ms(counts, "running", r ? db_num(r, 0, 0, 1) : INT64_MIN);
   json_num(counts, "workers_connected", r ? db_num(r, 0, 0, 2) : m->links ? link_count(m->links) : 0);
+  cJSON_AddItemToObject(o, "pauses", pauses_json(c));
   cJSON_AddItemToObject(o, "running", r ? json_rows(r, 1, build_cols, BUILD_COLS) : cJSON_CreateArray());
   cJSON_AddItemToObject(o, "waiting", r ? request_rows(c, r, 2) : cJSON_CreateArray());
   json_num(o, "event", m->events ? events_last(m->events) : 0);

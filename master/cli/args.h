@@ -43,6 +43,7 @@
   X(SSH, ssh, 0, "COMMAND", "the ssh to use, with its options (default: ssh)")                                    \
   X(ONLY, only, 0, NULL, "this alone, not what needed it")                                                        \
   X(PATCH, patch, 0, "FILE", "this patch (- is standard input) instead of what differs here")                      \
+  X(FOR, for, 0, "TIME", "for so long: 30m, 2h, 1d (default: until it is resumed)")                                \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {

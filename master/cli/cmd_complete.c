@@ -144,7 +144,7 @@ static void offer_argument(struct ask *q)
     return;
   if (strchr(args, '|'))
     offer_words(q, args, "[]|");
-  else if (!strcmp(args, "BUILDER"))
+  else if (!strcmp(args, "BUILDER") || !strcmp(args, "[BUILDER ...]"))
     offer_names(q, "builders", "id", "");
   else if (str_starts(args, "ID")) {
     offer_names(q, "builders", "id", "/last");
@@ -154,7 +154,12 @@ static void offer_argument(struct ask *q)
     offer_names(q, "workers", "name", "");
   else if (!strcmp(args, "PROJECT/NAME"))
     offer_names(q, "schedulers", "id", "");
-  else if (!strcmp(args, "[PROJECT]"))
+  else if (!strcmp(args, "OBJECT") || !strcmp(args, "[OBJECT]")) {
+    offer(q, "all");
+    offer_names(q, "projects", "name", "");
+    offer_names(q, "workers", "name", "");
+    offer_names(q, "builders", "id", "");
+  } else if (!strcmp(args, "[PROJECT]"))
     offer_names(q, "projects", "name", "");
   else if (!strcmp(args, "[COMMAND]"))
     offer_commands(q);

@@ -84,10 +84,14 @@ static void show_listening(struct cli *c, const cJSON *s)
 
 static void show_counts(struct cli *c, const cJSON *s)
 {
+  const cJSON *p;
+
   out_label(c, STYLE_NONE, "now");
   out(c, STYLE_NONE, "%lld running · %lld waiting · %lld workers connected", (long long)js_num(s, "counts.running"),
       (long long)(js_num(s, "counts.pending") + js_num(s, "counts.waiting")), (long long)js_num(s, "counts.workers_connected"));
   out_end(c);
+  cJSON_ArrayForEach(p, js_get(s, "pauses"))
+    pause_line(c, p);
 }
 
 static bool is_of(const cJSON *request, const cJSON *builder)

@@ -23,6 +23,11 @@ int cmd_builders(struct cli *c, const struct args *a, const char *const *arg, in
 int cmd_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int narg);
+/* A line about what is paused, as the API tells it. */
+void pause_line(struct cli *c, const cJSON *p);
+int cmd_pause(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_resume(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_priority(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_try(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_rerun(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int narg);

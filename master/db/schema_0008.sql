@@ -20,6 +20,11 @@ end $$;
 
 -- build_request.state: waiting, pending, claimed, done.
 alter table build_request add column waits int not null default 0; -- waiting: how many of its needs are not over
+-- The builder's, so that each project's next ones are found by themselves (fair share).
+alter table build_request add column project bigint;
+update build_request r set project = u.project from builder u where u.id = r.builder;
+alter table build_request alter column project set not null;
+create index build_request_of_project on build_request (project, priority desc, id) where state = 'pending';
 create index build_request_waiting on build_request (id) where state = 'waiting';
 -- What the scheduler said besides: next, who follows when all ends well, [{scheduler, builders: as for buildset_add}]; fail_fast, and then the request for which the others are to be cancelled.
 alter table buildset add column next jsonb, add column fail_fast boolean not null default false, add column stop_for bigint;
@@ -95,7 +100,7 @@ begin
     if ub is null then
       insert into builder (project, name) values (p, u->>'name') on conflict (project, name) do update set name = excluded.name returning builder.id into ub;
     end if;
-    insert into build_request (buildset, builder, tags, priority) values (id, ub, array(select jsonb_array_elements_text(u->'tags')), coalesce((u->>'priority')::int, 50))
+    insert into build_request (buildset, project, builder, tags, priority) values (id, p, ub, array(select jsonb_array_elements_text(u->'tags')), coalesce((u->>'priority')::int, 50))
       returning build_request.id into r;
     requests := requests || r;
     by_name := by_name || jsonb_build_object(u->>'name', r);

@@ -114,6 +114,10 @@ static void begin(uv_timer_t *t)
   case ACT_CANCEL_BUILD:
   case ACT_CANCEL_REQUEST:
   case ACT_CANCEL_BUILDSET: act_cancel(a, l->kind, l->args); break;
+  case ACT_PAUSE:
+  case ACT_RESUME: act_pause(a, l->kind == ACT_PAUSE, l->args); break;
+  case ACT_PRIORITY_REQUEST:
+  case ACT_PRIORITY_BUILDSET: act_priority(a, l->kind == ACT_PRIORITY_BUILDSET, l->args); break;
   case ACT_CHANGE: act_change(a, l->args); break;
   case ACT_CHANGE_APPROVE: act_change_approve(a); break;
   case ACT_SCHEDULER_ENABLE:

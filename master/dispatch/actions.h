@@ -15,6 +15,10 @@ enum action {
   ACT_CANCEL_BUILD,
   ACT_CANCEL_REQUEST,   /* id: r118 */
   ACT_CANCEL_BUILDSET,  /* id: s77 */
+  ACT_PAUSE,
+  ACT_RESUME,
+  ACT_PRIORITY_REQUEST, /* id: r118 */
+  ACT_PRIORITY_BUILDSET,/* id: s77 */
   ACT_CHANGE,
   ACT_CHANGE_APPROVE,   /* id: c12 */
   ACT_SCHEDULER_ENABLE, /* id: project/name */

@@ -34,6 +34,8 @@ void act_build(struct acting *a, const cJSON *args);
 void act_try(struct acting *a, const cJSON *args);
 void act_rerun(struct acting *a, const cJSON *args);
 void act_cancel(struct acting *a, enum action kind, const cJSON *args);
+void act_pause(struct acting *a, bool pausing, const cJSON *args);
+void act_priority(struct acting *a, bool whole, const cJSON *args);
 void act_change(struct acting *a, const cJSON *args);
 void act_change_approve(struct acting *a);
 void act_scheduler_switch(struct acting *a, bool off, const cJSON *args);

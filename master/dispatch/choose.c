@@ -35,13 +35,15 @@ static int missing_tag(const struct choose_worker *w, int n, const char *const *
 
 int choose_worker(const struct choose_worker *w, int n, const char *const *tags, int ntags, enum choose_reason *why, int *which)
 {
-  int best = -1, full = -1, low = -1, cleaning = -1;
+  int best = -1, full = -1, low = -1, cleaning = -1, paused = -1;
 
   *which = -1;
   for (int i = 0; i < n; i++) {
     if (!choose_has_tags(&w[i], tags, ntags))
       continue;
-    if (w[i].low)
+    if (w[i].paused)
+      paused = paused < 0 ? i : paused;
+    else if (w[i].low)
       low = low < 0 ? i : low;
     else if (w[i].used >= w[i].slots)
       full = full < 0 ? i : full;
@@ -61,6 +63,9 @@ int choose_worker(const struct choose_worker *w, int n, const char *const *tags,
   } else if (low >= 0) {
     *why = CHOOSE_DISK;
     *which = low;
+  } else if (paused >= 0) {
+    *why = CHOOSE_PAUSED;
+    *which = paused;
   } else if (n == 0) {
     *why = CHOOSE_NONE_CONNECTED;
   } else {

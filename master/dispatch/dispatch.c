@@ -15,12 +15,14 @@
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/choose.h"
+#include "master/dispatch/pauses.h"
 #include "master/dispatch/pipes.h"
 #include "master/dispatch/run.h"
 #include "master/dispatch/why.h"
 #include "master/events/events.h"
 #include "master/workers/session.h"
 
+enum { PENDING, PAUSES }; /* statements of a look */
 enum { DISPATCH_LOOK_MIN = 16, DISPATCH_LOOK_MAX = RUN_CLAIMS_MAX, DISPATCH_OVERDUE_MS = 5000, DISPATCH_FAILED_MS = 100, DISPATCH_WORKERS_MAX = 4096 };
 
 struct dispatch {
@@ -33,11 +35,20 @@ struct dispatch {
   int loading;         /* pipelines on their way */
   struct map *claimed; /* requests with a run whose claim is not answered yet */
   int64_t long_window_ms, shortened_ms; /* builds that started before (clock_mono_ms) have at least this window; 0: none */
+  struct pauses *pauses; /* as of the last look */
+  bool repause;        /* somebody has changed them */
   struct map *numbers; /* builder → next number, while claims of it are in flight; values are numbers */
 };
 
 static void look(struct dispatch *d);
 static void on_safety(uv_timer_t *t);
+
+const struct pauses *dispatch_pauses(const struct master *m)
+{
+  static const struct pauses none;
+
+  return m->dispatch ? m->dispatch->pauses : &none; /* while the master stops */
+}
 
 /* ---- workers as choose.c sees them ---- */
 
@@ -49,7 +60,7 @@ static int gather(struct master *m, struct choose_worker *w, struct session **of
     struct session *s = list_of(it, struct session, node);
     if (!session_ready(s) || n == max)
       continue;
-    w[n] = (struct choose_worker){ s->name, (const char *const *)s->tags, s->ntags, s->slots, session_runs(s), work_is_low(s), false };
+    w[n] = (struct choose_worker){ s->name, (const char *const *)s->tags, s->ntags, s->slots, session_runs(s), work_is_low(s), pauses_of(dispatch_pauses(m), "worker", s->name) != NULL, false };
     if (of)
       of[n] = s;
     n++;
@@ -83,6 +94,7 @@ void why_pending(struct master *m, const char *project, const char *builder, con
   static struct choose_worker w[DISPATCH_WORKERS_MAX];
   static struct session *of[DISPATCH_WORKERS_MAX];
   enum choose_reason reason;
+  const struct pause *pause;
   int n = gather(m, w, of, DISPATCH_WORKERS_MAX), which;
 
   memset(why, 0, sizeof *why);
@@ -91,8 +103,17 @@ void why_pending(struct master *m, const char *project, const char *builder, con
     snprintf(why->text, sizeof why->text, "the database is away%s%.150s", m->db_why ? ": " : "", m->db_why ? m->db_why : "");
     return;
   }
+  pause = pauses_of_builder(dispatch_pauses(m), project, builder);
   gather_cleaning(w, of, n, project, builder);
   choose_worker(w, n, tags, ntags, &reason, &which);
+  if (!pause && reason == CHOOSE_PAUSED)
+    pause = pauses_of(dispatch_pauses(m), "worker", of[which]->name);
+  if (pause) {
+    why->kind = "paused";
+    snprintf(why->object, sizeof why->object, "%.79s", pause->object);
+    pauses_say(pause, why->text, sizeof why->text);
+    return;
+  }
   switch (reason) {
   case CHOOSE_OK:
     why->kind = "starting";
@@ -120,6 +141,8 @@ void why_pending(struct master *m, const char *project, const char *builder, con
   case CHOOSE_DISK:
     why_disk(of[which], why);
     snprintf(why->object, sizeof why->object, "%.64s", of[which]->name);
+    break;
+  case CHOOSE_PAUSED: /* told above */
     break;
   case CHOOSE_CLEANING:
     why->kind = "disk";
@@ -151,7 +174,8 @@ static int free_slots(struct master *m, struct buf *tags)
 
   list_each(it, sessions_list(m->sessions)) {
     struct session *s = list_of(it, struct session, node);
-    int runs = session_ready(s) && !work_is_low(s) ? session_runs(s) : s->slots;
+    bool open = session_ready(s) && !work_is_low(s) && !pauses_of(dispatch_pauses(m), "worker", s->name);
+    int runs = open ? session_runs(s) : s->slots;
     if (runs >= s->slots)
       continue;
     n += s->slots - runs;
@@ -277,14 +301,15 @@ static void looked(struct db_res *res, void *arg)
       log_error("dispatch", "%s", db_errtext(res));
     return;
   }
+  pauses_take(d->pauses, res, PAUSES);
   map_free(d->numbers);
   d->numbers = map_new();
   n = gather(d->m, w, of, DISPATCH_WORKERS_MAX);
   claims = run_claims_new(d->m);
-  for (int i = 0; i < db_rows(res, 0); i++)
+  for (int i = 0; i < db_rows(res, PENDING); i++)
     one(d, claims, res, i, w, of, n);
   d->claiming = run_claims_send(claims) > 0;
-  if (db_rows(res, 0) >= d->limit) /* there may be more */
+  if (d->limit && db_rows(res, PENDING) >= d->limit) /* there may be more */
     d->again = true;
   if (!d->claiming)
     dispatch_claimed(d, false);
@@ -321,16 +346,26 @@ static void look(struct dispatch *d)
   slots = free_slots(d->m, &tags);
   sets = xasprintf("[%s]", buf_str(&tags));
   buf_free(&tags);
-  if (!slots || !db_is_up(d->m->db) || d->m->stopping) {
+  if ((!slots && !d->repause && !d->pauses->n) || !db_is_up(d->m->db) || d->m->stopping) {
     free(sets);
     return;
   }
-  d->limit = slots * 2 < DISPATCH_LOOK_MIN ? DISPATCH_LOOK_MIN : slots * 2 > DISPATCH_LOOK_MAX ? DISPATCH_LOOK_MAX : slots * 2;
+  d->repause = false;
+  d->limit = !slots ? 0 : slots * 2 < DISPATCH_LOOK_MIN ? DISPATCH_LOOK_MIN : slots * 2 > DISPATCH_LOOK_MAX ? DISPATCH_LOOK_MAX : slots * 2;
   d->looking = true;
   tx = db_tx(d->m->db, DB_ANY);
   db_q(tx, SQL_pending, "ns", (int64_t)d->limit, sets);
+  db_q(tx, SQL_pauses, "");
   free(sets);
   db_send(tx, looked, d);
+}
+
+void dispatch_pauses_changed(struct dispatch *d)
+{
+  if (!d)
+    return;
+  d->repause = true;
+  dispatch_kick(d);
 }
 
 static void on_turn(uv_idle_t *h)
@@ -447,6 +482,7 @@ static void on_overdue(uv_timer_t *t)
     return;
   tx = db_tx(d->m->db, DB_ANY);
   db_q(tx, SQL_builds_overdue, "nnn", d->m->conf->window_ms, d->long_window_ms, clock_mono_ms() - d->shortened_ms - DISPATCH_CLAIM_SLACK_MS);
+  db_q(tx, SQL_pauses_over, "");
   db_send(tx, overdue_found, d);
   dispatch_ended_badly(d);
   dispatch_cancelled(d);
@@ -454,6 +490,9 @@ static void on_overdue(uv_timer_t *t)
 
 static void on_safety(uv_timer_t *t)
 {
+  struct dispatch *d = t->data;
+
+  d->repause = true; /* another master may have */
   dispatch_kick(t->data);
 }
 
@@ -464,6 +503,7 @@ struct dispatch *dispatch_new(struct master *m)
   d->m = m;
   d->claimed = map_new();
   d->numbers = map_new();
+  d->pauses = xcalloc(1, sizeof *d->pauses);
   uv_idle_init(m->loop, &d->turn);
   uv_timer_init(m->loop, &d->safety);
   uv_timer_init(m->loop, &d->overdue);
@@ -482,6 +522,7 @@ static void closed(uv_handle_t *h)
     return;
   map_free(d->claimed);
   map_free(d->numbers);
+  pauses_free(d->pauses);
   free(d);
 }
 

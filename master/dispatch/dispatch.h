@@ -17,6 +17,11 @@ struct dispatch *dispatch_new(struct master *m) must_check;
 void dispatch_free(struct dispatch *d);
 /* A request came, a slot became free, a worker is ready … Looks soon, from the loop, once for many calls. */
 void dispatch_kick(struct dispatch *d);
+/* The same, after something was paused or resumed. */
+void dispatch_pauses_changed(struct dispatch *d);
+struct pauses;
+/* What is paused as far as this master knows, at most some seconds old. */
+const struct pauses *dispatch_pauses(const struct master *m);
 /* Builds may have been cancelled in the database by whoever decided about changes, here or in another master: those on this master's workers are told to end. Looked for
    every few seconds too. */
 void dispatch_cancelled(struct dispatch *d);

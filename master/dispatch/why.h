@@ -5,7 +5,7 @@
 
 struct master;
 struct why {
-  const char *kind;   /* no_worker, slots, disk, database, starting; "" where the request does not wait */
+  const char *kind;   /* no_worker, slots, disk, paused, database, starting; "" where the request does not wait */
   char text[256];     /* sentence for people */
   char object[80];    /* worker, tag … or "" */
 };

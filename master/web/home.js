@@ -5,7 +5,7 @@ import { h, show } from './dom.js';
 import { badge, branch, builderName, buildPath, buildRow, firstLine, idPath, person, problem, revision, row, rows, section, stateOf } from './parts.js';
 import { setTitle } from './shell.js';
 import { watch } from './store.js';
-import { ago, duration, now, runs } from './time.js';
+import { ago, duration, now, runs, stamp } from './time.js';
 
 const RECENT = 10;
 
@@ -44,6 +44,16 @@ function brokenRow(x) {
   });
 }
 
+// "site", "project/libfoo", "builder/libfoo/linux", "worker/build1"
+function pausedRow(p) {
+  const [kind, ...name] = p.object.split('/');
+  const href = kind === 'worker' ? to('workers', ...name) : kind === 'builder' && !/[\[]/.test(name[1]) ? to('builders', ...name) : to('builders');
+  return row({
+    id: p.object, state: 'pending', href, title: kind === 'site' ? 'The whole site' : [h('span', { class: 'dim' }, kind, ' '), name.join('/')],
+    sub: [p.reason, 'by ' + p.who], side: [p.until === null ? null : ['until ', stamp(p.until)], ago(p.since)],
+  });
+}
+
 function summary(status, broken) {
   const n = status.counts, some = (k, word, state) => h('div', { class: 'sum ' + (k ? 's-' + state : '') }, h('b', {}, k === null ? '–' : k), ' ', word);
   return h('div', { class: 'sums', 'data-key': 'sums' }, some(n.running, 'running', 'running'), some(n.pending === null ? null : n.pending + n.waiting, 'waiting', 'pending'), some(broken.length, 'broken', 'failure'),
@@ -61,6 +71,7 @@ export function home(main) {
       show(main, h('h1', { class: 'sr', 'data-key': 'h1' }, 'Home'), summary(status, broken),
         h('div', { class: 'cols', 'data-key': 'cols' },
           h('div', { class: 'col' },
+            status.pauses.length ? section('paused', 'Paused', status.pauses.length, rows(status.pauses.map(pausedRow), '')) : null,
             section('running', 'Running', n.running || null, rows(status.running.map(runningRow), 'Nothing runs.')),
             section('waiting', 'Waiting', n.pending + n.waiting || null, rows(status.waiting.map(waitingRow), 'Nothing waits.'))),
           h('div', { class: 'col' },

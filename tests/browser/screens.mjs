@@ -13,10 +13,10 @@ builders:
       - {name: build, run: "${compile}; printf 'worker/link.c:88:3: \\\\033[1;35mwarning:\\\\033[0m unused variable\\\\n'"}
       - {name: test, run: "for i in $(seq 1 40); do printf '\\\\033[32mok\\\\033[0m %d - resume after ack %d\\\\n' $i $i; sleep 0.1; [ ! -e slow ] || [ $i -lt 25 ] || while [ ! -e @ROOT@/go ]; do sleep 0.1; done; done"}
   clang: {steps: [{name: build, run: "${compile}"}, {name: test, run: "sleep 1; [ ! -e broken ] || { echo 'parse.c:88: expected U+FFFD, got U+0000'; exit 2; }; echo 212 passed"}]}
-  dist: {checkout: none, steps: [{name: pack, run: "sleep 1; echo libfoo-1.4.tar.gz"}]}
+  dist: {checkout: none, needs: [linux, clang], steps: [{name: pack, run: "sleep 1; echo libfoo-1.4.tar.gz"}]}
   board: {checkout: none, worker: {tags: [arm]}, steps: [{name: flash, run: "true"}]}
 schedulers:
-  commits: {change: {branches: "*"}, builders: [linux, clang]}
+  commits: {change: {branches: "*"}, builders: dist}
 `;
 const COMMITS = [
   [{ 'a.c': '1' }, 'Resume: ack after commit\n\nThe offset moves when the row is there.', 'Ann Miller'],
@@ -48,7 +48,6 @@ try {
     const tip = await site.commit(...c);
     await until('the change', async () => (await site.get('/changes?limit=1')).items[0]?.revision === tip);
     await until('its builds', () => builds(site));
-    await site.run('libfoo/dist');
   }
   await site.commit({ broken: '1' }, 'Parser: skip the check for empty input', 'Dora Weiss');
   await until('the failure', async () => (await site.get('/builds?builder=libfoo/clang')).items.some((b) => b.result_text === 'failure'));
@@ -74,6 +73,9 @@ try {
   await waitResult(page, 'RUNNING');
   await page.locator('[data-test="log"] .line', { hasText: 'ok 25' }).waitFor();
   await shoot(page, 'build');
+  await page.goto(url + 'buildsets/' + (await site.request(linux.request)).buildset);
+  await page.locator('[data-test="node"][data-state="skipped"]').waitFor();
+  await shoot(page, 'buildset');
   await page.setViewportSize({ width: 360, height: 740 });
   await page.goto(url);
   await page.locator('[data-test="running"] [data-test="row"]').first().waitFor();

@@ -179,6 +179,18 @@ check('the graph of a buildset', async () => {
   assert.deepEqual(await browser.faults(), []);
 });
 
+check('what is paused is on the first page', async () => {
+  const page = await browser.open(), paused = page.locator('[data-test="paused"] [data-test="row"]');
+  await page.locator('[data-test="running"]').waitFor();
+  assert.equal(await paused.count(), 0);
+  await site.post('/pause', { object: 'p/good', reason: 'a new compiler', for: 3600000 });
+  await paused.waitFor();
+  assert.match(await paused.innerText(), /builder p\/good[^]*a new compiler[^]*by \w+[^]*until /);
+  await site.post('/resume', { object: 'p/good' });
+  await until('nothing paused', async () => await paused.count() === 0);
+  assert.deepEqual(await browser.faults(), []);
+});
+
 check('the switch of colours', async () => {
   const page = await browser.open(), other = await browser.open('changes');
   const shade = (p) => p.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 3);

@@ -52,7 +52,7 @@ static bool suits(const struct choose_worker *w, const char *const *tags, int n)
 /* Of all that suit and have room: none that is before it in the order (share used, place). Written as the definition, not as a search. */
 static bool may_have_it(const struct choose_worker *w)
 {
-  return w->used < w->slots && !w->low && !w->cleaning;
+  return w->used < w->slots && !w->low && !w->cleaning && !w->paused;
 }
 
 static bool is_best(const struct choose_worker *w, int n, const char *const *tags, int ntags, int at)
@@ -69,7 +69,7 @@ static bool is_best(const struct choose_worker *w, int n, const char *const *tag
 
 static void against_the_model(void **state)
 {
-  int seen[CHOOSE_CLEANING + 1] = { 0 };
+  int seen[CHOOSE_PAUSED + 1] = { 0 };
 
   (void)state;
   for (int c = 0; c < CASES; c++) {
@@ -80,7 +80,7 @@ static void against_the_model(void **state)
 
     for (int i = 0; i < n; i++) {
       int slots = 1 + below(4);
-      w[i] = (struct choose_worker){ "w", worker_tags[i], some_tags(worker_tags[i], TAGS_MAX), slots, below(slots + 2), !below(4), !below(4) };
+      w[i] = (struct choose_worker){ "w", worker_tags[i], some_tags(worker_tags[i], TAGS_MAX), slots, below(slots + 2), !below(4), !below(4), !below(4) };
     }
     at = choose_worker(w, n, tags, ntags, &why, &which);
     for (int i = 0; i < n; i++) {
@@ -107,25 +107,30 @@ static void against_the_model(void **state)
         assert_int_equal(had, t < which);
       }
     } else {
-      bool full = false, cleaning = false;
+      bool full = false, cleaning = false, low = false;
       for (int i = 0; i < n; i++) {
-        if (!suits(&w[i], tags, ntags) || w[i].low)
+        if (!suits(&w[i], tags, ntags) || w[i].paused)
+          continue;
+        low |= w[i].low;
+        if (w[i].low)
           continue;
         full |= w[i].used >= w[i].slots;
         cleaning |= w[i].used < w[i].slots; /* and had it else */
       }
-      assert_int_equal(why, cleaning ? CHOOSE_CLEANING : full ? CHOOSE_FULL : CHOOSE_DISK);
+      assert_int_equal(why, cleaning ? CHOOSE_CLEANING : full ? CHOOSE_FULL : low ? CHOOSE_DISK : CHOOSE_PAUSED);
       assert_in_range(which, 0, n - 1);
       assert_true(suits(&w[which], tags, ntags));
-      assert_int_equal(w[which].low, why == CHOOSE_DISK);
-      if (why != CHOOSE_DISK)
+      assert_int_equal(w[which].paused, why == CHOOSE_PAUSED);
+      if (why != CHOOSE_PAUSED)
+        assert_int_equal(w[which].low, why == CHOOSE_DISK);
+      if (why != CHOOSE_PAUSED && why != CHOOSE_DISK)
         assert_int_equal(w[which].used >= w[which].slots, why == CHOOSE_FULL);
     }
   }
   for (size_t i = 0; i < COUNT(seen); i++)
     assert_true(seen[i] > CASES / 100);
-  print_message("choose: %d cases (%d chosen, %d none connected, %d no tag, %d full, %d low, %d cleaning)\n", CASES, seen[CHOOSE_OK], seen[CHOOSE_NONE_CONNECTED],
-                seen[CHOOSE_NO_TAG], seen[CHOOSE_FULL], seen[CHOOSE_DISK], seen[CHOOSE_CLEANING]);
+  print_message("choose: %d cases (%d chosen, %d none connected, %d no tag, %d full, %d low, %d cleaning, %d paused)\n", CASES, seen[CHOOSE_OK], seen[CHOOSE_NONE_CONNECTED],
+                seen[CHOOSE_NO_TAG], seen[CHOOSE_FULL], seen[CHOOSE_DISK], seen[CHOOSE_CLEANING], seen[CHOOSE_PAUSED]);
 }
 
 /* Claims taken one by one from the same choice: no worker gets more than its slots, and all slots are filled. */
@@ -138,7 +143,7 @@ static void slots_are_filled_and_not_more(void **state)
     enum choose_reason why;
 
     for (int i = 0; i < n; i++) {
-      w[i] = (struct choose_worker){ "w", NULL, 0, 1 + below(8), 0, false, false };
+      w[i] = (struct choose_worker){ "w", NULL, 0, 1 + below(8), 0, false, false, false };
       room += w[i].slots;
     }
     for (int at; (at = choose_worker(w, n, NULL, 0, &why, &which)) >= 0; given++) {
@@ -155,7 +160,7 @@ static void slots_are_filled_and_not_more(void **state)
 static void by_hand(void **state)
 {
   const char *const linux_tag[] = { "linux" }, *const both[] = { "linux", "gpu" }, *const gpu[] = { "gpu" };
-  struct choose_worker w[] = { { "a", linux_tag, 1, 2, 1, false, false }, { "b", gpu, 1, 4, 1, false, false }, { "c", linux_tag, 1, 2, 1, false, false } };
+  struct choose_worker w[] = { { "a", linux_tag, 1, 2, 1, false, false, false }, { "b", gpu, 1, 4, 1, false, false, false }, { "c", linux_tag, 1, 2, 1, false, false, false } };
   enum choose_reason why;
   int which;
 
