@@ -20,7 +20,7 @@ WHYS, WHY_LINES = 5, 25
 JOBS = (os.cpu_count() or 1) + 2  # suites wait more than they reckon
 BY_HAND = ("test_hosts.py",)  # make hosts: two hosts with systemd, root and some minutes
 # Under the sanitizers a whole system costs five times the processor time; what these are about is not memory. make soak runs them sanitized too (DROVER_SANITIZE_ALL=1).
-PLAIN = ("test_git.c", "test_backup.py", "test_decide.py", "test_schedulers.py", "test_web.py", "test_restore.py", "test_work.py", "test_timed.py", "test_matrix.py", "test_needs.py", "test_pause.py", "test_try.py", "test_proxy.py", "test_notify.py", "test_doctor.py", "test_worker_install.py", "test_worker_proxy.py")
+PLAIN = ("test_git.c", "test_backup.py", "test_decide.py", "test_schedulers.py", "test_web.py", "test_restore.py", "test_work.py", "test_timed.py", "test_rules_changes.py", "test_rules_stable.py", "test_rules_timed.py", "test_rules_sets.py", "test_rules_needs.py", "test_matrix.py", "test_needs.py", "test_pause.py", "test_try.py", "test_proxy.py", "test_notify.py", "test_doctor.py", "test_worker_install.py", "test_worker_proxy.py")
 AS_SHIPPED = ("test_worker.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
 
@@ -36,6 +36,9 @@ def suites(build, san, patterns):
         corpus = f"{san}/corpus/{name}"
         os.makedirs(corpus, exist_ok=True)
         seeds = f"{TOP}/tests/fuzz/seeds/{name}"  # with what is hard to come by: whole files of a language, its words
+        if os.path.exists(f"{seeds}.py"):  # made from what other tests have
+            subprocess.run([sys.executable, f"{seeds}.py", f"{corpus}-seeds"], check=True)
+            seeds = f"{corpus}-seeds"
         more = ([f"-dict={seeds}.dict"] if os.path.exists(f"{seeds}.dict") else []) + [corpus] + ([seeds] if os.path.isdir(seeds) else [])
         cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", *more]
         found.append((rel(path), cmd, san, "fuzz"))

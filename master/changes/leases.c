@@ -1,6 +1,6 @@
 /* Leases of repositories: of several masters on one database one looks at a repository, and reads pipelines from it, at a time.
 
-   A lease is a row (schema_0010.sql). It is renewed by its owner's heartbeat, with which the owner tells how it stands with its repositories and learns which ones it has and which were asked for. From the
+   A lease is a row (schema_0011.sql). It is renewed by its owner's heartbeat, with which the owner tells how it stands with its repositories and learns which ones it has and which were asked for. From the
    last heartbeat that the database took it counts LEASE_MS by this process's own clock; what is under way then is killed, before another master may begin.
    Whatever is written about a repository begins with the lease's fence, so that a master which lost one writes nothing. */
 #include <cjson/cJSON.h>
@@ -18,7 +18,7 @@
 #include "master/schedulers/worlds_int.h"
 
 enum {
-  LEASE_MS = 13000, /* other masters think this one dead 15 s after the heartbeat (schema_0010.sql, masters_alive) */
+  LEASE_MS = 13000, /* other masters think this one dead 15 s after the heartbeat (schema_0011.sql, masters_alive) */
   WANT_MS = 30000,  /* nobody waits longer for another master to hand a repository over */
 };
 

@@ -57,7 +57,7 @@ struct expr *expr_parse(const char *text, size_t len, const struct expr_name *na
 void expr_free(struct expr *x);  /* NULL: nothing */
 enum expr_type expr_result(const struct expr *x); /* as far as it is known without values */
 
-/* Memory of an evaluation: what results point into. */
+/* Memory of an evaluation: what results point into, beside the expression or text itself (its constants) and what names have. */
 struct expr_memory;
 struct expr_memory *expr_memory_new(void) must_check;
 void expr_memory_free(struct expr_memory *m);

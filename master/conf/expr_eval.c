@@ -200,12 +200,13 @@ static bool contains(struct eval *v, const struct expr_node *n, struct expr_valu
   return true;
 }
 
-static bool arithmetic(struct eval *v, const struct expr_node *n, struct expr_value *out)
+/* a: what the left side is; it is not looked at again, or operators within each other would double the work each time. */
+static bool reckon(struct eval *v, const struct expr_node *n, struct expr_value a, struct expr_value *out)
 {
-  struct expr_value a, b;
+  struct expr_value b;
   bool over = false;
 
-  if (!typed(v, n->kid[0], EXPR_NUMBER, &a) || !typed(v, n->kid[1], EXPR_NUMBER, &b))
+  if (!typed(v, n->kid[1], EXPR_NUMBER, &b))
     return false;
   out->type = EXPR_NUMBER;
   if ((n->op == OP_DIV || n->op == OP_MOD) && !b.number) {
@@ -226,6 +227,13 @@ static bool arithmetic(struct eval *v, const struct expr_node *n, struct expr_va
   return !over;
 }
 
+static bool arithmetic(struct eval *v, const struct expr_node *n, struct expr_value *out)
+{
+  struct expr_value a;
+
+  return typed(v, n->kid[0], EXPR_NUMBER, &a) && reckon(v, n, a, out);
+}
+
 static bool add(struct eval *v, const struct expr_node *n, struct expr_value *out)
 {
   struct expr_value a, b;
@@ -234,7 +242,7 @@ static bool add(struct eval *v, const struct expr_node *n, struct expr_value *ou
   if (!value_of(v, n->kid[0], &a))
     return false;
   if (a.type == EXPR_NUMBER)
-    return arithmetic(v, n, out);
+    return reckon(v, n, a, out);
   if (a.type != EXPR_TEXT)
     return wrong(v, n->kid[0], &a, n->type == EXPR_ANY ? EXPR_TEXT : n->type);
   if (!typed(v, n->kid[1], EXPR_TEXT, &b))

@@ -177,13 +177,25 @@ void db_kick(struct db *db, const char *why)
 
 /* ---- transactions ---- */
 
+static bool is_stalled(const struct conn *c, int64_t now)
+{
+  return !list_empty(&c->sent) && now - c->heard > DB_STALLED_MS;
+}
+
 static struct conn *least_busy(struct db *db, int from, int count)
 {
   struct conn *best = &db->conns[from];
+  int64_t now = clock_mono_ms();
+  bool stalled = is_stalled(best, now);
 
-  for (int i = from + 1; i < from + count; i++)
-    if (db->conns[i].load < best->load)
-      best = &db->conns[i];
+  for (int i = from + 1; i < from + count; i++) {
+    struct conn *c = &db->conns[i];
+    bool this_one = is_stalled(c, now);
+    if (this_one == stalled ? c->load < best->load : stalled) {
+      best = c;
+      stalled = this_one;
+    }
+  }
   return best;
 }
 

@@ -52,7 +52,7 @@ bool db_is_up(const struct db *db);
 /* Forget all connections and connect anew (the private PostgreSQL was found dead). */
 void db_kick(struct db *db, const char *why);
 
-#define DB_ANY UINT64_MAX         /* no order wanted: least busy work connection */
+#define DB_ANY UINT64_MAX         /* no order wanted: least busy work connection, of those that answer */
 #define DB_READ (UINT64_MAX - 1)  /* a read connection */
 
 struct db_tx *db_tx(struct db *db, uint64_t key) must_check;

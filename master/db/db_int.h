@@ -18,6 +18,7 @@ enum {
   DB_WORK_STATEMENT_MS = 30 * 1000,
   DB_READ_STATEMENT_MS = 60 * 1000,
   DB_LOCK_MS = 20 * 1000,
+  DB_STALLED_MS = 20,               /* no answer for so long: most likely it waits for a lock, and whatever is put behind it would too */
   DB_CONNECT_MS = 10 * 1000,        /* until all connections stand */
   DB_WATCH_MS = 10 * 1000,          /* how often silence is looked at */
   DB_SILENT_MS = 300 * 1000,        /* a connection with something in flight and no answer: ten statements of one transaction at their limit */

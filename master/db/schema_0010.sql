@@ -1,67 +1,66 @@
--- Schema, step 10: who looks at a repository: one master at a time.
+-- Schema, step 10: with `supersede` no older change waits for a quiet time once a newer one was built; what was built of a branch alone is good for nothing later.
 
--- Of each state folder that masters run on, so that the next life of one that was killed does not wait for its own leases.
-alter table master add column place text;
-
--- A lease for each repository. It is its owner's until 15 s after that master's last heartbeat, which renews all of its leases at once, or until that master stops. Whatever a poller writes begins
--- with a look at owner and epoch (statement poll_fence).
-create table poll (
-  project bigint primary key references project,
-  master bigint,                     -- the owner; null: nobody
-  epoch bigint not null default 0,   -- one more with each taking and each handing over
-  wanted bigint,                     -- the master that asks for it: its owner hands it over between two looks
-  due_at timestamptz default now(),  -- the next look, told with its owner's heartbeats; null: only when somebody asks
-  asked bigint not null default 0,   -- how often somebody asked for a look at once
-  served bigint not null default 0,  -- the last of those that a look began after
-  looked_at timestamptz,             -- the last look that went well
-  failures int not null default 0,   -- looks in a row that did not
-  trouble text, trouble_at timestamptz); -- why, and since when
-
-create function masters_alive() returns bigint[] language sql stable as $$
-  select coalesce(array_agg(id), '{}') from master where stopped is null and heartbeat > now() - interval '15 seconds' $$;
-
--- The repositories of dead masters and those that nobody has, and of a master that has at least two more than this one half of what it has more: these are asked for.
-create function poll_take(me bigint, ours bigint[], alive bigint[]) returns void language plpgsql as $$
-declare taken jsonb; mine int; n int; rich bigint;
+-- As in step 8; what older changes wait for in a quiet time goes too (the scheduler has lost its `stable` since).
+create or replace function supersede(sched text, c bigint) returns void language plpgsql as $$
+declare x change%rowtype; todo bigint[]; waited bigint[]; w text := 'superseded by c' || c;
 begin
-  insert into poll (project) select o from unnest(ours) o where not exists (select from poll l where l.project = o) on conflict do nothing;
-  with free as (select l.project from poll l where l.project = any(ours) and (l.master is null or l.master <> all(alive)) for update skip locked),
-    t as (update poll l set master = me, epoch = l.epoch + 1, wanted = null from free f where l.project = f.project returning l.project, l.epoch)
-    select jsonb_object_agg(p.name, t.epoch) into taken from t join project p on p.id = t.project;
-  if taken is not null then
-    insert into outbox (type, object, body) values ('poll.taken', 'master/' || me, jsonb_build_object('epochs', taken));
+  select z.* into x from change z where z.id = c;
+  todo := array(select q.id from buildset s join build_request q on q.buildset = s.id join change o on o.id = (select max(z) from unnest(s.changes) z)
+    where s.scheduler = sched and s.state = 'open' and s.rerun_of is null and q.state <> 'done' and o.id < c and change_follows(x, o) order by q.id);
+  waited := array(select o.id from scheduler_state y cross join unnest(y.changes) z join change o on o.id = z where y.project = x.project and y.name = sched and o.id < c and change_follows(x, o));
+  if waited <> '{}' then
+    update scheduler_state y set changes = array(select z from unnest(y.changes) z where z <> all(waited)), due_at = case when y.changes <@ waited then null else y.due_at end
+      where y.project = x.project and y.name = sched and y.changes && waited;
+    update verdict v set verdict = 'no', rule = 'supersede', until = null, at = now(), why = w where v.change = any(waited) and v.scheduler = sched and v.verdict = 'waits';
   end if;
-  if cardinality(alive) < 2 then return; end if;
-  select count(*) into mine from poll l where l.project = any(ours) and (l.master = me or l.wanted = me);
-  select l.master, (count(*) - mine) / 2 into rich, n from poll l where l.project = any(ours) and l.master <> me and l.wanted is distinct from me
-    group by l.master order by count(*) desc, l.master limit 1;
-  if n > 0 then
-    update poll l set wanted = me from (select x.project from poll x where x.project = any(ours) and x.master = rich and x.wanted is null order by x.project limit n for update skip locked) w
-      where l.project = w.project;
-  end if;
+  perform requests_cancel(todo, w);
 end $$;
 
--- With each heartbeat of a master: what it tells of its leases, [{project, epoch, due (ms from now), asked, looked (ms ago), failures, trouble, since (ms ago)}]; those which it has been asked for and has
--- no use of just now go to who asked; those of projects that it has no more go; then poll_take. want: what it needs at once and another master has. How many other masters are alive.
-create function poll_beat(me bigint, ours bigint[], told jsonb, give bigint[], want bigint[]) returns int language plpgsql as $$
-declare alive bigint[] := masters_alive(); given jsonb;
+-- As in step 5; that a newer change was built counts for one that would wait as well as for one that would be built.
+create or replace function change_decide_plan(c bigint, st text, err text, pipe bigint, conf bigint, plan jsonb) returns boolean language plpgsql as $$
+declare x change%rowtype; s jsonb; n int; v text; w text; ru text; due timestamptz; quiet interval; waiting bigint[]; newer bigint; saw text;
 begin
-  update poll l set due_at = now() + t.due * interval '1 millisecond', served = t.asked, looked_at = coalesce(now() - t.looked * interval '1 millisecond', l.looked_at),
-      failures = t.failures, trouble = t.trouble, trouble_at = now() - t.since * interval '1 millisecond'
-    from jsonb_to_recordset(told) as t(project bigint, epoch bigint, due bigint, asked bigint, looked bigint, failures int, trouble text, since bigint)
-    where l.project = t.project and l.master = me and l.epoch = t.epoch;
-  if cardinality(give) > 0 then
-    with g as (update poll l set master = l.wanted, epoch = l.epoch + 1, wanted = null where l.project = any(give) and l.master = me and l.wanted = any(alive) returning l.project, l.epoch, l.master)
-      select jsonb_object_agg(g.master, g.epochs) into given from (select x.master, jsonb_object_agg(p.name, x.epoch) as epochs from g x join project p on p.id = x.project group by x.master) g;
-    insert into outbox (type, object, body) select 'poll.taken', 'master/' || k, jsonb_build_object('epochs', e, 'from', me) from jsonb_each(given) as j(k, e);
-    update poll l set wanted = null where l.project = any(give) and l.master = me and l.wanted <> all(alive);
+  if jsonb_path_exists(plan, '$[*].supersede') then -- before any row: others lock in this order too
+    perform change_lock(z) from change z where z.id = c;
   end if;
-  if exists (select from poll l where l.master = me and l.project <> all(ours)) then
-    update poll l set master = null, wanted = null where l.master = me and l.project <> all(ours);
-  end if;
-  if cardinality(want) > 0 then
-    update poll l set wanted = me where l.project in (select x.project from poll x where x.project = any(want) and x.master <> me and (x.wanted is null or x.wanted <> all(alive)) for update skip locked);
-  end if;
-  perform poll_take(me, ours, alive);
-  return cardinality(alive) - 1;
+  update change z set state = st, error = err, pipeline = pipe where z.id = c and z.state = 'reading' returning z.* into x;
+  if not found then return false; end if;
+  saw := ' saw c' || c || case x.kind when 'tag' then ' (tag ' || x.branch || ')' when 'pull_request' then ' (pull request ' || x.number || ')' else '' end;
+  for s, n in select e, l.n from jsonb_array_elements(plan) with ordinality as l(e, n) order by l.n loop
+    v := s->>'verdict'; w := s->>'why'; ru := s->>'rule'; due := null; waiting := '{}';
+    quiet := (s->>'stable')::bigint * interval '1 millisecond';
+    if v <> 'no' and s->'supersede' = 'true' then
+      newer := superseded_by(s->>'scheduler', x);
+      if newer is not null then
+        v := 'no'; ru := 'supersede'; w := 'superseded by c' || newer;
+      end if;
+    end if;
+    if v = 'waits' then
+      insert into scheduler_state as y (project, name, branch, due_at, changes) values (x.project, s->>'scheduler', x.branch, now() + quiet, array[c])
+        on conflict (project, name, branch) do update set due_at = excluded.due_at, changes = y.changes || excluded.changes returning y.due_at, y.changes into due, waiting;
+    elsif s->'rides' = 'true' then
+      update scheduler_state y set due_at = now() + quiet, changes = y.changes || c where y.project = x.project and y.name = s->>'scheduler' and y.branch = x.branch and y.due_at is not null
+        and y.changes <> '{}' returning y.due_at, y.changes into due, waiting;
+      if due is not null then
+        v := 'waits'; ru := null;
+        w := 'in the quiet time of c' || waiting[array_length(waiting, 1) - 1] || ': ' || w;
+      end if;
+    end if;
+    insert into verdict (change, number, project, scheduler, verdict, rule, why, until) values (c, n, x.project, s->>'scheduler', v, ru, w, due);
+    if v = 'waits' then
+      update verdict z set until = due where z.change = any(waiting) and z.scheduler = s->>'scheduler' and z.verdict = 'waits';
+    elsif v = 'builds' then
+      perform buildset_add(x.project, x.repository, case x.kind when 'branch' then x.branch else '' end, x.revision, s->>'scheduler', 'scheduler ' || (s->>'scheduler') || saw, array[c], '{}', null,
+        conf, pipe, null, s->'builders');
+      if s->'supersede' = 'true' then perform supersede(s->>'scheduler', c); end if;
+    end if;
+  end loop;
+  insert into outbox (type, object, body) values ('change.' || st, 'c' || c, jsonb_build_object('error', err));
+  return true;
 end $$;
+
+-- As in step 8; without a revision (the newest of a branch, whatever that was by then) nothing says that it would be the same.
+create or replace function request_good(p bigint, builder text, repo text, rev text, pat text, pipe bigint, props jsonb) returns bigint language sql stable as $$
+  select max(r.id) from sourcestamp s join buildset b on b.sourcestamp = s.id join build_request r on r.buildset = b.id join builder u on u.id = r.builder
+    where rev <> '' and s.project = p and s.revision = rev and s.repository = repo and s.patch is not distinct from pat and b.pipeline = pipe and b.properties = props and u.name = request_good.builder and r.state = 'done' and r.result in (0, 1) $$;
+

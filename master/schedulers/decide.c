@@ -356,11 +356,10 @@ static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, 
     cJSON_AddNumberToObject(it, "stable", (double)s->stable_ms);
   if (v->rides)
     cJSON_AddTrueToObject(it, "rides");
-  if (v->kind == VERDICT_BUILDS) {
+  if (v->kind == VERDICT_BUILDS)
     cJSON_AddItemToObject(it, "builders", asked_by(p, s));
-    if (s->supersede)
-      cJSON_AddTrueToObject(it, "supersede");
-  }
+  if (v->kind != VERDICT_NO && s->supersede)
+    cJSON_AddTrueToObject(it, "supersede");
   return it;
 }
 

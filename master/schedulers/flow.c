@@ -42,6 +42,13 @@ static void soon(struct worlds *w, int64_t ms)
     uv_timer_start(&w->due, on_due, (uint64_t)ms, 0);
 }
 
+/* Something is another way now, which a look that is under way may have missed. */
+static void after(struct worlds *w)
+{
+  w->again |= w->firing;
+  soon(w, FLOW_AFTER_MS);
+}
+
 void worlds_kick(struct worlds *w)
 {
   w->again = w->reading || w->firing || w->in_read;
@@ -67,7 +74,7 @@ static void decided(struct db_res *res, void *arg)
     timed_kick(w); /* its branch may say which schedulers there are */
   }
   change_free(c);
-  soon(w, FLOW_AFTER_MS);
+  after(w);
 }
 
 static void put_buildset(struct db_tx *tx, struct worlds *w, int64_t project, const char *repository, const char *branch, const char *revision,
@@ -158,14 +165,27 @@ static void changes_here(struct db_res *res, void *arg)
 /* ---- a scheduler's due time has come ---- */
 
 struct firing {
+  struct list node; /* of worlds.firings */
   struct worlds *w;
   int64_t project, pipe_id;
   char *name, *scheduler, *branch, *changes, *revision, *repository;
   int64_t newest; /* of changes */
 };
 
+/* One that is still due because its transaction is not over. A second one would only wait for it, on one more of the few connections. */
+static bool is_firing(const struct worlds *w, int64_t project, const char *scheduler, const char *branch)
+{
+  list_each(it, &w->firings) {
+    const struct firing *f = list_of(it, struct firing, node);
+    if (f->project == project && !strcmp(f->scheduler, scheduler) && !strcmp(f->branch, branch))
+      return true;
+  }
+  return false;
+}
+
 static void firing_free(struct firing *f)
 {
+  list_remove(&f->node);
   free(f->name);
   free(f->scheduler);
   free(f->branch);
@@ -188,7 +208,7 @@ static void fired(struct db_res *res, void *arg)
     dispatch_cancelled(w->m->dispatch);
   }
   firing_free(f);
-  soon(w, FLOW_AFTER_MS);
+  after(w);
 }
 
 /* "{7,8}" → "c7,c8" */
@@ -253,9 +273,13 @@ static void due_here(struct db_res *res, void *arg)
     return;
   }
   for (int i = 0; i < db_rows(res, 0); i++) {
-    struct firing *f = xcalloc(1, sizeof *f);
-    *f = (struct firing){ w, db_num(res, 0, i, 0), db_num(res, 0, i, 7), xstrdup(db_str(res, 0, i, 1)), xstrdup(db_str(res, 0, i, 2)),
+    struct firing *f;
+    if (is_firing(w, db_num(res, 0, i, 0), db_str(res, 0, i, 2), db_str(res, 0, i, 3)))
+      continue;
+    f = xmalloc(sizeof *f);
+    *f = (struct firing){ { 0 }, w, db_num(res, 0, i, 0), db_num(res, 0, i, 7), xstrdup(db_str(res, 0, i, 1)), xstrdup(db_str(res, 0, i, 2)),
                           xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)), db_num(res, 0, i, 8) };
+    list_push(&w->firings, &f->node);
     pipes_load(w->m, f->pipe_id, f->name, fire, f);
   }
   if (db_rows(res, 1) && !db_null(res, 1, 0, 0)) {

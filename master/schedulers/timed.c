@@ -39,14 +39,25 @@ void timed_kick(struct worlds *w)
 
 /* One that is due. */
 struct timing {
+  struct list node; /* of worlds.timings */
   struct worlds *w;
   int64_t id, pipe_id, due, scheduled, now;
   bool fresh;
   char *project, *name, *built, *branch, *head, *repository;
 };
 
+/* One that is still due because its transaction is not over: as in flow.c. */
+static bool is_timing(const struct worlds *w, int64_t id)
+{
+  list_each(it, &w->timings)
+    if (list_of(it, struct timing, node)->id == id)
+      return true;
+  return false;
+}
+
 static void timing_free(struct timing *f)
 {
+  list_remove(&f->node);
   free(f->project);
   free(f->name);
   free(f->built);
@@ -150,7 +161,7 @@ static void look_here(struct db_res *res, void *arg)
   for (int i = 0; i < db_rows(res, SQL_DUE); i++) {
     struct world *p = worlds_find(w, db_str(res, SQL_DUE, i, PROJECT_NAME));
     struct timing *f;
-    if (!p)
+    if (!p || is_timing(w, db_num(res, SQL_DUE, i, ID)))
       continue; /* it left the configuration since we asked */
     f = xmalloc(sizeof *f);
     *f = (struct timing){ .w = w, .id = db_num(res, SQL_DUE, i, ID), .pipe_id = db_num(res, SQL_DUE, i, PIPELINE), .due = db_num(res, SQL_DUE, i, DUE),
@@ -158,10 +169,11 @@ static void look_here(struct db_res *res, void *arg)
                           .fresh = db_num(res, SQL_DUE, i, FRESH) != 0, .project = xstrdup(p->conf->name), .name = xstrdup(db_str(res, SQL_DUE, i, NAME)),
                           .built = db_dup(res, SQL_DUE, i, BUILT), .branch = db_dup(res, SQL_DUE, i, BRANCH), .head = db_dup(res, SQL_DUE, i, HEAD),
                           .repository = xstrdup(p->conf->git ? p->conf->git : "") };
+    list_push(&w->timings, &f->node);
     pipes_load(w->m, f->pipe_id, f->project, pipe_here, f);
   }
   sched_rows_tips(w, res, SQL_TIPS);
-  if (!db_rows(res, SQL_DUE) && db_rows(res, SQL_NEXT) && db_num(res, SQL_NEXT, 0, 0) < TIMED_SAFETY_MS)
+  if (db_rows(res, SQL_NEXT) && db_num(res, SQL_NEXT, 0, 0) < TIMED_SAFETY_MS)
     next = db_num(res, SQL_NEXT, 0, 0) + 1;
   soon(w, w->timed_again ? TIMED_AFTER_MS : next);
   w->timed_again = false;

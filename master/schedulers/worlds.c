@@ -392,6 +392,8 @@ struct worlds *worlds_new(struct master *m)
 
   w->m = m;
   list_init(&w->polls);
+  list_init(&w->firings);
+  list_init(&w->timings);
   configure(w);
   flow_init(w);
   timed_init(w);

@@ -45,8 +45,10 @@ struct worlds {
   uv_timer_t due;      /* changes to be read, schedulers to fire */
   bool reading, firing, again;
   int in_read;         /* changes being read */
+  struct list firings; /* of flow.c: timers that are being acted upon */
   uv_timer_t timed;    /* schedulers of time, and which schedulers there are */
   bool timing, timed_again;
+  struct list timings; /* of timed.c: schedulers whose time is being acted upon */
   int tips;            /* pipelines being read for their schedulers */
   int64_t lease_until; /* clock_mono_ms: the end of all leases, unless a heartbeat comes before */
   uv_timer_t lease;    /* kills what is under way then */

@@ -183,7 +183,7 @@ insert into change (project, repository, branch, revision, author, message, file
   (2, 'r', 'x', 'cccc', 'Bob', 'three', '[]', 'change send', 'decided');
 insert into sourcestamp (hash, project, repository, branch, revision) values ('h1', 1, 'r', 'main', 'aaaa'), ('h2', 2, 'r', 'x', '');
 insert into buildset (sourcestamp, scheduler, reason, changes, who) values (1, 'commits', 'change', '{1}', null), (2, null, 'just so', '{}', 'anna');
-insert into build_request (buildset, builder, state, tags, attempts, claimed) values (1, 1, 'claimed', '{debian}', 1, now()), (1, 2, 'pending', '{gpu}', 0, null), (2, 3, 'done', '{}', 1, now());
+insert into build_request (buildset, project, builder, state, tags, attempts, claimed) values (1, 1, 1, 'claimed', '{debian}', 1, now()), (1, 1, 2, 'pending', '{gpu}', 0, null), (2, 2, 3, 'done', '{}', 1, now());
 update build_request set result = 2, why = 'tests failed', finished = now() where id = 3;
 insert into build (request, builder, number, epoch_inc, worker, slot, properties) values (1, 1, 1, 1, 1, 0, '{"got_revision": "aaaa1"}');
 insert into build (request, builder, number, epoch_inc, worker, slot, state, result, finished) values (3, 3, 7, 1, 1, 0, 'done', 2, now());
@@ -490,7 +490,7 @@ class Logs(unittest.TestCase):
 
     def test_follow(self):
         """A step that begins later, grows, has a second command, and ends; every byte once."""
-        build = int(W.sql("insert into build_request (buildset, builder, state) values (1, 1, 'claimed'); insert into build (request, builder, number, epoch_inc, worker, slot) values ((select max(id) from build_request), 1, 50, 1, 2, 0) returning id"))
+        build = int(W.sql("insert into build_request (buildset, project, builder, state) values (1, 1, 1, 'claimed'); insert into build (request, builder, number, epoch_inc, worker, slot) values ((select max(id) from build_request), 1, 50, 1, 2, 0) returning id"))
         self.addCleanup(W.sql, "delete from log where build = %d; delete from command where build = %d; delete from step where build = %d; delete from build where id = %d; delete from build_request where id = (select max(id) from build_request)" % ((build,) * 4))
         c = Unix(W.socket)
         c.request('GET', '/api/v1/builds/libfoo/linux/50/logs/late?follow=1')

@@ -1,10 +1,12 @@
 /* Deliveries of forges, every dialect: what comes out is bounded, clean, and nothing that git must not get; the JSON for the database is JSON. The first byte picks the dialect, the
-   second the event's name, the third what goes with the head; the rest is the body. */
+   second the event's name, the third what goes with the head; the rest is the body. tests/fuzz/seeds/fuzz_hook.py makes seeds of it: where a whole run (not a single input) has read nothing in
+   one of the dialects, that is a failure, because nothing was tested then. */
 #include <assert.h>
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/str.h"
 #include "master/changes/githelper.h"
@@ -14,7 +16,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const names[] = { "github", "gitlab", "gitea", "forgejo", "bitbucket" };
 static const char *const events[] = { "push", "pull_request", "issue_comment", "pull_request_review", "pull_request_review_comment", "commit_comment", "repo:push", "repo:refs_changed",
-  "pullrequest:created", "pullrequest:comment_created", "pr:opened", "pr:comment:added", "\x1b[2J\xff", "" };
+  "pullrequest:created", "pullrequest:updated", "pullrequest:approved", "pullrequest:comment_created", "pr:opened", "pr:from_ref_updated", "pr:comment:added", "diagnostics:ping", "create", "release",
+  "Push Hook", "Tag Push Hook", "Merge Request Hook", "Note Hook", "Pipeline Hook", "\x1b[2J\xff", "" };
+static long inputs, reached[COUNT(names)][HOOK_COMMENT + 1]; /* events that were read */
+
+static void was_all_reached(void)
+{
+  enum { WHOLE_RUN = 10000 };
+  bool all = true;
+
+  for (size_t i = 0; i < COUNT(names); i++)
+    for (int kind = 0; kind <= HOOK_COMMENT; kind++)
+      if (!reached[i][kind]) {
+        fprintf(stderr, "fuzz_hook: no event of kind %d of %s was ever read\n", kind, names[i]);
+        all = false;
+      }
+  if (!all && inputs >= WHOLE_RUN)
+    _exit(1);
+}
 
 struct head {
   const char *event;
@@ -91,6 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   enum err err;
   cJSON *back;
 
+  if (!inputs++)
+    atexit(was_all_reached);
   if (size < 3)
     return 0;
   d = hook_find(names[data[0] % COUNT(names)]);
@@ -109,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   check_text(r.event, HOOK_EVENT_MAX, true);
   check_text(r.repository, HOOK_NAME_MAX, true);
   for (int i = 0; i < r.nevents; i++)
-    check_event(&r.events[i]);
+    check_event(&r.events[i]), reached[data[0] % COUNT(names)][r.events[i].kind]++;
   buf_init(&json, BUF_NO_MAX);
   hook_json(&r, &json);
   back = cJSON_Parse(buf_str(&json));

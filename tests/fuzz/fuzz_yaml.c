@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "master/conf/pipe_explain.h"
 #include "master/conf/pipeline.h"
 #include "master/conf/schema.h"
+#include "master/conf/zone.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -52,6 +54,39 @@ static void check_written(const struct yml_doc *doc)
   buf_free(&second);
 }
 
+static void check_scheduler(const struct pipeline *p, const struct pipe_scheduler *s)
+{
+  struct buf json, why;
+
+  assert(s->trigger < PIPE_TRIGGERS && pipeline_scheduler(p, s->name) == s && s->nbuilders > 0);
+  assert(s->stable_ms >= 0 && s->priority >= 0 && s->priority <= 100 && (s->trigger != PIPE_ON_TAG || s->nbranches > 0));
+  assert((!s->stable_ms || s->trigger == PIPE_ON_CHANGE) && (!s->supersede || s->trigger == PIPE_ON_CHANGE || s->trigger == PIPE_ON_PULL));
+  for (int k = 0; k < s->nbuilders; k++)
+    assert(pipeline_builder(p, s->builders[k]));
+  if (s->trigger == PIPE_ON_EVERY)
+    assert(s->every_ms >= 1000);
+  if (s->trigger == PIPE_ON_CRON) {
+    int64_t at = cron_next(&s->cron, s->zone, 1700000000);
+    assert(zone_exists(s->zone) && (at == CRON_NEVER || at > 1700000000));
+  }
+  buf_init(&json, BUF_NO_MAX);
+  buf_init(&why, BUF_NO_MAX);
+  for (int i = 0; i < s->nparams; i++)
+    assert(!s->params[i].fallback || param_read(&s->params[i], s->params[i].fallback, &json, &why));
+  buf_free(&json);
+  buf_free(&why);
+}
+
+static void check_explained(const struct pipe_builder *b)
+{
+  struct explain x = explain_builder(b);
+
+  assert(x.n > 0);
+  for (int i = 0; i < x.n; i++)
+    assert(x.v[i].key && x.v[i].value && !strchr(x.v[i].value, '\n') && (!x.v[i].file || x.v[i].line > 0));
+  explain_free(&x);
+}
+
 /* What others rely on. */
 static void check_pipeline(const struct pipeline *p)
 {
@@ -75,9 +110,27 @@ static void check_pipeline(const struct pipeline *p)
     }
   }
   assert(steps <= PIPELINE_STEPS_MAX);
+  check_explained(&p->builders[0]);
   for (int i = 0; i < p->nschedulers; i++)
-    for (int k = 0; k < p->schedulers[i].nbuilders; k++)
-      assert(pipeline_builder(p, p->schedulers[i].builders[k]));
+    check_scheduler(p, &p->schedulers[i]);
+}
+
+/* The pipelines that a site's file gives its projects. */
+static void check_projects(struct yml_doc *doc, struct diags *d)
+{
+  const struct yml_node *projects = yml_get(doc->root, "projects");
+
+  for (int i = 0; projects && projects->kind == YML_MAP && i < projects->n; i++) {
+    const struct yml_node *it = projects->items[i];
+    struct pipeline *p;
+    if (!yml_get(it, "steps") && !yml_get(it, "builders"))
+      continue;
+    p = pipeline_from(doc, it, projects->keys[i]->text, d);
+    assert(!p == (diag_count(d) > 0));
+    if (p)
+      check_pipeline(p);
+    pipeline_free(p);
+  }
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
@@ -92,6 +145,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
   if (doc) {
     check_written(doc);
     schema_check(doc, SCHEMA_SITE, &d);
+    if (!diag_count(&d))
+      check_projects(doc, &d);
     schema_check(doc, SCHEMA_CONFD, &d);
   }
   yml_drop(doc);

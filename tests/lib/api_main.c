@@ -18,6 +18,7 @@
 #include "master/db/private_pg.h"
 #include "master/dispatch/actions.h"
 #include "master/dispatch/dispatch.h"
+#include "master/dispatch/pauses.h"
 #include "master/dispatch/run.h"
 #include "master/dispatch/why.h"
 #include "master/events/events.h"
@@ -104,6 +105,14 @@ void worlds_kick(struct worlds *w)
 void worlds_look(struct worlds *w, struct world *p)
 {
   (void)w, (void)p;
+}
+
+const struct pauses *dispatch_pauses(const struct master *master)
+{
+  static const struct pauses none;
+
+  (void)master;
+  return &none;
 }
 
 void dispatch_cancelled(struct dispatch *d)

@@ -68,6 +68,30 @@ static void ten_thousand(void **s)
   }
 }
 
+/* What waits for a lock holds up only what was sent behind it before anybody could see that it waits. */
+static void what_waits_is_left_alone(void **s)
+{
+  enum { MANY = 12 };
+  struct db_tx *tx;
+
+  (void)s;
+  db_open(3, 0);
+  reset_counts();
+  tx = db_tx(db, DB_ANY);
+  db_q_text(tx, "select pg_sleep(4)", "");
+  send_counted(tx);
+  must("select pg_sleep(0.2)");
+  for (int i = 0; i < MANY; i++) {
+    tx = db_tx(db, DB_ANY);
+    db_q_text(tx, "select 1", "");
+    send_counted(tx);
+  }
+  pgfix_until(&f, &answered, MANY, 2500);
+  pgfix_until(&f, &answered, MANY + 1, 10000);
+  assert_int_equal(failed + away, 0);
+  db_shut();
+}
+
 static int backend_of(uint64_t key)
 {
   struct db_tx *tx = db_tx(db, key);
@@ -423,6 +447,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(order_by_key),
     cmocka_unit_test(ten_thousand),
+    cmocka_unit_test(what_waits_is_left_alone),
     cmocka_unit_test(deadlock_is_retried),
     cmocka_unit_test(errors),
     cmocka_unit_test(prepared_refused),

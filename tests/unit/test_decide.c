@@ -341,7 +341,7 @@ static void plan(void **state)
                              "  later: {change: {only: src/*}, stable: 30s, supersede: true}\n";
   static const struct { const char *branch, *file, *want; bool supersedes; } table[] = {
     { "main", "src/a", "[{\"scheduler\":\"now\",\"verdict\":\"builds\",\"builders\":[{\"name\":\"b\",\"tags\":[\"x\"],\"priority\":90}],\"supersede\":true},"
-                       "{\"scheduler\":\"later\",\"verdict\":\"waits\",\"stable\":30000}]", true },
+                       "{\"scheduler\":\"later\",\"verdict\":\"waits\",\"stable\":30000,\"supersede\":true}]", true },
     { "other", "a", "[{\"scheduler\":\"now\",\"verdict\":\"no\",\"rule\":\"branches\",\"why\":\"branch other is not among main\"},"
                     "{\"scheduler\":\"later\",\"verdict\":\"no\",\"rule\":\"only\",\"why\":\"the file a is not under src/* (only)\",\"stable\":30000,\"rides\":true}]", false } };
   struct pipeline *p = parse(text);

@@ -169,6 +169,48 @@ static void depth_and_size_are_bounded(void **state)
   expr_error_free(&e);
 }
 
+static bool counted(void *ctx, struct expr_memory *m, const char *const *path, int n, struct expr_value *out)
+{
+  ++*(int *)ctx;
+  return get(NULL, m, path, n, out);
+}
+
+/* A name is asked for once for each time that it stands there, however deep: operators within each other don't multiply. */
+static void each_operand_is_looked_at_once(void **state)
+{
+  static const struct { const char *before, *inside, *after; } pieces[] = {
+    { "memory / memory + ", "memory", "" }, { "1 + (", "memory", ")" }, { "memory - ", "memory", "" }, { "-", "memory", "" }, { "branch + ", "branch", "" }, { "unset ?? ", "branch", "" },
+    { "tests and ", "tests", "" }, { "tests ? ", "branch", " : branch" }, { "[", "branch", "]" }, { "lower(", "branch", ")" } };
+  enum { TIMES = 20 };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(pieces); i++) {
+    struct expr_memory *m = expr_memory_new();
+    struct expr_error e;
+    struct expr_value v;
+    struct expr *x;
+    struct buf text;
+    int asked = 0;
+    buf_init(&text, BUF_NO_MAX);
+    for (int k = 0; k < TIMES; k++)
+      buf_adds(&text, pieces[i].before);
+    buf_adds(&text, pieces[i].inside);
+    for (int k = 0; k < TIMES; k++)
+      buf_adds(&text, pieces[i].after);
+    x = expr_parse(buf_str(&text), text.len, names, EXPR_ANY, &e);
+    if (!x)
+      fail_msg("%s: %s", buf_str(&text), e.text);
+    if (!expr_eval(x, counted, &asked, m, &v, &e))
+      fail_msg("%s: %s", buf_str(&text), e.text);
+    if (asked > 2 * TIMES + 1)
+      fail_msg("%d names in %s", asked, buf_str(&text));
+    expr_error_free(&e);
+    expr_free(x);
+    expr_memory_free(m);
+    buf_free(&text);
+  }
+}
+
 static void texts_are_bounded(void **state)
 {
   char text[EXPR_TEXT_MAX];
@@ -241,7 +283,7 @@ static void interpolation(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(values), cmocka_unit_test(errors), cmocka_unit_test(help_is_near), cmocka_unit_test(depth_and_size_are_bounded), cmocka_unit_test(texts_are_bounded),
+    cmocka_unit_test(values), cmocka_unit_test(errors), cmocka_unit_test(help_is_near), cmocka_unit_test(depth_and_size_are_bounded), cmocka_unit_test(each_operand_is_looked_at_once), cmocka_unit_test(texts_are_bounded),
     cmocka_unit_test(interpolation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) != 0;
