@@ -170,7 +170,7 @@ soak: all
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
 	@DROVER_SANITIZE_ALL=1 python3 tests/run.py $(B) $(S) tests/flow
 	@DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_graph_kill.py
-	@DROVER_BUILD=$(B) DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
+	@DROVER_BUILD=$(B) DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_two_masters.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
 # The packages on two hosts with systemd (needs root), the later version too: build/hosts.txt is what was typed and answered.
 hosts: all
 	@.ci/deps check

@@ -173,7 +173,7 @@ static void answer_ignored(struct call *c, const struct told *t, const struct ho
 static struct decide_change change_of(const struct world *p, const struct hook_event *e, const struct hook_commit *it)
 {
   return (struct decide_change){ .kind = CHANGE_BRANCH, .project = p->conf->name, .repository = p->conf->git, .revision = it->revision, .branch = e->branch,
-                                 .author = it->author ? it->author : "", .message = it->message ? it->message : "", .files = it->files, .nfiles = it->nfiles,
+                                 .author = it->author ? it->author : "", .committer = it->committer ? it->committer : "", .category = "", .message = it->message ? it->message : "", .files = it->files, .nfiles = it->nfiles,
                                  .whole = it->nfiles > 0 && !it->files_cut };
 }
 

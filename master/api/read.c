@@ -25,7 +25,8 @@ const struct json_col buildset_cols[] = {
 const struct json_col change_cols[] = {
   { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "previous", JSON_TEXT }, { "author", JSON_TEXT }, { "author_at", JSON_TIME },
   { "message", JSON_TEXT }, { "files", JSON_RAW }, { "told_by", JSON_TEXT }, { "state", JSON_TEXT }, { "error", JSON_TEXT }, { "created", JSON_TIME }, { "buildsets", JSON_RAW },
-  { "requests", JSON_RAW }, { "kind", JSON_TEXT }, { "number", JSON_NUM }, { "properties", JSON_RAW }, { "url", JSON_TEXT }, { "approved_by", JSON_TEXT }, { "approved_at", JSON_TIME }, { "row", JSON_SKIP },
+  { "requests", JSON_RAW }, { "kind", JSON_TEXT }, { "number", JSON_NUM }, { "properties", JSON_RAW }, { "url", JSON_TEXT }, { "approved_by", JSON_TEXT }, { "approved_at", JSON_TIME },
+  { "committer", JSON_TEXT }, { "category", JSON_TEXT }, { "row", JSON_SKIP },
 };
 const struct json_col worker_cols[] = {
   { "name", JSON_TEXT }, { "connected", JSON_BOOL }, { "since", JSON_TIME }, { "lost_at", JSON_TIME }, { "slots", JSON_NUM }, { "used", JSON_NUM }, { "tags", JSON_RAW },

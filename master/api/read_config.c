@@ -30,6 +30,31 @@ static cJSON *heads_of(const struct db_res *r, const char *project)
   return list;
 }
 
+enum { STMT_HEADS, STMT_POLLS };
+enum { POLL_NAME, POLL_MASTER, POLL_LOOKED, POLL_TROUBLE, POLL_SINCE, POLL_DUE, POLL_FAILURES };
+
+/* How it goes with the looks at its repository. Of those that this master looks at it knows more than its row. */
+static void put_polls(struct call *c, cJSON *o, const struct world *p, const struct db_res *r)
+{
+  int n = db_rows(r, STMT_POLLS), row = 0;
+  bool ours = worlds_polls(p), known;
+  int64_t looked = p->looked_ms ? p->looked_ms : INT64_MIN;
+  const char *trouble = p->trouble;
+
+  while (row < n && strcmp(db_str(r, STMT_POLLS, row, POLL_NAME), p->conf->name))
+    row++;
+  known = row < n;
+  if (!ours && known) {
+    looked = db_ms(r, STMT_POLLS, row, POLL_LOOKED);
+    trouble = db_null(r, STMT_POLLS, row, POLL_TROUBLE) ? NULL : db_str(r, STMT_POLLS, row, POLL_TROUBLE);
+  }
+  json_ms(o, "looked", looked);
+  json_text(o, "trouble", trouble && call_is_tcp(c) ? "the last look at the repository failed" : trouble); /* the whole sentence may name an address with a password in it */
+  json_num(o, "failures", ours ? worlds_failures(p) : known ? db_num(r, STMT_POLLS, row, POLL_FAILURES) : 0);
+  json_ms(o, "next_look", ours ? worlds_next_look(p) : known ? db_ms(r, STMT_POLLS, row, POLL_DUE) : INT64_MIN);
+  json_text(o, "master", known && !db_null(r, STMT_POLLS, row, POLL_MASTER) ? db_str(r, STMT_POLLS, row, POLL_MASTER) : NULL);
+}
+
 static void got_projects(struct call *c, const struct db_res *r)
 {
   cJSON *body = cJSON_CreateObject(), *items = cJSON_AddArrayToObject(body, "items");
@@ -45,8 +70,7 @@ static void got_projects(struct call *c, const struct db_res *r)
     builders = cJSON_AddArrayToObject(o, "builders");
     for (int k = 0; p && k < p->nbuilders; k++)
       cJSON_AddItemToArray(builders, cJSON_CreateString(p->builders[k].name));
-    json_ms(o, "looked", v[i]->looked_ms ? v[i]->looked_ms : INT64_MIN);
-    json_text(o, "trouble", v[i]->trouble && call_is_tcp(c) ? "the last look at the repository failed" : v[i]->trouble); /* the whole sentence may name an address with a password in it */
+    put_polls(c, o, v[i], r);
     cJSON_AddItemToObject(o, "heads", heads_of(r, v[i]->conf->name));
     cJSON_AddItemToArray(items, o);
   }
@@ -59,6 +83,7 @@ void read_projects(struct call *c)
   struct db_tx *tx = call_tx(c);
 
   db_q(tx, SQL_api_heads, "");
+  db_q(tx, SQL_api_polls, "");
   call_ask(c, tx, got_projects);
 }
 

@@ -30,8 +30,10 @@
 enum { DOCTOR_CONF_MS = 2000, DISKS = 2, SINCE = 24 };
 
 /* Columns of the statements. */
+enum { OF_DATABASE, OF_SITE, OF_WORKERS, OF_SECRETS, OF_POLLS }; /* statements */
 enum { DB_CLOCK, DB_SIZE, DB_FSYNC, DB_FULL_PAGE, DB_SYNC_COMMIT, DB_AUTOVACUUM, DB_CHECKSUMS, DB_XACT, DB_DEAD, DB_LIVE, DB_USED, DB_MAX, DB_XID, DB_SCHEMA, DB_VERSION };
 enum { SITE_BACKED_UP, SITE_BACKUP_AGE, SITE_WAITING, SITE_WAITING_AGE, SITE_WAITING_ID, SITE_OUTBOX, SITE_OUTBOX_AGE, SITE_READER, SITE_LAG };
+enum { POLL_NAME, POLL_MASTER, POLL_LOOKED, POLL_TROUBLE, POLL_SINCE };
 enum { WORKER_NAME, WORKER_VERSION, WORKER_CONNECTED, WORKER_EVER, WORKER_AWAY, WORKER_LOST, WORKER_FREE };
 
 struct asked {
@@ -106,16 +108,30 @@ static void know(struct call *c, struct doctor_facts *f, struct doctor_disk *dis
   look_at_files(m, f);
 }
 
-static struct doctor_poller *know_pollers(struct call *c, struct doctor_facts *f)
+/* Of those that another master looks at: what it told last, as now_ms of our clock. */
+static bool told_trouble(struct call *c, const struct db_res *r, const char *project, struct doctor_poller *out)
+{
+  for (int i = 0; r && i < db_rows(r, OF_POLLS); i++)
+    if (!strcmp(db_str(r, OF_POLLS, i, POLL_NAME), project) && !db_null(r, OF_POLLS, i, POLL_MASTER) && !db_null(r, OF_POLLS, i, POLL_TROUBLE)) {
+      *out = (struct doctor_poller){ project, call_is_tcp(c) ? NULL : db_str(r, OF_POLLS, i, POLL_TROUBLE), clock_wall_ms() - db_num(r, OF_POLLS, i, POLL_SINCE) };
+      return true;
+    }
+  return false;
+}
+
+/* r NULL: the database is away. */
+static struct doctor_poller *know_pollers(struct call *c, const struct db_res *r, struct doctor_facts *f)
 {
   struct master *m = call_master(c);
   struct doctor_poller *v = xcalloc((size_t)m->conf->nprojects + 1, sizeof *v);
 
   for (int i = 0; i < m->conf->nprojects; i++) {
-    int64_t since = 0;
-    const char *why = m->worlds ? worlds_trouble(m->worlds, m->conf->projects[i].name, &since) : NULL;
-    if (why)
-      v[f->npollers++] = (struct doctor_poller){ m->conf->projects[i].name, call_is_tcp(c) ? NULL : why, clock_mono_ms() - since };
+    const char *project = m->conf->projects[i].name;
+    const struct world *p = m->worlds ? worlds_find(m->worlds, project) : NULL;
+    if (p && worlds_polls(p) && p->trouble)
+      v[f->npollers++] = (struct doctor_poller){ project, call_is_tcp(c) ? NULL : p->trouble, clock_mono_ms() - p->trouble_ms };
+    else if (p && !worlds_polls(p))
+      f->npollers += told_trouble(c, r, project, &v[f->npollers]);
   }
   f->pollers = v;
   f->nprojects = m->conf->nprojects;
@@ -134,7 +150,7 @@ static struct doctor_secret *know_secrets(struct call *c, struct doctor_facts *f
   if (site_keys_read(conf->state, false, &keys, &no_keys))
     keys.n = 0;
   for (int i = 0; i < conf->nsecrets; i++) {
-    char *why = secret_trouble(&conf->secrets[i], &keys, buf_str(&no_keys), r, 3);
+    char *why = secret_trouble(&conf->secrets[i], &keys, buf_str(&no_keys), r, OF_SECRETS);
     if (!why)
       continue;
     v[f->nsecrets++] = (struct doctor_secret){ conf->secrets[i].name, call_is_tcp(c) ? NULL : why };
@@ -230,7 +246,7 @@ static void answer(struct call *c, const struct db_res *r, int64_t asked)
 {
   struct doctor_facts f = { 0 };
   struct doctor_disk disks[DISKS];
-  struct doctor_poller *pollers = know_pollers(c, &f);
+  struct doctor_poller *pollers = know_pollers(c, r, &f);
   struct doctor_secret *secrets = know_secrets(c, &f, r);
   struct doctor_worker *workers = NULL;
   char (*since)[SINCE] = NULL;
@@ -274,6 +290,7 @@ void read_doctor(struct call *c)
   db_q(tx, SQL_doctor_site, "");
   db_q(tx, SQL_doctor_workers, "");
   db_q(tx, SQL_api_secrets, "");
+  db_q(tx, SQL_api_polls, "");
   call_hold(c);
   db_send(tx, on_facts, c);
 }

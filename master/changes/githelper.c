@@ -20,11 +20,13 @@
 #include "common/sm.h"
 #include "common/str.h"
 #include "common/utf8.h"
+#include "master/changes/gitproc.h"
 #include "master/changes/gitresult.h"
+#include "master/changes/gitturn.h"
 #include "master/changes/gitwire.h"
 #include "proto/records.h"
 
-enum { STDERR_MAX = 4096, READ_BYTES = 65536, KNOWN_DIGITS = 40 };
+enum { KNOWN_DIGITS = 40, LOGIN_ROOM = 32768, ASKED_MOST = 100 /* of one process, so that what leaks is little */ };
 
 enum ask_state { ASK_QUEUED, ASK_RUNNING, ASK_KILLED, ASK_ENDED, ASK_STATES };
 
@@ -35,17 +37,16 @@ static const struct sm_row ask_rows[ASK_STATES] = {
   [ASK_ENDED] = { "ended", 0 },
 };
 
-/* What is known of a mirror's remote: by default nothing. Values of gith.standing. */
-static char stands_good[] = "good", stands_slow[] = "slow";
-
 struct gith {
   uv_loop_t *loop;
   char *program, *mirrors;
   int max, running, doubtful; /* doubtful: running ones whose remote is not known to answer */
   int64_t deadline_ms;
   struct list asks;           /* queued and running, in the order they came */
-  struct map *standing;       /* by name of the mirror */
-  uv_timer_t kick;            /* the next turn of the loop: start what may start */
+  struct list procs;          /* helper processes, also those that have nothing to do */
+  int nprocs;
+  struct map *standing;       /* struct git_standing of each remote, by name of the mirror */
+  uv_timer_t kick;            /* the next turn of the loop: start what may start; or when somebody must make room */
   bool closing, kick_closed;
   void (*done)(void *arg);
   void *done_arg;
@@ -57,25 +58,21 @@ struct ask {
   struct gith *g;
   struct sm sm;
   char *name;
+  struct git_standing *standing;
   bool doubtful;
   enum err err;               /* why it was refused or killed */
   char *why;
   gith_cb *cb;
   void *arg;
 
-  struct buf request, answer, errors;
-  char errors_spill[512];     /* of stderr past its limit */
-  uv_process_t process;
-  uv_pipe_t in, out, err_out;
-  uv_timer_t timer;
-  uv_write_t write;
-  int64_t started_ms;         /* uv_now */
-  int open;                   /* handles not yet closed */
-  int64_t exit_status;
-  int exit_signal;
+  struct buf request;
+  bool secret;                /* there is a key or a token in it */
+  struct gitproc *proc;       /* NULL: not started */
+  int64_t started_ms, heard_ms; /* uv_now; the last sign of life */
 };
 
 static void kick(struct gith *g);
+static void on_kick(uv_timer_t *t);
 
 static void ask_enter(struct ask *a, enum ask_state next)
 {
@@ -87,9 +84,9 @@ static void ask_enter(struct ask *a, enum ask_state next)
 static void ask_free(struct ask *a)
 {
   list_remove(&a->node);
+  if (a->request.data)
+    mem_wipe(a->request.data, a->request.len);
   buf_free(&a->request);
-  buf_free(&a->answer);
-  buf_free(&a->errors);
   free(a->name);
   free(a->why);
   free(a);
@@ -97,9 +94,13 @@ static void ask_free(struct ask *a)
 
 static void end_if_closed(struct gith *g)
 {
-  if (!g->closing || !g->kick_closed || !list_empty(&g->asks))
+  void *standing;
+
+  if (!g->closing || !g->kick_closed || !list_empty(&g->asks) || g->nprocs)
     return;
   g->done(g->done_arg);
+  for (size_t at = 0; (standing = map_next(g->standing, &at));)
+    free(standing);
   map_free(g->standing);
   free(g->program);
   free(g->mirrors);
@@ -119,55 +120,56 @@ static void refuse(struct ask *a, enum err e, char *why)
 /* Without a whole answer: say what became of the process. */
 static void explain(struct ask *a, const char *parse_why)
 {
+  const struct gitproc *p = a->proc;
   struct buf text;
 
   buf_init(&text, BUF_NO_MAX);
-  if (a->exit_signal == SIGXCPU)
+  if (p->exit_signal == SIGXCPU)
     buf_adds(&text, "the git helper used up its processor time");
-  else if (a->exit_signal)
-    buf_addf(&text, "the git helper was ended by signal %d", a->exit_signal);
-  else if (a->exit_status)
-    buf_addf(&text, "the git helper ended with exit code %d", (int)a->exit_status);
+  else if (p->exit_signal)
+    buf_addf(&text, "the git helper was ended by signal %d", p->exit_signal);
+  else if (p->exit_status)
+    buf_addf(&text, "the git helper ended with exit code %d", (int)p->exit_status);
   else
     buf_adds(&text, parse_why);
-  if (a->errors.len) {
+  if (p->errors.len) {
     buf_adds(&text, ": ");
-    utf8_clean(&text, a->errors.data, a->errors.len, true);
+    utf8_clean(&text, p->errors.data, p->errors.len, true);
   }
   refuse(a, ERR_FAILED, buf_take(&text));
 }
 
 static void note_standing(struct ask *a)
 {
-  if (a->err == ERR_TIMEOUT)
-    map_set(a->g->standing, a->name, stands_slow);
-  else if (a->sm.state == ASK_RUNNING)
-    map_set(a->g->standing, a->name, stands_good);
+  if (a->err == ERR_TIMEOUT || a->sm.state == ASK_RUNNING)
+    gitturn_note(a->standing, a->err != ERR_TIMEOUT);
 }
 
-static void log_errors(const struct ask *a)
+static void log_errors(struct gitproc *proc)
 {
-  const char *p = buf_str(&a->errors);
+  const char *p = buf_str(&proc->errors);
 
   for (size_t k; *p; p += k + (p[k] == '\n')) {
     k = strcspn(p, "\n");
     log_warn("git", "%.*s", (int)k, p);
   }
+  buf_reset(&proc->errors);
 }
 
-/* Calls back and forgets the request. */
-static void deliver(struct ask *a)
+/* Calls back and forgets the request. True: its helper did all that was asked. */
+static bool deliver(struct ask *a)
 {
   struct gith *g = a->g;
   struct gith_result r = { 0 };
+  bool good;
 
   if (a->sm.state != ASK_QUEUED) {
     g->running--;
     g->doubtful -= a->doubtful;
-    if (!a->why && !gitres_parse(&r, &a->answer))
+    if (!a->why && !gitres_parse(&r, &a->proc->answer))
       explain(a, r.why);
     else if (!a->why)
-      log_errors(a);
+      log_errors(a->proc);
     note_standing(a);
   }
   ask_enter(a, ASK_ENDED);
@@ -176,6 +178,7 @@ static void deliver(struct ask *a)
     r.why = a->why;
   }
   list_remove(&a->node);
+  good = !r.err;
   a->cb(&r, a->arg);
   gitres_free(&r);
   ask_free(a);
@@ -183,34 +186,7 @@ static void deliver(struct ask *a)
     end_if_closed(g);
   else
     kick(g);
-}
-
-static void on_closed(uv_handle_t *h)
-{
-  struct ask *a = h->data;
-
-  if (--a->open == 0)
-    deliver(a);
-}
-
-static void shut(struct ask *a, void *handle)
-{
-  uv_handle_t *h = handle;
-
-  if (h->data && !uv_is_closing(h)) {
-    assert(h->data == a);
-    uv_close(h, on_closed);
-  }
-}
-
-/* The last of exit, end of stdout and end of stderr closes what is still open. */
-static void end_if_over(struct ask *a)
-{
-  if (!uv_is_closing((uv_handle_t *)&a->process) || !uv_is_closing((uv_handle_t *)&a->out) ||
-      !uv_is_closing((uv_handle_t *)&a->err_out))
-    return;
-  shut(a, &a->in);
-  shut(a, &a->timer);
+  return good;
 }
 
 /* ---- a running helper ---- */
@@ -223,18 +199,19 @@ static void kill_it(struct ask *a, enum err e, char *why)
   }
   refuse(a, e, why);
   ask_enter(a, ASK_KILLED);
-  uv_timer_stop(&a->timer);
-  if (!uv_is_closing((uv_handle_t *)&a->process))
-    uv_process_kill(&a->process, SIGKILL);
+  gitproc_kill(a->proc);
 }
 
-static void on_deadline(uv_timer_t *t)
+static void took_too_long(struct ask *a, const char *more)
 {
-  struct ask *a = t->data;
   int64_t ms = (int64_t)uv_now(a->g->loop) - a->started_ms;
 
-  kill_it(a, ERR_TIMEOUT, xasprintf("the repository gave no answer within %lld.%lld s", (long long)(ms / 1000),
-                                     (long long)(ms % 1000 / 100)));
+  kill_it(a, ERR_TIMEOUT, xasprintf("the repository gave no answer within %lld.%lld s%s", (long long)(ms / 1000), (long long)(ms % 1000 / 100), more));
+}
+
+static void late(struct gitproc *p)
+{
+  took_too_long(p->ask, "");
 }
 
 /* Each sign of life moves the deadline, up to the total. */
@@ -243,135 +220,96 @@ static void set_deadline(struct ask *a)
   int64_t left = a->started_ms + GITH_TOTAL_FACTOR * a->g->deadline_ms - (int64_t)uv_now(a->g->loop);
   int64_t ms = left < a->g->deadline_ms ? left : a->g->deadline_ms;
 
+  a->heard_ms = (int64_t)uv_now(a->g->loop);
   if (a->sm.state == ASK_RUNNING)
-    uv_timer_start(&a->timer, on_deadline, ms > 0 ? (uint64_t)ms : 0, 0);
+    gitproc_deadline(a->proc, ms);
 }
 
-static void on_exit_status(uv_process_t *p, int64_t status, int sig)
+static void heard(struct gitproc *p)
 {
-  struct ask *a = p->data;
-
-  a->exit_status = status;
-  a->exit_signal = sig;
-  shut(a, p);
-  end_if_over(a);
+  set_deadline(p->ask);
 }
 
-static void out_room(uv_handle_t *h, size_t suggested, uv_buf_t *b)
+static void too_large(struct gitproc *p)
 {
-  struct ask *a = h->data;
+  kill_it(p->ask, ERR_TOOBIG, xasprintf("the git helper's answer is larger than %u bytes", GITH_OUTPUT_MAX));
+}
 
-  (void)suggested;
-  if (buf_reserve(&a->answer, READ_BYTES))
-    *b = uv_buf_init(a->answer.data + a->answer.len, READ_BYTES);
+static void answered(struct gitproc *p)
+{
+  struct ask *a = p->ask;
+  bool secret = a->secret;
+
+  if (a->sm.state != ASK_RUNNING)
+    return; /* it is being killed */
+  if (deliver(a) && !secret && p->asked < ASKED_MOST)
+    gitproc_rest(p);
   else
-    *b = uv_buf_init(NULL, 0); /* on_out gets UV_ENOBUFS */
+    gitproc_retire(p);
 }
 
-static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
+static void gone(struct gitproc *p)
 {
-  struct ask *a = s->data;
+  struct gith *g = p->owner;
 
-  (void)b;
-  if (n > 0) {
-    buf_grown(&a->answer, (size_t)n);
-    set_deadline(a);
-  } else if (n < 0) {
-    if (n == UV_ENOBUFS)
-      kill_it(a, ERR_TOOBIG, xasprintf("the git helper's answer is larger than %u bytes", GITH_OUTPUT_MAX));
-    shut(a, s);
-    end_if_over(a);
+  g->nprocs--;
+  if (p->ask) {
+    deliver(p->ask);
+    return;
   }
+  log_errors(p);
+  if (g->closing)
+    end_if_closed(g);
 }
 
-static void err_room(uv_handle_t *h, size_t suggested, uv_buf_t *b)
-{
-  struct ask *a = h->data;
-
-  (void)suggested;
-  *b = uv_buf_init(a->errors_spill, sizeof a->errors_spill);
-}
-
-static void on_err(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
-{
-  struct ask *a = s->data;
-
-  if (n > 0) {
-    size_t room = STDERR_MAX - a->errors.len;
-    buf_add(&a->errors, b->base, (size_t)n < room ? (size_t)n : room);
-  } else if (n < 0) {
-    shut(a, s);
-    end_if_over(a);
-  }
-}
-
-static void on_written(uv_write_t *w, int status)
-{
-  struct ask *a = w->data;
-
-  (void)status; /* one that does not read has ended: that is told by its exit */
-  shut(a, &a->in);
-}
+static const struct gitproc_ops proc_ops = { heard, late, too_large, answered, gone };
 
 /* ---- starting ---- */
-
-static int spawn(struct ask *a)
-{
-  struct gith *g = a->g;
-  static char home[] = "HOME=/nonexistent", path[] = "PATH=/usr/bin:/bin", lang[] = "LANG=C.UTF-8";
-  char *argv[] = { g->program, NULL }, *env[] = { home, path, lang, NULL };
-  uv_stdio_container_t io[3] = {
-    { .flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&a->in },
-    { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&a->out },
-    { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&a->err_out },
-  };
-  uv_process_options_t opts = { .file = g->program, .args = argv, .env = env, .cwd = "/", .stdio = io, .stdio_count = 3,
-                                .exit_cb = on_exit_status, .flags = UV_PROCESS_DETACHED }; /* no Ctrl-C for it */
-
-  return uv_spawn(g->loop, &a->process, &opts);
-}
 
 static void not_started(struct ask *a, int rc)
 {
   enum err e = rc == UV_EAGAIN || rc == UV_ENOMEM || rc == UV_EMFILE || rc == UV_ENFILE ? ERR_AWAY : ERR_FAILED;
 
   refuse(a, e, xasprintf("can't start the git helper %s: %s", a->g->program, uv_strerror(rc)));
-  ask_enter(a, ASK_KILLED);
-  shut(a, &a->process);
-  shut(a, &a->out);
-  shut(a, &a->err_out);
-  end_if_over(a);
+  ask_enter(a, ASK_KILLED); /* its helper is gone soon */
+}
+
+/* One that has nothing to do, or a new one. What is secret is told to a process that does nothing else before or after. */
+static struct gitproc *helper_for(struct gith *g, const struct ask *a)
+{
+  struct gitproc *idle = NULL;
+
+  list_each(it, &g->procs) {
+    struct gitproc *p = list_of(it, struct gitproc, node);
+    if (gitproc_idle(p))
+      idle = p;
+  }
+  if (idle && !a->secret)
+    return idle;
+  if (idle && g->nprocs >= g->max)
+    gitproc_retire(idle);
+  idle = gitproc_new(g->loop, g->program, &proc_ops, g);
+  list_push(&g->procs, &idle->node);
+  g->nprocs++;
+  return idle;
 }
 
 static void start(struct ask *a)
 {
   struct gith *g = a->g;
-  uv_buf_t bytes = uv_buf_init(a->request.data, (unsigned)a->request.len);
-  int rc;
 
   ask_enter(a, ASK_RUNNING);
-  a->doubtful = map_get(g->standing, a->name) != stands_good;
+  a->doubtful = !a->standing->good;
   g->running++;
   g->doubtful += a->doubtful;
-  uv_pipe_init(g->loop, &a->in, 0);
-  uv_pipe_init(g->loop, &a->out, 0);
-  uv_pipe_init(g->loop, &a->err_out, 0);
-  uv_timer_init(g->loop, &a->timer);
   uv_update_time(g->loop);
   a->started_ms = (int64_t)uv_now(g->loop);
-  a->in.data = a->out.data = a->err_out.data = a->timer.data = a->write.data = a;
-  rc = spawn(a);
-  a->process.data = a;
-  a->open = 5;
-  if (rc) {
-    not_started(a, rc);
-    return;
-  }
-  set_deadline(a);
-  uv_read_start((uv_stream_t *)&a->out, out_room, on_out);
-  uv_read_start((uv_stream_t *)&a->err_out, err_room, on_err);
-  if (uv_write(&a->write, (uv_stream_t *)&a->in, &bytes, 1, on_written))
-    shut(a, &a->in);
+  a->proc = helper_for(g, a);
+  gitproc_ask(a->proc, a, &a->request);
+  if (a->proc->start_rc)
+    not_started(a, a->proc->start_rc);
+  else
+    set_deadline(a);
 }
 
 static bool name_is_running(const struct gith *g, const char *name)
@@ -384,17 +322,30 @@ static bool name_is_running(const struct gith *g, const char *name)
   return false;
 }
 
-/* One slot is kept for remotes that are known to answer, so that silent ones can't hold all. */
-static bool may_start(const struct gith *g, const struct ask *a)
+/* Somebody waits for a helper: one whose remote has been silent for longer than its patience ends, or is looked at again when that will be so. */
+static void make_room(struct gith *g)
 {
-  if (g->running >= g->max || name_is_running(g, a->name))
-    return false;
-  return g->max == 1 || g->doubtful < g->max - 1 || map_get(g->standing, a->name) == stands_good;
+  int64_t now = (int64_t)uv_now(g->loop), least = INT64_MAX;
+
+  list_each(it, &g->asks) {
+    struct ask *a = list_of(it, struct ask, node);
+    int64_t left = a->heard_ms + gitturn_patience(a->standing, g->deadline_ms) - now;
+    if (a->sm.state != ASK_RUNNING)
+      continue;
+    if (left <= 0) {
+      took_too_long(a, ", and others wait");
+      return; /* its end is the next turn */
+    }
+    least = left < least ? left : least;
+  }
+  if (least < INT64_MAX)
+    uv_timer_start(&g->kick, on_kick, (uint64_t)least, 0);
 }
 
 static void on_kick(uv_timer_t *t)
 {
   struct gith *g = t->data;
+  bool crowded = false;
 
   list_each(it, &g->asks) {
     struct ask *a = list_of(it, struct ask, node);
@@ -404,18 +355,34 @@ static void on_kick(uv_timer_t *t)
       deliver(a); /* may ask again or close us: go on in the next turn */
       return;
     }
-    if (may_start(g, a))
+    if (name_is_running(g, a->name))
+      continue;
+    if (gitturn_may_start(a->standing, g->running, g->doubtful, g->max))
       start(a);
+    else
+      crowded = true;
   }
+  if (crowded)
+    make_room(g);
 }
 
 static void kick(struct gith *g)
 {
-  if (!uv_is_active((uv_handle_t *)&g->kick))
-    uv_timer_start(&g->kick, on_kick, 0, 0);
+  uv_timer_start(&g->kick, on_kick, 0, 0);
 }
 
 /* ---- asking ---- */
+
+static struct git_standing *standing_of(struct gith *g, const char *name)
+{
+  struct git_standing *s = map_get(g->standing, name);
+
+  if (s)
+    return s;
+  s = xcalloc(1, sizeof *s);
+  map_set(g->standing, name, s);
+  return s;
+}
 
 static struct ask *ask_new(struct gith *g, const char *op, const char *name, const char *url, bool allow_local, gith_cb *cb, void *arg)
 {
@@ -424,12 +391,11 @@ static struct ask *ask_new(struct gith *g, const char *op, const char *name, con
   assert(!g->closing);
   a->g = g;
   a->name = xstrdup(name);
+  a->standing = standing_of(g, name);
   a->cb = cb;
   a->arg = arg;
   sm_init(&a->sm, "git request", ask_rows, ASK_STATES, ASK_QUEUED);
   buf_init(&a->request, GITW_REQUEST_MAX);
-  buf_init(&a->answer, GITH_OUTPUT_MAX + READ_BYTES);
-  buf_init(&a->errors, STDERR_MAX);
   records_put(&a->request, "op", op);
   records_put(&a->request, "mirrors", g->mirrors);
   records_put(&a->request, "name", name);
@@ -447,8 +413,29 @@ static struct ask *ask_new(struct gith *g, const char *op, const char *name, con
   return a;
 }
 
-static void check_size(struct ask *a)
+/* Last, so that no larger buffer is taken later and leaves a copy behind. */
+static void put_login(struct ask *a, const struct gith_login *l)
 {
+  if (!l)
+    return;
+  a->secret = l->key || l->token;
+  for (int i = 0; i < l->nhost_keys; i++)
+    records_put(&a->request, "host_key", l->host_keys[i]);
+  if (l->token) {
+    records_put(&a->request, "as", l->bearer ? "bearer" : "password");
+    records_put(&a->request, "user", l->user ? l->user : "");
+  }
+  if (!buf_reserve(&a->request, LOGIN_ROOM))
+    return; /* end_request tells */
+  if (l->token)
+    records_put(&a->request, "token", l->token);
+  if (l->key)
+    records_put(&a->request, "key", l->key);
+}
+
+static void end_request(struct ask *a)
+{
+  records_put(&a->request, "end", "1");
   if (a->request.failed)
     refuse(a, ERR_TOOBIG, xstrdup("too many branches are known to ask for changes"));
 }
@@ -471,10 +458,11 @@ void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg
     records_put(&a->request, "tags", q->tags == GITH_TAGS_TELL ? "tell" : "list");
   for (int i = 0; q->tags == GITH_TAGS_TELL && i < q->nknown_tags; i++)
     put_known(a, "known_tag", &q->known_tags[i]);
-  check_size(a);
+  put_login(a, q->login);
+  end_request(a);
 }
 
-void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const char *branch,
+void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const struct gith_login *login, const char *branch,
                const char *revision, const char *path, gith_cb *cb, void *arg)
 {
   struct ask *a = ask_new(g, "read", name, url, allow_local, cb, arg);
@@ -486,7 +474,8 @@ void gith_read(struct gith *g, const char *name, const char *url, bool allow_loc
   records_put(&a->request, "branch", branch);
   records_put(&a->request, "revision", revision);
   records_put(&a->request, "path", path);
-  check_size(a);
+  put_login(a, login);
+  end_request(a);
 }
 
 const char *gith_program(const struct gith *g)
@@ -506,6 +495,7 @@ struct gith *gith_new(uv_loop_t *loop, const char *program, const char *mirrors,
   g->deadline_ms = GITH_DEADLINE_MS;
   g->standing = map_new();
   list_init(&g->asks);
+  list_init(&g->procs);
   uv_timer_init(loop, &g->kick);
   g->kick.data = g;
   return g;
@@ -521,6 +511,20 @@ void gith_set_max(struct gith *g, int max)
 void gith_set_deadline(struct gith *g, int64_t ms)
 {
   g->deadline_ms = ms;
+}
+
+void gith_kill(struct gith *g, const char *name, const char *why)
+{
+  list_each(it, &g->asks) {
+    struct ask *a = list_of(it, struct ask, node);
+    if (strcmp(a->name, name))
+      continue;
+    if (a->sm.state == ASK_QUEUED)
+      refuse(a, ERR_AWAY, xstrdup(why));
+    else
+      kill_it(a, ERR_AWAY, xstrdup(why));
+  }
+  kick(g);
 }
 
 static void on_kick_closed(uv_handle_t *h)
@@ -546,5 +550,7 @@ void gith_close(struct gith *g, void (*done)(void *arg), void *arg)
       kill_it(a, ERR_AWAY, xstrdup("the master ends"));
     }
   }
+  list_each(it, &g->procs)
+    gitproc_kill(list_of(it, struct gitproc, node));
   uv_close((uv_handle_t *)&g->kick, on_kick_closed);
 }

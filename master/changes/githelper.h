@@ -1,6 +1,6 @@
-/* Remote git operations of the master, in helper processes: one process a request, killed at its deadline, at most N at once. The master itself never speaks to a git server.
+/* Remote git operations of the master, in helper processes: one process a request at a time, killed at its deadline, at most N at once. The master itself never speaks to a git server.
 
-   The helper program (drover-git-helper, beside drover-master; `drover-master --git-helper` runs it) reads one request as records on stdin, answers records on stdout, and ends. It keeps a bare mirror
+   The helper program (drover-git-helper, beside drover-master; `drover-master --git-helper` runs it) reads a request as records on stdin, answers records on stdout, and so on until stdin ends; what needs a key or a token has a process of its own. It keeps a bare mirror
    of each repository, which is a cache: it may be deleted at any time.
    Failures: no such repository, refused, silent server (deadline), a mirror that is broken (made anew once), output over the limit. Each with a sentence for people. */
 #ifndef MASTER_CHANGES_GITHELPER_H
@@ -27,7 +27,7 @@ struct gith_head {
 };
 struct gith_commit {          /* oldest first within a branch */
   char *branch, *revision, *previous; /* previous: first parent, "" for a root */
-  char *author, *message;     /* "Name <mail>"; valid UTF-8, at most 64 KiB */
+  char *author, *committer, *message; /* "Name <mail>"; valid UTF-8, at most 64 KiB */
   int64_t author_ms;          /* since 1970 */
   char **files;               /* paths, valid UTF-8 */
   int nfiles;
@@ -63,10 +63,23 @@ void gith_set_deadline(struct gith *g, int64_t ms); /* tests */
    done from the loop, after the last answer; then g is freed. */
 void gith_close(struct gith *g, void (*done)(void *arg), void *arg);
 
+/* Nothing more about that mirror: who waits or runs is answered ERR_AWAY from the loop, with why. */
+void gith_kill(struct gith *g, const char *name, const char *why);
+
+/* By what a remote is read; NULL or empty: by its URL alone. Copied, told to the helper through its pipe and nowhere else, wiped. */
+struct gith_login {
+  const char *key;            /* private key of ssh, its text */
+  const char *token, *user;   /* user NULL: whom the URL names, else any */
+  bool bearer;
+  const char *const *host_keys; /* fingerprints "SHA256:…"; where the server's is none of them, ERR_DENIED with what to write */
+  int nhost_keys;
+};
+
 struct gith_poll {
   const char *name;           /* of the mirror: project */
   const char *url;
   bool allow_local;           /* file: and plain paths */
+  const struct gith_login *login;
   const char *const *branches;/* globs, none: all */
   int nbranches;
   const struct gith_head *known; /* what is known of each branch; a head that is not in it is new: its commits that no known head reaches are told; with no known head at all: only its tip */
@@ -79,7 +92,7 @@ struct gith_poll {
 void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg);
 /* Fetches branch ("" : all; then revision must be given) unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. With a revision branch may
    also be a ref of another kind (gith_is_ref); where the remote has none of that name, all branches are fetched. */
-void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const char *branch, const char *revision, const char *path, gith_cb *cb, void *arg);
+void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const struct gith_login *login, const char *branch, const char *revision, const char *path, gith_cb *cb, void *arg);
 
 /* Names and addresses that may go to git (faults.md S17 of the design's papers): no option, no "..", no "@{", no control byte … */
 bool gith_is_branch(const char *s);

@@ -1,4 +1,4 @@
-/* drover-git-helper: one request about one git repository as records on stdin, the answer on stdout, and the end. Talks to git
+/* drover-git-helper: a request about one git repository as records on stdin, the answer on stdout, then the next one, until stdin ends. Talks to git
    servers so that the master does not have to: what hangs, eats memory or crashes is this process.
    Happy path: read the request, open the mirror, list the remote's branches, fetch what is missing, tell.
    Failures: a sentence in the answer; a mirror that can't be used is removed and made anew, once; limits on memory, processor time
@@ -42,15 +42,25 @@ enum {
   WINDOW_BYTES = 32 << 20,  /* of a pack mapped at once */
   MAPPED_BYTES = 256 << 20, /* all windows */
   CACHE_BYTES = 64 << 20,
+  TOKEN_LEAST = 16,         /* what is shorter could not be told from other words of a sentence */
   ALARM_GRACE_S = 5,        /* past the master's own deadline */
 };
 
 static void limit(int what, rlim_t n)
 {
-  struct rlimit l = { n, n + 1 }; /* past the first SIGXCPU, which says why, and past the second SIGKILL */
+  struct rlimit l = { n, what == RLIMIT_CPU ? RLIM_INFINITY : n }; /* that is raised again; past it SIGXCPU says why */
 
   if (setrlimit(what, &l))
     fprintf(stderr, "can't set a resource limit: %s\n", strerror(errno));
+}
+
+/* For the next request. */
+static void limit_cpu(void)
+{
+  struct rusage used;
+
+  if (!getrusage(RUSAGE_SELF, &used))
+    limit(RLIMIT_CPU, (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + CPU_MAX_S);
 }
 
 static void confine(void)
@@ -58,7 +68,6 @@ static void confine(void)
   umask(077);
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody waits for the answer of a dead master */
   limit(RLIMIT_CORE, 0);
-  limit(RLIMIT_CPU, CPU_MAX_S);
   if (!SANITIZED)
     limit(RLIMIT_AS, MEMORY_MAX);
 }
@@ -83,8 +92,11 @@ static bool set_up_libgit2(void)
   return !rc;
 }
 
-static bool read_all(struct buf *b)
+/* False: there is none any more. */
+static bool read_request(struct buf *b)
 {
+  static const char end[] = "\0end=1"; /* a record of its own, with its NUL */
+
   for (;;) {
     ssize_t n;
     if (!buf_reserve(b, 65536))
@@ -93,8 +105,10 @@ static bool read_all(struct buf *b)
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return n == 0;
+      return n == 0 && b->len;
     buf_grown(b, (size_t)n);
+    if (b->len >= sizeof end && !memcmp(b->data + b->len - sizeof end, end, sizeof end))
+      return true;
   }
 }
 
@@ -172,11 +186,14 @@ static enum err take_request(struct help *h, const struct buf *in)
   if (e != ERR_NOTFOUND)
     return help_fail(h, ERR_BADARG, "the request is not records");
   h->globs = xcalloc(n, sizeof *h->globs);
+  h->host_keys = xcalloc(n, sizeof *h->host_keys);
   h->known = xcalloc(n, sizeof *h->known);
   h->known_tags = xcalloc(n, sizeof *h->known_tags);
   for (at = 0, e = ERR_OK; !e && !records_next(in->data, in->len, &at, key, &value);) {
     if (!strcmp(key, "glob"))
       h->globs[h->nglobs++] = value;
+    else if (!strcmp(key, "host_key"))
+      h->host_keys[h->nhost_keys++] = value;
     else if (!strcmp(key, "known"))
       e = take_known(h, h->known, &h->nknown, value);
     else if (!strcmp(key, "known_tag"))
@@ -201,6 +218,13 @@ static enum err take_request(struct help *h, const struct buf *in)
   h->branch = records_get(in->data, in->len, "branch");
   h->revision = records_get(in->data, in->len, "revision");
   h->path = records_get(in->data, in->len, "path");
+  h->key = records_get(in->data, in->len, "key");
+  h->token = records_get(in->data, in->len, "token");
+  h->user = records_get(in->data, in->len, "user");
+  value = records_get(in->data, in->len, "as");
+  h->bearer = value && !strcmp(value, "bearer");
+  if (h->token && (!h->user || strlen(h->token) < TOKEN_LEAST))
+    return help_fail(h, ERR_BADARG, "a token without a user, or a short one");
   value = records_get(in->data, in->len, "deadline");
   if (!value || str_number(value, strlen(value), &h->deadline_ms))
     return help_fail(h, ERR_BADARG, "no deadline");
@@ -263,10 +287,20 @@ static enum err work(struct help *h)
   return e;
 }
 
+/* Whatever a server or a library says back: no sentence has the token in it. */
+static void hide_token(struct help *h)
+{
+  size_t n = h->token ? strlen(h->token) : 0;
+
+  for (char *at = h->why; n && at && (at = strstr(at, h->token)); at += n)
+    memset(at, '*', n);
+}
+
 static bool answer(struct help *h, enum err e)
 {
   struct buf why;
 
+  hide_token(h);
   if (h->out.failed) {
     e = help_fail(h, ERR_TOOBIG, "the answer is larger than %u bytes", GITH_OUTPUT_MAX);
     buf_reset(&h->out);
@@ -290,27 +324,23 @@ void help_set_alarm(const struct help *h)
   alarm((unsigned)(h->deadline_ms / 1000) + ALARM_GRACE_S);
 }
 
-int main(void)
+static bool serve(const struct buf *in)
 {
-  struct help h = { 0 };
-  struct buf in;
+  struct help h = { .lock_fd = -1 };
   enum err e;
   bool ok;
 
-  confine();
-  buf_init(&in, GITW_REQUEST_MAX);
   buf_init(&h.out, GITH_OUTPUT_MAX - 4096); /* room for `alive` */
-  if (!read_all(&in) || !set_up_libgit2()) {
-    fprintf(stderr, "can't start\n");
-    return 1;
-  }
-  e = take_request(&h, &in);
+  e = take_request(&h, in);
   if (!e) {
+    limit_cpu();
     help_set_alarm(&h);
     e = work(&h);
+    alarm(0);
   }
   ok = answer(&h, e);
   help_close(&h);
+  help_unlock(&h);
   for (size_t i = 0; i < h.nknown; i++)
     free(h.known[i].branch);
   free(h.known);
@@ -318,8 +348,28 @@ int main(void)
     free(h.known_tags[i].branch);
   free(h.known_tags);
   free(h.globs);
+  free(h.host_keys);
   free(h.why);
   buf_free(&h.out);
+  return ok;
+}
+
+int main(void)
+{
+  struct buf in;
+  bool ok = true;
+
+  confine();
+  buf_init(&in, GITW_REQUEST_MAX);
+  if (!set_up_libgit2()) {
+    fprintf(stderr, "can't start\n");
+    return 1;
+  }
+  while (ok && read_request(&in)) {
+    ok = serve(&in);
+    mem_wipe(in.data, in.len);
+    buf_reset(&in);
+  }
   buf_free(&in);
   git_libgit2_shutdown();
   return ok ? 0 : 1;

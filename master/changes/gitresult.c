@@ -62,7 +62,7 @@ static bool take_commit(struct gith_result *r, char *value)
   c = &r->commits[r->ncommits++];
   memset(c, 0, sizeof *c);
   c->revision = value;
-  c->branch = c->previous = c->author = c->message = nothing;
+  c->branch = c->previous = c->author = c->committer = c->message = nothing;
   return true;
 }
 
@@ -107,6 +107,8 @@ static bool take_of_commit(struct gith_commit *c, const char *key, char *value)
     return c->previous = value, !*value || is_full_revision(value);
   if (!strcmp(key, "author"))
     return c->author = value, utf8_valid(value, strlen(value));
+  if (!strcmp(key, "committer"))
+    return c->committer = value, utf8_valid(value, strlen(value));
   if (!strcmp(key, "message"))
     return c->message = value, utf8_valid(value, strlen(value)) && strlen(value) <= GITW_MESSAGE_MAX;
   if (!strcmp(key, "time"))

@@ -3,8 +3,9 @@
    Request: op=poll|read, mirrors, name, url, local=0|1, deadline=ms, then
      poll: glob=G … known=<revision> <branch> …
      read: branch, revision, path
+     both: end=1, always last; before that host_key=… as=password|bearer, user, token, key, where the remote wants them
    Answer: poll: head=<revision> <branch> …, ignored, left_out; read: revision, found=0|1, text=<hex>; both: for each commit
-   commit=<revision> branch previous author time=<ms> message file=… cut=1, in this order; then, always last, err=<tag> why=… end=1.
+   commit=<revision> branch previous author committer time=<ms> message file=… cut=1, in this order; then, always last, err=<tag> why=… end=1.
    While a fetch makes progress: alive=1, at most one a second. An answer without `end` is a helper that died. */
 #ifndef MASTER_CHANGES_GITWIRE_H
 #define MASTER_CHANGES_GITWIRE_H

@@ -14,10 +14,11 @@
 #include "master/events/events.h"
 #include "master/schedulers/worlds_int.h"
 
-enum { LOOK_LEAST_MS = 1000 };
+enum { LOOK_LEAST_MS = 1000, AWAY_MS = 2000 /* without the database */, BACK_OFF_SHIFT = 4, BACK_OFF_MOST_MS = 15 * 60000 };
 
 struct look {                 /* one poll under way */
   struct poll_state *ps;
+  int64_t epoch;              /* of the lease when it began */
   struct gith_head *known, *known_tags;
   int nknown, nknown_tags;
   bool tags_seen;             /* they were noted, so what is new among them is told */
@@ -30,7 +31,6 @@ static void look_now(struct poll_state *ps)
 {
   int64_t since = clock_mono_ms() - ps->began_ms;
 
-  ps->once_more = false;
   uv_timer_start(&ps->timer, on_timer, (uint64_t)(since < LOOK_LEAST_MS ? LOOK_LEAST_MS - since : 0), 0);
 }
 
@@ -43,12 +43,34 @@ static void maybe_free(struct poll_state *ps)
   free(ps);
 }
 
-static void again(struct poll_state *ps)
+/* A tenth of jitter, so that a hundred projects don't all ask in the same second. One that fails is looked at ever more seldom. */
+static int64_t interval(const struct poll_state *ps)
 {
-  /* A tenth of jitter, so that a hundred projects don't all ask in the same second. */
+  int64_t ms = ps->p->conf->poll_ms, most = ms > BACK_OFF_MOST_MS ? ms : BACK_OFF_MOST_MS;
   uint16_t r;
-  int64_t ms = ps->p->conf->poll_ms;
 
+  if (ps->failures > 1)
+    ms <<= ps->failures - 1 < BACK_OFF_SHIFT ? ps->failures - 1 : BACK_OFF_SHIFT;
+  if (ms > most)
+    ms = most;
+  str_random(&r, sizeof r);
+  return ms - ms / 20 + ms / 10 * r / 65536;
+}
+
+void poller_arm(struct poll_state *ps)
+{
+  int64_t now = clock_mono_ms();
+
+  if (ps->busy || ps->closed || ps->w->m->stopping || !lease_held(ps) || uv_is_active((uv_handle_t *)&ps->timer))
+    return;
+  if (ps->once_more)
+    look_now(ps);
+  else if (ps->due_ms != POLL_NEVER)
+    uv_timer_start(&ps->timer, on_timer, ps->due_ms > now ? (uint64_t)(ps->due_ms - now) : 0, 0);
+}
+
+static void again_in(struct poll_state *ps, int64_t ms)
+{
   ps->busy = false;
   if (ps->p->gone) {
     maybe_free(ps);
@@ -56,12 +78,18 @@ static void again(struct poll_state *ps)
   }
   if (ps->w->m->stopping)
     return;
-  if (ps->once_more) {
-    look_now(ps);
-    return;
-  }
-  str_random(&r, sizeof r);
-  uv_timer_start(&ps->timer, on_timer, (uint64_t)(ms - ms / 20 + ms / 10 * r / 65536), 0);
+  ps->due_ms = ms == POLL_NEVER ? ms : clock_mono_ms() + ms;
+  ps->changed = true;
+  lease_rest(ps);
+  if (ps->once_more && !ps->epoch)
+    look_now(ps); /* by who has the lease */
+  else
+    poller_arm(ps);
+}
+
+static void again(struct poll_state *ps)
+{
+  again_in(ps, ps->p->conf->poll_ms ? interval(ps) : POLL_NEVER);
 }
 
 static void heads_free(struct gith_head *heads, int n)
@@ -94,18 +122,25 @@ static void trouble(struct poll_state *ps, const char *why)
   ps->p->trouble = xstrdup(why);
 }
 
-const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since)
+bool worlds_polls(const struct world *p)
 {
-  struct world *p = worlds_find(w, project);
-
-  *since = p ? p->trouble_ms : 0;
-  return p ? p->trouble : NULL;
+  return p->poll->epoch || p->poll->at_once; /* of one that is new, or another one now, the row tells the past */
 }
 
-/* A hook moved the head while we looked: what we saw may be old. */
+int worlds_failures(const struct world *p)
+{
+  return p->poll->failures;
+}
+
+int64_t worlds_next_look(const struct world *p)
+{
+  return p->poll->busy || p->poll->due_ms == POLL_NEVER ? INT64_MIN : clock_wall_ms() + p->poll->due_ms - clock_mono_ms();
+}
+
+/* A hook moved the head while we looked: what we saw may be old. The first statement is the fence. */
 static bool was_apart(struct db_res *res, int told)
 {
-  for (int i = 0; i < told; i++)
+  for (int i = 1; i < told; i++)
     if (!strcmp(db_str(res, i, 0, 0), "apart"))
       return true;
   return false;
@@ -127,17 +162,22 @@ static void stored(struct db_res *res, void *arg)
   struct poll_state *ps = arg;
   int told = ps->told;
 
-  if (db_err(res) == ERR_FAILED)
+  if (lease_lost(res))
+    log_info("poll", "%s: what was seen is left to the master that looks there now", ps->p->conf->name);
+  else if (db_err(res) == ERR_FAILED)
     log_error("poll", "%s: %s", ps->p->conf->name, db_errtext(res));
   if (!db_err(res)) {
     ps->p->looked_ms = clock_wall_ms();
-    for (int i = 0; i < told; i++)
+    for (int i = 1; i < told; i++)
       log_made(ps, db_str(res, i, 0, 1));
     ps->once_more = ps->once_more || was_apart(res, told);
     events_kick(ps->w->m->events);
     worlds_kick(ps->w);
   }
-  again(ps);
+  if (db_err(res))
+    again_in(ps, AWAY_MS);
+  else
+    again(ps);
 }
 
 static cJSON *commit_json(const struct gith_commit *c)
@@ -148,6 +188,7 @@ static cJSON *commit_json(const struct gith_commit *c)
   if (*c->previous)
     cJSON_AddStringToObject(o, "previous", c->previous);
   cJSON_AddStringToObject(o, "author", c->author);
+  cJSON_AddStringToObject(o, "committer", c->committer);
   cJSON_AddNumberToObject(o, "at", (double)c->author_ms);
   cJSON_AddStringToObject(o, "message", c->message);
   cJSON_AddItemToObject(o, "files", c->nfiles ? cJSON_CreateStringArray((const char *const *)c->files, c->nfiles) : cJSON_CreateArray()); /* cJSON makes nothing of an empty list */
@@ -275,14 +316,23 @@ static void looked(const struct gith_result *g, void *arg)
   struct db_tx *tx;
   int at = 0;
 
-  if (!ps->p->gone) /* else it is another repository's trouble, or nobody's */
+  log_debug("poll", "%s: looked, lease %" PRId64, ps->p->conf->name, l->epoch);
+  if (lease_same(ps->p, l->epoch)) { /* else it is another repository's trouble, another master's, or nobody's */
+    ps->failures = g->err ? ps->failures + 1 : 0;
     trouble(ps, g->err ? g->why : NULL);
-  if (ps->p->gone || g->err || !db_is_up(ps->w->m->db)) {
+  }
+  if (!lease_same(ps->p, l->epoch) || !db_is_up(ps->w->m->db)) {
+    look_free(l);
+    again_in(ps, AWAY_MS);
+    return;
+  }
+  if (g->err) {
     look_free(l);
     again(ps);
     return;
   }
   tx = db_tx(ps->w->m->db, DB_ANY);
+  lease_fence(tx, ps->p, l->epoch);
   for (int i = 0; i < g->nheads; i++) {
     const char *known = revision_in(l->known, l->nknown, g->heads[i].branch);
     drop_branches(tx, l, g, &at, g->heads[i].branch);
@@ -301,7 +351,7 @@ static void looked(const struct gith_result *g, void *arg)
   else if (!wants && l->tags_seen)
     db_q(tx, SQL_tags_forgotten, "n", ps->p->id);
   look_free(l);
-  if (!db_count(tx)) {
+  if (db_count(tx) == 1) { /* nothing behind the fence */
     ps->p->looked_ms = clock_wall_ms();
     db_drop(tx);
     again(ps);
@@ -327,16 +377,19 @@ static void heads_read(struct db_res *res, void *arg)
 {
   struct poll_state *ps = arg;
   const struct conf_project *c = ps->p->conf;
+  const struct gith_login login = world_login(ps->p);
   struct gith_poll q = { .name = c->name, .url = c->git, .allow_local = ps->w->m->conf->allow_local,
-                         .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
+                         .login = &login, .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
   struct look *l;
 
-  if (db_err(res) || ps->p->gone || ps->w->m->stopping) {
-    again(ps);
+  if (db_err(res) || ps->p->gone || ps->w->m->stopping || !lease_held(ps)) {
+    again_in(ps, AWAY_MS);
     return;
   }
+  log_debug("poll", "%s: a look at the repository, lease %" PRId64, c->name, ps->epoch);
   l = xcalloc(1, sizeof *l);
   l->ps = ps;
+  l->epoch = ps->epoch;
   l->known = take_heads(res, 0, &l->nknown);
   l->tags_seen = db_num(res, 1, 0, 2) != 0;
   l->known_tags = take_heads(res, 1, &l->nknown_tags);
@@ -349,6 +402,20 @@ static void heads_read(struct db_res *res, void *arg)
   gith_poll(ps->w->m->gith, &q, looked, l);
 }
 
+/* Somebody wants a look, and another master has the lease. Where nobody is known to have it just now (giving, the database is away) the next heartbeat says more. */
+static void ask_owner(struct poll_state *ps)
+{
+  struct db_tx *tx;
+
+  if (!ps->once_more || ps->epoch || !ps->p->id || !db_is_up(ps->w->m->db))
+    return;
+  ps->once_more = false;
+  ps->began_ms = clock_mono_ms();
+  tx = db_tx(ps->w->m->db, DB_ANY);
+  db_q(tx, SQL_poll_asked, "n", ps->p->id);
+  db_send(tx, NULL, NULL);
+}
+
 static void on_timer(uv_timer_t *t)
 {
   struct poll_state *ps = t->data;
@@ -356,17 +423,25 @@ static void on_timer(uv_timer_t *t)
 
   if (ps->busy || ps->w->m->stopping)
     return;
-  ps->busy = true;
-  ps->began_ms = clock_mono_ms();
-  log_debug("poll", "%s: a look at the repository", ps->p->conf->name);
-  if (!db_is_up(ps->w->m->db) || !ps->p->id) {
-    again(ps);
+  if (!lease_held(ps)) {
+    ask_owner(ps);
     return;
   }
+  ps->busy = true;
+  ps->once_more = false;
+  ps->began_ms = clock_mono_ms();
+  ps->served = ps->asked;
   tx = db_tx(ps->w->m->db, DB_ANY);
   db_q(tx, SQL_heads_get, "n", ps->p->id);
   db_q(tx, SQL_tags_get, "n", ps->p->id);
   db_send(tx, heads_read, ps);
+}
+
+struct gith_login world_login(const struct world *p)
+{
+  const struct conf_login *l = &p->conf->login;
+
+  return (struct gith_login){ l->key, l->token, l->user, l->bearer, (const char *const *)l->host_keys, l->nhost_keys };
 }
 
 /* ---- life ---- */
@@ -380,14 +455,9 @@ void poller_add(struct worlds *w, struct world *p)
   p->poll = ps;
   uv_timer_init(w->m->loop, &ps->timer);
   ps->timer.data = ps;
+  list_init(&ps->waiters);
   list_push(&w->polls, &ps->node);
   w->handles++;
-}
-
-void poller_start(struct world *p)
-{
-  if (!p->poll->busy && p->conf->git && p->conf->poll_ms)
-    uv_timer_start(&p->poll->timer, on_timer, 0, 0);
 }
 
 void worlds_look(struct worlds *w, struct world *p)
@@ -396,9 +466,8 @@ void worlds_look(struct worlds *w, struct world *p)
 
   if (!ps || !p->conf->git || w->m->stopping)
     return;
-  if (ps->busy)
-    ps->once_more = true; /* what happened may be younger than what the look that is under way sees */
-  else
+  ps->once_more = true; /* also where a look is under way: what happened may be younger than what that sees */
+  if (!ps->busy)
     look_now(ps);
 }
 
@@ -414,6 +483,7 @@ static void timer_closed(uv_handle_t *h)
 
 void poller_remove(struct world *p)
 {
+  lease_forget(p->poll);
   uv_close((uv_handle_t *)&p->poll->timer, timer_closed);
   p->poll = NULL;
 }

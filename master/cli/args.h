@@ -30,6 +30,8 @@
   X(PROJECT, project, 0, "PROJECT", "the project")                                                                \
   X(REPOSITORY, repository, 0, "URL", "where the change is (default: the project's)")                             \
   X(AUTHOR, author, 0, "TEXT", "who made the change")                                                             \
+  X(COMMITTER, committer, 0, "TEXT", "who committed it")                                                          \
+  X(CATEGORY, category, 0, "TEXT", "what kind of change it is")                                                   \
   X(MESSAGE, message, 'm', "TEXT", "the change's message")                                                        \
   X(FILE, file, 0, "PATH", "a file that the change touches; may be repeated")                                     \
   X(SLOTS, slots, 0, "N", "builds at a time (default 1)")                                                         \

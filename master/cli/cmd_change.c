@@ -11,7 +11,7 @@ int cmd_change_send(struct cli *c, const struct args *a, const char *const *arg,
 {
   static const struct { enum flag_id flag; bool required; } fields[] = {
     { FLAG_PROJECT, true }, { FLAG_BRANCH, true },   { FLAG_REVISION, true },
-    { FLAG_AUTHOR, false }, { FLAG_MESSAGE, false }, { FLAG_REPOSITORY, false } };
+    { FLAG_AUTHOR, false }, { FLAG_COMMITTER, false }, { FLAG_CATEGORY, false }, { FLAG_MESSAGE, false }, { FLAG_REPOSITORY, false } };
   cJSON *body, *answer, *files, *props;
   const char *file;
   int at = 0;

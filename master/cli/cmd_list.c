@@ -179,7 +179,8 @@ static void project_row(struct table *t, const cJSON *item)
 {
   const cJSON *head;
   struct buf text;
-  char revision[FMT_MAX];
+  char revision[FMT_MAX], next[FMT_MAX];
+  int64_t left = js_num(item, "next_look") - clock_wall_ms();
 
   table_cell(t, STYLE_BOLD, js_text(item, "name"));
   table_cell(t, STYLE_NONE, js_text(item, "pipeline"));
@@ -187,10 +188,13 @@ static void project_row(struct table *t, const cJSON *item)
   buf_init(&text, BUF_NO_MAX);
   cJSON_ArrayForEach(head, js_get(item, "heads"))
     buf_addf(&text, "%s%s %s", text.len ? ", " : "", js_text(head, "branch"), fmt_revision(js_text(head, "revision"), revision));
-  if (js_has(item, "trouble"))
-    table_cell(t, STYLE_BAD, js_text(item, "trouble"));
-  else
-    table_cell(t, STYLE_NONE, buf_str(&text));
+  if (js_has(item, "trouble")) {
+    buf_reset(&text);
+    buf_adds(&text, js_text(item, "trouble"));
+    if (js_num(item, "failures") > 1 && js_has(item, "next_look"))
+      buf_addf(&text, " (%d times, the next look in %s)", (int)js_num(item, "failures"), fmt_duration(left > 0 ? left : 0, next));
+  }
+  table_cell(t, js_has(item, "trouble") ? STYLE_BAD : STYLE_NONE, buf_str(&text));
   buf_free(&text);
 }
 

@@ -262,6 +262,9 @@ static void show_change(struct cli *c, const cJSON *h)
   out_end(c);
   free(of);
   line(c, "author", js_text(h, "author"));
+  if (strcmp(js_text(h, "committer"), js_text(h, "author")))
+    line(c, "committer", js_text(h, "committer"));
+  line(c, "category", js_text(h, "category"));
   line(c, "told by", js_text(h, "told_by"));
   line(c, "before", js_text(h, "previous"));
   line(c, "state", js_text(h, "state"));

@@ -11,7 +11,7 @@
 #define F_GO_ON (F(WAIT) | F(FOLLOW) | F(RETRY))
 #define F_BUILD (F(BRANCH) | F(REVISION) | F(PROPERTY) | F(REASON) | F_GO_ON)
 #define F_LIST (F(LIMIT) | F(BEFORE) | F(BUILDER) | F(BUILDSET) | F(STATE) | F(BRANCH) | F(PROJECT))
-#define F_CHANGE (F(PROJECT) | F(BRANCH) | F(REVISION) | F(AUTHOR) | F(MESSAGE) | F(FILE) | F(PROPERTY) | F(REPOSITORY))
+#define F_CHANGE (F(PROJECT) | F(BRANCH) | F(REVISION) | F(AUTHOR) | F(COMMITTER) | F(CATEGORY) | F(MESSAGE) | F(FILE) | F(PROPERTY) | F(REPOSITORY))
 
 const struct command commands[] = {
   { "status", "", 0, 0, F(WATCH), cmd_status, "what runs, what waits and why", NULL },

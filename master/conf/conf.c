@@ -28,7 +28,7 @@ struct loader {
   struct parts *parts;
   struct map *workers, *projects, *secrets; /* name → key's node */
   bool allow_local;
-  bool reads;   /* the files of hooks' secrets */
+  bool reads;   /* the files that hold secrets of hooks, keys, tokens */
 };
 
 /* --- projects --- */
@@ -218,6 +218,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
   p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
   p->forks_build = str_eq(schema_text(map, SCHEMA_PROJECT, "forks"), "build");
   set_hook(l, &p->hook, yml_get(map, "hook"));
+  conf_login_read(&p->login, map, p->git, l->reads, l->d);
   conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
   if (git && git->kind == YML_SCALAR && !yml_is_null(git))
     check_git(l, git);
@@ -506,6 +507,7 @@ void conf_free(struct conf *c)
     if (p->hook.secret)
       mem_wipe(p->hook.secret, strlen(p->hook.secret));
     free(p->hook.secret);
+    conf_login_free(&p->login);
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);
@@ -530,7 +532,7 @@ bool conf_same_secrets(const struct conf *a, const struct conf *b)
 {
   for (int i = 0; i < a->nprojects; i++) {
     const struct conf_project *p = conf_project(b, a->projects[i].name);
-    if (!p || !str_eq(a->projects[i].hook.secret, p->hook.secret))
+    if (!p || !str_eq(a->projects[i].hook.secret, p->hook.secret) || !conf_login_same(&a->projects[i].login, &p->login))
       return false;
   }
   return true;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "master/conf/conf_keys.h"
+#include "master/conf/conf_login.h"
 #include "common/net.h"
 #include "master/conf/conf_secret.h"
 #include "master/conf/pipeline.h"
@@ -39,6 +40,7 @@ struct conf_project {
   bool first_build;        /* key `first: build`: the tips seen at the very first look are changes too; default `note`: history is not built */
   bool forks_build;        /* key `forks: build`: pull requests from forks need no approval */
   struct conf_hook hook;
+  struct conf_login login;
   char *pipeline_file;     /* key `pipeline`: a file of the site that stands in for .drover.yml (path made absolute); or NULL */
   struct pipeline *pipeline; /* from `pipeline`, or from builders/steps/schedulers in the site's file; NULL: .drover.yml at each revision */
   char *pipeline_text;     /* a .drover.yml of it, for the version row: the file's text, or the site's keys written out; pipeline_parse

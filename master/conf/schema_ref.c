@@ -80,6 +80,8 @@ static const struct {
   { SCHEMA_PROJECT, "### projects.NAME" },
   { SCHEMA_HOOK, "### hook, of a project" },
   { SCHEMA_HOOK_SECRET, "### secret, of a hook" },
+  { SCHEMA_KEY, "### key, of a project" },
+  { SCHEMA_TOKEN, "### token, of a project" },
   { SCHEMA_SECRET, "### secrets.NAME" },
   { SCHEMA_SECRET_FOR, "### for, of a secret" },
   { SCHEMA_PIPELINE, "## A pipeline: .drover.yml, or in a project" },

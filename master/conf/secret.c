@@ -10,8 +10,8 @@
 
 enum { OPEN_TO_OTHERS = 027 }; /* write for the group, anything for the rest: the service may read by its group */
 
-/* At most cap bytes into out; -1: why. */
-static ssize_t read_file(const char *path, char *out, size_t cap, struct buf *why, const char **help)
+/* The bytes into out, which takes so many of them; -1: why. */
+static ssize_t read_file(const char *path, char *out, size_t room, struct buf *why, const char **help)
 {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat st;
@@ -24,7 +24,7 @@ static ssize_t read_file(const char *path, char *out, size_t cap, struct buf *wh
   } else if (st.st_mode & OPEN_TO_OTHERS) {
     buf_addf(why, "the secret's file %s is open to others, its mode is %04o", path, (unsigned)st.st_mode & 07777);
     *help = "chmod 0600, or 0640 where the service reads it by its group";
-  } else if ((n = read(fd, out, cap)) < 0) {
+  } else if ((n = read(fd, out, room)) < 0) {
     buf_addf(why, "the secret's file %s can't be read: %s", path, strerror(errno));
   }
   if (fd >= 0)
@@ -76,4 +76,36 @@ char *secret_value(const char *path, struct buf *why, const char **help)
   mem_wipe(bytes, sizeof bytes);
   free(what);
   return value;
+}
+
+/* What an OpenSSH key begins with that has no passphrase: "openssh-key-v1", the cipher "none". */
+#define PLAIN_OPENSSH "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU"
+
+static bool has_passphrase(const char *text)
+{
+  static const char openssh[] = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
+
+  return strncmp(text, openssh, sizeof openssh - 1) ? strstr(text, "ENCRYPTED") != NULL : strncmp(text + sizeof openssh - 1, PLAIN_OPENSSH, strlen(PLAIN_OPENSSH)) != 0;
+}
+
+char *secret_read_key(const char *path, struct buf *why, const char **help)
+{
+  char *bytes = xmalloc(SECRET_KEY_MAX + 1), *key = NULL;
+  ssize_t n;
+
+  *help = NULL;
+  n = read_file(path, bytes, SECRET_KEY_MAX, why, help);
+  bytes[n > 0 ? n : 0] = 0;
+  if (n >= 0 && (n == SECRET_KEY_MAX || strlen(bytes) != (size_t)n || strncmp(bytes, "-----BEGIN ", 11))) {
+    buf_addf(why, "there is no private key in %s", path);
+    *help = "make one: ssh-keygen -t ed25519 -N '' -f FILE";
+  } else if (n >= 0 && has_passphrase(bytes)) {
+    buf_addf(why, "the private key in %s has a passphrase, and nobody is there to type it", path);
+    *help = "make one without: ssh-keygen -t ed25519 -N '' -f FILE";
+  } else if (n >= 0) {
+    key = xstrdup(bytes);
+  }
+  mem_wipe(bytes, SECRET_KEY_MAX + 1);
+  free(bytes);
+  return key;
 }

@@ -8,6 +8,7 @@
 #define SECRET_LEAST 16   /* bytes */
 #define SECRET_MAX 1024
 #define SECRET_VALUE_MAX 16384 /* bytes of what steps take */
+#define SECRET_KEY_MAX 16384
 
 /* The one line in the file, without its end; wipe and free it. NULL: why it is none, as a sentence, and in *help what to do (NULL: nothing to be said). A file that others
    could read or change is none. */
@@ -16,4 +17,6 @@ char *secret_read(const char *path, struct buf *why, const char **help) must_che
 char *secret_value(const char *path, struct buf *why, const char **help) must_check;
 /* Whether n bytes can be such a value; else why not. what: whose they are, for the sentence. */
 bool secret_fits(const char *bytes, size_t n, const char *what, struct buf *why) must_check;
+/* The same for a private key of ssh, in OpenSSH's form or in PEM: the whole file. One with a passphrase is none, nobody would type it. */
+char *secret_read_key(const char *path, struct buf *why, const char **help) must_check;
 #endif

@@ -39,13 +39,16 @@
 #include "master/workers/link.h"
 #include "master/workers/session.h"
 
-enum { DB_WORK = 4, DB_READERS = 3, BEAT_MS = 5000, ROLL_MS = 3600000, STOP_MS = 3000, MIGRATE_RETRY_S = 1 };
+enum { DB_WORK = 4, DB_READERS = 3, BEAT_MS = 5000, BEAT_MANY_MS = 1000 /* with other masters */, ROLL_MS = 3600000, STOP_MS = 3000, MIGRATE_RETRY_S = 1 };
 
 struct life {
   struct master m;
   uv_signal_t term, intr, hup;
   uv_timer_t beat, roll, stop;
+  int64_t beat_sent_ms;
+  bool beating, beat_again, resting; /* a heartbeat is under way, and another one is wanted; there will be no more */
   int lock_fd;
+  char place[33];      /* of the state folder */
   bool raise, database_unit, versioned, identified, listening;
   int kept, master_row;        /* statements of the introduction; kept 0: not asked */
   int exit_code;
@@ -157,7 +160,7 @@ static void introduce(struct life *l)
     reload_put_keep(m->reload, tx);
   l->master_row = db_count(tx);
   if (!l->identified)
-    db_q(tx, SQL_master_add, "sn", host, (int64_t)getpid());
+    db_q(tx, SQL_master_add, "sns", host, (int64_t)getpid(), l->place);
   if (!l->identified || l->kept)
     reload_put_workers(tx, m->conf);
   db_q(tx, SQL_log_roll, "");
@@ -218,6 +221,35 @@ static void on_pg_lost(void *ctx, const char *why)
     db_kick(l->m.db, why);
 }
 
+static void on_beat(uv_timer_t *t);
+
+enum { WORLDS_STMT = 2 }; /* of a heartbeat: from there on worlds_beat's */
+
+static void beat_in(struct life *l, int64_t ms)
+{
+  if (l->beating)
+    l->beat_again |= ms == 0;
+  else if (!l->resting)
+    uv_timer_start(&l->beat, on_beat, (uint64_t)ms, 0);
+}
+
+void master_beat_soon(struct master *m)
+{
+  beat_in((struct life *)((char *)m - offsetof(struct life, m)), 0);
+}
+
+static void beaten(struct db_res *res, void *arg)
+{
+  struct life *l = arg;
+  int others = worlds_beaten(l->m.worlds, res, WORLDS_STMT, l->beat_sent_ms);
+
+  if (db_err(res) == ERR_FAILED)
+    log_error("master", "%s", db_errtext(res));
+  l->beating = false;
+  beat_in(l, l->beat_again ? 0 : others ? BEAT_MANY_MS : BEAT_MS);
+  l->beat_again = false;
+}
+
 static void on_beat(uv_timer_t *t)
 {
   struct life *l = t->data;
@@ -226,12 +258,18 @@ static void on_beat(uv_timer_t *t)
 #ifdef __GLIBC__
   malloc_trim(0); /* what a crowd of workers or a large log took goes back; a fraction of a millisecond */
 #endif
-  if (!l->identified || !db_is_up(l->m.db))
+  if (!l->identified || !db_is_up(l->m.db)) {
+    beat_in(l, BEAT_MS);
     return;
+  }
+  l->beating = true;
+  l->beat_sent_ms = clock_mono_ms();
   tx = db_tx(l->m.db, DB_ANY);
   db_q(tx, SQL_master_beat, "n", l->m.id);
   db_q(tx, SQL_sessions_orphaned, "n", l->m.id); /* of a master whose heart stopped, perhaps this one's last life: only now is it certain */
-  db_send(tx, NULL, NULL);
+  if (!l->m.stopping)
+    worlds_beat(l->m.worlds, tx);
+  db_send(tx, beaten, l);
 }
 
 static void on_roll(uv_timer_t *t)
@@ -283,36 +321,36 @@ static void db_gone(void *arg)
 
 static void close_rest(struct life *l)
 {
+  l->resting = true;
   uv_timer_stop(&l->beat);
   uv_timer_stop(&l->roll);
   db_close(l->m.db, db_gone, l);
 }
 
+static void said_goodbye(struct db_res *res, void *arg)
+{
+  (void)res;
+  close_rest(arg);
+}
+
+/* Only now: with its goodbye a master's repositories are other masters'. */
 static void helpers_gone(void *arg)
 {
   struct life *l = arg;
+  struct db_tx *tx;
 
   l->m.gith = NULL;
-  close_rest(l);
-}
-
-static void said_goodbye(struct db_res *res, void *arg)
-{
-  struct life *l = arg;
-
-  (void)res;
-  gith_close(l->m.gith, helpers_gone, l);
+  tx = db_tx(l->m.db, DB_ANY);
+  db_q(tx, SQL_master_gone, "n", l->m.id);
+  db_send(tx, said_goodbye, l);
 }
 
 static void links_gone(void *arg)
 {
   struct life *l = arg;
-  struct db_tx *tx;
 
   l->m.links = NULL;
-  tx = db_tx(l->m.db, DB_ANY);
-  db_q(tx, SQL_master_gone, "n", l->m.id);
-  db_send(tx, said_goodbye, l);
+  gith_close(l->m.gith, helpers_gone, l);
 }
 
 static void api_gone(void *arg)
@@ -371,6 +409,21 @@ static int make_state(const char *state)
   return 1;
 }
 
+/* What stands in the lock file since the first start on this folder: the next life knows by it what the former ones left behind. */
+static int name_place(struct life *l)
+{
+  unsigned char random[(sizeof l->place - 1) / 2];
+
+  if (pread(l->lock_fd, l->place, sizeof l->place - 1, 0) == sizeof l->place - 1)
+    return 0;
+  str_random(random, sizeof random);
+  str_hex(random, sizeof random, l->place);
+  if (pwrite(l->lock_fd, l->place, sizeof l->place - 1, 0) == sizeof l->place - 1)
+    return 0;
+  log_error("master", "can't write the lock file of the state folder: %m");
+  return 3;
+}
+
 static int own_state(struct life *l, const char *state)
 {
   char *path;
@@ -385,7 +438,7 @@ static int own_state(struct life *l, const char *state)
     return 3;
   }
   free(path);
-  return 0;
+  return name_place(l);
 }
 
 /* Blocking: nothing else can be done before there is a schema. A given database that is away is waited for. */
@@ -452,7 +505,7 @@ static void begin_timers(struct life *l)
   uv_signal_start(&l->term, on_signal, SIGTERM);
   uv_signal_start(&l->intr, on_signal, SIGINT);
   uv_signal_start(&l->hup, on_signal, SIGHUP);
-  uv_timer_start(&l->beat, on_beat, BEAT_MS, BEAT_MS);
+  uv_timer_start(&l->beat, on_beat, BEAT_MS, 0);
   uv_timer_start(&l->roll, on_roll, ROLL_MS, ROLL_MS);
 }
 

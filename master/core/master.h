@@ -48,6 +48,8 @@ struct master {
   bool stopping;
 };
 
+/* A heartbeat as soon as may be, and not only every few seconds: something is to be told to, or to be learned from, the other masters. */
+void master_beat_soon(struct master *m);
 /* Begin an orderly end, as on SIGTERM. From any handler. */
 void master_stop(struct master *m, const char *why);
 #endif

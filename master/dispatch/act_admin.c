@@ -38,7 +38,7 @@ static void change_made(struct db_res *res, void *arg)
 
 static char *change_json(const cJSON *args)
 {
-  static const struct { const char *key; bool text; } copied[] = { { "revision", true }, { "author", true }, { "message", true }, { "files", false }, { "properties", false } };
+  static const struct { const char *key; bool text; } copied[] = { { "revision", true }, { "author", true }, { "committer", true }, { "category", true }, { "message", true }, { "files", false }, { "properties", false } };
   cJSON *c = cJSON_CreateObject();
   char *text;
 

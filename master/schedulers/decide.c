@@ -147,22 +147,20 @@ static bool value(void *ctx, struct expr_memory *m, const char *const *path, int
   const struct decide_change *c = ctx;
   const struct { const char *name, *text; } texts[] = {
     { "project", c->project }, { "kind", kinds[c->kind].name }, { "branch", c->kind == CHANGE_TAG ? "" : c->branch }, { "tag", c->kind == CHANGE_TAG ? c->branch : "" },
-    { "revision", c->revision }, { "repository", c->repository }, { "author", c->author }, { "message", c->message },
+    { "revision", c->revision }, { "repository", c->repository }, { "author", c->author }, { "committer", c->committer }, { "category", c->category }, { "message", c->message },
   };
 
   if (n == 2 && !strcmp(path[0], "properties"))
     return expr_of_json(cJSON_GetObjectItemCaseSensitive(c->properties, path[1]), m, out);
   if (n != 1)
     return false;
-  if (!strcmp(path[0], "category"))
-    return expr_of_json(cJSON_GetObjectItemCaseSensitive(c->properties, "category"), m, out) && out->type == EXPR_TEXT;
   if (!strcmp(path[0], "number"))
     return *out = (struct expr_value){ .type = EXPR_NUMBER, .number = c->number }, c->number > 0;
   if (!strcmp(path[0], "files"))
     return file_list(c, m, out);
   for (size_t i = 0; i < COUNT(texts); i++)
     if (!strcmp(path[0], texts[i].name))
-      return *out = of_text(texts[i].text), *texts[i].text;
+      return texts[i].text && *texts[i].text && (*out = of_text(texts[i].text), true);
   return false;
 }
 

@@ -20,7 +20,7 @@ enum change_kind change_kind_of(const char *name) must_check;
 /* A change as far as it decides anything. All borrowed; texts are "" where nothing is known. */
 struct decide_change {
   enum change_kind kind;
-  const char *project, *repository, *revision, *author, *message;
+  const char *project, *repository, *revision, *author, *committer, *category, *message;
   const char *branch;        /* tag: its name; pull request: what it goes into */
   int64_t number;            /* of the pull request */
   char *const *files;

@@ -46,7 +46,7 @@ struct facts *facts_new(const struct facts_in *in)
   const cJSON *pull;
 
   f->c = (struct decide_change){ .kind = change_kind_of(in->kind), .project = keep(f, 5, in->project), .branch = keep(f, 0, in->branch), .revision = keep(f, 1, in->revision),
-                                 .repository = keep(f, 2, in->repository), .author = keep(f, 3, in->author), .message = keep(f, 4, in->message), .number = in->number,
+                                 .repository = keep(f, 2, in->repository), .author = keep(f, 3, in->author), .committer = keep(f, 7, in->committer), .category = keep(f, 8, in->category), .message = keep(f, 4, in->message), .number = in->number,
                                  .build_forks = in->build_forks };
   if (f->c.kind == CHANGE_KINDS) /* of a later version: nothing here wants it */
     f->c.kind = CHANGE_COMMENT;

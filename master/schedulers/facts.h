@@ -8,12 +8,12 @@ struct facts {
   struct decide_change c;
   cJSON *files, *properties;
   const char *place, *at;    /* where its pipeline is: a branch or a ref (as gith_read takes it), and the revision there, "" : the branch's tip */
-  char *own[7];
+  char *own[9];
 };
 
 /* Texts as the columns hold them, all copied. */
 struct facts_in {
-  const char *project, *kind, *branch, *revision, *repository, *author, *message;
+  const char *project, *kind, *branch, *revision, *repository, *author, *committer, *category, *message;
   const char *files, *properties; /* JSON: a list of texts, an object */
   int64_t number;
   bool build_forks;

@@ -23,6 +23,7 @@ struct change {
   struct world *p;
   int64_t id;
   struct facts *facts;
+  int64_t epoch;       /* of the lease under which it is read */
   bool supersedes;     /* builds of older changes may have been cancelled */
 };
 
@@ -63,7 +64,7 @@ static void decided(struct db_res *res, void *arg)
   struct worlds *w = c->w;
 
   w->in_read--;
-  if (db_err(res) == ERR_FAILED)
+  if (db_err(res) == ERR_FAILED && !lease_lost(res)) /* else who has it now reads the change */
     log_error("change", "c%" PRId64 ": %s", c->id, db_errtext(res));
   if (!db_err(res)) {
     events_kick(w->m->events);
@@ -99,13 +100,15 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
   struct worlds *w = c->w;
   struct db_tx *tx;
 
-  if (c->p->gone) { /* it stays in `reading`: for the project as it is now, or until there is one again */
+  if (c->p->gone || (!c->p->pipe_id && !lease_same(c->p, c->epoch))) { /* it stays in `reading`: for the project as it is now, until there is one again, or for another master */
     w->in_read--;
     change_free(c);
     soon(w, FLOW_AFTER_MS);
     return;
   }
   tx = db_tx(w->m->db, DB_ANY);
+  if (!c->p->pipe_id)
+    lease_fence(tx, c->p, c->epoch);
   if (r->err && err_class(r->err) == ERR_CLASS_RETRY) {
     log_warn("change", "c%" PRId64 " can't be read yet: %s", c->id, r->why);
     db_q(tx, SQL_change_later, "ns", c->id, r->why);
@@ -128,7 +131,8 @@ static struct facts *facts_of(const struct db_res *res, int row, const struct wo
 {
   return facts_new(&(struct facts_in){ .project = p->conf->name, .branch = db_str(res, 0, row, 2), .revision = db_str(res, 0, row, 3), .repository = db_str(res, 0, row, 4),
                                        .kind = db_str(res, 0, row, 7), .author = db_str(res, 0, row, 8), .message = db_str(res, 0, row, 9), .files = db_str(res, 0, row, 10),
-                                       .properties = db_str(res, 0, row, 11), .number = db_num(res, 0, row, 12), .build_forks = p->conf->forks_build || db_num(res, 0, row, 13) });
+                                       .properties = db_str(res, 0, row, 11), .number = db_num(res, 0, row, 12), .build_forks = p->conf->forks_build || db_num(res, 0, row, 13),
+                                       .committer = db_str(res, 0, row, 14), .category = db_str(res, 0, row, 15) });
 }
 
 static void changes_here(struct db_res *res, void *arg)
@@ -146,10 +150,10 @@ static void changes_here(struct db_res *res, void *arg)
   for (int i = 0; i < db_rows(res, 0); i++) {
     struct world *p = worlds_find(w, db_str(res, 0, i, 1));
     struct change *c;
-    if (!p || !p->id)
-      continue; /* it left the configuration since we asked */
+    if (!p || !p->id || (!p->pipe_id && !world_reads(p)))
+      continue; /* it left the configuration since we asked, or another master reads there */
     c = xcalloc(1, sizeof *c);
-    *c = (struct change){ w, world_hold(p), db_num(res, 0, i, 0), facts_of(res, i, p), false };
+    *c = (struct change){ .w = w, .p = world_hold(p), .id = db_num(res, 0, i, 0), .facts = facts_of(res, i, p), .epoch = p->poll->epoch };
     w->in_read++;
     if (!p->pipe_id && !db_null(res, 0, i, 6))
       worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->facts->at, pipeline_here, c);
@@ -290,15 +294,17 @@ static void due_here(struct db_res *res, void *arg)
   }
 }
 
-/* Of other projects' changes and timers another master takes care, or nobody until they are configured again. */
-static char *our_projects(const struct worlds *w)
+/* Of other projects' changes and timers another master takes care, or nobody until they are configured again. read: also of changes that are read in a repository which another master looks at. */
+static char *our_projects(const struct worlds *w, bool read)
 {
   const char **names = xcalloc((size_t)w->n + 1, sizeof *names);
   char *array;
+  int n = 0;
 
   for (int i = 0; i < w->n; i++)
-    names[i] = w->v[i]->conf->name;
-  array = db_text_array(names, w->n);
+    if (!read || w->v[i]->pipe_id || world_reads(w->v[i]))
+      names[n++] = w->v[i]->conf->name;
+  array = db_text_array(names, n);
   free(names);
   return array;
 }
@@ -307,17 +313,18 @@ static void on_due(uv_timer_t *t)
 {
   struct worlds *w = t->data;
   struct db_tx *tx;
-  char *ours;
+  char *ours, *read;
 
   if (!db_is_up(w->m->db)) {
     soon(w, FLOW_SAFETY_MS);
     return;
   }
-  ours = our_projects(w);
+  ours = our_projects(w, false);
+  read = our_projects(w, true);
   if (!w->reading && !w->in_read) {
     w->reading = true;
     tx = db_tx(w->m->db, DB_ANY);
-    db_q(tx, SQL_changes_due, "s", ours);
+    db_q(tx, SQL_changes_due, "s", read);
     db_send(tx, changes_here, w);
   }
   if (!w->firing) {
@@ -328,6 +335,7 @@ static void on_due(uv_timer_t *t)
     db_send(tx, due_here, w);
   }
   free(ours);
+  free(read);
 }
 
 void flow_init(struct worlds *w)

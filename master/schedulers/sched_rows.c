@@ -150,6 +150,7 @@ struct tip {
   struct worlds *w;
   struct world *p; /* held */
   char *revision;
+  int64_t epoch;   /* of the lease under which it is read */
 };
 
 static void tip_free(struct tip *t)
@@ -164,7 +165,8 @@ static void tip_stored(struct db_res *res, void *arg)
 {
   struct tip *t = arg;
 
-  synced(res, t->w);
+  if (!lease_lost(res)) /* else who has it now reads it */
+    synced(res, t->w);
   tip_free(t);
 }
 
@@ -173,11 +175,12 @@ static void tip_here(const struct world_pipe *r, void *arg)
   struct tip *t = arg;
   struct db_tx *tx;
 
-  if (t->p->gone || t->w->m->stopping) {
+  if (t->w->m->stopping || !lease_same(t->p, t->epoch)) {
     tip_free(t);
     return;
   }
   tx = db_tx(t->w->m->db, DB_ANY);
+  lease_fence(tx, t->p, t->epoch);
   if (!r->err || r->err == ERR_NOTFOUND)
     put(tx, t->p, r->pipe_id, r->err ? NULL : pipes_of(r->pipe), t->revision);
   else if (err_class(r->err) == ERR_CLASS_RETRY)
@@ -192,10 +195,10 @@ void sched_rows_tips(struct worlds *w, const struct db_res *res, int stmt)
   for (int i = 0; i < db_rows(res, stmt); i++) {
     struct world *p = worlds_find(w, db_str(res, stmt, i, 0));
     struct tip *t;
-    if (!p || !p->id || p->pipe_id)
+    if (!p || !world_reads(p))
       continue;
     t = xmalloc(sizeof *t);
-    *t = (struct tip){ w, world_hold(p), xstrdup(db_str(res, stmt, i, 2)) };
+    *t = (struct tip){ w, world_hold(p), xstrdup(db_str(res, stmt, i, 2)), p->poll->epoch };
     w->tips++;
     if (db_null(res, stmt, i, 3))
       worlds_pipeline(w, p, db_str(res, stmt, i, 1), t->revision, tip_here, t);

@@ -179,7 +179,7 @@ static void look_here(struct db_res *res, void *arg)
   w->timed_again = false;
 }
 
-/* Names of this master's projects; only: those whose pipeline is in the repository. */
+/* Names of this master's projects; only: those whose pipeline is in the repository, where this master reads it. */
 static char *projects(const struct worlds *w, bool only)
 {
   const char **names = xcalloc((size_t)w->n + 1, sizeof *names);
@@ -187,7 +187,7 @@ static char *projects(const struct worlds *w, bool only)
   int n = 0;
 
   for (int i = 0; i < w->n; i++)
-    if (!only || (w->v[i]->id && !w->v[i]->pipe_id))
+    if (!only || world_reads(w->v[i]))
       names[n++] = w->v[i]->conf->name;
   array = db_text_array(names, n);
   free(names);

@@ -61,8 +61,8 @@ void worlds_put_rows(struct db_tx *tx, const struct conf *c)
   }
 }
 
-/* What worlds_put_rows asked for, to the worlds that are still those of c. look: at all repositories at once, not only at those that are new. */
-static void take_rows(struct worlds *w, const struct conf *c, const struct db_res *res, int stmt, bool look)
+/* What worlds_put_rows asked for, to the worlds that are still those of c. new_ones: of a reload; their repositories are looked at at once. */
+static void take_rows(struct worlds *w, const struct conf *c, const struct db_res *res, int stmt, bool new_ones)
 {
   for (int i = 0; i < c->nprojects; i++) {
     const struct conf_project *conf = &c->projects[i];
@@ -72,14 +72,14 @@ static void take_rows(struct worlds *w, const struct conf *c, const struct db_re
       stmt += conf->pipeline->nbuilders;
     if (!p || p->conf != conf)
       continue;
-    if (look || !p->id)
-      poller_start(p);
+    p->poll->at_once = new_ones && !p->id;
     p->id = id;
     p->pipe_id = pipe_id;
     if (pipe_id)
       sched_rows_site(w, p);
   }
   worlds_kick(w);
+  master_beat_soon(w->m);
 }
 
 struct asked_rows {
@@ -92,7 +92,7 @@ static void rows_made(struct db_res *res, void *arg)
   struct asked_rows *a = arg;
 
   if (!db_err(res))
-    take_rows(a->w, a->conf, res, 0, true);
+    take_rows(a->w, a->conf, res, 0, false);
   else if (db_err(res) == ERR_FAILED)
     log_error("project", "%s", db_errtext(res));
   conf_free(a->conf);
@@ -169,7 +169,7 @@ void worlds_replaced(struct worlds *w)
 void worlds_reload(struct worlds *w, const struct db_res *res, int first)
 {
   configure(w);
-  take_rows(w, w->m->conf, res, first, false);
+  take_rows(w, w->m->conf, res, first, true);
 }
 
 /* ---- the pipeline of a project at a revision ---- */
@@ -177,7 +177,9 @@ void worlds_reload(struct worlds *w, const struct db_res *res, int first)
 struct asking {
   struct worlds *w;
   struct world *p;
-  char *revision, *author, *message, *text;
+  struct lease_waiter waiter;
+  int64_t epoch;        /* of the lease under which it was read */
+  char *branch, *revision, *author, *message, *text;
   int64_t author_ms, pipe_id;
   char **files;
   int nfiles;
@@ -195,6 +197,7 @@ static void asking_end(struct asking *a, const struct world_pipe *r)
   for (int i = 0; i < a->nfiles; i++)
     free(a->files[i]);
   free(a->files);
+  free(a->branch);
   free(a->revision);
   free(a->author);
   free(a->message);
@@ -255,15 +258,21 @@ static void with_row(struct asking *a)
   uv_timer_start(t, on_next_turn, 0, 0);
 }
 
+static const char not_ours[] = "another master looks at the repository now";
+
 static void text_stored(struct db_res *res, void *arg)
 {
   struct asking *a = arg;
 
+  if (lease_lost(res)) {
+    asking_fail(a, ERR_AGAIN, not_ours);
+    return;
+  }
   if (db_err(res)) {
     asking_fail(a, db_err(res), db_errtext(res));
     return;
   }
-  a->pipe_id = db_num(res, 0, 0, 0);
+  a->pipe_id = db_num(res, 1, 0, 0);
   with_row(a);
 }
 
@@ -296,6 +305,10 @@ static void was_read(const struct gith_result *g, void *arg)
   struct asking *a = arg;
   struct db_tx *tx;
 
+  if (!a->p->gone) {
+    a->p->poll->reads--;
+    lease_rest(a->p->poll);
+  }
   free(a->revision);
   a->revision = xstrdup(g->revision);
   if (g->err) {
@@ -317,11 +330,36 @@ static void was_read(const struct gith_result *g, void *arg)
   }
   a->text = xmemdup(g->text, g->text_len);
   a->len = g->text_len;
+  if (a->p->gone || !lease_same(a->p, a->epoch)) {
+    asking_fail(a, ERR_AGAIN, not_ours);
+    return;
+  }
   if (!check_text(a))
     return;
   tx = db_tx(a->w->m->db, DB_ANY);
+  lease_fence(tx, a->p, a->epoch);
   db_q(tx, SQL_pipeline_add, "b", a->text, a->len);
   db_send(tx, text_stored, a);
+}
+
+static void begin_read(struct asking *a)
+{
+  const struct conf_project *conf = a->p->conf;
+  const struct gith_login login = world_login(a->p);
+
+  a->epoch = a->p->poll->epoch;
+  a->p->poll->reads++;
+  gith_read(a->w->m->gith, conf->name, conf->git, a->w->m->conf->allow_local, &login, a->branch, a->revision, PIPELINE_FILE, was_read, a);
+}
+
+static void lease_here(bool got, struct lease_waiter *wt)
+{
+  struct asking *a = list_of(wt, struct asking, waiter);
+
+  if (got)
+    begin_read(a);
+  else
+    asking_fail(a, ERR_AWAY, "another master looks at the repository, and did not hand it over in time; try again");
 }
 
 void worlds_pipeline(struct worlds *w, struct world *p, const char *branch, const char *revision, void (*cb)(const struct world_pipe *, void *), void *arg)
@@ -338,7 +376,11 @@ void worlds_pipeline(struct worlds *w, struct world *p, const char *branch, cons
     with_row(a);
     return;
   }
-  gith_read(w->m->gith, p->conf->name, p->conf->git, w->m->conf->allow_local, branch, revision, PIPELINE_FILE, was_read, a);
+  a->branch = xstrdup(branch);
+  if (lease_held(p->poll))
+    begin_read(a);
+  else
+    lease_wait(p->poll, &a->waiter, lease_here);
 }
 
 void worlds_pipeline_known(struct worlds *w, struct world *p, int64_t pipe_id, const char *revision, void (*cb)(const struct world_pipe *, void *), void *arg)
@@ -362,6 +404,7 @@ struct worlds *worlds_new(struct master *m)
   configure(w);
   flow_init(w);
   timed_init(w);
+  lease_init(w);
   return w;
 }
 
@@ -381,5 +424,6 @@ void worlds_free(struct worlds *w)
   free(w->v);
   flow_close(w);
   timed_close(w);
+  lease_close(w);
   worlds_closed(w);
 }

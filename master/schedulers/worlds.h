@@ -36,6 +36,10 @@ void world_drop(struct world *p);
 struct worlds *worlds_new(struct master *m) must_check;
 void worlds_free(struct worlds *w);
 void worlds_db_up(struct worlds *w);
+/* Into the transaction of a heartbeat, two statements: how this master stands with the repositories that it looks at, and which these are (changes/leases.c). Then the answer, with the number of the first of
+   them and clock_mono_ms when it was sent; how many other masters are alive. */
+void worlds_beat(struct worlds *w, struct db_tx *tx);
+int worlds_beaten(struct worlds *w, const struct db_res *res, int stmt, int64_t sent_ms);
 /* A new configuration: its projects' rows into the transaction that activates it, and, once that is committed (m->conf is the new one), all worlds over to it. first: number of the first of those
    statements in the answer. */
 void worlds_put_rows(struct db_tx *tx, const struct conf *c);
@@ -45,11 +49,14 @@ void worlds_replaced(struct worlds *w); /* m->conf is another one before there w
 struct world *const *worlds_all(const struct worlds *w, int *n);
 struct world *worlds_find(struct worlds *w, const char *project);
 struct world *worlds_only(struct worlds *w);   /* where there is just one project; else NULL */
-/* Why the last look at a project's repository failed; NULL: it went well. *since: clock_mono_ms of the first failure in a row. */
-const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since);
+/* Whether this master looks at its repository; where it does, looked_ms and trouble are how it stands, and these: how many looks in a row failed, and when the next one is (clock_wall_ms; INT64_MIN: one
+   is under way, or only when somebody asks). */
+bool worlds_polls(const struct world *p);
+int worlds_failures(const struct world *p);
+int64_t worlds_next_look(const struct world *p);
 /* Changes may be due to be read, or schedulers to fire. */
 void worlds_kick(struct worlds *w);
-/* Look at the repository now, and not only when `poll` says so; at most once a second. */
+/* Look at the repository now, and not only when `poll` says so; at most once a second. Where another master has its lease, that one is told. */
 void worlds_look(struct worlds *w, struct world *p);
 
 /* The pipeline of a project at a revision ("" : the branch's tip): parsed, with its row. Answers from the loop. */

@@ -1,9 +1,10 @@
-/* Between the files of worlds: projects (worlds.c), looking at repositories (changes/poller.c), from changes to requests (flow.c), schedulers of time (timed.c) and as rows (sched_rows.c). */
+/* Between the files of worlds: projects (worlds.c), looking at repositories (changes/poller.c) while this master has the lease (changes/leases.c), from changes to requests (flow.c), schedulers of time (timed.c) and as rows (sched_rows.c). */
 #ifndef MASTER_SCHEDULERS_WORLDS_INT_H
 #define MASTER_SCHEDULERS_WORLDS_INT_H
 #include <uv.h>
 
 #include "common/list.h"
+#include "master/changes/githelper.h"
 #include "master/schedulers/worlds.h"
 
 /* One repository that is looked at. Freed when its timer is closed and no look is under way. */
@@ -13,9 +14,27 @@ struct poll_state {
   struct world *p;     /* held */
   uv_timer_t timer;
   bool busy, closed;   /* a look is under way; the timer is closed */
-  bool once_more;      /* look again as soon as this look is over */
+  bool once_more;      /* look again as soon as this look is over; or, where another master has the lease, tell it to */
+  bool at_once;        /* the project is new or another one: look as soon as there is a lease */
   int64_t began_ms;    /* the last look, clock_mono_ms */
+  int64_t due_ms;      /* the next one, likewise; POLL_NEVER: only when somebody asks */
+  int failures;        /* looks in a row that did not go well */
+  int64_t epoch;       /* of this master's lease; 0: another has it */
+  int64_t asked, served; /* looks that somebody asked for by the row; how many of them the last look began after */
+  int reads;           /* pipelines being read from the repository */
+  struct list waiters; /* who needs the lease, which another master has */
+  bool giving;         /* another master asked for it: nothing new begins, and when all is over it goes there */
+  bool changed, telling, beaten; /* the row is not as this says; the heartbeat under way tells it; and is about this one */
   int told;            /* statements of the transaction under way */
+};
+
+#define POLL_NEVER INT64_MAX
+
+/* Who waits for a lease; got: this master has it now, and something may begin. From the loop. */
+struct lease_waiter {
+  struct list node;
+  int64_t since_ms;
+  void (*cb)(bool got, struct lease_waiter *wt);
 };
 
 struct worlds {
@@ -31,12 +50,28 @@ struct worlds {
   bool timing, timed_again;
   struct list timings; /* of timed.c: schedulers whose time is being acted upon */
   int tips;            /* pipelines being read for their schedulers */
+  int64_t lease_until; /* clock_mono_ms: the end of all leases, unless a heartbeat comes before */
+  uv_timer_t lease;    /* kills what is under way then */
 };
 
 void poller_add(struct worlds *w, struct world *p);
-void poller_start(struct world *p); /* the first look, at once */
+void poller_arm(struct poll_state *ps); /* the timer, where there is a lease and nothing is under way */
 void poller_remove(struct world *p);
+struct gith_login world_login(const struct world *p); /* valid within this turn */
 void poller_close(struct worlds *w);
+/* leases.c. Held: this master may begin a look, or to read. */
+bool lease_held(const struct poll_state *ps);
+/* What was begun at that epoch may still be written; else nothing is, and whoever has the lease now does it. */
+bool lease_same(const struct world *p, int64_t epoch);
+/* First in a transaction with what comes of a look; where the lease is another's by then all of it is void, and lease_lost says so. */
+void lease_fence(struct db_tx *tx, const struct world *p, int64_t epoch);
+bool lease_lost(const struct db_res *res);
+bool world_reads(const struct world *p); /* its pipeline is in its repository, and this master is who reads there */
+void lease_wait(struct poll_state *ps, struct lease_waiter *wt, void (*cb)(bool got, struct lease_waiter *wt));
+void lease_rest(struct poll_state *ps);   /* something is over: where another master waits for the lease, it goes there */
+void lease_forget(struct poll_state *ps); /* nobody looks there any more; answers whoever waits */
+void lease_init(struct worlds *w);
+void lease_close(struct worlds *w);
 void flow_init(struct worlds *w);
 void flow_close(struct worlds *w);
 void timed_init(struct worlds *w);

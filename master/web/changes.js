@@ -93,7 +93,7 @@ export function change(main, [, id]) {
       setTitle(c.id + ' ' + firstLine(c.message), worst(c));
       show(main, crumbs(h('a', { href: to('changes') }, 'Changes')), h('h1', { 'data-key': 'h1' }, firstLine(c.message) || c.id), rest ? h('pre', { class: 'message' }, rest) : null,
         h('dl', { class: 'facts', 'data-key': 'facts' }, fact('change', c.id), fact('project', c.project), c.kind === 'pull_request' ? fact('pull request', c.number + ' into ', branch(c.branch)) : fact(c.kind, branch(c.branch)), fact('revision', h('code', {}, c.revision)),
-          fact('before', c.previous ? h('code', {}, c.previous.slice(0, 10)) : null), fact('author', c.author), fact('written', c.author_at ? stamp(c.author_at) : null), fact('told by', c.told_by), fact('seen', ago(c.created))),
+          fact('before', c.previous ? h('code', {}, c.previous.slice(0, 10)) : null), fact('author', c.author), fact('committer', c.committer === c.author ? null : c.committer), fact('category', c.category), fact('written', c.author_at ? stamp(c.author_at) : null), fact('told by', c.told_by), fact('seen', ago(c.created))),
         section('requests', 'What came of it', c.requests.length || null, c.requests.length ? rows(c.requests.map(requestRow), '') : h('p', { class: 'none' }, c.why || 'Nothing.')),
         c.verdicts.length ? section('verdicts', 'What the schedulers say', null, h('dl', { class: 'facts' }, c.verdicts.map(verdict))) : null,
         c.files.length ? section('files', 'Files', c.files.length, h('ul', { class: 'files' }, c.files.map((f) => h('li', {}, h('code', {}, typeof f === 'string' ? f : f.path || JSON.stringify(f)))))) : null,

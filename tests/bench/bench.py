@@ -23,6 +23,7 @@ IDLE_S, IDLE_QUICK_S, WORKER_IDLE_S, HERD_SETTLE_S = 60, 10, 5, 2
 STARTS, KILLS, PUSHES, HELPER_PUSHES = 10, 5, 10, 3
 SPAWNS = 500
 CONFIG_PROJECTS, CONFIG_RUNS = 200, 10
+REPOSITORIES, POLL_S, FIRST_LOOKS_S = 500, 60, 300
 NS_MS = 1e6
 
 figures = {}
@@ -321,6 +322,42 @@ def push_once(s, i):
     return (at - began) / NS_MS, (done - began) / NS_MS
 
 
+# ---- many repositories ----
+
+def polls(s):
+    """What 500 repositories cost that are looked at each minute over smart HTTP, with nothing new: processor time of the master and its helpers over a minute, beside what they took before."""
+    os.mkdir(s.path("many"))
+    for i in range(REPOSITORIES):
+        subprocess.run(["git", "clone", "-q", "--bare", "--local", s.bare, s.path("many", f"r{i}.git")], check=True)
+    server = gitserve.GitHttp(s.path("many"), remember=True)  # git itself answers each repository once: the server's time is not what is measured
+    before = dict(s.conf["projects"])
+    s.configure(projects={**before, **{f"r{i}": {"git": server.url(f"r{i}.git"), "poll": f"{POLL_S}s", "steps": ["true"]} for i in range(REPOSITORIES)}})
+    try:
+        alone = polled_cpu(s)
+        began = time.monotonic()
+        s.post("/config/activate")
+        drover.wait_for(lambda: int(s.db.one("select count(distinct h.project) from branch_head h join project p on p.id = h.project where p.name ~ '^r[0-9]'")) == REPOSITORIES, "the first looks",
+                        FIRST_LOOKS_S, every=0.2)
+        emit("poll_500_first_looks", time.monotonic() - began, "s")
+        asked = len(server.asked)
+        used = polled_cpu(s)
+        asked = len(server.asked) - asked
+        emit("poll_500_looks", asked, "/min")
+        emit("poll_500_cpu", 100 * (used - alone) / POLL_S, "% of a core")
+        emit("poll_look_cpu", 1000 * (used - alone) / asked, "ms")
+        emit("poll_500_machine_load", os.getloadavg()[0], "processes")
+    finally:
+        s.configure(projects=before)
+        s.post("/config/activate")
+        server.close()
+
+
+def polled_cpu(s):
+    began = cpu(s.master.pid, children=True)
+    time.sleep(POLL_S)
+    return cpu(s.master.pid, children=True) - began
+
+
 # ---- a large configuration ----
 
 def config(s):
@@ -383,7 +420,7 @@ class HelperPeak(threading.Thread):
 
 
 # In this order: what is idle is measured before anything large has gone through.
-BENCHES = (sizes, spawn, memory, latency, one, ten, log, herd, start, kill, push, config)
+BENCHES = (sizes, spawn, memory, latency, one, ten, log, herd, start, kill, push, polls, config)
 
 
 def main():
@@ -424,6 +461,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     os.environ["DROVER_BUILD"] = os.path.abspath(options.build)
     import benchsite as site
+    import gitserve
     from benchsite import cpu, drover, median, percentile, rss_peak_reset, status
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

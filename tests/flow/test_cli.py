@@ -460,8 +460,8 @@ class Acting(Cli):
 
     def test_change_and_stop(self):
         self.fake.on('POST ' + API + 'changes', lambda h, a: h.send_json({'change': 'c991', 'new': True}, 201))
-        self.assertIn('change    c991 is new', self.text('change', 'send', '--project', 'p', '-b', 'main', '-r', 'abc', '--author', 'Zoë', '-m', 'x\ny', '--file', 'a', '--file', 'b'))
-        self.assertEqual(self.fake.asked[-1].json, {'project': 'p', 'branch': 'main', 'revision': 'abc', 'author': 'Zoë', 'message': 'x\ny', 'files': ['a', 'b']})
+        self.assertIn('change    c991 is new', self.text('change', 'send', '--project', 'p', '-b', 'main', '-r', 'abc', '--author', 'Zoë', '--committer', 'Yan', '--category', 'docs', '-m', 'x\ny', '--file', 'a', '--file', 'b'))
+        self.assertEqual(self.fake.asked[-1].json, {'project': 'p', 'branch': 'main', 'revision': 'abc', 'author': 'Zoë', 'committer': 'Yan', 'category': 'docs', 'message': 'x\ny', 'files': ['a', 'b']})
         self.fake.on('POST ' + API + 'master/stop', {})
         self.assertIn('stopping', self.text('master', 'stop'))
 

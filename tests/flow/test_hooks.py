@@ -95,9 +95,9 @@ class GitHub(Hooked):
         a = self.deliver(*github(push("later", None, rev, [entry(self.repo(), rev)])), status=200)
         c = self.d.get("/changes/" + a["changes"][0]["change"])
         self.assertEqual((c["author"], c["message"].strip(), c["files"], c["told_by"]), ("Ann <ann@example.org>", "only later", ["later"], "change send"))
-        self.d.post("/changes", {"project": self.p, "branch": "later", "revision": rev, "author": "Bob", "properties": {"x": "1"}}, 200)
+        self.d.post("/changes", {"project": self.p, "branch": "later", "revision": rev, "author": "Bob", "committer": "Bob", "category": "docs", "properties": {"x": "1"}}, 200)
         c = self.d.get("/changes/" + a["changes"][0]["change"])
-        self.assertEqual((c["author"], c["properties"]), ("Ann <ann@example.org>", {"x": "1"}))
+        self.assertEqual((c["author"], c["committer"], c["category"], c["properties"]), ("Ann <ann@example.org>", "Bob", "docs", {"x": "1"}))
         self.only("later", rev)
 
     def commit_only(self, name):

@@ -91,6 +91,8 @@ static void check_event(const struct hook_event *e)
     const struct hook_commit *c = &e->commits[i];
     assert(hook_is_revision(c->revision) && c->nfiles <= HOOK_FILES_MAX);
     check_text(c->author, HOOK_NAME_MAX, true);
+    if (c->committer)
+      check_text(c->committer, HOOK_NAME_MAX, true);
     check_text(c->message, HOOK_TEXT_MAX, false);
     for (int k = 0; k < c->nfiles; k++)
       check_text(c->files[k], HOOK_PATH_MAX, true);

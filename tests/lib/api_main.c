@@ -143,11 +143,22 @@ const char *gith_program(const struct gith *g)
   return "";
 }
 
-const char *worlds_trouble(struct worlds *w, const char *project, int64_t *since)
+int worlds_failures(const struct world *p)
 {
-  (void)w, (void)project;
-  *since = 0;
-  return NULL;
+  (void)p;
+  return 0;
+}
+
+int64_t worlds_next_look(const struct world *p)
+{
+  (void)p;
+  return INT64_MIN;
+}
+
+bool worlds_polls(const struct world *p)
+{
+  (void)p;
+  return true;
 }
 
 const char *ppg_version(const struct ppg *p)

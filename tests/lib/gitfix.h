@@ -32,7 +32,7 @@ struct gitfix_got {
   int nheads, ncommits, left_out, ignored;
   struct buf text;
   struct buf tags;    /* "NAME REVISION", then "+NAME SUBJECT" of those that are told, a line each */
-  char *author, *message, *revision; /* of the last commit; of a read */
+  char *author, *committer, *message, *revision; /* of the last commit; of a read */
   int64_t author_ms;
   int nfiles;                        /* of the last commit */
   bool found, files_cut;
@@ -194,6 +194,7 @@ static inline void gitfix_free_got(struct gitfix_got *got)
   free(got->heads);
   free(got->why);
   free(got->author);
+  free(got->committer);
   free(got->message);
   free(got->revision);
   free(got->file);
@@ -209,8 +210,10 @@ static inline void gitfix_take_commit(struct gitfix_got *got, const struct gith_
     buf_addf(&got->text, "%s%s", i ? " " : "", c->files[i]);
   buf_addf(&got->text, "]%s\n", c->files_cut ? " cut" : "");
   free(got->author);
+  free(got->committer);
   free(got->message);
   got->author = xstrdup(c->author);
+  got->committer = xstrdup(c->committer);
   got->message = xstrdup(c->message);
   got->author_ms = c->author_ms;
   got->nfiles = c->nfiles;
@@ -293,7 +296,7 @@ static inline const char *gitfix_head(const struct gitfix_got *got, const char *
 static inline void gitfix_read(struct gitfix_got *got, const char *name, const char *url, bool local, const char *branch, const char *revision, const char *path)
 {
   gitfix_free_got(got);
-  gith_read(gitfix, name, url, local, branch, revision, path, gitfix_cb, got);
+  gith_read(gitfix, name, url, local, NULL, branch, revision, path, gitfix_cb, got);
   assert_false(got->done);
   gitfix_wait(got);
 }

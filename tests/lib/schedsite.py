@@ -1,4 +1,4 @@
-"""A project whose builds append lines to a file, for tests of schedulers: tests/flow/test_timed.py and test_schedulers.py."""
+"""A project whose builds append lines to a file, for tests of schedulers: tests/flow/test_timed.py and test_schedulers.py, tests/fault/test_two_masters.py."""
 import itertools
 import os
 import subprocess
@@ -35,6 +35,20 @@ class Base(Case):
 
     def built(self, d, n, name="tick", seconds=30):
         return wait_for(lambda: len(r := [x for x in self.rows(d, name) if x[1] == "built"]) >= n and r, f"{n} runs of {name}", seconds)
+
+    def each_once(self, d, name="tick"):
+        """Its times, one a second."""
+        rows = self.rows(d, name)
+        self.assertEqual([r[0] for r in rows], [rows[0][0] + 1000 * i for i in range(len(rows))], "no time is missing, none is there twice")
+        self.assertEqual({r[1] for r in rows}, {"built"})
+        return rows
+
+    def second(self, d, argv=()):
+        """Another master on the same database."""
+        s = self.own({"p": {}}, database=f"host={d.lock_file()[4]} user=drover dbname=drover")
+        self.owned.insert(0, self.owned.pop())  # it stops before the one whose child the database is
+        s.configure(projects=d.conf["projects"], workers=d.conf["workers"])
+        return s.start_master(argv=argv)
 
     def idle(self, d):
         wait_for(lambda: d.sql("select count(*) from build_request where state <> 'done'") == [["0"]], "the end of all builds")

@@ -6,7 +6,7 @@ make_page() {
 import glob, re
 
 WHAT = {
-    "master/changes/githelper.c": "A request to the git helper", "master/api/call.c": "An HTTP call", "master/dispatch/run.c": "A build in progress",
+    "master/changes/githelper.c": "A request to the git helper", "master/changes/gitproc.c": "A process of the git helper", "master/api/call.c": "An HTTP call", "master/dispatch/run.c": "A build in progress",
     "master/db/db.c": "The database as the master sees it", "master/db/db_conn.c": "One database connection", "master/db/private_pg.c": "The private PostgreSQL",
     "master/workers/session.c": "A worker's session", "master/workers/link.c": "A worker's link, in the master", "master/steps/git.c": "Step: checkout by git",
     "master/steps/shell.c": "Step: run", "worker/command.c": "A command, in the worker's agent", "worker/link.c": "The worker's link",

@@ -289,6 +289,7 @@ static void bad_text_becomes_utf8(void **state)
   new_repo("text");
   free(gitfix_git_in("text", in, (const char *const[]){ "git", "fast-import", "--quiet", NULL }));
   poll_repo(&got, "text", NULL);
+  assert_string_equal(got.committer, "A <a@b>");
   assert_string_equal(got.author, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd[31m <x@\xef\xbf\xbd\xef\xbf\xbd>");
   assert_string_equal(got.message, "\xef\xbf\xbd\x01 x\n");
   assert_non_null(strstr(buf_str(&got.text), "[\xef\xbf\xbd\xef\xbf\xbd\xc3\xa4]"));
@@ -579,9 +580,75 @@ static void closing_ends_all(void **state)
   free(url);
 }
 
+/* How many helper processes were started: the program in front of the real one writes a line. */
+static int started(void)
+{
+  char *path = gitfix_path("started"), line[64];
+  FILE *f = fopen(path, "r");
+  int n = 0;
+
+  while (f && fgets(line, sizeof line, f))
+    n++;
+  if (f)
+    fclose(f);
+  free(path);
+  return n;
+}
+
+static void a_process_is_asked_again(void **state)
+{
+  static const struct gith_login secret = { .token = "0123456789abcdef" };
+  struct gitfix_got got = { 0 };
+  char *url = gitfix_path("again"), *front = gitfix_path("front"), *real = gitfix_program;
+  struct gith_poll q = { .name = "again", .url = url, .allow_local = true, .login = &secret };
+  FILE *f = fopen(front, "w");
+
+  (void)state;
+  assert_non_null(f);
+  fprintf(f, "#!/bin/sh\necho x >>%s/started\nexec %s\n", gitfix_dir, real);
+  fclose(f);
+  chmod(front, 0755);
+  new_repo("again");
+  gitfix_commit("again", "main", NULL, "one", "a", "1");
+  gitfix_close();
+  gitfix_program = front;
+  gitfix_new(3);
+  for (int i = 0; i < 5; i++) {
+    poll_repo(&got, "again", &got);
+    assert_int_equal(got.err, ERR_OK);
+  }
+  assert_int_equal(started(), 1);
+  gitfix_poll_with(&got, "nowhere", "/nowhere", true, NULL, NULL, 0); /* after a failure nothing is asked of it any more */
+  assert_int_equal(got.err, ERR_NOTFOUND);
+  poll_repo(&got, "again", NULL);
+  assert_int_equal(started(), 2);
+  for (int i = 0; i < 2; i++) { /* what is secret has a process of its own */
+    gitfix_free_got(&got);
+    gith_poll(gitfix, &q, gitfix_cb, &got);
+    gitfix_wait(&got);
+    assert_int_equal(got.err, ERR_OK);
+    assert_int_equal(started(), 3 + i);
+  }
+  poll_repo(&got, "again", NULL);
+  assert_int_equal(started(), 4);
+  gitfix_free_got(&got);
+  gith_poll(gitfix, &q, gitfix_cb, &got);
+  gith_kill(gitfix, "again", "no more");
+  gitfix_wait(&got);
+  assert_int_equal(got.err, ERR_AWAY);
+  assert_string_equal(got.why, "no more");
+  gitfix_free_got(&got);
+  gitfix_close();
+  gitfix_program = real;
+  gitfix_new(3);
+  free(front);
+  free(url);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_process_is_asked_again),
     cmocka_unit_test(an_empty_repository_has_no_heads),
     cmocka_unit_test(pushes_are_told_oldest_first),
     cmocka_unit_test(a_new_branch_tells_what_no_head_reaches),

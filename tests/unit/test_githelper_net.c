@@ -229,7 +229,7 @@ static void two_at_once_on_one_mirror(void **state)
   new_repo("twice");
   gitfix_commit("twice", "main", NULL, "one", "a", "1");
   for (int i = 0; i < 6; i++)
-    i % 2 ? gith_read(gitfix, "twice", url, false, "main", "", "a", gitfix_cb, &got[i]) : gith_poll(gitfix, &q, gitfix_cb, &got[i]);
+    i % 2 ? gith_read(gitfix, "twice", url, false, NULL, "main", "", "a", gitfix_cb, &got[i]) : gith_poll(gitfix, &q, gitfix_cb, &got[i]);
   for (int i = 0; i < 6; i++) {
     gitfix_wait(&got[i]);
     assert_int_equal(got[i].err, ERR_OK);
@@ -254,6 +254,9 @@ static void servers_that_do_not_serve(void **state)
     { "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "http", ERR_DENIED, "refuses" },
     { "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", "http", ERR_AWAY, "503" },
     { "HTTP/1.1 302 There\r\nLocation: file:///etc\r\nContent-Length: 0\r\n\r\n", "http", ERR_DENIED, "redirect" },
+    { "HTTP/1.1 302 There\r\nLocation: ext::sh -c x\r\nContent-Length: 0\r\n\r\n", "http", ERR_DENIED, "redirect" },
+    { "HTTP/1.1 302 There\r\nLocation: http://169.254.169.254/latest/info/refs?service=git-upload-pack\r\nContent-Length: 0\r\n\r\n", "http", ERR_DENIED, "another host" },
+    { "HTTP/1.1 302 There\r\nLocation: https://localhost/x/info/refs?service=git-upload-pack\r\nContent-Length: 0\r\n\r\n", "http", ERR_DENIED, "another host" },
     { "HTTP/1.1 302 There\r\nLocation: ssh://-oProxyCommand=x/y\r\nContent-Length: 0\r\n\r\n", "http", ERR_DENIED, "redirect" },
     { "HTTP/1.1 302 There\r\nLocation: /again/info/refs?service=git-upload-pack\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "http", ERR_DENIED, "redirect" },
     { "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<p>\n", "http", ERR_NOTFOUND, "no git repository" },

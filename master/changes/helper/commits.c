@@ -59,11 +59,19 @@ static int64_t author_ms(const git_signature *who)
   return (s < 0 ? 0 : s > TIME_MAX_S ? TIME_MAX_S : s) * 1000;
 }
 
+static void put_person(struct help *h, const char *key, const git_signature *who)
+{
+  char *text = xasprintf("%s <%s>", who && who->name ? who->name : "", who && who->email ? who->email : "");
+
+  put_text(&h->out, key, text, utf8_cut(text, HELP_SHORT_MESSAGE), true);
+  free(text);
+}
+
 enum err help_tell_commit(struct help *h, const char *branch, git_commit *c)
 {
   const git_signature *who = git_commit_author(c);
   const char *message = git_commit_message(c);
-  char hex[GIT_OID_HEXSZ + 1], *author;
+  char hex[GIT_OID_HEXSZ + 1];
   size_t max = h->out.len > HELP_OUT_SHORT ? HELP_SHORT_MESSAGE : GITW_MESSAGE_MAX;
 
   if (!message)
@@ -71,9 +79,8 @@ enum err help_tell_commit(struct help *h, const char *branch, git_commit *c)
   records_put(&h->out, "commit", git_oid_tostr(hex, sizeof hex, git_commit_id(c)));
   records_put(&h->out, "branch", branch);
   records_put(&h->out, "previous", git_commit_parentcount(c) ? git_oid_tostr(hex, sizeof hex, git_commit_parent_id(c, 0)) : "");
-  author = xasprintf("%s <%s>", who && who->name ? who->name : "", who && who->email ? who->email : "");
-  put_text(&h->out, "author", author, utf8_cut(author, HELP_SHORT_MESSAGE), true);
-  free(author);
+  put_person(h, "author", who);
+  put_person(h, "committer", git_commit_committer(c));
   records_putf(&h->out, "time", "%lld", (long long)(who ? author_ms(who) : 0));
   put_text(&h->out, "message", message, utf8_cut(message, max / 3), false); /* U+FFFD takes three bytes */
   if (h->out.len > HELP_OUT_NO_FILES) {

@@ -24,6 +24,7 @@ static const struct {
   { "Permission denied", ERR_DENIED, NULL },
   { "failed to resolve address", ERR_AWAY, NULL },
   { "failed to connect", ERR_AWAY, NULL },
+  { "cannot redirect", ERR_DENIED, "it redirects to another host; write the address where the repository is" },
   { "redirect", ERR_DENIED, NULL },
   { "malformed URL", ERR_DENIED, "it redirects to an address that is not taken" },
   { "invalid content-type", ERR_NOTFOUND, "what is there is no git repository" },

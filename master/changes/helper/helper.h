@@ -1,4 +1,4 @@
-/* Inside drover-git-helper: one request, the repository it is about, and the answer as it grows. */
+/* Inside drover-git-helper: a request, the repository it is about, and the answer as it grows. */
 #ifndef MASTER_CHANGES_HELPER_HELPER_H
 #define MASTER_CHANGES_HELPER_HELPER_H
 #include <git2.h>
@@ -30,6 +30,10 @@ struct help {
   bool poll, allow_local;
   const char *mirrors, *name, *url, *branch, *revision, *path;
   int64_t deadline_ms;
+  const char *key, *token, *user; /* NULL: none; user "": whom the URL names, or any */
+  bool bearer;
+  const char **host_keys;
+  size_t nhost_keys;
   const char **globs;
   size_t nglobs;
   struct help_head *known;
@@ -41,6 +45,7 @@ struct help {
   /* the repository: a mirror and its remote, or a local one as it lies there */
   git_repository *repo;
   git_remote *remote; /* NULL: local */
+  int lock_fd;        /* of the mirror; -1: not locked */
   bool fresh;         /* mirror made by this process */
   bool broken;        /* the failure lies in the mirror, not in the remote */
   struct help_head *heads;
@@ -51,6 +56,11 @@ struct help {
   int ignored;        /* branches with names that are not taken */
   git_oid ref;        /* read: where the ref is that `branch` names, where it names one and the remote has it */
   bool has_ref;
+
+  int64_t told_ms;    /* the last sign of progress, and how far it was */
+  size_t told_bytes;
+  unsigned told_objects;
+  int shown;          /* how often the server was shown key or token in this connection */
 
   struct buf out;
   int left_out;
@@ -69,6 +79,7 @@ void help_set_alarm(const struct help *h);
 /* helper/mirror.c. Opens the mirror (made where missing) under its lock, or the local repository. */
 enum err help_open(struct help *h) must_check;
 void help_close(struct help *h);
+void help_unlock(struct help *h);
 enum err help_mirror_remove(struct help *h) must_check;
 
 /* helper/remote.c. Fills heads; then brings the objects of the heads that are asked for and not here. `want`: a branch's name, or the ref where has_ref; NULL: those that are wanted. */
@@ -76,6 +87,13 @@ enum err help_list(struct help *h) must_check;
 enum err help_fetch(struct help *h, const char *want) must_check;
 bool help_is_ref(const struct help *h); /* a read whose `branch` is a ref of another kind */
 const struct help_head *help_find(const struct help_head *heads, size_t n, const char *branch);
+
+/* helper/login.c. Into options for the remote: who we are, whom we speak to, and which redirections are followed. Lives as long as they are used. */
+struct help_login {
+  char *header, *headers[1];
+};
+void help_login(struct help *h, struct help_login *l, git_remote_callbacks *callbacks, git_strarray *headers, git_remote_redirect_t *redirects);
+void help_login_free(struct help_login *l);
 
 /* helper/commits.c. */
 enum err help_tell_new(struct help *h) must_check;                              /* of all heads that moved */

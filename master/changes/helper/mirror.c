@@ -79,10 +79,18 @@ static enum err lock(struct help *h)
   int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   enum err e = ERR_OK;
 
-  if (fd < 0 || flock(fd, LOCK_EX)) /* kept until the process ends */
+  if (fd < 0 || flock(fd, LOCK_EX)) /* kept until help_unlock */
     e = help_fail(h, errno == ENOSPC ? ERR_NOSPACE : ERR_FAILED, "can't lock the mirror (%s): %s", path, strerror(errno));
+  h->lock_fd = fd;
   free(path);
   return e;
+}
+
+void help_unlock(struct help *h)
+{
+  if (h->lock_fd >= 0)
+    close(h->lock_fd);
+  h->lock_fd = -1;
 }
 
 static enum err make_mirror(struct help *h, const char *path)
@@ -102,16 +110,14 @@ static enum err make_mirror(struct help *h, const char *path)
 
 static enum err open_mirror(struct help *h)
 {
-  static bool locked;
   char *path = mirror_path(h);
   enum err e = ERR_OK;
   int rc;
 
   if (mkdir(h->mirrors, 0700) && errno != EEXIST)
     e = help_fail(h, errno == ENOSPC ? ERR_NOSPACE : ERR_FAILED, "can't make the folder %s: %s", h->mirrors, strerror(errno));
-  if (!e && !locked)
+  if (!e && h->lock_fd < 0)
     e = lock(h);
-  locked = !e;
   if (!e) {
     sweep(path);
     rc = git_repository_open_ext(&h->repo, path, GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE, NULL);

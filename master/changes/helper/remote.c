@@ -1,7 +1,7 @@
 /* The remote side: which branches there are, and bringing what is missing here.
    Happy path: connect, list, and only where a head is not here yet download (smart transports negotiate by the refs that the mirror
-   holds). Failures: away, refused, credentials asked for (none are ever given), a silent server (the master kills us), a redirect
-   (the first request may be led to another http or https address, nowhere else). */
+   holds). Failures: away, refused, credentials asked for, a silent server (the master kills us), a redirect (the first request may be
+   led to another http or https address of the same host, nowhere else). */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,27 +12,35 @@
 #include "master/changes/githelper.h"
 #include "master/changes/helper/helper.h"
 
+#if defined(__SANITIZE_ADDRESS__) /* libgit2 1.5 forgets things of its connections: what it looked for in known_hosts, and more when they are lost */
+#include <sanitizer/lsan_interface.h>
+#else
+#define __lsan_disable() ((void)0)
+#define __lsan_enable() ((void)0)
+#endif
+
 #define HEADS_PREFIX "refs/heads/"
 #define TAGS_PREFIX "refs/tags/"
 #define ALIVE_EVERY_MS 1000
-
-/* No credentials: GIT_PASSTHROUGH lets libgit2 say that they were asked for. */
-static int no_credentials(git_credential **out, const char *url, const char *user, unsigned types, void *arg)
-{
-  (void)out, (void)url, (void)user, (void)types, (void)arg;
-  return GIT_PASSTHROUGH;
-}
+#define ALIVE_BYTES 4096       /* less is no progress: a server may drip for ever */
+#define PACK_BYTES_MAX (8ull << 30)
 
 static int on_progress(const git_indexer_progress *stats, void *arg)
 {
-  static int64_t told;
   static const char alive[] = "alive=1";
+  struct help *h = arg;
   int64_t now = clock_mono_ms();
 
-  (void)stats;
-  if (now - told >= ALIVE_EVERY_MS) {
-    told = now;
-    help_set_alarm(arg);
+  if (stats->received_bytes > PACK_BYTES_MAX) {
+    help_fail(h, ERR_TOOBIG, "the repository sends more than %llu bytes", PACK_BYTES_MAX);
+    return -1;
+  }
+  if (now - h->told_ms >= ALIVE_EVERY_MS && (stats->received_bytes >= h->told_bytes + ALIVE_BYTES ||
+                                       (stats->received_objects == stats->total_objects && stats->indexed_objects + stats->indexed_deltas > h->told_objects))) {
+    h->told_ms = now;
+    h->told_bytes = stats->received_bytes;
+    h->told_objects = stats->indexed_objects + stats->indexed_deltas;
+    help_set_alarm(h);
     if (write(STDOUT_FILENO, alive, sizeof alive) < 0) /* with its NUL */
       return -1;
   }
@@ -118,17 +126,20 @@ static enum err list_local(struct help *h)
 static enum err list_remote(struct help *h)
 {
   git_remote_connect_options opts;
+  struct help_login login;
   const git_remote_head **heads;
   size_t n;
   enum err e = ERR_OK;
   int rc;
 
   git_remote_connect_options_init(&opts, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
-  opts.callbacks.credentials = no_credentials;
   opts.callbacks.transfer_progress = on_progress;
   opts.callbacks.payload = h;
-  opts.follow_redirects = GIT_REMOTE_REDIRECT_INITIAL;
+  help_login(h, &login, &opts.callbacks, &opts.custom_headers, &opts.follow_redirects);
+  __lsan_disable();
   rc = git_remote_connect_ext(h->remote, GIT_DIRECTION_FETCH, &opts);
+  __lsan_enable();
+  help_login_free(&login);
   if (!rc)
     rc = git_remote_ls(&heads, &n, h->remote);
   if (rc)
@@ -172,15 +183,18 @@ static enum err drop_stale(struct help *h)
 static enum err download(struct help *h, const git_strarray *specs)
 {
   git_fetch_options opts;
+  struct help_login login;
   int rc;
 
   git_fetch_options_init(&opts, GIT_FETCH_OPTIONS_VERSION);
-  opts.callbacks.credentials = no_credentials;
   opts.callbacks.transfer_progress = on_progress;
   opts.callbacks.payload = h;
   opts.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
-  opts.follow_redirects = GIT_REMOTE_REDIRECT_INITIAL;
+  help_login(h, &login, &opts.callbacks, &opts.custom_headers, &opts.follow_redirects);
+  __lsan_disable();
   rc = git_remote_download(h->remote, specs, &opts);
+  __lsan_enable();
+  help_login_free(&login);
   if (rc) {
     enum err e = help_git_fail(h, rc, "can't fetch from the repository");
     if (e != ERR_FAILED && e != ERR_NOTFOUND) /* what is not found after the list was read is missing here */

@@ -28,6 +28,8 @@ static bool commit_server(const cJSON *it, struct hook_commit *c)
     return false;
   c->revision = xstrdup(id);
   c->author = hook_person(pick_text(it, "author.name"), pick_text(it, "author.emailAddress"));
+  if (pick(it, "committer"))
+    c->committer = hook_person(pick_text(it, "committer.name"), pick_text(it, "committer.emailAddress"));
   c->message = hook_clean(pick_text(it, "message"), HOOK_TEXT_MAX, false);
   c->author_ms = ms ? ms : INT64_MIN;
   return true;

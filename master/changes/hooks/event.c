@@ -177,6 +177,7 @@ static void commit_free(struct hook_commit *c)
   free(c->files);
   free(c->revision);
   free(c->author);
+  free(c->committer);
   free(c->message);
 }
 
@@ -206,6 +207,8 @@ bool hook_commit_plain(const cJSON *it, struct hook_commit *c)
     return false;
   c->revision = xstrdup(id);
   c->author = hook_person(pick_text(it, "author.name"), pick_text(it, "author.email"));
+  if (pick(it, "committer")) /* GitLab does not tell */
+    c->committer = hook_person(pick_text(it, "committer.name"), pick_text(it, "committer.email"));
   c->message = hook_clean(pick_text(it, "message"), HOOK_TEXT_MAX, false);
   c->author_ms = hook_time(pick_text(it, "timestamp"));
   add_files(c, pick(it, "added"));

@@ -29,7 +29,7 @@
 enum hook_kind { HOOK_IGNORED, HOOK_PUSH, HOOK_TAG, HOOK_PULL, HOOK_COMMENT };
 
 struct hook_commit {
-  char *revision, *author, *message; /* author: "Name <mail>" */
+  char *revision, *author, *committer, *message; /* "Name <mail>"; committer NULL: not told */
   int64_t author_ms;                 /* since 1970; INT64_MIN: not told */
   char **files;                      /* added, changed and removed ones */
   int nfiles;

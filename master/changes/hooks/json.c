@@ -18,6 +18,7 @@ static void put_commit(cJSON *list, const struct hook_commit *c, const char *pre
   put_text(o, "revision", c->revision);
   put_text(o, "previous", previous);
   put_text(o, "author", c->author);
+  put_text(o, "committer", c->committer);
   if (c->author_ms != INT64_MIN)
     cJSON_AddNumberToObject(o, "at", (double)c->author_ms);
   put_text(o, "message", c->message);
@@ -72,6 +73,7 @@ static void put_tag(cJSON *o, const struct hook_event *e)
   if (!e->ncommits)
     return;
   put_text(o, "author", e->commits[0].author);
+  put_text(o, "committer", e->commits[0].committer);
   put_text(o, "message", e->commits[0].message);
   if (e->commits[0].author_ms != INT64_MIN)
     cJSON_AddNumberToObject(o, "at", (double)e->commits[0].author_ms);

@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""Two masters on one database, killed at random while people push. Each pushed revision is one change and one request, each time of a scheduler comes once, and at no moment did both look at one repository:
+what they logged of their looks is held against the leases that the database gave out. DROVER_KILLS: how many kills."""
+import datetime
+import json
+import os
+import random
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+from drover import UnixHttp, commit, make_repo, read, wait_for  # noqa: E402
+from schedsite import Base  # noqa: E402
+
+KILLS = int(os.environ.get("DROVER_KILLS", "10"))
+BOTH = 0.3             # how often the other one is killed too
+PUSHED = ("a", "b", "c", "d")
+SLOW = "slow"          # looked at each hour, and when its hook says so
+SAME_S = 0.0015        # logs tell milliseconds
+DEAD_S, SOON_S = 15, 4 # a master is dead so long after its last heartbeat; and its repositories are another's soon after that
+PIPELINE = {"builders": {"b": {"checkout": "none", "steps": [{"run": "true"}]}}, "schedulers": {"each": {"change": {}, "builders": "b"}}}
+TICKING = {"builders": PIPELINE["builders"], "schedulers": {**PIPELINE["schedulers"], "tick": {"every": "1s", "missed": "all"}}}
+LOG = ("--log-format", "json")
+
+
+class TwoMasters(Base):
+    def begin_two(self):
+        """A third one, never killed, has the database and a project of its own."""
+        k = self.own({"p": {}})
+        self.heads = {name: make_repo(k.path(name), {".drover.yml": json.dumps(TICKING if name == "a" else PIPELINE)}) for name in (*PUSHED, SLOW, "else")}
+        k.configure(projects={"else": {"git": k.path("else"), "poll": "1s"}})
+        k.start_master()
+        self.k = k
+        projects = {**{name: {"git": k.path(name), "poll": "1s"} for name in PUSHED}, SLOW: {"git": k.path(SLOW), "poll": "1h", "hook": "poll"}}
+        self.two = []
+        for _ in range(2):
+            d = self.own({"p": {}}, database=f"host={k.lock_file()[4]} user=drover dbname=drover")
+            self.owned.insert(0, self.owned.pop())
+            d.configure(projects=projects, workers=k.conf["workers"], listen={**d.conf["listen"], "workers": "127.0.0.1:%d" % d.port})
+            self.two.append(d.start_master(argv=LOG))
+        self.killed = [[], []]
+        wait_for(lambda: self.k.sql("select count(distinct project) from branch_head") == [[str(len(PUSHED) + 2)]], "the first look at each")
+        return self.two
+
+    def owners(self):
+        """project: index of the master that looks at it."""
+        mine = {f"{os.uname().nodename} {d.master.pid}": i for i, d in enumerate(self.two)}
+        items = next(a for d in self.two if (a := d.try_api("GET", "/projects"))).json["items"]
+        return {p["name"]: mine.get(p["master"]) for p in items}
+
+    def kill(self, i):
+        self.two[i].kill_master()
+        self.killed[i].append(time.time())
+
+    # ---- what the logs and the database tell ----
+
+    def lives(self, i):
+        """Of each life of that master: its lines, and when it ended."""
+        lives = []
+        for line in read(self.two[i].path("master.log")).decode().splitlines():
+            try:
+                e = json.loads(line)
+            except ValueError:
+                continue  # killed in the middle of it
+            at = datetime.datetime.fromisoformat(e["time"].replace("Z", "+00:00")).timestamp()
+            if e["message"].startswith("up, "):  # the first contact with the database
+                lives.append([])
+            if lives:
+                lives[-1].append((at, e["message"]))
+        return list(zip(lives, [*self.killed[i], time.time()]))
+
+    def looks(self):
+        """{project: [(begin, lease, end, (master, life))]}, by begin. What was under way when a master was killed ended then."""
+        found = {}
+        for i in range(2):
+            for n, (lines, end) in enumerate(self.lives(i)):
+                open_looks = {}
+                for at, text in lines:
+                    if m := re.fullmatch(r"(\S+): (a look at the repository|looked), lease (\d+)", text):
+                        name, what, lease = m.groups()
+                        if what == "looked":
+                            found.setdefault(name, []).append((*open_looks.pop(name), at, (i, n)))
+                        else:
+                            self.assertNotIn(name, open_looks, "two looks at once in one master")
+                            open_looks[name] = (at, int(lease))
+                for name, (at, lease) in open_looks.items():
+                    found.setdefault(name, []).append((at, lease, end, (i, n)))
+        return {name: sorted(v) for name, v in found.items()}
+
+    def taken(self):
+        """{project: {lease: when it was given}}; each number is given once."""
+        wait_for(lambda: self.k.sql("select count(*) from outbox") == [["0"]], "all events to be numbered")
+        given = {}
+        for at, body in self.k.sql("select extract(epoch from at), body from event where type = 'poll.taken' order by number"):
+            for name, lease in json.loads(body)["epochs"].items():
+                self.assertNotIn(lease, given.setdefault(name, {}), "a lease was given twice")
+                given[name][lease] = float(at)
+        return given
+
+    def never_two(self):
+        """No look begins before the one before it is over, and none is outside the time of its lease."""
+        given, looks, n = self.taken(), self.looks(), 0
+        for name in PUSHED:
+            self.assertEqual(sorted(given[name]), list(range(1, len(given[name]) + 1)), "leases are numbered without a gap")
+            of = {}
+            for before, look in zip([None, *looks[name]], looks[name]):
+                begin, lease, end, who = look
+                if before:
+                    self.assertGreaterEqual(begin + SAME_S, before[2], (name, before, look))
+                self.assertEqual(of.setdefault(lease, who), who, f"two masters with lease {lease} of {name}")
+                self.assertGreaterEqual(begin + SAME_S, given[name][lease])
+                if lease + 1 in given[name]:
+                    self.assertLessEqual(end, given[name][lease + 1] + SAME_S, (name, look))
+                n += 1
+            self.assertGreater(len(of), 1, f"{name} was looked at under several leases")
+        return n
+
+    # ---- tests ----
+
+    def test_killed_at_random(self):
+        self.begin_two()
+        told, stop = {name: [] for name in PUSHED}, threading.Event()
+        chance = random.Random()
+
+        def push():
+            while not stop.is_set():
+                name = chance.choice(PUSHED)
+                told[name].append(commit(self.k.path(name), {"f": str(time.time())}, "push"))
+                stop.wait(chance.random() * 0.4)
+        pusher = threading.Thread(target=push)
+        pusher.start()
+        try:
+            for _ in range(KILLS):
+                n = int(self.k.sql("select count(*) from change")[0][0])
+                wait_for(lambda: int(self.k.sql("select count(*) from change")[0][0]) > n, "another change")
+                i = random.randrange(2)
+                time.sleep(random.random())
+                self.kill(i)
+                if random.random() < BOTH:
+                    self.kill(1 - i)
+                    self.two[1 - i].start_master(wait=False, argv=LOG)
+                self.two[i].start_master(wait=False, argv=LOG)
+        finally:
+            stop.set()
+            pusher.join()
+        for d in self.two:
+            d.wait_ready()
+        pushed = sorted(r for v in told.values() for r in v)
+        wait_for(lambda: self.k.sql("select count(*) from change where state = 'decided'") == [[str(len(pushed))]] or
+                 int(self.k.sql("select count(*) from change")[0][0]) > len(pushed), "each push to be a change", 60)
+        self.assertEqual(sorted(r for r, in self.k.sql("select revision from change")), pushed)
+        asked = self.k.sql("select s.revision from build_request r join buildset b on b.id = r.buildset join sourcestamp s on s.id = b.sourcestamp where b.scheduler = 'each'")
+        self.assertEqual(sorted(r for r, in asked), pushed)
+        n = self.never_two()
+        owners = wait_for(lambda: (o := self.owners()) and sorted(list(o.values()).count(i) for i in range(2)) in ([2, 3],) and o, "fair shares", 30)
+        self.assertNotIn(None, owners.values())
+        self.cli(self.two[0], "scheduler", "disable", "a/tick")
+        rows = self.each_once(self.k)
+        print(f"    {len(pushed)} pushes, {len(rows)} due times, {n} looks under {sum(len(v) for v in self.taken().values())} leases, {KILLS} kills")
+
+    def test_takes_over_asks_and_borrows(self):
+        self.begin_two()
+        wait_for(lambda: sorted(list(self.owners().values()).count(i) for i in range(2)) == [2, 3], "fair shares")
+        owners = self.owners()
+        # A look that somebody asks the other master for, long before its time.
+        owner = owners[SLOW]
+        new = commit(self.k.path(SLOW), {"f": "x"}, "pushed")
+        due = self.k.sql(f"select round(extract(epoch from due_at - now())) from poll l join project p on p.id = l.project where p.name = '{SLOW}'")[0][0]
+        self.assertGreater(int(due), 3000)
+        c = UnixHttp(self.two[1 - owner].path("api.sock"), 10)
+        c.request("POST", f"/hooks/{SLOW}", "")
+        self.assertEqual(c.getresponse().status, 202)
+        c.close()
+        wait_for(lambda: self.k.sql(f"select 1 from change where revision = '{new}' and state = 'decided'"), "the change", 10)
+        self.assertEqual(self.owners()[SLOW], owner)
+        # A build of a pipeline in a repository that the other master looks at: it is handed over for that.
+        name = next(n for n in PUSHED if owners[n] == owner)
+        self.two[1 - owner].ask(f"{name}/b", revision=self.heads[name], branch="main")
+        # A master that dies and does not come back: its repositories are looked at soon, no earlier than it counts as dead, and at their time.
+        i = self.owners()[SLOW]
+        pid = self.two[i].master.pid
+        self.kill(i)
+        last = float(self.k.sql(f"select extract(epoch from heartbeat) from master where pid = {pid} order by id desc limit 1")[0][0])
+        wait_for(lambda: set(self.owners().values()) == {1 - i}, "all to be taken over", DEAD_S + SOON_S + 2)
+        at = max(self.taken()[SLOW].values())
+        self.assertGreaterEqual(at - last, DEAD_S)
+        self.assertLess(at - last, DEAD_S + SOON_S)
+        new = {n: commit(self.k.path(n), {"f": "y"}, "after that") for n in PUSHED}
+        for n in PUSHED:
+            wait_for(lambda: self.k.sql(f"select 1 from change where revision = '{new[n]}'"), f"the change of {n}", 10)
+        due = self.k.sql(f"select round(extract(epoch from due_at - now())) from poll l join project p on p.id = l.project where p.name = '{SLOW}'")[0][0]
+        self.assertGreater(int(due), 3000, "its time stays")
+        self.assertEqual(len([x for x in self.looks()[SLOW] if x[3][0] == 1 - i]), 0)
+        self.two[i].start_master(argv=LOG)
+
+    def test_a_look_ends_with_the_lease(self):
+        """The database does not answer: before another master may think this one dead, what it has under way at a repository ends."""
+        d = self.own({"p": {}})
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            d.configure(projects={"p": {"git": "http://127.0.0.1:%d/p" % silent.getsockname()[1], "poll": "1s"}})
+            d.start_master()
+            looking = lambda: [p for p in read(f"/proc/{d.master.pid}/task/{d.master.pid}/children").split() if b"drover-git-helper" in read(f"/proc/{int(p)}/cmdline")]
+            helper = wait_for(looking, "a look that waits for the server")
+            stopped, begin = d.postgres(), time.time()
+            try:
+                for p in stopped:
+                    os.kill(p, signal.SIGSTOP)
+                wait_for(lambda: helper[0] not in looking(), "its end", DEAD_S + 1)
+            finally:
+                for p in stopped:
+                    os.kill(p, signal.SIGCONT)
+            self.assertLess(time.time() - begin, DEAD_S)
+            wait_for(looking, "the next look")
+            self.assertEqual(d.sql("select count(*) from master"), [["1"]])
+
+    def test_writes_nothing_without_its_lease(self):
+        """A lease that goes while a look is under way: nothing of it is written."""
+        d = self.own({"p": {}})
+        make_repo(d.path("p"), {".drover.yml": json.dumps(PIPELINE)})
+        d.configure(projects={"p": {"git": d.path("p"), "poll": "1s"}})
+        d.start_master()
+        d.wait_looked("p")
+        other = d.sql("insert into master (host, pid, heartbeat) values ('h', 1, now() + interval '1 hour') returning id")[0][0]
+        d.sql(f"update poll set master = {other}, epoch = epoch + 1")
+        new = commit(d.path("p"), {"f": "x"}, "x")
+        wait_for(lambda: b"another master looks at the repository from now on" in read(d.path("master.log")) or b"is left to the master that looks there now" in read(d.path("master.log")), "the loss")
+        wait_for(lambda: b"another master looks at the repository from now on" in read(d.path("master.log")), "a heartbeat")
+        self.assertEqual(d.sql("select count(*) from change"), [["0"]])
+        self.assertEqual(d.get("/projects")["items"][0]["master"], "h 1")
+        d.sql(f"update master set stopped = now() where id = {other}")
+        wait_for(lambda: d.sql(f"select 1 from change where revision = '{new}'"), "its lease again, and the change")
+
+
+if __name__ == "__main__":
+    unittest.main()
