@@ -24,6 +24,7 @@ import unittest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(TOP, "build"))
 DEADLINE_S = 30
+YOUNG_S = 2  # an agent that was just started may not have come to where it takes signals
 LOG_TAIL = 60
 NOISE = ("debug sm: call:", "debug api:")
 BAD = re.compile(rb".*(?:Assertion|AddressSanitizer|LeakSanitizer|runtime error).*")  # in a program's log
@@ -103,6 +104,7 @@ class Drover:
                      "site": {"address": f"127.0.0.1:{self.port}"}, "workers": self.workers, "projects": projects, **site}
         self.master = None
         self.agents = {}    # name -> Popen
+        self.begun = {}     # name -> when, of those that start_worker started
         self.started = 0    # how often the master was
         self.failed = False
         self.env = {**os.environ, "DROVER_TEST_ROOT": self.root}
@@ -164,6 +166,7 @@ class Drover:
     def start_worker(self, name="here", wait=True, env=None, token=None, folder=None):
         connect = [] if self.tcp or token else ["--connect", "unix:" + self.path("w.sock")]
         argv = [f"{BUILD}/drover-worker", "--join-file", token or self.token(name), "--dir", folder or self.path("work-" + name), "--log-level", "debug"]
+        self.begun[name] = time.monotonic()
         self.agents[name] = self.spawn(f"worker-{name}.log", *argv, *connect, env={**self.env, **(env or {})})
         if wait:
             self.wait_worker(name)
@@ -360,8 +363,8 @@ class Drover:
                 if p.poll() is None:
                     p.terminate()
             for name, p in self.agents.items():
-                was = p.returncode
-                if p.wait(DEADLINE_S) and was is None:
+                was, young = p.returncode, time.monotonic() - self.begun.get(name, 0) < YOUNG_S
+                if p.wait(DEADLINE_S) and was is None and not (young and p.returncode == -signal.SIGTERM):
                     left.append((name, f"exit code {p.returncode}"))
             if self.master and self.master.poll() is None:
                 self.master.terminate()
