@@ -119,7 +119,10 @@ class Rules(Case):
 
     def tell(self, branch="main", revision=None, project=None, **more):
         """The id of a change that somebody tells."""
-        return self.d.post("/changes", {"project": project or self.p, "branch": branch, "revision": revision or self.revision(), **more}, 201)["change"]
+        body = {"project": project or self.p, "branch": branch, "revision": revision or self.revision(), **more}
+        a = wait_for(lambda: (a := self.d.api("POST", "/changes", body)).status != 503 and a, "a master that has started")
+        self.assertEqual(a.status, 201, a.body)
+        return a.json["change"]
 
     def decided(self, change):
         return wait_for(lambda: (c := self.d.get("/changes/" + change))["state"] != "reading" and c, "the decision about " + change)
