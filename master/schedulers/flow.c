@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "master/conf/conf.h"
@@ -16,7 +17,7 @@
 #include "master/schedulers/facts.h"
 #include "master/schedulers/worlds_int.h"
 
-enum { FLOW_SAFETY_MS = 2000, FLOW_AFTER_MS = 2 };
+enum { FLOW_SAFETY_MS = 2000, FLOW_AFTER_MS = 2, FLOW_FAILED_MS = 1000 /* what the database refuses is tried again after */ };
 
 struct change {
   struct worlds *w;
@@ -170,9 +171,10 @@ struct firing {
   int64_t project, pipe_id;
   char *name, *scheduler, *branch, *changes, *revision, *repository;
   int64_t newest; /* of changes */
+  int64_t rests_until; /* clock_mono_ms; 0: it is under way */
 };
 
-/* One that is still due because its transaction is not over. A second one would only wait for it, on one more of the few connections. */
+/* One that is still due because its transaction is not over (a second one would only wait for it, on one more of the few connections), or was refused a moment ago. */
 static bool is_firing(const struct worlds *w, int64_t project, const char *scheduler, const char *branch)
 {
   list_each(it, &w->firings) {
@@ -200,8 +202,11 @@ static void fired(struct db_res *res, void *arg)
   struct firing *f = arg;
   struct worlds *w = f->w;
 
-  if (db_err(res) == ERR_FAILED && !strstr(db_errtext(res), "division by zero")) /* another change came meanwhile, or another master was first */
+  if (db_err(res) == ERR_FAILED && !strstr(db_errtext(res), "division by zero")) { /* another change came meanwhile, or another master was first */
     log_error("scheduler", "%s/%s: %s", f->name, f->scheduler, db_errtext(res));
+    f->rests_until = clock_mono_ms() + FLOW_FAILED_MS;
+    return;
+  }
   if (!db_err(res)) {
     events_kick(w->m->events);
     dispatch_kick(w->m->dispatch);
@@ -262,6 +267,15 @@ static void fire(bool ok, void *arg)
   pipes_unref(pipe);
 }
 
+static void drop_rested(struct worlds *w, int64_t now)
+{
+  list_each(it, &w->firings) {
+    struct firing *f = list_of(it, struct firing, node);
+    if (f->rests_until && f->rests_until <= now)
+      firing_free(f);
+  }
+}
+
 static void due_here(struct db_res *res, void *arg)
 {
   struct worlds *w = arg;
@@ -272,13 +286,14 @@ static void due_here(struct db_res *res, void *arg)
       log_error("scheduler", "%s", db_errtext(res));
     return;
   }
+  drop_rested(w, clock_mono_ms());
   for (int i = 0; i < db_rows(res, 0); i++) {
     struct firing *f;
     if (is_firing(w, db_num(res, 0, i, 0), db_str(res, 0, i, 2), db_str(res, 0, i, 3)))
       continue;
     f = xmalloc(sizeof *f);
     *f = (struct firing){ { 0 }, w, db_num(res, 0, i, 0), db_num(res, 0, i, 7), xstrdup(db_str(res, 0, i, 1)), xstrdup(db_str(res, 0, i, 2)),
-                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)), db_num(res, 0, i, 8) };
+                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)), db_num(res, 0, i, 8), 0 };
     list_push(&w->firings, &f->node);
     pipes_load(w->m, f->pipe_id, f->name, fire, f);
   }
@@ -352,5 +367,6 @@ static void closed(uv_handle_t *h)
 
 void flow_close(struct worlds *w)
 {
+  drop_rested(w, INT64_MAX);
   uv_close((uv_handle_t *)&w->due, closed);
 }

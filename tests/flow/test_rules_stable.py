@@ -2,10 +2,11 @@
 """docs/rules.md 4.1: quiet times (`stable`) of branches, attacked: two at the same moment, changes that come while a timer fires, masters killed in between, configurations that change under them."""
 import os
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import wait_for  # noqa: E402
+from drover import read, wait_for  # noqa: E402
 from schedsite import Rules, given  # noqa: E402
 
 HOUR = {"change": {}, "stable": "1h"}
@@ -237,6 +238,27 @@ class Quiet(Rules):
         wait_for(lambda: self.built() == [[more]], "another branch's", SOON)
         self.assertEqual(self.blocked(), 1)
         other.close()
+        self.assertEqual(self.wait_built(2), [[more], [one]])
+
+    @given(s=HOUR)
+    def test_a_timer_that_the_database_refuses(self):
+        """It is tried again each second or two, not as fast as the loop turns, and fires once it may; others do meanwhile."""
+        self.d.sql("create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$; create trigger refuse before update on scheduler_state "
+                   "for each row when (old.branch = 'main' and new.due_at is null) execute function refuse()")
+        refused = lambda: read(self.d.path("master.log")).count(b"error scheduler: ")
+        before = refused()
+        try:
+            one = self.change()
+            self.lapse()
+            wait_for(lambda: refused() > before, "the first try")
+            begin = time.monotonic()
+            more = self.change("dev")
+            self.lapse(branch="dev")
+            wait_for(lambda: self.built() == [[more]], "another branch's", SOON)
+            wait_for(lambda: refused() > before + 1, "the second try")
+            self.assertLessEqual(refused() - before, 3 + (time.monotonic() - begin))
+        finally:
+            self.d.sql("drop trigger refuse on scheduler_state; drop function refuse()")
         self.assertEqual(self.wait_built(2), [[more], [one]])
 
     # ---- masters come and go ----
