@@ -154,6 +154,7 @@ static void answer_status(struct call *c, const struct db_res *r)
   cJSON_AddItemToObject(o, "pauses", pauses_json(c));
   cJSON_AddItemToObject(o, "running", r ? json_rows(r, 1, build_cols, BUILD_COLS) : cJSON_CreateArray());
   cJSON_AddItemToObject(o, "waiting", r ? request_rows(c, r, 2) : cJSON_CreateArray());
+  cJSON_AddItemToObject(o, "ended", r ? json_rows(r, 5, build_cols, BUILD_COLS) : cJSON_CreateArray());
   json_num(o, "event", m->events ? events_last(m->events) : 0);
   call_json(c, 200, o);
 }
@@ -185,6 +186,7 @@ void read_status(struct call *c)
   db_q(tx, SQL_api_status_waiting, "");
   db_q(tx, SQL_api_backup, "");
   db_q(tx, SQL_api_size, "l", !size.at || clock_mono_ms() - size.at > SIZE_MS);
+  db_q(tx, SQL_api_status_ended, "");
   call_hold(c);
   db_send(tx, on_status, c);
 }

@@ -37,8 +37,9 @@ EMBED(0011)
 EMBED(0012)
 EMBED(0013)
 EMBED(0014)
+EMBED(0015)
 
-static const char *const steps[] = { schema_0001, schema_0002, schema_0003, schema_0004, schema_0005, schema_0006, schema_0007, schema_0008, schema_0009, schema_0010, schema_0011, schema_0012, schema_0013, schema_0014 }; /* step i + 1 */
+static const char *const steps[] = { schema_0001, schema_0002, schema_0003, schema_0004, schema_0005, schema_0006, schema_0007, schema_0008, schema_0009, schema_0010, schema_0011, schema_0012, schema_0013, schema_0014, schema_0015 }; /* step i + 1 */
 
 #define LOCK_NUMBER "7420001" /* advisory lock; nobody else in this database takes that number */
 

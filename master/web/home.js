@@ -7,8 +7,6 @@ import { setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago, duration, now, runs, stamp } from './time.js';
 
-const RECENT = 10;
-
 function bar(b) {
   if (!b.expected)
     return null;
@@ -63,9 +61,9 @@ function summary(status, broken) {
 export function home(main) {
   setTitle('Home', null);
   const w = watch({
-    load: (signal) => Promise.all([get(['status'], {}, signal), get(['broken'], {}, signal), get(['builds'], { state: 'done', limit: RECENT }, signal)]),
+    load: (signal) => Promise.all([get(['status'], {}, signal), get(['broken'], {}, signal)]),
     wants: () => true,
-    shown([status, { items: broken }, { items: done }]) {
+    shown([status, { items: broken }]) {
       const n = status.counts;
       setTitle(broken.length ? broken.length + ' broken' : n.running ? n.running + ' running' : 'Home', broken.length ? 'failure' : n.running ? 'running' : 'success');
       show(main, h('h1', { class: 'sr', 'data-key': 'h1' }, 'Home'), summary(status, broken),
@@ -76,7 +74,7 @@ export function home(main) {
             section('waiting', 'Waiting', n.pending + n.waiting || null, rows(status.waiting.map(waitingRow), 'Nothing waits.'))),
           h('div', { class: 'col' },
             section('broken', 'Broken', broken.length || null, rows(broken.map(brokenRow), 'Nothing is broken.')),
-            section('done', 'Just ended', null, rows(done.map((b) => buildRow(b)), 'No build has ended yet.')))));
+            section('done', 'Just ended', null, rows(status.ended.map((b) => buildRow(b)), 'No build has ended yet.')))));
     },
     failed(e) {
       if (!main.firstChild)

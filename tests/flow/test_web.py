@@ -275,6 +275,16 @@ class Told(Web):
         commit(self.repo, {}, "Mend it")
         wait_for(lambda: "p/bad" not in broken(), "the mended builder")
 
+    def test_what_has_just_ended(self):
+        """By their ends, whatever their numbers."""
+        d = self.d
+        old, new = d.run("p/bad"), d.run("p/bad")
+        self.assertEqual([b["id"] for b in d.get("/status")["ended"][:2]], [new["id"], old["id"]])
+        d.sql(f"update build set finished = now() where number = {old['number']} and builder = (select id from builder where name = 'bad')")
+        ended = d.get("/status")["ended"]
+        self.assertEqual([b["id"] for b in ended[:2]], [old["id"], new["id"]])
+        self.assertEqual(ended, sorted(ended, key=lambda b: -b["finished"]))
+
     def test_why_in_lists(self):
         d = self.d
         rid = d.ask("p/far")
