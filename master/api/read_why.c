@@ -54,7 +54,7 @@ static void why_waiting(struct call *c, const struct db_res *r, struct reason *o
   out->kind = w->kind && *w->kind ? w->kind : "starting";
   out->object = w->object;
   out->since = db_ms(r, 0, 0, CREATED);
-  buf_adds(&out->text, w->text[0] ? w->text : "It is about to start.");
+  buf_addf(&out->text, "%s.", w->text[0] ? w->text : "it is about to start");
   if (db_num(r, 0, 0, ATTEMPTS))
     buf_addf(&out->text, " It was tried before (%s).", *col(r, WHY) ? col(r, WHY) : "without a result");
 }

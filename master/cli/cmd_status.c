@@ -11,7 +11,6 @@
 #include "master/cli/js.h"
 #include "master/cli/table.h"
 
-#define STATUS_REASONS_MAX 20 /* requests whose reason is asked for */
 #define WATCH_EVERY_S 2
 #define PIN_SHOWN 8           /* digits of the key */
 
@@ -139,34 +138,23 @@ static char *now_text(const cJSON *running)
   return buf_take(&text);
 }
 
-/* "r118: build1 is full (+2)"; asked: how many reasons were asked for in all. */
-static char *waiting_text(struct cli *c, const cJSON *builder, const cJSON *waiting, int *asked)
+/* "r118: build1 is full (+2)" */
+static char *waiting_text(const cJSON *builder, const cJSON *waiting)
 {
   const cJSON *r, *first = NULL;
   int64_t pending = js_num(builder, "pending");
-  char *path, *text;
-  cJSON *why;
 
   cJSON_ArrayForEach(r, waiting)
     if (!first && is_of(r, builder))
       first = r; /* the one that is next: the list is in the order of dispatch */
-  if (!first || (*asked)++ >= STATUS_REASONS_MAX)
+  if (!first)
     return pending ? xasprintf("%lld", (long long)pending) : xstrdup("");
-  path = id_path("requests/%s/why", js_text(first, "id"));
-  if (call_try(c, "GET", path, NULL, &why) != CALL_OK)
-    why = NULL; /* it may have started in the meantime */
-  text = xasprintf("%s: %s", js_text(first, "id"), js_text(why, "reason.text"));
-  if (pending > 1) {
-    char *more = xasprintf("%s (+%lld)", text, (long long)pending - 1);
-    free(text);
-    text = more;
-  }
-  cJSON_Delete(why);
-  free(path);
-  return text;
+  if (pending > 1)
+    return xasprintf("%s: %s (+%lld)", js_text(first, "id"), js_text(first, "waits.text"), (long long)pending - 1);
+  return xasprintf("%s: %s", js_text(first, "id"), js_text(first, "waits.text"));
 }
 
-static void add_row(struct cli *c, struct table *t, const cJSON *builder, const cJSON *status, int *asked)
+static void add_row(struct table *t, const cJSON *builder, const cJSON *status)
 {
   const cJSON *last = js_get(builder, "last");
   char *name = xasprintf("%s/%s", js_text(builder, "project"), js_text(builder, "name")), *text = last_text(last);
@@ -176,7 +164,7 @@ static void add_row(struct cli *c, struct table *t, const cJSON *builder, const 
   free(text);
   table_cell(t, STYLE_BUSY, text = now_text(js_get(builder, "running")));
   free(text);
-  table_cell(t, STYLE_NONE, text = waiting_text(c, builder, js_get(status, "waiting"), asked));
+  table_cell(t, STYLE_NONE, text = waiting_text(builder, js_get(status, "waiting")));
   free(text);
   free(name);
 }
@@ -188,10 +176,9 @@ static void show_builders(struct cli *c, const cJSON *status, const cJSON *build
   struct table *t = table_new(columns, COUNT(columns));
   const cJSON *b;
   struct buf text;
-  int asked = 0;
 
   cJSON_ArrayForEach(b, js_get(builders, "items"))
-    add_row(c, t, b, status, &asked);
+    add_row(t, b, status);
   buf_init(&text, BUF_NO_MAX);
   if (table_rows(t))
     table_print(t, c->width, c->color, &text);

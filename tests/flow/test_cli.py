@@ -230,12 +230,11 @@ class Reading(Cli):
             'host': 'ci1', 'listen': {'api': 7420, 'workers': 7421, 'pin': '3f9a77c2' * 8, 'page': '127.0.0.1:7420', 'join': '*:7421'}, 'backup': None,
             'config': {'version': 1, 'file': '/etc/drover/master.yaml', 'projects': 1, 'workers': 1,
             'refused': {'at': NOW - 5400000, 'text': '/etc/drover/conf.d/a.yaml:2:1: what\x07?\nsecond\n', 'count': 2}}, 'counts': {'pending': 2, 'running': 1, 'workers_connected': 1},
-            'waiting': [request('pending', None, builder='clang'), request('pending', None, builder='clang', id='r119')], 'event': 7})
+            'waiting': [dict(request('pending', None, builder='clang'), waits={'kind': 'slots', 'text': 'build1 is full\x07', 'object': 'build1'}), request('pending', None, builder='clang', id='r119')], 'event': 7})
         self.fake.on('GET ' + API + 'builders', {'items': [
             {'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'last': build(finished=NOW - 2.5 * HOUR),
              'running': [build(43, None, 'running', duration=31000, now={'name': 'make', 'number': 1, 'state': 'run'}, expected=43600)], 'pending': 0},
             {'id': 'libfoo/clang', 'project': 'libfoo', 'name': 'clang', 'last': None, 'running': [build(1, None, 'running', duration=31000, now={'name': 'make', 'number': 1, 'state': 'run'}, expected=None)], 'pending': 2}], 'next': None})
-        self.fake.on('GET ' + API + 'requests/r118/why', {'state': 'pending', 'reason': {'kind': 'slots', 'text': 'build1 is full\x07', 'object': 'build1', 'since': NOW}})
         self.assertEqual(self.text('status'), '''\
 drover 0.1 on ci1, up 6.0 s · PostgreSQL 15.20 private, 41 MB · configuration 1 (/etc/drover: 1 project, 1 worker)
 listening  page 127.0.0.1:7420 · workers *:7421 (TLS, key 3f9a 77c2 …)      keys not backed up yet: drover-master backup DIR
