@@ -122,7 +122,6 @@ static bool set_up(struct agent *a, int *code)
   getrlimit(RLIMIT_NOFILE, &files);
   a->live_max = files.rlim_cur > INT_MAX ? INT_MAX / FDS_A_COMMAND : (int)files.rlim_cur;
   a->live_max = a->live_max > FDS_OWN ? (a->live_max - FDS_OWN) / FDS_A_COMMAND : 1;
-  os_no_dump();
   os_boot_id(a->boot);
   a->unshield = os_oom_shielded();
   agent_seen(a, false, false);
