@@ -241,7 +241,7 @@ class Quiet(Rules):
         self.assertEqual(self.wait_built(2), [[more], [one]])
 
     @given(s=HOUR)
-    def test_a_timer_that_the_database_refuses(self):
+    def test_4_1_40_one_that_the_database_refuses_is_tried_again(self):
         """It is tried again each second or two, not as fast as the loop turns, and fires once it may; others do meanwhile."""
         self.d.sql("create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$; create trigger refuse before update on scheduler_state "
                    "for each row when (old.branch = 'main' and new.due_at is null) execute function refuse()")
