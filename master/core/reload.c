@@ -116,6 +116,8 @@ static void finish(struct reload *r, const struct reload_answer *a)
   go_on(r);
 }
 
+enum { RELOAD_KEY = 0 }; /* of what changes versions: one after the other, in the order in which it happened */
+
 /* For the history. What the database's absence refused is not known there. */
 static void put_refusal(struct reload *r, const struct reload_refusal *f)
 {
@@ -123,7 +125,7 @@ static void put_refusal(struct reload *r, const struct reload_refusal *f)
 
   if ((f->err != ERR_SYNTAX && f->err != ERR_FAILED) || r->m->stopping || !db_is_up(r->m->db))
     return;
-  tx = db_tx(r->m->db, DB_ANY);
+  tx = db_tx(r->m->db, RELOAD_KEY);
   db_q(tx, SQL_config_refuse, "sssns", hows[r->how], r->who, r->place, (int64_t)f->count, f->brief);
   db_send(tx, NULL, NULL);
 }
@@ -216,7 +218,7 @@ static void stored(struct db_res *res, void *arg)
 
 static void store(struct reload *r)
 {
-  struct db_tx *tx = db_tx(r->m->db, DB_ANY);
+  struct db_tx *tx = db_tx(r->m->db, RELOAD_KEY);
 
   sm_move(&r->sm, RELOAD_STORING);
   reload_put_version(r, tx, r->next, hows[r->how], r->who, r->version);

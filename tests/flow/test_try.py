@@ -14,6 +14,7 @@ PIPELINE = """builders:
   show: {steps: [{name: show, run: "cat word; ls; cat bin 2>/dev/null | od -An -c | head -2; cat new 2>/dev/null || true"}]}
   dist: {needs: show, steps: [{name: dist, run: "cat word"}]}
   other: {checkout: none, steps: ["true"]}
+  late: {steps: [{name: wait, run: "while [ -e @/hold ]; do sleep 0.02; done"}, checkout, {name: late, run: cat word}]}
 schedulers: {commits: {change: {branches: main}, builders: show}}
 """
 
@@ -25,7 +26,7 @@ class Try(Case):
     @classmethod
     def prepare(cls):
         cls.bare, cls.work = cls.d.path("repo"), cls.d.path("clone")
-        make_repo(cls.d.path("first"), {".drover.yml": PIPELINE, "word": "as pushed\n", "latin": "a\n"})
+        make_repo(cls.d.path("first"), {".drover.yml": PIPELINE.replace("@", cls.d.root), "word": "as pushed\n", "latin": "a\n"})
         git(cls.d.root, "clone", "-q", "--bare", cls.d.path("first"), cls.bare)
         git(cls.d.root, "clone", "-q", cls.bare, cls.work)
         cls.d.configure(projects={"p": {"git": cls.bare, "poll": "1h"}})
@@ -128,14 +129,18 @@ class Try(Case):
         self.assertEqual(self.d.api("POST", "/try", {**good, "patch": large, "builders": ["other"]}).status, 201)
 
     def test_kill_in_between(self):
-        """A master that dies while the patch is being tried: another goes on, with the same patch."""
+        """A master that dies in a build whose patch is still to be applied: the next one goes on, with the same patch."""
         self.write("word", b"over a kill\n")
-        p = subprocess.Popen([f"{BUILD}/drover", "try", "show", "--wait"], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock"), "GIT_CONFIG_GLOBAL": "/dev/null"}, cwd=self.work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(lambda: self.d.sql("select 1 from build_request r join buildset b on b.id = r.buildset join sourcestamp s on s.id = b.sourcestamp where s.patch is not null and r.state <> 'done'"), "the request")
+        open(self.d.path("hold"), "w").close()
+        p = subprocess.Popen([f"{BUILD}/drover", "try", "late", "--wait"], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock"), "GIT_CONFIG_GLOBAL": "/dev/null"}, cwd=self.work,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: [s for b in self.d.get("/builds?builder=p/late")["items"] for s in self.d.get("/builds/" + b["id"])["steps"] if s["name"] == "wait"], "the first step")
         self.d.kill_master()
         self.d.start_master()
+        os.unlink(self.d.path("hold"))
         self.assertEqual(p.wait(60), 0)
-        self.assertTrue(self.newest()[1].startswith("over a kill\n"))
+        b, log = self.newest("late")
+        self.assertEqual((b["attempt"], log), (1, "over a kill\n"))
 
 
 if __name__ == "__main__":
