@@ -153,6 +153,23 @@ bool str_eq(const char *a, const char *b)
   return a && b ? !strcmp(a, b) : a == b;
 }
 
+char *str_base64(const void *p, size_t n)
+{
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const unsigned char *u = p;
+  char *out = xmalloc((n + 2) / 3 * 4 + 1), *at = out;
+
+  for (size_t i = 0; i < n; i += 3) {
+    unsigned long v = (unsigned long)u[i] << 16 | (i + 1 < n ? (unsigned long)u[i + 1] << 8 : 0) | (i + 2 < n ? u[i + 2] : 0);
+    *at++ = digits[v >> 18];
+    *at++ = digits[v >> 12 & 63];
+    *at++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
+    *at++ = i + 2 < n ? digits[v & 63] : '=';
+  }
+  *at = 0;
+  return out;
+}
+
 void str_hex(const void *p, size_t n, char *out)
 {
   static const char digits[] = "0123456789abcdef";

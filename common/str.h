@@ -40,6 +40,7 @@ bool str_eq(const char *a, const char *b); /* NULL equals NULL only */
 
 /* Hex, lower case. out has 2*n+1 bytes. Decoding wants exactly 2*n digits. */
 void str_hex(const void *p, size_t n, char *out);
+char *str_base64(const void *p, size_t n) must_check; /* with padding; the caller frees it */
 enum err str_unhex(const char *s, size_t slen, void *out, size_t n) must_check;
 
 /* Takes the same time wherever the difference is. */

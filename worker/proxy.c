@@ -41,22 +41,6 @@ static int undo_percent(const char *s, size_t n, char *out, size_t most)
   return (int)have;
 }
 
-static char *base64(const unsigned char *p, size_t n)
-{
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  char *out = xmalloc((n + 2) / 3 * 4 + 1), *at = out;
-
-  for (size_t i = 0; i < n; i += 3) {
-    unsigned long v = (unsigned long)p[i] << 16 | (i + 1 < n ? (unsigned long)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
-    *at++ = digits[v >> 18];
-    *at++ = digits[v >> 12 & 63];
-    *at++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
-    *at++ = i + 2 < n ? digits[v & 63] : '=';
-  }
-  *at = 0;
-  return out;
-}
-
 static const char *parse_credentials(const char *s, size_t n, struct proxy *p)
 {
   char text[CREDENTIALS_MAX];
@@ -73,7 +57,7 @@ static const char *parse_credentials(const char *s, size_t n, struct proxy *p)
   if (password < 0)
     why = "the password before @ is not well-formed (write other characters as %XX)";
   else
-    p->credentials = base64((const unsigned char *)text, (size_t)(user + 1 + password));
+    p->credentials = str_base64(text, (size_t)(user + 1 + password));
   mem_wipe(text, sizeof text);
   return why;
 }

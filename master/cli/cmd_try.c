@@ -104,29 +104,10 @@ static bool make_patch(struct cli *c, const struct args *a, struct attempt *t)
   return false;
 }
 
-static char *base64(const struct buf *b)
-{
-  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  char *out = xcalloc(1, (b->len + 2) / 3 * 4 + 1), *to = out;
-
-  for (size_t i = 0; i < b->len; i += 3) {
-    uint32_t v = (uint32_t)(unsigned char)b->data[i] << 16;
-    if (i + 1 < b->len)
-      v |= (uint32_t)(unsigned char)b->data[i + 1] << 8;
-    if (i + 2 < b->len)
-      v |= (unsigned char)b->data[i + 2];
-    *to++ = letters[v >> 18];
-    *to++ = letters[v >> 12 & 63];
-    *to++ = i + 1 < b->len ? letters[v >> 6 & 63] : '=';
-    *to++ = i + 2 < b->len ? letters[v & 63] : '=';
-  }
-  return out;
-}
-
 static int send(struct cli *c, const struct args *a, struct attempt *t, const char *const *builder, int n, cJSON *props)
 {
   cJSON *body = cJSON_CreateObject(), *answer, *list = NULL;
-  char *patch = base64(&t->patch);
+  char *patch = str_base64(t->patch.data, t->patch.len);
   int code;
 
   props_add_text(body, "project", t->project);
