@@ -89,7 +89,7 @@ char *xasprintf(const char *fmt, ...)
 
 void mem_wipe(void *p, size_t n)
 {
-  volatile unsigned char *v = p;
-  while (n--)
-    *v++ = 0;
+  if (n)
+    memset(p, 0, n);
+  __asm__ volatile("" : : "r"(p) : "memory"); /* somebody might look: it is not left out */
 }

@@ -1,4 +1,4 @@
-/* Join tokens: HOST:PORT[,…]#spki-sha256:HEX[,…]#name:secret. */
+/* Join tokens: HOST:PORT[,…]#spki-sha256:HEX[,…]#name:secret, of a pool #pool/name:secret. */
 #include "proto/token.h"
 
 #include <stdlib.h>
@@ -140,8 +140,11 @@ static const char *parse_name(const char *s, const char *end, struct token *t)
   const char *colon = memchr(s, ':', (size_t)(end - s));
   size_t n;
 
-  if (!colon || !str_is_name(s, (size_t)(colon - s)))
-    return "the name is not one of a worker";
+  t->pool = str_starts(s, TOKEN_POOL);
+  if (t->pool)
+    s += strlen(TOKEN_POOL);
+  if (!colon || colon < s || !str_is_name(s, (size_t)(colon - s)))
+    return "the name is not one of a worker or a pool";
   n = (size_t)(end - colon - 1);
   if (n < SECRET_MIN || n > SECRET_MAX || !all_of(colon + 1, n, "_-"))
     return "the secret is not 32 to 64 letters, digits, _ or -";
@@ -205,5 +208,17 @@ void token_put(struct buf *out, const struct token *t)
     str_hex(t->pin[i], sizeof t->pin[0], hex);
     buf_addf(out, "%s" PIN_PREFIX "%s", i ? "," : "", hex);
   }
-  buf_addf(out, "#%s:%s", t->name, t->secret);
+  buf_addf(out, "#%s%s:%s", t->pool ? TOKEN_POOL : "", t->name, t->secret);
+}
+
+void token_secret(char out[TOKEN_SECRET_LEN + 1])
+{
+  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+  unsigned char bytes[TOKEN_SECRET_LEN];
+
+  str_random(bytes, sizeof bytes);
+  for (int i = 0; i < TOKEN_SECRET_LEN; i++)
+    out[i] = alphabet[bytes[i] & 63];
+  out[TOKEN_SECRET_LEN] = 0;
+  mem_wipe(bytes, sizeof bytes);
 }

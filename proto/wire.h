@@ -19,6 +19,12 @@
 #define WIRE_TOKENS_MAX 16       /* beside the verb */
 #define WIRE_SKIP_MAX (16u << 20) /* blob of an unknown verb */
 
+#define WIRE_LIST_MAX 4096        /* entries that one `list` may ask for */
+#define WIRE_ENTRY_MAX 400        /* bytes of one entry's records in its answer; of `glob` with so many more as its path has */
+#define WIRE_TREE_MAX (16 << 20)  /* bytes that one `gettree` may ask for */
+#define WIRE_TREE_FILE_MAX ((1 << 20) - 8192) /* a larger file is told without its bytes */
+#define WIRE_PATTERN_MAX 255      /* of `glob` */
+
 enum verb {
 #define V(name, from, tokens, blob) VERB_##name,
 #include "proto/verbs.def"

@@ -118,6 +118,8 @@ static void make_room(struct wire_reader *r, size_t n)
   } else {
     cap = held + n > 2 * held ? held + n : 2 * held;
     cap = cap < ROOM_FIRST ? ROOM_FIRST : cap;
+    if (r->state == READER_BLOB && r->trusted && cap < r->line_len + r->blob_len + 1)
+      cap = r->line_len + r->blob_len + 1; /* at once: the limit of the verb was looked at, and pages that nothing comes for are not touched */
     data = xmalloc(cap);
     if (held)
       memcpy(data, r->data + r->off, held);
