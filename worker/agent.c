@@ -115,6 +115,8 @@ static bool set_up(struct agent *a, int *code)
     return false;
   ownlog_open(a->dir, !strcmp(a->conf->format, "json"));
   e = ident_load(&a->ident, a->dir, &why);
+  if (!e)
+    e = member_load(&a->member, a->dir, &a->conf->token, &why);
   if (e) {
     log_error("worker", "%s/%s: %s", a->dir_path, why, err_text(e));
     return false;
@@ -164,6 +166,11 @@ void agent_seen(struct agent *a, bool heard, bool connected)
     log_warn("worker", "master-seen can't be written: %s", strerror(errno));
 }
 
+const char *agent_name(const struct agent *a)
+{
+  return *a->member.name ? a->member.name : a->conf->token.name;
+}
+
 /* Telling everybody else: the status file and the service manager. */
 static void tell_status(struct agent *a)
 {
@@ -171,7 +178,7 @@ static void tell_status(struct agent *a)
 
   link_address(&a->link, s.address, sizeof s.address);
   if (s.connected) {
-    snprintf(s.name, sizeof s.name, "%s", a->conf->token.name);
+    snprintf(s.name, sizeof s.name, "%s", agent_name(a));
     snprintf(s.key, sizeof s.key, "%s", a->link.ops == &tls_bearssl ? "matched" : "none");
   }
   status_tell(a->dir, &s);
@@ -233,7 +240,7 @@ static void fill_set(struct agent *a, struct poll_set *s)
   }
   s->p[SET_WAKE] = (struct pollfd){ a->wake, POLLIN, 0 };
   s->p[SET_LINK] = link_poll(&a->link);
-  s->files = files_poll(&a->files, s->p + SET_FILES);
+  s->files = link_queued(&a->link) < LINK_OUT_FULL ? files_poll(&a->files, s->p + SET_FILES) : 0;
   s->n = SET_FILES + s->files;
   list_each(it, &a->commands) {
     struct command *c = list_of(it, struct command, node);

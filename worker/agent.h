@@ -10,6 +10,7 @@
 #include "worker/files.h"
 #include "worker/ident.h"
 #include "worker/link.h"
+#include "worker/member.h"
 #include "worker/notice.h"
 #include "worker/secrets.h"
 #include "worker/spool.h"
@@ -19,6 +20,7 @@
 struct agent {
   struct conf *conf;
   struct ident ident;
+  struct member member;
   struct link link;
   struct files files;
   struct list commands;  /* in the order of their turns */
@@ -41,6 +43,8 @@ struct agent {
 /* Runs until a signal. Returns the program's exit code. */
 int agent_main(struct conf *c);
 
+/* What the master calls it; before a pool has given it a name, the pool's. */
+const char *agent_name(const struct agent *a);
 /* Tells the minders about the link: heard of the master now (or not), connected or not. */
 void agent_seen(struct agent *a, bool heard, bool connected);
 

@@ -150,6 +150,8 @@ static void bury(struct agent *a, struct command *c, const char *mode, int lock)
 static void end(struct agent *a, struct command *c, const struct spool_exit *x)
 {
   c->exit = xmemdup(x, sizeof *x);
+  c->report = spool_has_report(&c->sp);
+  c->plain = c->plain && !c->report;
   c->woken = true;
   c->settling = false;
   if (c->pidfd >= 0)
@@ -419,7 +421,12 @@ void command_retention_all(struct agent *a)
 static void put_exit(struct agent *a, struct command *c)
 {
   const struct spool_exit *x = c->exit;
+  struct buf report;
 
+  buf_init(&report, SPOOL_REPORT_MAX);
+  if (c->report && spool_read_report(&c->sp, &report))
+    wire_put_blob(&a->link.out, VERB_report, report.data, report.len, "ii", &c->id, &c->epoch);
+  buf_free(&report);
   wire_put_blob(&a->link.out, VERB_exit, x->text, strlen(x->text), "iisnsncnnnnn", &c->id, &c->epoch, x->how, x->code,
                 x->reason, x->len, x->crc, x->lines, x->wall_ms, x->user_ms, x->sys_ms, x->maxrss_kib);
   c->exit_sent = true;

@@ -30,6 +30,7 @@ struct command {
   bool stalled;              /* the next chunk passes the limit */
   bool exit_sent, forgotten;
   bool many;                 /* more than one segment */
+  bool report;               /* it told something in its report */
   bool plain;                /* its folder holds no more than the usual files: it can be used again */
   bool this_boot;            /* started under this boot of the host, or looked at under it */
 };

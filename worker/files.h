@@ -11,17 +11,25 @@
 
 #define FILES_AT_ONCE 8
 #define FILES_WAITING_MAX 4096
+#define FILES_WAITING_BYTES (16u << 20) /* what comes beyond is answered `busy` */
 
 struct files {
   int work;              /* the work folder; the owner's */
   struct list waiting, running;
   int nwaiting, nrunning;
+  size_t waiting_bytes;  /* of their blobs */
 };
 
 void files_init(struct files *f, int work);
-/* Takes a stat, mkdir, remove, usage or disk (path "."; none of these changes what it is asked about but mkdir and remove); answers at once (to out) where it is not even tried. */
-void files_take(struct files *f, enum verb verb, int64_t req, const char *path, size_t n, struct buf *out);
-/* Descriptors to poll, at most FILES_AT_ONCE; returns how many. */
+struct files_ask {
+  enum verb verb;
+  int64_t req, a, b;     /* a, b: the numbers behind it, where the verb has some */
+  const char *blob;
+  size_t n;
+};
+/* Takes one operation (its blob is copied); answers at once (to out) where it is not even tried. */
+void files_take(struct files *f, const struct files_ask *ask, struct buf *out);
+/* Descriptors to poll, at most FILES_AT_ONCE; returns how many. Not called while the link is full: children wait then. */
 int files_poll(const struct files *f, struct pollfd *p);
 /* After poll, with what files_poll() filled: answers of what has ended go to out. */
 void files_turn(struct files *f, const struct pollfd *p, int n, struct buf *out);

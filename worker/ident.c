@@ -7,22 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "worker/small.h"
+
 enum { TEXT_MAX = 512, INSTANCE_BYTES = 16, HIGH_LEN = 2 * 19 + 2 };
-
-static enum err read_text(int dir, const char *name, char *out, size_t cap)
-{
-  int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-  ssize_t n;
-
-  if (fd < 0)
-    return errno == ENOENT ? ERR_NOTFOUND : ERR_IO;
-  n = read(fd, out, cap - 1);
-  close(fd);
-  if (n < 0)
-    return ERR_IO;
-  out[n] = 0;
-  return ERR_OK;
-}
 
 static enum err parse(struct ident *i, const char *text)
 {
@@ -44,7 +31,7 @@ static void load_high(struct ident *i)
   char text[TEXT_MAX];
   struct id high;
 
-  if (read_text(i->dir, "high", text, sizeof text))
+  if (small_read(i->dir, "high", text, sizeof text))
     return;
   text[strcspn(text, " \n")] = 0;
   if (!str_id(text, strlen(text), &high) && str_id_cmp(high, i->high) > 0)
@@ -60,7 +47,7 @@ enum err ident_load(struct ident *i, int dir, const char **why)
   memset(i, 0, sizeof *i);
   i->dir = dir;
   *why = "ident can't be read";
-  e = read_text(dir, "ident", text, sizeof text);
+  e = small_read(dir, "ident", text, sizeof text);
   if (!e)
     e = parse(i, text);
   if (e == ERR_NOTFOUND) {
@@ -82,16 +69,8 @@ enum err ident_save(struct ident *i)
   char text[TEXT_MAX], high[STR_ID_MAX];
   int n = snprintf(text, sizeof text, "drover-worker 1\ninstance %s\nconn %lld\nincarnation %lld\nhigh %s\n", i->instance,
                    (long long)i->conn, (long long)i->incarnation, str_id_text(i->high, high));
-  int fd = openat(i->dir, "ident.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  int bad = fd < 0 || write(fd, text, (size_t)n) != n || fsync(fd), number = errno;
 
-  if (fd >= 0)
-    close(fd);
-  if (!bad && (bad = renameat(i->dir, "ident.tmp", i->dir, "ident") || fsync(i->dir)))
-    number = errno;
-  if (!bad)
-    return ERR_OK;
-  return number == ENOSPC || number == EDQUOT ? ERR_NOSPACE : ERR_IO;
+  return small_replace(i->dir, "ident", "ident.tmp", text, (size_t)n);
 }
 
 void ident_note(struct ident *i, struct id cmd)

@@ -139,7 +139,7 @@ static bool same_credential(const struct token *a, const struct token *b)
   for (int i = 0; i < a->pins; i++)
     for (int k = 0; k < b->pins; k++)
       shared = shared || !memcmp(a->pin[i], b->pin[k], sizeof a->pin[i]);
-  return shared && !strcmp(a->name, b->name);
+  return shared && a->pool == b->pool && !strcmp(a->name, b->name);
 }
 
 /* The worker.conf that is there: its text, and its `dir` where none was given now. */
@@ -161,7 +161,7 @@ static int look_at_conf(struct install *in)
     if (!in->force)
       code = install_tell(INSTALL_USAGE, "the present %s is not right (see above): mend or remove it, or write a new one with --force", in->conf_path);
   } else if (!in->force && !same_credential(&c.token, &in->token)) {
-    code = install_tell(INSTALL_USAGE, "this host is worker %s already, by another token (%s): --force makes it %s of the new token's master, `drover-worker uninstall` ends it", c.token.name, in->conf_path,
+    code = install_tell(INSTALL_USAGE, "this host is %s %s already, by another token (%s): --force makes it %s of the new token's master, `drover-worker uninstall` ends it", c.token.pool ? "of the pool" : "worker", c.token.name, in->conf_path,
                         in->token.name);
   } else {
     in->conf_text = conf_slurp(fd, CONF_FILE_MAX);

@@ -86,8 +86,9 @@ static const char *advice(const char *tag)
   static const struct {
     const char *tag, *what;
   } of[] = {
-    { "no-name", "make a new token on the master: drover worker add NAME" },
-    { "no-secret", "the token is no longer good: make a new one on the master (drover worker add NAME), and install again with it" },
+    { "no-name", "make a new token on the master: drover worker add NAME, or of a pool drover pool token NAME" },
+    { "no-secret", "the token is no longer good: make a new one on the master (drover worker add NAME, or drover pool token NAME), and install again with it" },
+    { "no-full", "it joins as soon as another member is gone; the pool's `max` in the master's configuration says how many there may be" },
     { "no-user", "run worker and master as different users, as their packages do" },
     { "no-clone", "the state folder was copied from another host: remove it here" },
     { "no-duplicate", "another host is connected under this name: make a token with another name (drover worker add)" },

@@ -29,6 +29,7 @@
 #include "worker/child.h"
 #include "worker/notice.h"
 #include "worker/os.h"
+#include "worker/report.h"
 #include "worker/secret_files.h"
 #include "worker/secrets.h"
 #include "worker/segment.h"
@@ -330,11 +331,14 @@ static void take_ctl(struct minder *m, const char *line)
 {
   char word[SPOOL_WORD_MAX];
   long long grace;
-  int on;
+  int on, number;
 
   if (sscanf(line, "kill %lld %15s", &grace, word) == 2)
     end_tree(m, word, grace);
-  else if (sscanf(line, "follow %d", &on) == 1) {
+  else if (sscanf(line, "signal %d", &number) == 1) {
+    if (!m->main_ended && m->child.pid > 0)
+      kill(m->child.pid, number); /* not reaped yet, so the number is still its own */
+  } else if (sscanf(line, "follow %d", &on) == 1) {
     m->followed = on;
     if (on && m->close_at != NEVER)
       m->close_at = min64(m->close_at, clock_mono_ms() + CLOSE_FOLLOWED_MS);
@@ -501,11 +505,29 @@ static void drain(struct minder *m)
     wait_for_room();
 }
 
+/* Nothing of the command runs any more. One that can't be written down is no report. */
+static void take_report(struct minder *m, bool sync)
+{
+  int work = open(m->args->work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  struct buf out;
+
+  buf_init(&out, BUF_NO_MAX);
+  if (work >= 0) {
+    report_read(work, m->spec.report, m->veil.mask, &out);
+    close(work);
+  }
+  if (out.len && spool_write_report(&m->sp, out.data, out.len, sync))
+    log_error("minder", "%s: its report can't be written down", m->sp.cmd);
+  buf_free(&out);
+}
+
 static int finish(struct minder *m)
 {
   bool sync = clock_mono_ms() - m->start >= SYNC_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
   enum err e;
 
+  if (m->spec.report && m->main_ended)
+    take_report(m, sync);
   if (m->spec.nsecrets)
     secret_files_remove(&m->sp);
   if (sync && !m->broken && segment_sync(&m->log))

@@ -8,9 +8,13 @@
 #include "common/buf.h"
 
 #define OS_BOOT_LEN 32
+#define OS_MACHINE_LEN 32
 
 /* The host's boot id, 32 hex digits; the same for all processes until the next start of the host. */
 void os_boot_id(char out[OS_BOOT_LEN + 1]);
+
+/* What tells this machine from others, 32 hex digits, for as long as its system is not set up anew; made so that the system's own id is not told. False: the system knows none. */
+bool os_machine_id(char out[OS_MACHINE_LEN + 1]);
 
 /* A descriptor that becomes readable when the process has ended; -1 where the system has none. */
 int os_pidfd(pid_t pid);
@@ -37,6 +41,14 @@ bool os_proc_has_env(pid_t pid, const char *assignment);
 /* Is `word` the n-th word of its command line? */
 bool os_proc_has_word(pid_t pid, int n, const char *word);
 
+/* Like renameat(), but never in the place of something: EEXIST. */
+int os_rename_new(int from_dir, const char *from, int to_dir, const char *to);
+/* The blocks of one file become those of another, where the file system can do that. 0, or -1. */
+int os_clone(int to, int from);
+/* Some bytes from where the one stands to where the other stands, within the kernel. 0: the end; -1: read and write instead. */
+ssize_t os_copy_range(int from, int to);
+/* More room in a pipe, where that is allowed: fewer turns for a long answer. */
+void os_pipe_large(int fd);
 /* This process, a child of `parent`, ends when that one does. False: it has ended already. */
 bool os_end_with(pid_t parent);
 /* Behind all others, for processor and disk: what may take its time. */

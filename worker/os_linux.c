@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -21,6 +23,7 @@
 
 #include "common/clock.h"
 #include "proto/records.h"
+#include "worker/sha256.h"
 
 /* Numbers that are the same on every architecture. */
 enum { NR_PIDFD_OPEN = 434, NR_CLOSE_RANGE = 436, NR_OPENAT2 = 437 };
@@ -30,6 +33,8 @@ struct how {
 };
 #define HOW_NO_MAGICLINKS 0x02
 #define HOW_BENEATH 0x08
+
+#define MACHINE_OF "drover-worker machine " /* what the id is hashed with */
 
 enum { OPEN_TRIES = 64, PATH_LONGEST = 4096, STAT_MAX = 1024 };
 
@@ -173,6 +178,42 @@ bool os_walk_next(struct os_walk *w, struct os_proc *p)
   return false;
 }
 
+int os_rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+  enum { NO_REPLACE = 1 };
+  struct stat st;
+
+  if (!syscall(SYS_renameat2, from_dir, from, to_dir, to, NO_REPLACE))
+    return 0;
+  if (errno != ENOSYS && errno != EINVAL)
+    return -1;
+  if (!fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW)) { /* a file system without it: as well as that can be done */
+    errno = EEXIST;
+    return -1;
+  }
+  return renameat(from_dir, from, to_dir, to);
+}
+
+int os_clone(int to, int from)
+{
+  return ioctl(to, _IOW(0x94, 9, int), from); /* FICLONE: linux/fs.h does not go with sys/mount.h of every libc */
+}
+
+ssize_t os_copy_range(int from, int to)
+{
+  enum { AT_ONCE = 16 << 20 };
+
+  return syscall(SYS_copy_file_range, from, NULL, to, NULL, (size_t)AT_ONCE, 0);
+}
+
+void os_pipe_large(int fd)
+{
+  enum { SET_PIPE_SIZE = 1031, LARGE = 256 << 10 };
+
+  if (fcntl(fd, SET_PIPE_SIZE, LARGE) < 0)
+    errno = 0; /* the user has many pipes: this one stays as it is */
+}
+
 bool os_end_with(pid_t parent)
 {
   return !prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) && getppid() == parent;
@@ -274,6 +315,25 @@ int os_disk(int dir, struct buf *out)
     return -1;
   put_disk(out, &fs);
   return 0;
+}
+
+bool os_machine_id(char out[OS_MACHINE_LEN + 1])
+{
+  static const char *const files[] = { "/etc/machine-id", "/var/lib/dbus/machine-id" };
+  char id[2 * OS_MACHINE_LEN] = "", hex[SHA256_HEX_LEN + 1];
+  struct sha256 sum;
+
+  for (size_t i = 0; i < COUNT(files) && strspn(id, "0123456789abcdef") != OS_MACHINE_LEN; i++)
+    if (read_file(files[i], id, sizeof id) < 0)
+      *id = 0;
+  if (strspn(id, "0123456789abcdef") != OS_MACHINE_LEN) /* "uninitialized", or empty as in images */
+    return false;
+  sha256_init(&sum);
+  sha256_add(&sum, MACHINE_OF, strlen(MACHINE_OF));
+  sha256_add(&sum, id, OS_MACHINE_LEN);
+  sha256_end(&sum, hex);
+  snprintf(out, OS_MACHINE_LEN + 1, "%.*s", OS_MACHINE_LEN, hex);
+  return true;
 }
 
 void os_facts(struct buf *out, const char *work)

@@ -2,6 +2,7 @@
 #include "worker/serve.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,9 @@
 #include "worker/os.h"
 #include "worker/spec.h"
 
-#define SERVE_FEATURES "disk,secrets" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+#define SERVE_FEATURES "disk,secrets,files,control,report" /* docs/protocol.md 2: what this worker can do that the first ones could not */
 
-enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000 };
+enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000, NAME_ROOM = sizeof TOKEN_POOL + MEMBER_NAME_MAX };
 
 static void put_error(struct agent *a, const char *tag, const char *what, const char *text)
 {
@@ -41,8 +42,25 @@ static const char *text_of(struct id id, char out[STR_ID_MAX]) { return str_id_t
 
 /* ---- greeting ---- */
 
+/* Who it is, and what proves it: a member of a pool by its own key, before it is one by the pool's token. name: what the greeting calls it. */
+static void put_credential(struct agent *a, struct buf *facts, char name[NAME_ROOM])
+{
+  const struct token *t = &a->conf->token;
+  const struct member *m = &a->member;
+  char machine[OS_MACHINE_LEN + 1];
+  bool joins = t->pool && !*m->name;
+
+  snprintf(name, NAME_ROOM, "%s%s", joins ? TOKEN_POOL : "", agent_name(a));
+  records_put(facts, "secret", *m->name ? m->key : t->secret);
+  if (joins)
+    records_put(facts, "key", m->key);
+  if (t->pool && os_machine_id(machine))
+    records_put(facts, "machine", machine);
+}
+
 void serve_hello(struct agent *a)
 {
+  char name[NAME_ROOM];
   struct ident *i = &a->ident;
   struct buf facts;
 
@@ -54,13 +72,13 @@ void serve_hello(struct agent *a)
     return;
   }
   buf_init(&facts, HELLO_MAX);
-  records_put(&facts, "secret", a->conf->token.secret);
+  put_credential(a, &facts, name);
   os_facts(&facts, a->work_path);
   records_put(&facts, "version", DROVER_VERSION);
   records_put(&facts, "work", a->work_path);
   records_put(&facts, "path", a->conf->path);
   assert(!facts.failed);
-  wire_put_blob(&a->link.out, VERB_hello, facts.data, facts.len, "nsssnis", (int64_t)WIRE_VERSION, a->conf->token.name,
+  wire_put_blob(&a->link.out, VERB_hello, facts.data, facts.len, "nsssnis", (int64_t)WIRE_VERSION, name,
                 i->instance, a->boot, i->conn, &i->high, SERVE_FEATURES);
   mem_wipe(facts.data, facts.len);
   buf_free(&facts);
@@ -92,9 +110,43 @@ static void on_welcome(struct agent *a, struct wire_msg *m)
     }
   }
   link_up(&a->link, ping_ms);
-  log_info("worker", "connected as %s, connection %lld", a->conf->token.name, (long long)a->ident.conn);
+  log_info("worker", "connected as %s, connection %lld", agent_name(a), (long long)a->ident.conn);
   agent_seen(a, true, true);
   inventory_tell(a);
+}
+
+/* The pool has taken it in. */
+static void on_member(struct agent *a, struct wire_msg *m)
+{
+  const char *name = wire_str(m, 0);
+
+  if (m->bad)
+    return;
+  if (!a->member.pool || *a->member.name || !str_is_name(name, strlen(name))) {
+    link_broken(&a->link, "a name for a worker that has one");
+    return;
+  }
+  if (member_named(&a->member, name)) {
+    link_note(&a->link, LOG_ERROR, "ident", "member can't be written: no membership");
+    link_end(&a->link, LINK_FAILED, NULL, 0);
+    return;
+  }
+  log_info("worker", "the pool %s calls this worker %s", a->member.pool, name);
+}
+
+/* The master does not know this member any more: it joins anew. True: done. */
+static bool join_anew(struct agent *a, const char *reason, const struct wire_msg *m)
+{
+  if (!*a->member.name || (strcmp(reason, "name") && strcmp(reason, "secret")))
+    return false;
+  log_warn("worker", "no longer %s of the pool %s (%.*s): it joins anew", a->member.name, a->member.pool, (int)m->blob_len, m->blob ? m->blob : "");
+  if (member_forgotten(&a->member)) {
+    link_note(&a->link, LOG_ERROR, "ident", "member can't be written");
+    link_end(&a->link, LINK_FAILED, NULL, 0);
+  } else {
+    link_end(&a->link, LINK_TOLD, NULL, 0);
+  }
+  return true;
 }
 
 static void on_no(struct agent *a, struct wire_msg *m)
@@ -102,7 +154,7 @@ static void on_no(struct agent *a, struct wire_msg *m)
   int64_t retry_ms = wire_num(m, 1);
   char tag[LINK_TAG_MAX];
 
-  if (m->bad)
+  if (m->bad || join_anew(a, wire_str(m, 0), m))
     return;
   snprintf(tag, sizeof tag, "no-%.16s", wire_str(m, 0));
   link_note(&a->link, LOG_ERROR, tag, "the master refuses this worker (%s): %.*s", wire_str(m, 0), (int)m->blob_len, m->blob ? m->blob : "");
@@ -289,6 +341,33 @@ static void on_kill(struct agent *a, struct wire_msg *m)
   command_tell(a, c, line);
 }
 
+/* Signals have other numbers on other systems: on the wire they have names. */
+static const struct { const char *name; int number; } signals[] = {
+  { "HUP", SIGHUP },   { "INT", SIGINT },   { "QUIT", SIGQUIT }, { "KILL", SIGKILL }, { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 },
+  { "TERM", SIGTERM }, { "ALRM", SIGALRM }, { "CONT", SIGCONT }, { "STOP", SIGSTOP }, { "TSTP", SIGTSTP }, { "WINCH", SIGWINCH },
+};
+
+static void on_signal(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0), epoch = wire_id(m, 1);
+  const char *name = wire_str(m, 2);
+  struct command *c;
+  char line[32];
+  int number = 0;
+
+  if (m->bad || !(c = fenced(a, id, epoch)))
+    return;
+  for (size_t i = 0; i < COUNT(signals); i++)
+    if (!strcmp(signals[i].name, name))
+      number = signals[i].number;
+  if (!number) {
+    put_error(a, "badarg", c->sp.cmd, "there is no signal of that name");
+    return;
+  }
+  snprintf(line, sizeof line, "signal %d\n", number);
+  command_tell(a, c, line);
+}
+
 static void on_forget(struct agent *a, struct wire_msg *m)
 {
   struct id id = wire_id(m, 0);
@@ -305,18 +384,18 @@ static void on_forget(struct agent *a, struct wire_msg *m)
 
 static void on_file(struct agent *a, struct wire_msg *m)
 {
-  int64_t req = wire_num(m, 0);
+  struct files_ask ask = { .verb = m->verb, .req = wire_num(m, 0), .blob = m->blob ? m->blob : "", .n = m->blob ? m->blob_len : 0 };
 
+  if (wire_verbs[m->verb].tokens > 1)
+    ask.a = wire_num(m, 1);
+  if (wire_verbs[m->verb].tokens > 2)
+    ask.b = wire_num(m, 2);
+  if (m->verb == VERB_disk) {
+    ask.blob = "."; /* it takes none */
+    ask.n = 1;
+  }
   if (!m->bad)
-    files_take(&a->files, m->verb, req, m->blob ? m->blob : "", m->blob ? m->blob_len : 0, &a->link.out);
-}
-
-static void on_disk(struct agent *a, struct wire_msg *m)
-{
-  int64_t req = wire_num(m, 0);
-
-  if (!m->bad)
-    files_take(&a->files, VERB_disk, req, ".", 1, &a->link.out);
+    files_take(&a->files, &ask, &a->link.out);
 }
 
 static void on_inventory(struct agent *a, struct wire_msg *m)
@@ -343,15 +422,21 @@ static const struct {
   bool greeting, later; /* when it may come */
 } verbs[VERB_COUNT] = {
   [VERB_welcome] = { on_welcome, true, false }, [VERB_no] = { on_no, true, false },
+  [VERB_member] = { on_member, true, false },
   [VERB_busy] = { on_busy, true, false },       [VERB_bye] = { on_bye, true, true },
   [VERB_error] = { on_error, true, true },      [VERB_inventory] = { on_inventory, false, true },
   [VERB_run] = { on_run, false, true },         [VERB_secrets] = { on_secrets, false, true },
           [VERB_resume] = { on_resume, false, true },
   [VERB_ack] = { on_ack, false, true },         [VERB_follow] = { on_follow, false, true },
   [VERB_kill] = { on_kill, false, true },       [VERB_forget] = { on_forget, false, true },
+  [VERB_signal] = { on_signal, false, true },
   [VERB_stat] = { on_file, false, true },       [VERB_mkdir] = { on_file, false, true },
   [VERB_remove] = { on_file, false, true },     [VERB_usage] = { on_file, false, true },
-  [VERB_disk] = { on_disk, false, true },
+  [VERB_disk] = { on_file, false, true },       [VERB_list] = { on_file, false, true },
+  [VERB_get] = { on_file, false, true },        [VERB_put] = { on_file, false, true },
+  [VERB_rename] = { on_file, false, true },     [VERB_copy] = { on_file, false, true },
+  [VERB_glob] = { on_file, false, true },       [VERB_puttree] = { on_file, false, true },
+  [VERB_gettree] = { on_file, false, true },
 };
 
 static void serve(struct agent *a, struct wire_msg *m)

@@ -9,8 +9,8 @@
 #include "proto/records.h"
 #include "worker/beneath.h"
 
-enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_COUNT };
-enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER };
+enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_PREPEND, KEY_UNSET, KEY_REPORT, KEY_COUNT };
+enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER, KIND_NAME };
 
 static const struct {
   const char *name;
@@ -20,7 +20,9 @@ static const struct {
   [KEY_FRESH] = { "fresh", KIND_PLACE },  [KEY_MKDIR] = { "mkdir", KIND_PLACE },  [KEY_CWD] = { "cwd", KIND_PLACE },
   [KEY_IDLE] = { "idle", KIND_NUMBER },   [KEY_TOTAL] = { "total", KIND_NUMBER }, [KEY_GRACE] = { "grace", KIND_NUMBER },
   [KEY_ALONE] = { "alone", KIND_NUMBER }, [KEY_STDIN] = { "stdin", KIND_TEXT },
+  [KEY_PREPEND] = { "prepend", KIND_ASSIGN_PLACE }, [KEY_UNSET] = { "unset", KIND_NAME },
   [KEY_SECRET] = { "secret", KIND_ASSIGN_NAME }, [KEY_SECRET_FILE] = { "secret_file", KIND_ASSIGN_NAME },
+  [KEY_REPORT] = { "report", KIND_PLACE },
 };
 
 static int find_key(const char *name)
@@ -53,6 +55,10 @@ static const char *check_value(enum key key, const char *value)
     if (!beneath_valid(value))
       return "a folder leaves the work folder";
     return key == KEY_FRESH && beneath_is_top(value) ? "the work folder itself can't be removed" : NULL;
+  case KIND_NAME:
+    if (!*value || eq)
+      return "that is no name of a variable";
+    return !strcmp(value, "DROVER_COMMAND") ? "DROVER_COMMAND can't be unset" : NULL;
   case KIND_NUMBER:
     return str_number(value, strlen(value), &n) ? "a time is not a number" : NULL;
   }
@@ -97,6 +103,36 @@ void spec_set(struct spec *s, char *assignment)
       return;
     }
   s->env[s->nenv++] = assignment;
+}
+
+/* The variable NAME, or NULL. */
+static char **variable(struct spec *s, const char *name, size_t n)
+{
+  for (size_t i = 0; i < s->nenv; i++)
+    if (!strncmp(s->env[i], name, n) && s->env[i][n] == '=')
+      return &s->env[i];
+  return NULL;
+}
+
+static void unset(struct spec *s, const char *name)
+{
+  char **v = variable(s, name, strlen(name));
+
+  if (!v)
+    return;
+  free(*v);
+  *v = s->env[--s->nenv];
+  s->env[s->nenv] = NULL;
+}
+
+/* NAME=relative: the absolute path of that place in front of the list that NAME holds. */
+static void prepend(struct spec *s, const char *value, const char *work)
+{
+  int n = (int)(strchr(value, '=') - value);
+  char **v = variable(s, value, (size_t)n);
+  const char *rest = v ? *v + n + 1 : "";
+
+  spec_set(s, xasprintf("%.*s=%s/%s%s%s", n, value, work, value + n + 1, *rest ? ":" : "", rest));
 }
 
 static void load_times(struct spec *s, enum key key, const char *value)
@@ -154,6 +190,12 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
       spec_set(s, xasprintf("%.*s=%s/%s", len, value, work, value + len + 1));
       break;
     }
+    case KEY_PREPEND:
+      prepend(s, value, work);
+      break;
+    case KEY_UNSET:
+      unset(s, value);
+      break;
     case KEY_SECRET:
     case KEY_SECRET_FILE: {
       const char *eq = strchr(value, '=');
@@ -164,6 +206,9 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
     case KEY_MKDIR:
       s->fresh[places] = key == KEY_FRESH;
       s->place[places++] = value;
+      break;
+    case KEY_REPORT:
+      s->report = value;
       break;
     case KEY_CWD:
       s->cwd = value;

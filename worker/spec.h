@@ -24,6 +24,7 @@ struct spec {
   unsigned char *fresh; /* place[i] is to be removed first */
   struct spec_secret *secret;
   size_t nsecrets, nenv;
+  const char *report; /* the folder of what it reports, or NULL */
   const char *cwd, *in; /* in: standard input or NULL */
   size_t in_len;
   int64_t idle_ms, total_ms, grace_ms, alone_ms;

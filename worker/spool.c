@@ -356,6 +356,45 @@ static void remove_folder(int dir, const char *name)
   unlinkat(dir, name, AT_REMOVEDIR);
 }
 
+enum err spool_write_report(const struct spool *s, const char *bytes, size_t n, bool sync)
+{
+  int fd = spool_open(s, "report", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+  enum err e = ERR_OK;
+
+  if (fd < 0)
+    return spool_err(errno);
+  if (write(fd, bytes, n) != (ssize_t)n)
+    e = ERR_NOSPACE;
+  else if (sync && fsync(fd))
+    e = spool_err(errno);
+  close(fd);
+  return e;
+}
+
+bool spool_has_report(const struct spool *s)
+{
+  char name[SPOOL_NAME_MAX];
+
+  return !faccessat(s->dir, spool_name(s, "report", name), F_OK, 0);
+}
+
+bool spool_read_report(const struct spool *s, struct buf *out)
+{
+  int fd = spool_open(s, "report", O_RDONLY | O_CLOEXEC);
+  char *bytes;
+  ssize_t n;
+
+  if (fd < 0)
+    return false;
+  bytes = xmalloc(SPOOL_REPORT_MAX + 1);
+  n = read(fd, bytes, SPOOL_REPORT_MAX + 1);
+  close(fd);
+  if (n > 0 && n <= SPOOL_REPORT_MAX)
+    buf_add(out, bytes, (size_t)n);
+  free(bytes);
+  return n > 0 && n <= SPOOL_REPORT_MAX;
+}
+
 void spool_remove(const struct spool *s)
 {
   remove_folder(s->dir, s->cmd);

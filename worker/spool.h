@@ -2,13 +2,14 @@
 
      cmd           its id, the run's tokens and blob. The minder holds its flock for life; the agent takes it before the minder is
                    started and hands the descriptor on, so there is no moment without a holder
-     ctl           FIFO from agent to minder: "kill <grace_ms> <reason>", "follow <0|1>"
+     ctl           FIFO from agent to minder: "kill <grace_ms> <reason>", "follow <0|1>", "signal <number>"
      started       boot id, minder's pid, time; written before the process is started. Without it nothing was ever received
      log.<offset>  log segments (segment.h)
      ack           raw offset below which the master has all (lazily written; the minder reads it when the spool grows)
      base          offset, CRC and lines of the log before its lowest segment, once acked segments were deleted
      epoch         build epoch of the last resume, when it is not the run's
      result        the exit record
+     report        what it told in its report (report.h); only where it told something
      secrets       where the folder with its secrets as files is, while there is one (secret_files.h); no value ever stands in a spool
 
    Folders are used again: making and removing some five inodes a command is what costs most of a short one. A forgotten folder
@@ -23,6 +24,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 #include "common/str.h"
 
@@ -89,6 +91,13 @@ struct spool_base {
 };
 enum err spool_write_base(const struct spool *s, const struct spool_base *b) must_check;
 bool spool_read_base(const struct spool *s, struct spool_base *b);
+
+#define SPOOL_REPORT_MAX 65536
+/* What it reports: records. sync: as of the result. */
+enum err spool_write_report(const struct spool *s, const char *bytes, size_t n, bool sync) must_check;
+bool spool_has_report(const struct spool *s);
+/* The bytes, at most SPOOL_REPORT_MAX of them; false: there are none. */
+bool spool_read_report(const struct spool *s, struct buf *out);
 
 /* The folder with its secrets as files. */
 enum err spool_write_secrets(const struct spool *s, const char *folder) must_check;

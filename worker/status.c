@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/notify.h"
+#include "worker/small.h"
 
 #define NAME "status"
 #define NAME_NEW "status.tmp"
@@ -64,21 +65,15 @@ static void take(struct status *s, const char *key, const char *value)
 
 enum err status_read(int dir, struct status *s)
 {
-  int fd = openat(dir, NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   char text[TEXT_MAX], *line, *next, *value;
-  ssize_t n;
+  enum err e = small_read(dir, NAME, text, sizeof text);
 
   memset(s, 0, sizeof *s);
-  if (fd < 0)
-    return errno == ENOENT ? ERR_NOTFOUND : ERR_IO;
-  n = read(fd, text, sizeof text - 1);
-  close(fd);
-  if (n < 0)
-    return ERR_IO;
-  text[n] = 0;
-  for (ssize_t i = 0; i < n; i++)
-    if ((unsigned char)text[i] < ' ' && text[i] != '\n')
-      text[i] = '?'; /* it is shown on terminals, and whoever runs builds here could write it */
+  if (e)
+    return e;
+  for (char *p = text; *p; p++)
+    if ((unsigned char)*p < ' ' && *p != '\n')
+      *p = '?'; /* it is shown on terminals, and whoever runs builds here could write it */
   for (line = text; *line; line = next) {
     next = strchr(line, '\n');
     if (!next)

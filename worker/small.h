@@ -1,0 +1,13 @@
+/* Small files of the worker's own folder: read whole, and replaced whole so that a reader or a crash finds the old one or the new one. */
+#ifndef WORKER_SMALL_H
+#define WORKER_SMALL_H
+#include <stddef.h>
+
+#include "common/err.h"
+#include "common/mem.h"
+
+/* At most size - 1 bytes, with a NUL behind them. ERR_NOTFOUND: there is none. No link is followed. */
+enum err small_read(int dir, const char *name, char *text, size_t size) must_check;
+/* By `next`, a second name in dir; only its owner may read it. On the disk when it returns. ERR_NOSPACE, else ERR_IO. */
+enum err small_replace(int dir, const char *name, const char *next, const char *text, size_t n) must_check;
+#endif
