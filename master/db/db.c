@@ -42,7 +42,8 @@ struct db *db_new(uv_loop_t *loop, const char *conninfo, int work, int read, con
   db->ctx = ctx;
   list_init(&db->answered);
   sm_init(&db->sm, "database", db_states, DB_STATES, DB_NEW);
-  db->conns = xcalloc((size_t)(work + read), sizeof *db->conns);
+  buf_init(&db->heard, DB_HEARD_MAX);
+  db->conns = xcalloc((size_t)(work + read + 1), sizeof *db->conns);
   for (int i = 0; i < work + read; i++)
     conn_init(&db->conns[i], db, i < work ? i : i - work, i >= work);
   uv_idle_init(loop, &db->turn);
@@ -53,6 +54,18 @@ struct db *db_new(uv_loop_t *loop, const char *conninfo, int work, int read, con
   db->backoff = DB_BACKOFF_MIN_MS;
   return db;
 }
+
+void db_hear(struct db *db, const char *channel, void (*heard)(void *arg, const char *text), void *arg)
+{
+  assert(db->sm.state == DB_NEW && !db->ears);
+  db->ears = 1;
+  db->channel = channel;
+  db->hear = heard;
+  db->hear_arg = arg;
+  conn_init(&db->conns[db->work + db->read], db, 0, true);
+}
+
+static int count(const struct db *db) { return db->work + db->read + db->ears; }
 
 bool db_is_up(const struct db *db) { return db->sm.state == DB_UP; }
 
@@ -80,7 +93,7 @@ static void set_why(struct db *db, const char *why)
 
 static void drop_all(struct db *db)
 {
-  for (int i = 0; i < db->work + db->read; i++)
+  for (int i = 0; i < count(db); i++)
     conn_drop(&db->conns[i]);
 }
 
@@ -88,7 +101,7 @@ static void connect_all(struct db *db)
 {
   sm_move(&db->sm, DB_CONNECTING);
   uv_timer_start(&db->timer, on_timer, DB_CONNECT_MS, 0);
-  for (int i = 0; i < db->work + db->read; i++)
+  for (int i = 0; i < count(db); i++)
     if (!conn_open(&db->conns[i]))
       return;
 }
@@ -121,7 +134,7 @@ void db_lost(struct db *db, const char *why)
 
 void db_conn_ready(struct db *db)
 {
-  for (int i = 0; i < db->work + db->read; i++)
+  for (int i = 0; i < count(db); i++)
     if (db->conns[i].sm.state != CONN_READY)
       return;
   sm_move(&db->sm, DB_UP);
@@ -137,7 +150,7 @@ void db_conn_ready(struct db *db)
 
 static void look_for_silence(struct db *db)
 {
-  for (int i = 0; i < db->work + db->read; i++) {
+  for (int i = 0; i < count(db); i++) {
     struct conn *c = &db->conns[i];
 
     if (!list_empty(&c->sent) && clock_mono_ms() - c->heard > DB_SILENT_MS) {
@@ -203,6 +216,8 @@ static struct conn *conn_of(struct db *db, uint64_t key)
 {
   if (key == DB_READ && db->read)
     return least_busy(db, db->work, db->read);
+  if (key == DB_EAR)
+    return &db->conns[db->work + db->read];
   if (key == DB_READ || key == DB_ANY)
     return least_busy(db, 0, db->work);
   key *= UINT64_C(0x9e3779b97f4a7c15); /* keys that count in steps are spread too */
@@ -227,7 +242,7 @@ static void on_retry(uv_timer_t *t)
 {
   struct db *db = t->data;
 
-  for (int i = 0; i < db->work + db->read; i++)
+  for (int i = 0; i < count(db); i++)
     conn_again(&db->conns[i]);
   db_wake(db);
 }
@@ -267,6 +282,39 @@ static void answer_all(struct db *db)
     answer(list_of(now.next, struct db_tx, link));
 }
 
+/* ---- hearing ---- */
+
+void db_heard(struct db *db, const char *text)
+{
+  if (db->heard.len + strlen(text) < DB_HEARD_MAX)
+    buf_add(&db->heard, text, strlen(text) + 1);
+  db_wake(db);
+}
+
+static void tell_heard(struct db *db)
+{
+  struct buf now = db->heard;
+
+  if (!now.len)
+    return;
+  buf_init(&db->heard, DB_HEARD_MAX);
+  for (size_t at = 0; at < now.len && db->sm.state == DB_UP; at += strlen(now.data + at) + 1)
+    db->hear(db->hear_arg, now.data + at);
+  buf_free(&now);
+}
+
+static void begin_hearing(struct db *db)
+{
+  struct db_tx *tx = db_tx(db, DB_EAR);
+  char *text = xasprintf("listen %s", db->channel);
+
+  db_q_text(tx, text, "");
+  db_send(tx, NULL, NULL);
+  free(text);
+}
+
+/* ---- turns ---- */
+
 static void tell_state(struct db *db)
 {
   bool up = db->sm.state == DB_UP;
@@ -274,6 +322,8 @@ static void tell_state(struct db *db)
   if (up == db->told_up || db->sm.state == DB_CLOSING)
     return;
   db->told_up = up;
+  if (up && db->ears) /* before anything is done for which a hint would count */
+    begin_hearing(db);
   if (up && db->ops.on_up)
     db->ops.on_up(db->ctx);
   else if (!up && db->ops.on_down)
@@ -287,6 +337,7 @@ static void db_turn(struct db *db)
   uv_idle_stop(&db->turn);
   answer_all(db);
   tell_state(db);
+  tell_heard(db);
   if (db->sm.state == DB_CLOSING) {
     if (list_empty(&db->answered) && !uv_is_closing((uv_handle_t *)&db->turn)) {
       uv_close((uv_handle_t *)&db->turn, on_handle_closed);
@@ -295,7 +346,7 @@ static void db_turn(struct db *db)
     }
     return;
   }
-  for (int i = 0; i < db->work + db->read && db->sm.state == DB_UP; i++)
+  for (int i = 0; i < count(db) && db->sm.state == DB_UP; i++)
     conn_fill(&db->conns[i]);
 }
 
@@ -319,12 +370,13 @@ void db_handle_closed(struct db *db)
     return;
   while (!list_empty(&db->answered)) /* sent while the last handles were closing */
     answer(list_of(db->answered.next, struct db_tx, link));
-  for (int i = 0; i < db->work + db->read; i++)
+  for (int i = 0; i < count(db); i++)
     conn_free(&db->conns[i]);
   for (int i = 0; i < SQL_COUNT; i++)
     free(db->broken[i]);
   if (db->done)
     db->done(db->done_arg);
+  buf_free(&db->heard);
   free(db->conns);
   free(db->conninfo);
   free(db->why);

@@ -22,6 +22,7 @@ enum sql { /* a text that begins with the comment b (slash, star, b, star, slash
 #include "master/db/sql_cluster.def"
 #include "master/db/sql_world.def"
 #include "master/db/sql_build.def"
+#include "master/db/sql_lock.def"
 #include "master/db/sql_log.def"
 #include "master/db/sql_work.def"
 #include "master/db/sql_sched.def"
@@ -45,6 +46,9 @@ struct db_ops {
 /* work: connections for changes of state (a key always uses the same one, so transactions with one key run in the order sent); read: connections for queries of people.
    conninfo: libpq's, without a host name that needs DNS where it can be helped. Reconnects by itself, back-off 50 ms to 2 s. */
 struct db *db_new(uv_loop_t *loop, const char *conninfo, int work, int read, const struct db_ops *ops, void *ctx) must_check;
+/* Before db_start. One connection more, which hears what is said on that channel (a name of small letters); heard is called from the loop, once for each. What is said while the connection is away is
+   lost: it is a hint to look, no more. */
+void db_hear(struct db *db, const char *channel, void (*heard)(void *arg, const char *text), void *arg);
 void db_start(struct db *db);
 /* Answers what is in flight, closes; done is called from the loop when all handles are gone, db is freed after it. */
 void db_close(struct db *db, void (*done)(void *arg), void *arg);

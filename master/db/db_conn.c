@@ -172,7 +172,7 @@ static void conn_connect_step(struct conn *c)
 
 static bool keyed(const struct db_tx *tx)
 {
-  return tx->key != DB_ANY && tx->key != DB_READ;
+  return tx->key != DB_ANY && tx->key != DB_READ && tx->key != DB_EAR;
 }
 
 void conn_add(struct conn *c, struct db_tx *tx)
@@ -490,6 +490,16 @@ static bool read_results(struct conn *c)
   return true;
 }
 
+static void take_heard(struct conn *c)
+{
+  PGnotify *n;
+
+  while ((n = PQnotifies(c->pg))) {
+    db_heard(c->db, n->extra);
+    PQfreemem(n);
+  }
+}
+
 static void conn_io(struct conn *c, int events)
 {
   int flushed;
@@ -500,6 +510,7 @@ static void conn_io(struct conn *c, int events)
   }
   if (!read_results(c))
     return;
+  take_heard(c);
   flushed = PQflush(c->pg);
   if (flushed < 0 || !poll_want(c, UV_READABLE | (flushed ? UV_WRITABLE : 0))) {
     db_lost(c->db, PQerrorMessage(c->pg));

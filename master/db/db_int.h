@@ -25,7 +25,10 @@ enum {
   DB_BACKOFF_MIN_MS = 50,
   DB_BACKOFF_MAX_MS = 2000,
   DB_COMPLAIN_MS = 30 * 1000,       /* how often the same connection failure is logged */
+  DB_HEARD_MAX = 64 << 10,          /* bytes of what was heard and not told yet; more is left out */
 };
+
+#define DB_EAR (UINT64_MAX - 2) /* a key: the connection that hears */
 
 struct stmt {
   enum sql s;
@@ -102,8 +105,12 @@ struct db {
   uv_loop_t *loop;
   struct sm sm;
   char *conninfo;
-  struct conn *conns;       /* work first, then read */
-  int work, read;
+  struct conn *conns;       /* work first, then read, then the one that hears */
+  int work, read, ears;     /* ears: 1 where there is such a one, else 0 */
+  const char *channel;
+  void (*hear)(void *arg, const char *text);
+  void *hear_arg;
+  struct buf heard;         /* texts, each with its NUL */
   struct db_ops ops;
   void *ctx;
   uv_idle_t turn;           /* runs only while there is something to send, answer or tell */
@@ -125,6 +132,7 @@ void db_lost(struct db *db, const char *why);          /* all connections are dr
 void db_conn_ready(struct db *db);
 void db_retry_later(struct db *db);                    /* conn_again for all connections, soon */
 void db_handle_closed(struct db *db);
+void db_heard(struct db *db, const char *text);        /* told in the next turn */
 
 /* db_conn.c */
 void conn_init(struct conn *c, struct db *db, int n, bool read);

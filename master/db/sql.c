@@ -10,6 +10,7 @@ static const struct {
 #include "master/db/sql_cluster.def"
 #include "master/db/sql_world.def"
 #include "master/db/sql_build.def"
+#include "master/db/sql_lock.def"
 #include "master/db/sql_log.def"
 #include "master/db/sql_work.def"
 #include "master/db/sql_sched.def"
