@@ -11,107 +11,25 @@
 
 #include "common/map.h"
 #include "common/str.h"
+#include "master/conf/conf_int.h"
+#include "master/conf/conf_needs.h"
+#include "master/conf/conf_repo.h"
 #include "master/conf/parts.h"
+#include "master/conf/pipe_expr.h"
 #include "master/conf/schema.h"
-#include "master/conf/secret.h"
 
-enum {
-  URL_MAX = 2048,
-  POLL_LEAST_MS = 1000, /* for repositories elsewhere */
-  MIN_FREE_SHARE = 10,  /* of a disk */
-};
+enum { MIN_FREE_SHARE = 10 /* of a disk */ };
 #define MIN_FREE_DEFAULT (INT64_C(10) << 30) /* as the table says */
 
 struct loader {
   struct conf *c;
   struct diags *d;
   struct parts *parts;
-  struct map *workers, *projects, *secrets; /* name → key's node */
-  bool allow_local;
-  bool reads;   /* the files that hold secrets of hooks, keys, tokens */
+  struct map *workers, *pools, *projects, *secrets, *locks; /* name → key's node */
+  struct conf_reading reading;
 };
 
 /* --- projects --- */
-
-static bool printable(const char *s)
-{
-  for (; *s; s++)
-    if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr("\"'`\\<>|$;", *s))
-      return false;
-  return true;
-}
-
-/* user@host:path, no part of which could be taken for an option. */
-static bool is_scp_form(const char *s)
-{
-  static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-  size_t user = strspn(s, word), host;
-
-  if (!user || s[user] != '@')
-    return false;
-  s += user + 1;
-  host = strspn(s, word);
-  return host && *s != '-' && s[host] == ':' && s[host + 1] && s[host + 1] != '-' &&
-         s[host + 1] != ':';
-}
-
-static bool is_remote_url(const char *s)
-{
-  static const char *const schemes[] = { "https://", "http://", "ssh://", "git://" };
-
-  for (size_t i = 0; i < COUNT(schemes); i++)
-    if (str_starts(s, schemes[i])) {
-      const char *host = s + strlen(schemes[i]), *end = host + strcspn(host, "/?#");
-      const char *at = memchr(host, '@', (size_t)(end - host));
-      return host < end && *host != '-' && (!at || (at[1] != '-' && at + 1 < end));
-    }
-  return false;
-}
-
-/* Against option injection: what git would take for an option, a program to run or a file of this host. */
-static void check_git(struct loader *l, const struct yml_node *n)
-{
-  const char *s = n->text;
-  bool local = s[0] == '/' || str_starts(s, "file:///");
-
-  if (strlen(s) > URL_MAX)
-    yml_error(l->d, n, NULL, "a URL longer than %d bytes", URL_MAX);
-  else if (s[0] == '-')
-    yml_error(l->d, n, NULL, "a repository can't start with \"-\"");
-  else if (local && !l->allow_local)
-    yml_error(l->d, n, "in master.yaml: allow_local: true",
-              "a repository on this host needs \"allow_local\"");
-  else if (!printable(s))
-    yml_error(
-        l->d, n, NULL,
-        "a repository's URL has no blanks, quotes, backslashes or other characters of the shell");
-  else if (!local && !is_remote_url(s) && !is_scp_form(s))
-    yml_error(l->d, n, "it starts with https://, http://, ssh:// or git://, or is user@host:path",
-              "\"%s\" is not a repository's URL", s);
-}
-
-static char **copy_strings(const struct yml_node *n, int *count)
-{
-  char **v;
-
-  *count = 0;
-  if (!n)
-    return NULL;
-  v = xcalloc((size_t)(n->kind == YML_LIST ? n->n : 1) + 1, sizeof *v);
-  if (n->kind == YML_SCALAR)
-    v[(*count)++] = xstrdup(n->text);
-  for (int i = 0; n->kind == YML_LIST && i < n->n; i++)
-    if (n->items[i]->kind == YML_SCALAR)
-      v[(*count)++] = xstrdup(n->items[i]->text);
-  return v;
-}
-
-static void free_strings(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
-}
 
 static bool is_site_key(const char *key)
 {
@@ -172,74 +90,38 @@ static void set_pipeline(struct loader *l, struct conf_project *p, struct yml_do
     pipeline_of_site(l, p, doc, map);
 }
 
-/* NULL: told. */
-static char *secret_of(struct loader *l, const struct yml_node *n, const char *path)
-{
-  const char *help;
-  struct buf why;
-  char *secret;
-
-  buf_init(&why, BUF_NO_MAX);
-  secret = secret_read(path, &why, &help);
-  if (!secret)
-    yml_error(l->d, n, help, "%s", buf_str(&why));
-  buf_free(&why);
-  return secret;
-}
-
-static void set_hook(struct loader *l, struct conf_hook *h, const struct yml_node *n)
-{
-  const struct yml_node *file = yml_get(yml_get(n, "secret"), "file");
-
-  h->on = n && !yml_is_null(n);
-  if (!h->on || n->kind != YML_MAP)
-    return;
-  h->dialect = xstrdup(schema_text(n, SCHEMA_HOOK, "dialect"));
-  if (!file || file->kind != YML_SCALAR || !*file->text)
-    return;
-  h->secret_file = path_of(file);
-  if (l->reads)
-    h->secret = secret_of(l, file, h->secret_file);
-}
-
-static void add_project(struct loader *l, struct yml_doc *doc, const char *name,
+static void add_project(struct loader *l, struct yml_doc *doc, const struct yml_node *key,
                         const struct yml_node *map)
 {
   struct conf *c = l->c;
-  const struct yml_node *git = yml_get(map, "git"), *poll = yml_get(map, "poll");
   struct conf_project *p;
 
   c->projects = xrealloc(c->projects, (size_t)(c->nprojects + 1) * sizeof *p);
   p = &c->projects[c->nprojects++];
-  *p = (struct conf_project){ .name = xstrdup(name),
-                              .git = xstrdup(schema_text(map, SCHEMA_PROJECT, "git")) };
-  p->branches = copy_strings(yml_get(map, "branches"), &p->nbranches);
-  p->poll_ms = schema_ms(map, SCHEMA_PROJECT, "poll");
-  p->first_build = str_eq(schema_text(map, SCHEMA_PROJECT, "first"), "build");
+  *p = (struct conf_project){ .name = xstrdup(key->text) };
+  p->share = (int)schema_int(map, SCHEMA_PROJECT, "share");
   p->forks_build = str_eq(schema_text(map, SCHEMA_PROJECT, "forks"), "build");
-  set_hook(l, &p->hook, yml_get(map, "hook"));
-  conf_login_read(&p->login, map, p->git, l->reads, l->d);
+  p->needed_by = conf_strings(yml_get(map, "needed_by"), &p->nneeded_by);
+  p->triggered_by = conf_strings(yml_get(map, "triggered_by"), &p->ntriggered_by);
+  conf_codebases_read(p, key, map, &l->reading);
   conf_keys_of(&p->keys, map, SCHEMA_PROJECT);
-  if (git && git->kind == YML_SCALAR && !yml_is_null(git))
-    check_git(l, git);
-  if (p->poll_ms < POLL_LEAST_MS && !l->allow_local)
-    yml_error(l->d, poll, NULL, "\"poll\" below 1s needs \"allow_local: true\"");
   set_pipeline(l, p, doc, map);
 }
 
-static void add_worker(struct loader *l, const char *name, const struct yml_node *map)
+static void add_worker(struct loader *l, const struct yml_node *key, const struct yml_node *map)
 {
   struct conf *c = l->c;
-  struct conf_worker *w;
 
-  c->workers = xrealloc(c->workers, (size_t)(c->nworkers + 1) * sizeof *w);
-  w = &c->workers[c->nworkers++];
-  *w = (struct conf_worker){ .name = xstrdup(name),
-                             .slots = (int)schema_int(map, SCHEMA_WORKER, "slots") };
-  w->tags = copy_strings(yml_get(map, "tags"), &w->ntags);
-  conf_keys_of(&w->keys, map, SCHEMA_WORKER);
-  w->keep_work_ms = yml_get(map, "keep_work") ? schema_ms(map, SCHEMA_WORKER, "keep_work") : CONF_UNSET;
-  w->min_free = yml_get(map, "min_free") ? schema_size(map, SCHEMA_WORKER, "min_free") : CONF_UNSET;
+  c->workers = xrealloc(c->workers, (size_t)(c->nworkers + 1) * sizeof *c->workers);
+  conf_worker_make(&c->workers[c->nworkers++], key->text, map, SCHEMA_WORKER, l->d);
+}
+
+static void add_pool(struct loader *l, const struct yml_node *key, const struct yml_node *map)
+{
+  struct conf *c = l->c;
+
+  c->pools = xrealloc(c->pools, (size_t)(c->npools + 1) * sizeof *c->pools);
+  conf_pool_make(&c->pools[c->npools++], key, map, l->d);
 }
 
 static void add_secret(struct loader *l, const struct yml_node *key, const struct yml_node *map)
@@ -250,8 +132,18 @@ static void add_secret(struct loader *l, const struct yml_node *key, const struc
 
   if (yml_get(map, "file") ? yml_get(map, "store") != NULL : !schema_bool(map, SCHEMA_SECRET, "store"))
     yml_error(l->d, key, "file: PATH, or store: true", "the secret \"%s\" is either in a file or in the store", key->text);
+  if (str_starts(key->text, CONF_SECRET_OWN))
+    yml_error(l->d, key, NULL, "no secret's name begins with \"" CONF_SECRET_OWN "\"");
   c->secrets = xrealloc(c->secrets, (size_t)(c->nsecrets + 1) * sizeof *c->secrets);
   conf_secret_make(&c->secrets[c->nsecrets++], key->text, map, in_file ? path_of(file) : NULL);
+}
+
+static void add_lock(struct loader *l, const struct yml_node *key, const struct yml_node *map)
+{
+  struct conf *c = l->c;
+
+  c->locks = xrealloc(c->locks, (size_t)(c->nlocks + 1) * sizeof *c->locks);
+  conf_lock_make(&c->locks[c->nlocks++], key, map, l->d);
 }
 
 /* False: a file before this one has the name; told. */
@@ -270,17 +162,23 @@ static bool is_new(struct loader *l, struct map *names, const char *what, struct
 static void add_named(struct loader *l, struct yml_doc *doc)
 {
   const struct yml_node *workers = yml_get(doc->root, "workers"),
-                        *projects = yml_get(doc->root, "projects"), *secrets = yml_get(doc->root, "secrets");
+                        *projects = yml_get(doc->root, "projects"), *secrets = yml_get(doc->root, "secrets"), *locks = yml_get(doc->root, "locks"), *pools = yml_get(doc->root, "pools");
 
   for (int i = 0; secrets && secrets->kind == YML_MAP && i < secrets->n; i++)
     if (is_new(l, l->secrets, "secret", secrets->keys[i]))
       add_secret(l, secrets->keys[i], secrets->items[i]);
+  for (int i = 0; locks && locks->kind == YML_MAP && i < locks->n; i++)
+    if (is_new(l, l->locks, "lock", locks->keys[i]))
+      add_lock(l, locks->keys[i], locks->items[i]);
   for (int i = 0; workers && workers->kind == YML_MAP && i < workers->n; i++)
     if (is_new(l, l->workers, "worker", workers->keys[i]))
-      add_worker(l, workers->keys[i]->text, workers->items[i]);
+      add_worker(l, workers->keys[i], workers->items[i]);
+  for (int i = 0; pools && pools->kind == YML_MAP && i < pools->n; i++)
+    if (is_new(l, l->pools, "pool", pools->keys[i]))
+      add_pool(l, pools->keys[i], pools->items[i]);
   for (int i = 0; projects && projects->kind == YML_MAP && i < projects->n; i++)
     if (is_new(l, l->projects, "project", projects->keys[i]))
-      add_project(l, doc, projects->keys[i]->text, projects->items[i]);
+      add_project(l, doc, projects->keys[i], projects->items[i]);
 }
 
 /* --- the site's own keys --- */
@@ -350,12 +248,12 @@ static void check_url(struct loader *l, const struct yml_node *n)
 static void set_trusted(struct conf *c, const struct yml_node *n)
 {
   int count;
-  char **text = copy_strings(n, &count);
+  char **text = conf_strings(n, &count);
 
   c->trusted = xcalloc((size_t)count + 1, sizeof *c->trusted);
   for (int i = 0; i < count; i++) /* those that are none were told by the schema */
     c->ntrusted += !net_parse(text[i], &c->trusted[c->ntrusted]);
-  free_strings(text, count);
+  conf_strings_free(text, count);
 }
 
 static void set_site(struct loader *l, const struct yml_node *top, const char *folder)
@@ -382,10 +280,11 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
   c->allow_local = schema_bool(top, SCHEMA_SITE, "allow_local");
   c->same_user = schema_bool(top, SCHEMA_SITE, "same_user");
   c->window_ms = schema_ms(top, SCHEMA_SITE, "window");
+  c->look_ms = schema_ms(top, SCHEMA_SITE, "look");
   c->keep_work_ms = schema_ms(top, SCHEMA_SITE, "keep_work");
   c->min_free = yml_get(top, "min_free") ? schema_size(top, SCHEMA_SITE, "min_free") : CONF_UNSET;
   c->helpers = (int)schema_int(top, SCHEMA_SITE, "helpers");
-  l->allow_local = c->allow_local;
+  l->reading.allow_local = c->allow_local;
 }
 
 /* --- all of it --- */
@@ -414,25 +313,33 @@ static void list_files(struct conf *c, const struct parts *parts)
 static struct conf *make(struct parts *parts, bool secrets, struct diags *d)
 {
   struct loader l = {
-    .c = xcalloc(1, sizeof *l.c), .d = d, .parts = parts, .workers = map_new(), .projects = map_new(), .secrets = map_new(), .reads = secrets
+    .c = xcalloc(1, sizeof *l.c), .d = d, .parts = parts, .workers = map_new(), .pools = map_new(), .projects = map_new(), .secrets = map_new(), .locks = map_new(), .reading = { .d = d, .reads = secrets }
   };
   int before = diag_count(d);
 
   l.c->users = 1;
   l.c->file = xstrdup(parts->v[0]->name);
-  l.allow_local = !parts->v[0]->doc; /* not known: don't complain about it elsewhere */
+  l.reading.allow_local = !parts->v[0]->doc; /* not known: don't complain about it elsewhere */
   for (int i = 0; i < parts->n; i++)
     load_part(&l, parts->v[i]);
   list_files(l.c, parts);
   for (int i = 0; i < l.c->nprojects; i++)
-    if (l.c->projects[i].pipeline)
+    if (l.c->projects[i].pipeline) {
       conf_check_secrets(l.c, l.c->projects[i].name, l.c->projects[i].pipeline, d);
+      conf_check_needs(l.c, l.c->projects[i].name, l.c->projects[i].pipeline, d);
+      conf_check_codebases(&l.c->projects[i], l.c->projects[i].pipeline, d);
+    }
+  conf_check_pools(l.c, l.workers, d);
+  conf_check_site_locks(l.c, d);
+  conf_check_logins(l.c, d);
   if (diag_count(d) == before)
     l.c->text = parts_text(parts);
   parts_free(parts);
   map_free(l.workers);
+  map_free(l.pools);
   map_free(l.projects);
   map_free(l.secrets);
+  map_free(l.locks);
   l.c->worker_of = map_new();
   for (int i = 0; i < l.c->nworkers; i++)
     map_set(l.c->worker_of, l.c->workers[i].name, &l.c->workers[i]);
@@ -489,25 +396,23 @@ void conf_free(struct conf *c)
   if (!c || --c->users)
     return;
   conf_keys_free(&c->keys);
-  for (int i = 0; i < c->nworkers; i++) {
-    conf_keys_free(&c->workers[i].keys);
-    free(c->workers[i].name);
-    free_strings(c->workers[i].tags, c->workers[i].ntags);
-  }
+  for (int i = 0; i < c->nworkers; i++)
+    conf_worker_free(&c->workers[i]);
+  for (int i = 0; i < c->npools; i++)
+    conf_pool_free(&c->pools[i]);
+  free(c->pools);
   for (int i = 0; i < c->nsecrets; i++)
     conf_secret_free(&c->secrets[i]);
   free(c->secrets);
+  for (int i = 0; i < c->nlocks; i++)
+    conf_lock_free(&c->locks[i]);
+  free(c->locks);
   for (int i = 0; i < c->nprojects; i++) {
     struct conf_project *p = &c->projects[i];
     free(p->name);
-    free(p->git);
-    free_strings(p->branches, p->nbranches);
-    free(p->hook.dialect);
-    free(p->hook.secret_file);
-    if (p->hook.secret)
-      mem_wipe(p->hook.secret, strlen(p->hook.secret));
-    free(p->hook.secret);
-    conf_login_free(&p->login);
+    conf_codebases_free(p);
+    conf_strings_free(p->needed_by, p->nneeded_by);
+    conf_strings_free(p->triggered_by, p->ntriggered_by);
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);
@@ -520,7 +425,7 @@ void conf_free(struct conf *c)
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);
-  free_strings(c->files, c->nfiles);
+  conf_strings_free(c->files, c->nfiles);
   free(c->trusted);
   map_free(c->worker_of);
   free(c->workers);
@@ -532,7 +437,7 @@ bool conf_same_secrets(const struct conf *a, const struct conf *b)
 {
   for (int i = 0; i < a->nprojects; i++) {
     const struct conf_project *p = conf_project(b, a->projects[i].name);
-    if (!p || !str_eq(a->projects[i].hook.secret, p->hook.secret) || !conf_login_same(&a->projects[i].login, &p->login))
+    if (!p || !conf_codebases_same_secrets(&a->projects[i], p))
       return false;
   }
   return true;
@@ -546,9 +451,9 @@ const struct conf_project *conf_project(const struct conf *c, const char *name)
   return NULL;
 }
 
-int64_t conf_min_free(const struct conf *c, const char *worker, int64_t total)
+int64_t conf_min_free(const struct conf *c, const char *worker, const char *pool, int64_t total)
 {
-  const struct conf_worker *w = map_get(c->worker_of, worker);
+  const struct conf_worker *w = conf_worker_of(c, worker, pool);
 
   if (w && w->min_free != CONF_UNSET)
     return w->min_free;
@@ -557,9 +462,9 @@ int64_t conf_min_free(const struct conf *c, const char *worker, int64_t total)
   return total >= 0 && total / MIN_FREE_SHARE < MIN_FREE_DEFAULT ? total / MIN_FREE_SHARE : MIN_FREE_DEFAULT;
 }
 
-int64_t conf_keep_work_ms(const struct conf *c, const char *worker)
+int64_t conf_keep_work_ms(const struct conf *c, const char *worker, const char *pool)
 {
-  const struct conf_worker *w = map_get(c->worker_of, worker);
+  const struct conf_worker *w = conf_worker_of(c, worker, pool);
 
   return w && w->keep_work_ms != CONF_UNSET ? w->keep_work_ms : c->keep_work_ms;
 }

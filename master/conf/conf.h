@@ -6,24 +6,29 @@
 #include <stdint.h>
 
 #include "master/conf/conf_keys.h"
+#include "master/conf/conf_lock.h"
 #include "master/conf/conf_login.h"
+#include "master/conf/conf_pool.h"
 #include "common/net.h"
 #include "master/conf/conf_secret.h"
 #include "master/conf/pipeline.h"
+#include "master/conf/vcs.h"
 
 #define CONF_UNSET INT64_MIN
 
 struct map;
 struct parts;
 
-struct conf_worker {
-  char *name;
-  int slots;
-  char **tags;
-  int ntags;
-  struct conf_keys keys;
-  int64_t keep_work_ms, min_free; /* CONF_UNSET: the site's */
-};
+/* --- what is looked at --- */
+
+/* Looks of each kind in the time of `look`: those at pending requests are the dearest. */
+#define CONF_LOOKS_DISPATCH 1
+#define CONF_LOOKS_FLOW 2
+#define CONF_LOOKS_WAITS 5
+#define CONF_LOOKS_EVENTS 5
+
+#define CONF_CODEBASES_MAX 32 /* of a project */
+#define CONF_CODEBASE_MAX 32  /* bytes of a codebase's name */
 
 struct conf_hook {
   bool on;                 /* the project takes hooks at all */
@@ -32,15 +37,35 @@ struct conf_hook {
   char *secret;            /* its bytes without the line feed at the end, no NUL in them; NULL where secret_file is */
 };
 
-struct conf_project {
-  char *name, *git;        /* URL; file: and plain paths only with allow_local */
+/* One repository of a project. */
+struct conf_codebase {
+  char *name;              /* "": the project's only one, whose keys stand at the project */
+  char *git;               /* URL of the repository, of whatever kind it is; file: and plain paths only with allow_local */
+  enum vcs vcs;
   char **branches;         /* globs; none given: all */
   int nbranches;
   int64_t poll_ms;         /* default 60 s */
+  int share;               /* of the workers, 1 or more */
   bool first_build;        /* key `first: build`: the tips seen at the very first look are changes too; default `note`: history is not built */
-  bool forks_build;        /* key `forks: build`: pull requests from forks need no approval */
   struct conf_hook hook;
   struct conf_login login;
+  char *category;          /* what changes that the poller finds are of; or NULL */
+  char *pin;               /* what the rule `pinned` means: a revision, tag or branch; or NULL */
+};
+
+struct conf_project {
+  char *name;
+  struct conf_codebase *codebases; /* one at least */
+  int ncodebases;
+  int main;                /* the one whose .drover.yml is the pipeline, and which is checked out where a builder does not say */
+  char **stamps;           /* key `stamps.others`: what goes with a change elsewhere, in the order in which it is asked; the tip in the end is not in it */
+  int nstamps;
+  int share;               /* of the workers, 1 or more */
+  bool forks_build;        /* key `forks: build`: pull requests from forks need no approval */
+  char **needed_by;        /* patterns of projects whose builders may need those of this one */
+  int nneeded_by;
+  char **triggered_by;     /* patterns of projects whose steps may trigger builders of this one */
+  int ntriggered_by;
   char *pipeline_file;     /* key `pipeline`: a file of the site that stands in for .drover.yml (path made absolute); or NULL */
   struct pipeline *pipeline; /* from `pipeline`, or from builders/steps/schedulers in the site's file; NULL: .drover.yml at each revision */
   char *pipeline_text;     /* a .drover.yml of it, for the version row: the file's text, or the site's keys written out; pipeline_parse
@@ -70,13 +95,18 @@ struct conf {
   struct net *trusted;     /* key `trusted_proxies` */
   int ntrusted;
   int64_t window_ms;       /* re-attach window, default 30 min */
+  int64_t look_ms;         /* how often at least this master looks at what others did; parts of it below; default 5 s */
   int64_t keep_work_ms;    /* an unused work folder stays so long; 0: for ever; default 14 d */
   int64_t min_free;        /* bytes of a worker's disk that stay free; 0: no limit; CONF_UNSET: by rule, see conf_min_free */
   int helpers;             /* git helpers at once, default 4 */
   struct conf_worker *workers;
   int nworkers;
+  struct conf_pool *pools;
+  int npools;
   struct conf_secret *secrets;
   int nsecrets;
+  struct conf_lock *locks;
+  int nlocks;
   struct conf_project *projects;
   int nprojects;
   struct conf_keys keys;   /* of the site itself */
@@ -100,10 +130,21 @@ void conf_free(struct conf *c); /* one less; the last frees it. NULL: nothing */
 char *conf_prefix(const char *url) must_check;
 bool conf_same_secrets(const struct conf *a, const struct conf *b); /* of the same text: whether the files of secrets that it names held the same */
 const struct conf_project *conf_project(const struct conf *c, const char *name);
-/* What counts for a worker, named in the configuration or not. total: bytes of its disk, -1: not known. Without a key the limit is the default, or a tenth of the
+bool conf_may_need(const struct conf_project *p, const char *project); /* whether builders of that project may need builders of p */
+/* Whether the project has codebases with names; else it has one repository. */
+bool conf_has_codebases(const struct conf_project *p);
+/* What the main codebase is called; "": the project has one repository. */
+const char *conf_main(const struct conf_project *p);
+/* By name; "": the one of a project without names, else none. NULL: there is none. */
+const struct conf_codebase *conf_codebase(const struct conf_project *p, const char *name);
+/* What a pipeline says of codebases, against those of its project; faults into d. */
+void conf_check_codebases(const struct conf_project *p, const struct pipeline *pipe, struct diags *d);
+/* What project_put (db/schema_0027.sql) keeps of it. The caller frees it. */
+char *conf_codebases_json(const struct conf_project *p) must_check;
+/* What counts for a worker, named in the configuration or not; pool: as of conf_worker_of(). total: bytes of its disk, -1: not known. Without a key the limit is the default, or a tenth of the
    disk where that is less: a small disk must not refuse every build. */
-int64_t conf_min_free(const struct conf *c, const char *worker, int64_t total);
-int64_t conf_keep_work_ms(const struct conf *c, const char *worker);
+int64_t conf_min_free(const struct conf *c, const char *worker, const char *pool, int64_t total);
+int64_t conf_keep_work_ms(const struct conf *c, const char *worker, const char *pool);
 /* The reference of all keys, markdown, from the schema table: docs/config.md. */
 void conf_reference(struct buf *out);
 #endif

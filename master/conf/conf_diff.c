@@ -155,6 +155,21 @@ static void diff_workers(struct conf_diff *d, const struct conf *old, const stru
       add(d, CONF_REMOVED, "worker", xstrdup(old->workers[i].name));
 }
 
+static void diff_pools(struct conf_diff *d, const struct conf *old, const struct conf *now)
+{
+  for (int i = 0; i < now->npools; i++) {
+    const struct conf_pool *b = &now->pools[i], *a = conf_pool(old, b->is.name);
+    int at = 0;
+    if (!a)
+      add(d, CONF_ADDED, "pool", xstrdup(b->is.name));
+    else if (conf_keys_next(&a->is.keys, &b->is.keys, &at, NULL))
+      add_keys(add(d, CONF_CHANGED, "pool", xstrdup(b->is.name)), &a->is.keys, &b->is.keys);
+  }
+  for (int i = 0; i < old->npools; i++)
+    if (!conf_pool(now, old->pools[i].is.name))
+      add(d, CONF_REMOVED, "pool", xstrdup(old->pools[i].is.name));
+}
+
 static void diff_secrets(struct conf_diff *d, const struct conf *old, const struct conf *now)
 {
   for (int i = 0; i < now->nsecrets; i++) {
@@ -168,6 +183,21 @@ static void diff_secrets(struct conf_diff *d, const struct conf *old, const stru
   for (int i = 0; i < old->nsecrets; i++)
     if (!conf_secret(now, old->secrets[i].name))
       add(d, CONF_REMOVED, "secret", xstrdup(old->secrets[i].name));
+}
+
+static void diff_locks(struct conf_diff *d, const struct conf *old, const struct conf *now)
+{
+  for (int i = 0; i < now->nlocks; i++) {
+    const struct conf_lock *b = &now->locks[i], *a = conf_lock(old, b->name);
+    int at = 0;
+    if (!a)
+      add(d, CONF_ADDED, "lock", xstrdup(b->name));
+    else if (conf_keys_next(&a->keys, &b->keys, &at, NULL))
+      add_keys(add(d, CONF_CHANGED, "lock", xstrdup(b->name)), &a->keys, &b->keys);
+  }
+  for (int i = 0; i < old->nlocks; i++)
+    if (!conf_lock(now, old->locks[i].name))
+      add(d, CONF_REMOVED, "lock", xstrdup(old->locks[i].name));
 }
 
 static void diff_projects(struct conf_diff *d, const struct conf *old, const struct conf *now)
@@ -193,7 +223,9 @@ void conf_diff(const struct conf *old, const struct conf *now, struct conf_diff 
   while ((key = conf_keys_next(&old->keys, &now->keys, &at, NULL)))
     add(d, CONF_CHANGED, "setting", xstrdup(key->name));
   diff_workers(d, old, now);
+  diff_pools(d, old, now);
   diff_secrets(d, old, now);
+  diff_locks(d, old, now);
   diff_projects(d, old, now);
 }
 

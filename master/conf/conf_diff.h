@@ -7,13 +7,13 @@ enum conf_what { CONF_ADDED, CONF_REMOVED, CONF_CHANGED };
 
 struct conf_change {
   enum conf_what what;
-  const char *kind;   /* "setting", "worker", "project", "builder", "scheduler" */
+  const char *kind;   /* "setting", "worker", "pool", "project", "builder", "scheduler" */
   char *name;         /* "window", "build1", "libfoo", "libfoo/linux" */
   char **keys;        /* changed workers and projects: which keys; "pipeline", "defaults" too */
   int nkeys;
   const struct conf_project *project; /* an added project: it, of the new configuration; else NULL */
 };
-/* Settings, then workers, then projects, each project followed by its builders and schedulers (of a project that is new or gone: they go without saying). */
+/* Settings, then workers and pools, then projects, each project followed by its builders and schedulers (of a project that is new or gone: they go without saying). */
 struct conf_diff {
   struct conf_change *v;
   int n;

@@ -7,22 +7,12 @@
 #include "common/str.h"
 #include "master/conf/conf.h"
 #include "master/conf/pipe_int.h"
+#include "master/conf/conf_int.h"
 #include "master/conf/schema.h"
 
 static char **take_strings(const struct yml_node *n, int *count)
 {
-  char **v;
-
-  *count = 0;
-  if (!n || yml_is_null(n))
-    return NULL;
-  v = xcalloc((size_t)(n->kind == YML_LIST ? n->n : 1) + 1, sizeof *v);
-  if (n->kind == YML_SCALAR)
-    v[(*count)++] = xstrdup(n->text);
-  for (int i = 0; n->kind == YML_LIST && i < n->n; i++)
-    if (n->items[i]->kind == YML_SCALAR)
-      v[(*count)++] = xstrdup(n->items[i]->text);
-  return v;
+  return conf_strings(n && !yml_is_null(n) ? n : NULL, count);
 }
 
 void conf_secret_make(struct conf_secret *s, const char *name, const struct yml_node *map, char *file)
@@ -33,23 +23,18 @@ void conf_secret_make(struct conf_secret *s, const char *name, const struct yml_
   s->builders = take_strings(yml_get(whom, "builders"), &s->nbuilders);
   s->branches = take_strings(yml_get(whom, "branches"), &s->nbranches);
   s->workers = take_strings(yml_get(whom, "workers"), &s->nworkers);
+  s->pools = take_strings(yml_get(whom, "pools"), &s->npools);
   conf_keys_of(&s->keys, map, SCHEMA_SECRET);
-}
-
-static void free_strings(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
 }
 
 void conf_secret_free(struct conf_secret *s)
 {
   free(s->name);
   free(s->file);
-  free_strings(s->builders, s->nbuilders);
-  free_strings(s->branches, s->nbranches);
-  free_strings(s->workers, s->nworkers);
+  conf_strings_free(s->builders, s->nbuilders);
+  conf_strings_free(s->branches, s->nbranches);
+  conf_strings_free(s->workers, s->nworkers);
+  conf_strings_free(s->pools, s->npools);
   conf_keys_free(&s->keys);
 }
 
@@ -111,6 +96,9 @@ char *conf_secret_refused(const struct conf *c, const char *name, const struct s
   } else if (s->workers && t->worker && !one_of(s->workers, s->nworkers, t->worker)) {
     is = xasprintf("this is %s", t->worker);
     why = only_for(name, "workers", s->workers, s->nworkers, is);
+  } else if (s->pools && t->worker && (!t->pool || !one_of(s->pools, s->npools, t->pool))) {
+    is = t->pool ? xasprintf("this is %s, a member of %s", t->worker, t->pool) : xasprintf("this is %s, a member of none", t->worker);
+    why = only_for(name, "members of the pools", s->pools, s->npools, is);
   }
   free(is);
   return why;

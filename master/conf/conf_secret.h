@@ -11,11 +11,13 @@ struct conf;
 struct pipeline;
 struct yml_node;
 
+#define CONF_SECRET_OWN "drover." /* what the master's own begin with, on a worker's link (steps/login.h) */
+
 struct conf_secret {
   char *name;
   char *file;              /* made absolute; NULL: in the store */
-  char **builders, **branches, **workers; /* `for`: globs; none given: all */
-  int nbuilders, nbranches, nworkers;
+  char **builders, **branches, **workers, **pools; /* `for`: globs; none given: all */
+  int nbuilders, nbranches, nworkers, npools;
   struct conf_keys keys;
 };
 
@@ -27,6 +29,7 @@ struct secret_taker {
   const char *project, *builder; /* the builder with its combination: linux[gcc] */
   const char *branch;            /* "": of none; NULL: not known yet */
   const char *worker;            /* NULL: not known yet */
+  const char *pool;              /* of the worker; NULL: of none */
   enum secret_foreign foreign;   /* the build is of a pull request from a fork, or tries a patch */
 };
 

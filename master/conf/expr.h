@@ -37,7 +37,7 @@ struct expr_value {
   };
 };
 
-/* The names that an expression may use: a table that ends with a NULL name. A row "matrix.*" allows any member, "branch" is itself. */
+/* The names that an expression may use: a table that ends with a NULL name. A row "matrix.*" allows any member, "stamps.*.branch" this one of any, "branch" is itself. */
 struct expr_name {
   const char *name;
   enum expr_type type;
@@ -56,6 +56,8 @@ void expr_error_free(struct expr_error *e);
 struct expr *expr_parse(const char *text, size_t len, const struct expr_name *names, enum expr_type wants, struct expr_error *e) must_check;
 void expr_free(struct expr *x);  /* NULL: nothing */
 enum expr_type expr_result(const struct expr *x); /* as far as it is known without values */
+/* Its names, one after the other: *i 0 at first; false: no more. *at: the byte of the text. */
+bool expr_each_name(const struct expr *x, int *i, const char *const **path, int *n, int *at) must_check;
 
 /* Memory of an evaluation: what results point into, beside the expression or text itself (its constants) and what names have. */
 struct expr_memory;
@@ -72,11 +74,25 @@ bool expr_true(const struct expr_value *v);
 /* As it stands in a text: numbers in decimal, true, false, lists by one blank, none as nothing. */
 void expr_show(const struct expr_value *v, struct buf *out);
 
+/* As it could be written: names whose value was known are constants. Reads as the same tree again. */
+void expr_text(const struct expr *x, struct buf *out);
+/* What must all be true for it to be true: the operands of `and` at its top, 1 or more; and the text of each, from 0. */
+int expr_terms(const struct expr *x);
+void expr_term_text(const struct expr *x, int i, struct buf *out);
+/* Whether it compares one name with a constant text or number. least, most: the number is the least, the most that will do. name lives as long as x. */
+struct expr_limit {
+  const char *name;
+  bool number, least, most;
+};
+bool expr_limit(const struct expr *x, struct expr_limit *l);
+
 /* A text with `${{ expression }}` in it. `$${{` stands for `${{`. Where the text is nothing but one expression its value keeps its type. */
 struct interp;
 struct interp *interp_parse(const char *text, size_t len, const struct expr_name *names, struct expr_error *e) must_check;
 void interp_free(struct interp *t);
 bool interp_is_plain(const struct interp *t); /* no expression in it */
+/* Its expressions, one after the other: *i 0 at first; NULL: no more. *at: where in the text each begins. */
+const struct expr *interp_each(const struct interp *t, int *i, int *at) must_check;
 /* Where a name in the text has no value and no `??` behind it, that is an error and not an empty piece. */
 bool interp_eval(const struct interp *t, expr_get *get, void *ctx, struct expr_memory *m, struct expr_value *out, struct expr_error *e) must_check;
 

@@ -16,7 +16,7 @@ struct expr_node {
   enum expr_op op;
   enum expr_type type;
   int at;                         /* in the text */
-  int kid[EXPR_KIDS_MAX];         /* numbers of nodes; of a list or a call: kid[0] is the first, next links them */
+  int kid[EXPR_KIDS_MAX];         /* numbers of nodes; of a list or a call: kid[0] is the first, next links them; of a ? : kid[2] is the condition */
   int next;                       /* 0: none */
   int n;                          /* items, arguments, parts of a name */
   struct expr_value value;        /* OP_VALUE */

@@ -6,6 +6,8 @@
 
 enum { DEPTH_MAX = 8 /* of lists in a property; the API takes fewer */, FRACTION_MAX = 32 };
 #define NUMBER_MAX 9e15 /* above it a double skips whole numbers */
+enum { PROPERTY_DEPTH_MAX = 4 };
+#define PROPERTY_NUMBER_MAX 9007199254740992.0 /* what JSON readers agree on: 2^53 */
 
 static bool value(const cJSON *it, struct expr_memory *m, int depth, struct expr_value *out)
 {
@@ -45,4 +47,23 @@ static bool value(const cJSON *it, struct expr_memory *m, int depth, struct expr
 bool expr_of_json(const cJSON *it, struct expr_memory *m, struct expr_value *out)
 {
   return it && value(it, m, 0, out);
+}
+
+static bool ok(const cJSON *it, int depth)
+{
+  const cJSON *k;
+
+  if (cJSON_IsNumber(it))
+    return it->valuedouble >= -PROPERTY_NUMBER_MAX && it->valuedouble <= PROPERTY_NUMBER_MAX && it->valuedouble == (double)(int64_t)it->valuedouble;
+  if (!cJSON_IsArray(it))
+    return cJSON_IsString(it) || cJSON_IsBool(it);
+  cJSON_ArrayForEach(k, it)
+    if (depth == PROPERTY_DEPTH_MAX || !ok(k, depth + 1))
+      return false;
+  return true;
+}
+
+bool expr_json_ok(const cJSON *it)
+{
+  return ok(it, 0);
 }

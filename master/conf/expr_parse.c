@@ -119,12 +119,27 @@ static const char *nearest(const struct parser *p, const char *name)
   return best;
 }
 
+/* A row with a star in its middle, part by part. */
+static bool fits_parts(const char *row, const struct expr_node *it)
+{
+  for (int i = 0; i < it->n; i++) {
+    size_t n = strcspn(row, ".");
+    if (!n || ((n != 1 || *row != '*') && (strlen(it->path[i]) != n || strncmp(it->path[i], row, n))) || !*it->path[i])
+      return false;
+    row += n;
+    row += *row == '.';
+  }
+  return !*row;
+}
+
 /* The row of the table that allows this name. */
-static const struct expr_name *known(const struct parser *p, const char *whole)
+static const struct expr_name *known(const struct parser *p, const struct expr_node *node, const char *whole)
 {
   for (const struct expr_name *it = p->names; it && it->name; it++) {
     size_t n = strlen(it->name);
     if (!strcmp(it->name, whole) || (n > 2 && !strcmp(it->name + n - 2, ".*") && !strncmp(it->name, whole, n - 1) && whole[n - 1]))
+      return it;
+    if (strstr(it->name, ".*.") && fits_parts(it->name, node))
       return it;
   }
   return NULL;
@@ -154,7 +169,7 @@ static int check_name(struct parser *p, int node)
       buf_addc(&whole, '.');
     buf_adds(&whole, it->path[i]);
   }
-  row = known(p, buf_str(&whole));
+  row = known(p, it, buf_str(&whole));
   if (row && row->value) {
     put_known(p, it, row->value);
   } else if (row) {
@@ -530,6 +545,20 @@ void expr_free(struct expr *x)
   expr_memory_free(x->m);
   free(x->node);
   free(x);
+}
+
+bool expr_each_name(const struct expr *x, int *i, const char *const **path, int *n, int *at)
+{
+  while (++*i < x->n) {
+    const struct expr_node *it = &x->node[*i];
+    if (it->op != OP_NAME)
+      continue;
+    *path = it->path;
+    *n = it->n;
+    *at = it->at;
+    return true;
+  }
+  return false;
 }
 
 enum expr_type expr_result(const struct expr *x)

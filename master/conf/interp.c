@@ -155,3 +155,13 @@ bool interp_eval(const struct interp *t, expr_get *get, void *ctx, struct expr_m
   buf_free(&b);
   return ok;
 }
+
+const struct expr *interp_each(const struct interp *t, int *i, int *at)
+{
+  for (; *i < t->n; ++*i)
+    if (t->piece[*i].x) {
+      *at = t->piece[*i].at;
+      return t->piece[(*i)++].x;
+    }
+  return NULL;
+}

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mem.h"
 #include "common/str.h"
 #include "master/conf/pattern.h"
 
@@ -125,4 +126,67 @@ bool param_read(const struct param *p, const char *text, struct buf *json, struc
   else
     add_string(json, text);
   return true;
+}
+
+/* ---- all of them ---- */
+
+/* What came in, as the text that somebody would have typed; NULL: it is of no such kind. */
+static char *text_of(const cJSON *it)
+{
+  if (cJSON_IsString(it))
+    return xstrdup(it->valuestring);
+  if (cJSON_IsBool(it))
+    return xstrdup(cJSON_IsTrue(it) ? "true" : "false");
+  return cJSON_IsNumber(it) ? xasprintf("%.15g", it->valuedouble) : NULL;
+}
+
+/* The names that there are, for whoever gave another one. */
+static char *names_of(const struct param *v, int n)
+{
+  struct buf b;
+
+  buf_init(&b, BUF_NO_MAX);
+  for (int i = 0; i < n; i++)
+    buf_addf(&b, "%s%s", i ? ", " : "it has ", v[i].name);
+  return buf_take(&b);
+}
+
+static bool is_named(const struct param *v, int n, const char *name)
+{
+  for (int i = 0; i < n; i++)
+    if (!strcmp(v[i].name, name))
+      return true;
+  return false;
+}
+
+bool params_read(const struct param *v, int n, const char *whose, const cJSON *given, struct buf *json, struct buf *why, char **help)
+{
+  const cJSON *it;
+
+  *help = NULL;
+  cJSON_ArrayForEach(it, given)
+    if (!why->len && !n) {
+      buf_addf(why, "%s takes no parameters", whose);
+    } else if (!why->len && !is_named(v, n, it->string)) {
+      buf_addf(why, "%s has no parameter \"%.60s\"", whose, it->string);
+      *help = names_of(v, n);
+    }
+  buf_addc(json, '{');
+  for (int i = 0; i < n && !why->len; i++) {
+    const struct param *p = &v[i];
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(given, p->name);
+    char *text = value ? text_of(value) : p->fallback ? xstrdup(p->fallback) : NULL;
+    buf_addf(json, "%s\"%s\":", i ? "," : "", p->name);
+    if (text && param_read(p, text, json, why)) {
+      free(text);
+      continue;
+    }
+    if (!text) {
+      buf_addf(why, value ? "parameter \"%s\" is neither a text nor a number nor true or false" : "parameter \"%s\" must be given", p->name);
+      *help = value ? NULL : xasprintf("-p %s=VALUE; it is of type %s", p->name, param_type_name(p->type));
+    }
+    free(text);
+  }
+  buf_addc(json, '}');
+  return !why->len;
 }

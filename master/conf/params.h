@@ -3,6 +3,8 @@
 #define MASTER_CONF_PARAMS_H
 #include <stdbool.h>
 
+#include <cjson/cJSON.h>
+
 #include "common/buf.h"
 
 #define PARAMS_MAX 64              /* of one scheduler */
@@ -25,4 +27,6 @@ struct param {
 const char *param_type_name(enum param_type t);
 /* The value of text as JSON: a string, a number, true or false. False: why says what is wrong with it, in a sentence that names the parameter. */
 bool param_read(const struct param *p, const char *text, struct buf *json, struct buf *why) must_check;
+/* What is given (an object) as an object of typed values, with defaults. whose: "scheduler release", for the sentence. False: *why says what is wrong, *help (the caller frees it; may be NULL) what to do. */
+bool params_read(const struct param *v, int n, const char *whose, const cJSON *given, struct buf *json, struct buf *why, char **help) must_check;
 #endif

@@ -11,15 +11,15 @@ struct explain_row {
   char *value;      /* as it counts: what is known of an expression before the build stands there, the rest as it is written; one line */
   const char *file; /* NULL: drover's default */
   int line;
-  char *from;       /* "default", "defaults", "builder", "matrix", "step", `template "cmake", used at 12:9` */
+  char *from;       /* "default", "defaults", "builder", "matrix", "step", "scheduler", `template "cmake", used at 12:9` */
 };
 struct explain {
   struct explain_row *v;
   int n;
 };
 /* Holds nothing of p but the names of steps and files: p must live as long. */
-struct explain explain_builder(const struct pipe_builder *b) must_check;
+struct explain explain_builder(const struct pipeline *p, const struct pipe_builder *b) must_check;
 void explain_free(struct explain *x);
 /* [{step, key, value, file, line, from}] of a builder. */
-cJSON *explain_json(const struct pipe_builder *b) must_check;
+cJSON *explain_json(const struct pipeline *p, const struct pipe_builder *b) must_check;
 #endif

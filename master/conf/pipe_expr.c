@@ -15,6 +15,14 @@ const struct expr_name change_names[] = {
 #include "master/conf/change_names.def"
   { NULL, EXPR_NONE, NULL, NULL },
 };
+const struct expr_name time_names[] = {
+#include "master/conf/time_names.def"
+  { NULL, EXPR_NONE, NULL, NULL },
+};
+const struct expr_name worker_names[] = {
+#include "master/conf/worker_names.def"
+  { NULL, EXPR_NONE, NULL, NULL },
+};
 #undef EXPR_NAME
 
 /* The column of a byte of the scalar's text, where that can be told: a text of one line without escapes. Else the scalar's own place. */
@@ -42,14 +50,34 @@ static void tell(const struct yml_node *n, struct expr_error *e, struct diags *d
   expr_error_free(e);
 }
 
-struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d)
+void pipe_uses_codebase(struct pipe_exprs *own, const char *name, const struct yml_node *at, int off)
+{
+  if (own->nuses == own->cap_uses) {
+    own->cap_uses = own->cap_uses ? own->cap_uses * 2 : 8;
+    own->uses = xrealloc(own->uses, (size_t)own->cap_uses * sizeof *own->uses);
+  }
+  own->uses[own->nuses++] = (struct pipe_codebase_use){ name, at, off };
+}
+
+/* off: of the expression in the node's text. */
+static void note_codebases(struct pipe_exprs *own, const struct expr *x, const struct yml_node *n, int off)
+{
+  const char *const *path;
+  int parts, at;
+
+  for (int i = 0; expr_each_name(x, &i, &path, &parts, &at);)
+    if (parts == 3 && !strcmp(path[0], "stamps"))
+      pipe_uses_codebase(own, path[1], n, off + at);
+}
+
+static struct expr *compile(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, enum expr_type wants, struct diags *d)
 {
   struct expr_error e;
   struct expr *x;
 
   if (n->kind != YML_SCALAR || yml_is_null(n))
     return NULL; /* the check has told */
-  x = expr_parse(n->text, strlen(n->text), names, EXPR_BOOL, &e);
+  x = expr_parse(n->text, strlen(n->text), names, wants, &e);
   if (!x) {
     tell(n, &e, d);
     return NULL;
@@ -58,13 +86,25 @@ struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *name
     own->cap_exprs = own->cap_exprs ? own->cap_exprs * 2 : 8;
     own->expr = xrealloc(own->expr, (size_t)own->cap_exprs * sizeof(struct expr *));
   }
+  note_codebases(own, x, n, 0);
   return own->expr[own->nexprs++] = x;
+}
+
+struct expr *pipe_condition(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d)
+{
+  return compile(own, names, n, EXPR_BOOL, d);
+}
+
+struct expr *pipe_number(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d)
+{
+  return compile(own, names, n, EXPR_NUMBER, d);
 }
 
 struct interp *pipe_text(struct pipe_exprs *own, const struct expr_name *names, const struct yml_node *n, struct diags *d)
 {
   struct expr_error e;
   struct interp *t;
+  int i = 0, at;
 
   if (!pipe_has_expr(n))
     return NULL;
@@ -77,6 +117,8 @@ struct interp *pipe_text(struct pipe_exprs *own, const struct expr_name *names, 
     own->cap_interps = own->cap_interps ? own->cap_interps * 2 : 8;
     own->interp = xrealloc(own->interp, (size_t)own->cap_interps * sizeof(struct interp *));
   }
+  for (const struct expr *x; (x = interp_each(t, &i, &at));)
+    note_codebases(own, x, n, at);
   return own->interp[own->ninterps++] = t;
 }
 
@@ -138,4 +180,5 @@ void pipe_exprs_free(struct pipe_exprs *own)
     interp_free(own->interp[i]);
   free(own->expr);
   free(own->interp);
+  free(own->uses);
 }

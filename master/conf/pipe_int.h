@@ -1,6 +1,7 @@
 /* Between the files that make a pipeline from a tree: pipeline.c (builders, the whole), pipe_matrix.c (combinations), pipe_step.c (steps, their names), pipe_template.c (templates, what
-   they are given), pipe_needs.c (which of them come before), pipe_secret.c (secrets of steps),
-   pipe_sched.c (schedulers). */
+   they are given), pipe_needs.c (which of them come before), pipe_secret.c (secrets of steps), pipe_result.c (what their ends mean), pipe_want.c (what a worker must have),
+   pipe_trigger.c (what steps trigger), pipe_checkout.c (what is checked out, and where to),
+   pipe_sched.c (schedulers), pipe_follow.c (how far a change goes). */
 #ifndef MASTER_CONF_PIPE_INT_H
 #define MASTER_CONF_PIPE_INT_H
 #include "master/conf/pipe_expr.h"
@@ -31,7 +32,7 @@ struct maker {
   struct pipe_builder *made; /* so far */
   int nmade, cap;
   struct block *scratch;
-  int steps, nodes, needs; /* so far, against the limits */
+  int steps, nodes, needs, triggers; /* so far, against the limits */
   size_t bytes;
   bool incomplete;       /* builders are missing: a matrix is wrong, or they are too many */
   bool full;             /* that was told */
@@ -66,15 +67,24 @@ struct inherit {
   int nenv;
   const char *cwd;
   int64_t total_ms, idle_ms;
-  char **tags;
-  int ntags;
-  struct pipe_source cwd_from, total_from, idle_from, tags_from;
+  int on_lost;
+  bool bash;
+  struct pipe_words tags;
+  struct pipe_want want;
+  struct pipe_source cwd_from, total_from, idle_from, lost_from;
 };
 void pipe_inherit(struct maker *m, struct inherit *h, const struct yml_node *map, enum schema_group group, enum pipe_origin of, const struct expr_name *names);
 /* Adds a variable, or replaces the one of its name. text: its expressions, or NULL. */
 void pipe_inherit_var(struct maker *m, struct inherit *h, const struct env_var *v, int n, const struct yml_node *at);
-/* From list to b's steps: templates written out, the checkout implied, all named. at: the builder, for messages. */
-void pipe_make_steps(struct maker *m, struct pipe_builder *b, const struct yml_node *at, const struct yml_node *list, const struct inherit *h, const struct expr_name *names, bool no_checkout);
+/* From list to b's steps: templates written out, checkouts where they belong, all named. at: the builder (a map), or the list alone. */
+void pipe_make_steps(struct maker *m, struct pipe_builder *b, const struct yml_node *at, const struct yml_node *list, const struct inherit *h, const struct expr_name *names);
+
+/* ---- pipe_want.c ---- */
+
+/* map: `worker`, or NULL. */
+void pipe_inherit_want(struct maker *m, struct inherit *h, const struct yml_node *map, enum pipe_origin of, const struct expr_name *names);
+/* What a worker must have for this builder, from what it inherited. */
+void pipe_make_want(struct maker *m, struct pipe_builder *b, const struct inherit *h);
 
 /* ---- pipe_matrix.c ---- */
 
@@ -97,6 +107,37 @@ const struct expr_name *pipe_matrix_names(struct maker *m, const struct matrix *
 /* `secrets` of a step, after its environment is known. map: NULL, or not one (told before): none. */
 void pipe_take_secrets(struct maker *m, struct pipe_step *s, const struct yml_node *map);
 
+/* ---- pipe_result.c ---- */
+
+/* What the step's end means, as the step n says: flags, exit statuses, tries, warnings, whether it is shown. */
+void pipe_take_results(struct maker *m, struct pipe_step *s, const struct yml_node *n, const struct expr_name *names);
+/* `on_lost` of defaults, a builder or a step, where it stands there. */
+void pipe_inherit_lost(struct inherit *h, const struct yml_node *map, enum schema_group group, enum pipe_origin of);
+
+/* ---- pipe_trigger.c ---- */
+
+/* `trigger` of a step: the names as they stand. */
+void pipe_read_trigger(struct maker *m, struct pipe_step *s, const struct yml_node *n, const struct expr_name *names);
+/* After builders and schedulers: whom these names mean; none is asked for by what it asks for, over however many others. */
+void pipe_join_triggers(struct maker *m);
+
+/* ---- pipe_lock.c ---- */
+
+/* `locks` of a step (b NULL), after its environment and secrets are known, or of a builder, after its steps are. map: NULL, or not one (told before): none. */
+void pipe_take_locks(struct maker *m, struct pipe_builder *b, struct pipe_step *s, const struct yml_node *map);
+/* What drover gives to every command itself. */
+bool pipe_var_is_ours(const char *name);
+
+/* ---- pipe_checkout.c ---- */
+
+struct flat;
+bool pipe_is_checkout(const struct yml_node *step) must_check;
+/* In f each step that is a checkout becomes one for each of its codebases, parents before what lies in them; what the builder (NULL: a list of steps) says itself is put where a step says
+   `checkout` and no more, else at the start: an item without a node. */
+void pipe_put_checkouts(struct maker *m, const struct yml_node *builder, struct flat *f, const struct expr_name *names);
+/* After its steps are made: what each leaves alone, the layout, the builder's codebases. */
+void pipe_join_checkouts(struct maker *m, struct pipe_builder *b);
+
 /* ---- pipe_template.c ---- */
 
 struct template;
@@ -106,6 +147,7 @@ struct flat_step {
   const struct expr_name *names;
   const struct pipe_use *use;
   struct template *of; /* NULL: none */
+  const struct pipe_checkout *checkout; /* that it is, or one of those that it is; NULL: none, or not read yet */
 };
 struct flat {
   struct flat_step *v; /* freed by whoever has it */
@@ -113,6 +155,7 @@ struct flat {
 };
 void pipe_read_templates(struct maker *m, const struct yml_node *named);
 /* The steps of list, each use of a template written out. */
+void pipe_flat_add(struct flat *f, const struct flat_step *step);
 void pipe_flatten(struct maker *m, const struct yml_node *list, const struct expr_name *names, struct flat *out);
 /* Its steps are wrong: told once, not for each use. */
 void pipe_template_bad(struct template *t);
@@ -130,6 +173,13 @@ void pipe_read_needs(struct maker *m, struct pipe_builder *b, const struct yml_n
 void pipe_join_needs(struct maker *m);
 /* There is no builder of that name, which was made from n. */
 void pipe_unknown_builder(struct maker *m, const struct yml_node *n, const char *name);
+
+/* The builders that the scalar n names, behind the others of names; seen: names of builders. What is wrong is told. */
+void pipe_add_builders(struct maker *m, char **names, int *count, const struct yml_node *n, struct map *seen);
+/* ---- pipe_follow.c ---- */
+
+/* `from` and `until` of the scheduler n, once what sets it off is known. */
+void pipe_want_changed(struct maker *m, struct pipe_scheduler *s, const struct yml_node *n);
 
 /* After the builders: m->builders and m->all are there. named: the map of schedulers, or NULL. */
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named);

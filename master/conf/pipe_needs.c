@@ -79,15 +79,37 @@ static int named(struct maker *m, const struct pipe_need *said, const struct pip
   return (int)(it - *first);
 }
 
+/* PROJECT/BUILDER: whether there is one is known when it is asked for. */
+static void join_outside(struct maker *m, struct pipe_builder *b, const struct pipe_need *said, struct map *seen)
+{
+  const char *slash = strchr(said->name, '/');
+  struct pipe_outside *o = &b->outside[b->noutside];
+
+  *o = (struct pipe_outside){ .name = said->name, .builder = pipe_copy(m->w, slash + 1), .soft = said->soft, .at = said->at };
+  o->project = pipe_copy(m->w, said->name);
+  o->project[slash - said->name] = 0;
+  if (str_eq(o->project, m->project)) {
+    char *help = xasprintf("needs: %s", o->builder);
+    yml_error(m->d, said->at, help, "\"%s\" is of this project: its name alone says that", said->name);
+    free(help);
+  } else if (map_set(seen, said->name, b)) {
+    yml_error(m->d, said->at, NULL, "builder \"%s\" stands twice", said->name);
+  } else {
+    b->noutside++;
+  }
+}
+
 static void join(struct maker *m, struct pipe_builder *b)
 {
   struct pipe_need *said = b->needs;
   struct map *seen = map_new();
   const struct pipe_builder *first;
-  int all = b->nneeds, n = 0;
+  int all = b->nneeds, n = 0, outside = 0;
 
   for (int i = 0; i < all; i++)
-    n += named(m, &said[i], &first);
+    n += named(m, &said[i], &first), outside += strchr(said[i].name, '/') != NULL;
+  n += outside;
+  b->outside = pipe_take(m->w, (size_t)outside + 1, sizeof *b->outside);
   m->needs += n;
   if (m->needs > PIPELINE_NEEDS_MAX) {
     if (m->needs - n <= PIPELINE_NEEDS_MAX)
@@ -98,6 +120,10 @@ static void join(struct maker *m, struct pipe_builder *b)
   b->nneeds = 0;
   for (int i = 0; i < all; i++) {
     int some = named(m, &said[i], &first);
+    if (strchr(said[i].name, '/')) {
+      join_outside(m, b, &said[i], seen);
+      continue;
+    }
     if (!some && !m->incomplete)
       pipe_unknown_builder(m, said[i].at, said[i].name);
     for (int k = 0; k < some; k++) {

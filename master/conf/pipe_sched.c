@@ -50,19 +50,18 @@ void pipe_unknown_builder(struct maker *m, const struct yml_node *n, const char 
   free(names);
 }
 
-static void add_builder(struct maker *m, struct pipe_scheduler *s, const struct yml_node *n,
-                        struct map *seen)
+void pipe_add_builders(struct maker *m, char **names, int *count, const struct yml_node *n, struct map *seen)
 {
   const struct pipe_builder *b = n->kind == YML_SCALAR ? map_get(m->builders, n->text) : NULL, *end = m->w->p.builders + m->w->p.nbuilders;
   const char *base = b && strcmp(b->name, n->text) ? b->base : NULL; /* all combinations: they stand behind each other */
   bool twice = false;
 
   for (const struct pipe_builder *it = b; it && it < end && (it == b || it->base == base) && !twice; it++) {
-    twice = map_set(seen, it->name, s) != NULL;
+    twice = map_set(seen, it->name, m) != NULL;
     if (twice)
       yml_error(m->d, n, NULL, "builder \"%s\" stands twice", it->name);
     else
-      s->builders[s->nbuilders++] = it->name;
+      names[(*count)++] = it->name;
   }
   if (!b && !m->incomplete && n->kind == YML_SCALAR && pipeline_is_builder(n->text, strlen(n->text)) && diag_count(m->d) < DIAG_MAX)
     pipe_unknown_builder(m, n, n->text);
@@ -82,16 +81,16 @@ static void want_builders(struct maker *m, struct pipe_scheduler *s, const struc
   if (n->kind == YML_LIST && !n->n)
     yml_error(m->d, n, NULL, "the scheduler has no builder");
   for (int i = 0; n->kind == YML_LIST && i < n->n; i++)
-    add_builder(m, s, n->items[i], seen);
+    pipe_add_builders(m, s->builders, &s->nbuilders, n->items[i], seen);
   if (n->kind == YML_SCALAR)
-    add_builder(m, s, n, seen);
+    pipe_add_builders(m, s->builders, &s->nbuilders, n, seen);
   map_free(seen);
 }
 
 static const char *const triggers[PIPE_TRIGGERS] = {
   [PIPE_ON_CHANGE] = "change", [PIPE_ON_TAG] = "tag",     [PIPE_ON_PULL] = "pull_request",
   [PIPE_ON_CRON] = "cron",     [PIPE_ON_EVERY] = "every", [PIPE_ON_FORCE] = "force",
-  [PIPE_ON_AFTER] = "after",
+  [PIPE_ON_AFTER] = "after",   [PIPE_ON_TRIGGER] = "triggered",
 };
 
 const char *pipe_trigger_name(enum pipe_trigger t)
@@ -117,9 +116,12 @@ static const struct {
   { "supersede", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL, "it is for schedulers with `change` or `pull_request`" },
   { "skip", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL, "it is for schedulers with `change` or `pull_request`" },
   { "if", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_TAG | 1u << PIPE_ON_PULL, "it is for schedulers with `change`, `tag` or `pull_request`" },
+  { "codebases", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_TAG | 1u << PIPE_ON_PULL, "it is for schedulers with `change`, `tag` or `pull_request`" },
+  { "from", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_TAG | 1u << PIPE_ON_PULL, "it goes by what has changed, and is for schedulers with `change`, `tag` or `pull_request`" },
   { "zone", 1u << PIPE_ON_CRON, "it is for schedulers with `cron`" },
   { "missed", 1u << PIPE_ON_CRON | 1u << PIPE_ON_EVERY, "it is for schedulers with `cron` or `every`" },
   { "only_if", 1u << PIPE_ON_CRON | 1u << PIPE_ON_EVERY, "it is for schedulers with `cron` or `every`" },
+  { "priority", ~(1u << PIPE_ON_TRIGGER), "what a step triggers has the priority of its build" },
   { "branch", 1u << PIPE_ON_CRON | 1u << PIPE_ON_EVERY | 1u << PIPE_ON_FORCE, "a change says itself which branch: change: {branches: …}" },
 };
 
@@ -177,6 +179,10 @@ static void filter(struct maker *m, struct pipe_scheduler *s, const struct yml_n
     s->branches = pipe_strings(m->w, yml_get(on, "branches"), &s->nbranches);
   if (s->trigger == PIPE_ON_TAG && on && !s->nbranches && on->kind == YML_LIST)
     yml_error(m->d, on, "for every tag: tag: \"**\"", "no tag matches an empty list");
+  s->codebases_at = yml_get(n, "codebases");
+  s->codebases = pipe_strings(m->w, s->codebases_at, &s->ncodebases);
+  if (s->codebases_at && !s->ncodebases && s->codebases_at->kind == YML_LIST)
+    yml_error(m->d, s->codebases_at, "without the key it is every codebase's", "no change is of an empty list of codebases");
   s->only = files(m, on, "only", &s->nonly);
   s->not_only = files(m, on, "not_only", &s->nnot_only);
   if (cond && cond->kind == YML_SCALAR) {
@@ -208,12 +214,15 @@ static void want_cron(struct maker *m, struct pipe_scheduler *s, const struct ym
 
 static void want_time(struct maker *m, struct pipe_scheduler *s, const struct yml_node *set_off, const struct yml_node *n)
 {
-  const struct yml_node *branch = yml_get(n, "branch");
+  const struct yml_node *branch = yml_get(n, "branch"), *only_if = yml_get(n, "only_if");
   const char *missed = schema_text(n, SCHEMA_SCHEDULER, "missed");
 
   s->zone = schema_text(n, SCHEMA_SCHEDULER, "zone");
   s->missed = str_eq(missed, "skip") ? PIPE_MISSED_SKIP : str_eq(missed, "all") ? PIPE_MISSED_ALL : PIPE_MISSED_ONCE;
-  s->only_if_changed = str_eq(schema_text(n, SCHEMA_SCHEDULER, "only_if"), "changed");
+  if (only_if && only_if->kind == YML_SCALAR) {
+    s->only_if = pipe_condition(&m->w->exprs, time_names, only_if, m->d);
+    s->only_if_text = only_if->text;
+  }
   if (set_off && s->trigger == PIPE_ON_CRON)
     want_cron(m, s, set_off, yml_get(n, "zone"));
   if (s->trigger == PIPE_ON_EVERY)
@@ -251,6 +260,21 @@ static void check_after(struct maker *m, const struct yml_node *named)
   free(names);
 }
 
+static void want_priority(struct maker *m, struct pipe_scheduler *s, const struct yml_node *n)
+{
+  const struct yml_node *at = yml_get(n, "priority");
+
+  s->priority = (int)schema_int(n, SCHEMA_SCHEDULER, "priority");
+  if (!at || at->kind != YML_SCALAR || schema_is_number(at->text) || yml_is_null(at))
+    return;
+  if (s->trigger > PIPE_ON_PULL || s->stable_ms) {
+    yml_error(m->d, at, "a number from 0 to 100", s->stable_ms ? "an expression is over one change, and with \"stable\" there may be several" : "an expression is over a change, and none sets this off");
+    return;
+  }
+  s->priority_of = pipe_number(&m->w->exprs, change_names, at, m->d);
+  s->priority_text = at->text;
+}
+
 void pipe_make_schedulers(struct maker *m, const struct yml_node *named)
 {
   struct pipeline *p = &m->w->p;
@@ -273,14 +297,16 @@ void pipe_make_schedulers(struct maker *m, const struct yml_node *named)
     s->name = named->keys[i]->text;
     set_off = trigger(m, s, named->keys[i], n);
     filter(m, s, set_off, n);
-    s->priority = (int)schema_int(n, SCHEMA_SCHEDULER, "priority");
     s->stable_ms = schema_ms(n, SCHEMA_SCHEDULER, "stable");
+    want_priority(m, s, n);
     want_time(m, s, set_off, n);
     s->after = s->trigger == PIPE_ON_AFTER && set_off && set_off->kind == YML_SCALAR ? set_off->text : NULL;
     s->fail_fast = schema_bool(n, SCHEMA_SCHEDULER, "fail_fast");
     s->fresh = str_eq(schema_text(n, SCHEMA_SCHEDULER, "reuse"), "none");
     pipe_make_params(m, s, yml_get(set_off, "parameters"));
-    want_builders(m, s, yml_get(n, "builders"));
+    pipe_want_changed(m, s, n);
+    if (!s->from_changed)
+      want_builders(m, s, yml_get(n, "builders"));
   }
   if (given)
     check_after(m, named);

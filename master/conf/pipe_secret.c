@@ -4,7 +4,7 @@
 #include "common/str.h"
 #include "master/conf/pipe_int.h"
 
-static bool is_ours(const char *name)
+bool pipe_var_is_ours(const char *name)
 {
   return str_starts(name, "DROVER_") || !strcmp(name, "PATH") || !strcmp(name, "HOME") || !strcmp(name, "TMPDIR");
 }
@@ -15,7 +15,7 @@ static bool variable_good(struct maker *m, const struct pipe_step *s, const stru
     yml_error(m->d, key, "letters, digits and underscores, first no digit", "\"%.80s\" is not the name of an environment variable", key->text);
     return false;
   }
-  if (is_ours(key->text)) {
+  if (pipe_var_is_ours(key->text)) {
     yml_error(m->d, key, NULL, "the variable \"%.80s\" is drover's", key->text);
     return false;
   }

@@ -1,5 +1,6 @@
-/* Steps: what they inherit, scripts and arguments, conditions, the implied checkout, names. */
+/* Steps: what they inherit, scripts and arguments, conditions, names. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,23 +74,9 @@ char *pipe_made_text(struct maker *m, const struct yml_node *n, enum schema_grou
   return out;
 }
 
-static void inherit_tags(struct maker *m, struct inherit *h, const struct yml_node *tags, const struct expr_name *names)
-{
-  int n = tags->kind == YML_LIST ? tags->n : 1;
-
-  h->tags = pipe_take(m->w, (size_t)n + 1, sizeof *h->tags);
-  h->ntags = 0;
-  for (int i = 0; i < n; i++) {
-    const struct yml_node *it = tags->kind == YML_LIST ? tags->items[i] : tags;
-    char *text = it->kind == YML_SCALAR ? pipe_made_text(m, it, SCHEMA_WANT, "tags", names) : NULL;
-    if (text)
-      h->tags[h->ntags++] = text;
-  }
-}
-
 void pipe_inherit(struct maker *m, struct inherit *h, const struct yml_node *map, enum schema_group group, enum pipe_origin of, const struct expr_name *names)
 {
-  const struct yml_node *timeout = yml_get(map, "timeout"), *tags = yml_get(yml_get(map, "worker"), "tags"), *cwd = yml_get(map, "cwd"), *n;
+  const struct yml_node *timeout = yml_get(map, "timeout"), *cwd = yml_get(map, "cwd"), *n;
 
   inherit_env(m, h, yml_get(map, "env"), of, names);
   if (cwd) {
@@ -108,10 +95,10 @@ void pipe_inherit(struct maker *m, struct inherit *h, const struct yml_node *map
     h->idle_ms = schema_ms(timeout, SCHEMA_TIMEOUT, "idle");
     h->idle_from = (struct pipe_source){ of, n };
   }
-  if (tags) {
-    inherit_tags(m, h, tags, names);
-    h->tags_from = (struct pipe_source){ of, tags };
-  }
+  pipe_inherit_lost(h, map, group, of);
+  if (yml_get(map, "shell"))
+    h->bash = str_eq(schema_text(map, group, "shell"), "bash");
+  pipe_inherit_want(m, h, yml_get(map, "worker"), of, names);
 }
 
 /* --- names of steps --- */
@@ -152,8 +139,10 @@ static void base_name(const struct pipe_step *s, char out[NAME_CUT + 1])
   while (n && out[n - 1] == '-')
     n--;
   out[n] = 0;
-  if (!n)
-    strcpy(out, s->kind == PIPE_CHECKOUT ? "checkout" : "run");
+  if (s->kind == PIPE_CHECKOUT && s->checkout.folder)
+    snprintf(out, NAME_CUT + 1, "checkout-%.*s", NAME_CUT - (int)strlen("checkout-"), s->checkout.codebase);
+  else if (!n)
+    strcpy(out, s->kind == PIPE_CHECKOUT ? "checkout" : s->kind == PIPE_TRIGGER ? "trigger" : "run");
 }
 
 /* used: names that are taken; counts: base → the last number tried, so that a thousand equal steps don't take a million looks. */
@@ -176,18 +165,20 @@ static char *unique_name(struct whole *w, const char *base, struct map *used, st
 }
 
 /* Given names first: a made one gives way. */
-static void name_steps(struct maker *m, struct pipe_builder *b, const struct flat *f, int implied)
+static void name_steps(struct maker *m, struct pipe_builder *b, const struct flat *f)
 {
   struct map *used = map_new(), *counts = map_new();
 
-  for (int i = implied; i < b->nsteps; i++) {
-    const struct flat_step *at = &f->v[i - implied];
+  for (int i = 0; i < b->nsteps; i++) {
+    const struct flat_step *at = &f->v[i];
     const struct yml_node *n = yml_get(at->n, "name");
     char *name;
     m->d->context = at->use ? at->use->said : NULL;
     if (!n || n->kind != YML_SCALAR || !(name = pipe_made_text(m, n, SCHEMA_STEP, "name", at->names)))
       continue;
-    if (map_set(used, name, b))
+    if (at->checkout && at->checkout->folder)
+      yml_error(m->d, n, "leave it out: each of them is a step, called checkout-CODEBASE", "a checkout of several codebases has no name of its own");
+    else if (map_set(used, name, b))
       yml_error(m->d, n, NULL, "two steps of builder \"%s\" have the name \"%s\"", b->base, name);
     b->steps[i].name = name;
   }
@@ -204,11 +195,6 @@ static void name_steps(struct maker *m, struct pipe_builder *b, const struct fla
 }
 
 /* --- one step --- */
-
-static bool is_checkout(const struct yml_node *n)
-{
-  return n->kind == YML_MAP ? yml_get(n, "checkout") != NULL : !strcmp(n->text, "checkout");
-}
 
 /* argv has an item for each scalar of the list. */
 static void set_args(struct maker *m, struct pipe_step *s, const struct expr_name *names, const struct yml_node *run, int n)
@@ -245,7 +231,7 @@ static void set_run(struct maker *m, struct pipe_step *s, const struct expr_name
 
 static void refuse_in_checkout(struct maker *m, const struct yml_node *n)
 {
-  static const char *const words[] = { "run", "cwd", "env", "secrets" };
+  static const char *const words[] = { "run", "cwd", "env", "secrets", "locks", "exit", "retry", "warnings", "shell" };
 
   for (size_t i = 0; i < COUNT(words); i++)
     if (yml_get(n, words[i]))
@@ -254,18 +240,29 @@ static void refuse_in_checkout(struct maker *m, const struct yml_node *n)
                 "a checkout has no \"%s\"", words[i]);
 }
 
+static void refuse_in_trigger(struct maker *m, const struct yml_node *n)
+{
+  static const char *const words[] = { "run", "checkout", "cwd", "env", "secrets", "locks", "timeout", "retry", "exit" };
+
+  for (size_t i = 0; i < COUNT(words); i++)
+    if (yml_get(n, words[i]))
+      yml_error(m->d, yml_get_key(n, words[i]), i < 2 ? "make it a step of its own" : NULL, "a trigger has no \"%s\"", words[i]);
+}
+
 /* h: by value, the step's own is added. */
 void pipe_make_step(struct maker *m, struct pipe_step *s, const struct flat_step *f, struct inherit h)
 {
-  const struct yml_node *n = f->n, *run = n->kind == YML_MAP ? yml_get(n, "run") : n, *cond = yml_get(n, "if");
+  const struct yml_node *n = f->n, *run = n->kind == YML_MAP ? yml_get(n, "run") : n, *cond = yml_get(n, "if"), *trigger = yml_get(n, "trigger");
 
-  *s = (struct pipe_step){ .kind = is_checkout(n) ? PIPE_CHECKOUT : PIPE_RUN, .line = n->line, .at = { PIPE_OF_STEP, n }, .use = f->use };
+  *s = (struct pipe_step){ .kind = trigger ? PIPE_TRIGGER : pipe_is_checkout(n) ? PIPE_CHECKOUT : PIPE_RUN, .line = n->line, .at = { PIPE_OF_STEP, n }, .use = f->use };
   if (s->kind == PIPE_CHECKOUT)
     refuse_in_checkout(m, n);
+  else if (trigger)
+    refuse_in_trigger(m, n), pipe_read_trigger(m, s, trigger, f->names);
   else if (run)
     set_run(m, s, f->names, run);
   else if (!pipe_strange_key(n, SCHEMA_STEP))
-    yml_error(m->d, n, NULL, "a step wants \"run\", \"checkout\" or \"use\"");
+    yml_error(m->d, n, NULL, "a step wants \"run\", \"checkout\", \"trigger\" or \"use\"");
   if (n->kind == YML_MAP)
     pipe_inherit(m, &h, n, SCHEMA_STEP, PIPE_OF_STEP, f->names);
   if (cond && cond->kind == YML_SCALAR) {
@@ -276,67 +273,57 @@ void pipe_make_step(struct maker *m, struct pipe_step *s, const struct flat_step
   s->nenv = h.nenv;
   if (s->kind == PIPE_RUN && n->kind == YML_MAP)
     pipe_take_secrets(m, s, yml_get(n, "secrets"));
+  pipe_take_results(m, s, n, f->names);
+  if (s->kind == PIPE_RUN && n->kind == YML_MAP)
+    pipe_take_locks(m, NULL, s, yml_get(n, "locks"));
   s->cwd = s->kind == PIPE_RUN ? (char *)(uintptr_t)h.cwd : NULL;
   s->cwd_from = h.cwd_from;
   s->total_ms = h.total_ms;
   s->total_from = h.total_from;
   s->idle_ms = h.idle_ms;
+  s->on_lost = h.on_lost;
+  s->bash = h.bash;
+  s->lost_from = h.lost_from;
   s->idle_from = h.idle_from;
 }
 
 /* --- all of a builder --- */
 
-/* Where the checkout stands: -1: nowhere, the first step is implied. Tells when it stands twice or against `checkout: none`. */
-static int find_checkout(struct maker *m, const struct flat *f, bool none)
-{
-  int found = -1;
-
-  for (int i = 0; i < f->n; i++) {
-    const struct yml_node *s = f->v[i].n;
-    if (!is_checkout(s))
-      continue;
-    m->d->context = f->v[i].use ? f->v[i].use->said : NULL;
-    if (none)
-      yml_error(m->d, s, NULL, "the builder says `checkout: none`, but this step is one");
-    else if (found >= 0)
-      yml_error(m->d, s, NULL, "a second checkout, the first is in line %d", f->v[found].n->line);
-    found = i;
-  }
-  m->d->context = NULL;
-  return found;
-}
-
-static void make_steps(struct maker *m, struct pipe_builder *b, const struct yml_node *at, const struct flat *f, const struct inherit *h, bool implied)
+static void make_steps(struct maker *m, struct pipe_builder *b, const struct yml_node *at, const struct flat *f, const struct inherit *h)
 {
   b->steps = pipe_take(m->w, (size_t)b->nsteps, sizeof *b->steps);
-  if (implied)
-    b->steps[0] = (struct pipe_step){ .kind = PIPE_CHECKOUT, .env = h->env, .nenv = h->nenv, .total_ms = h->total_ms, .idle_ms = h->idle_ms, .line = at->line,
-                                      .total_from = h->total_from, .idle_from = h->idle_from };
   for (int i = 0; i < f->n; i++) {
+    const struct flat_step *it = &f->v[i];
     int before = diag_count(m->d);
-    m->d->context = f->v[i].use ? f->v[i].use->said : NULL;
-    pipe_make_step(m, &b->steps[i + implied], &f->v[i], *h);
-    if (f->v[i].of && diag_count(m->d) != before)
-      pipe_template_bad(f->v[i].of);
+    m->d->context = it->use ? it->use->said : NULL;
+    if (it->n)
+      pipe_make_step(m, &b->steps[i], it, *h);
+    else
+      b->steps[i] = (struct pipe_step){ .kind = PIPE_CHECKOUT, .env = h->env, .nenv = h->nenv, .total_ms = h->total_ms, .idle_ms = h->idle_ms, .on_lost = h->on_lost, .line = at->line,
+                                        .total_from = h->total_from, .idle_from = h->idle_from, .lost_from = h->lost_from };
+    if (it->checkout)
+      b->steps[i].checkout = *it->checkout;
+    if (it->of && diag_count(m->d) != before)
+      pipe_template_bad(it->of);
   }
   m->d->context = NULL;
-  name_steps(m, b, f, implied);
+  name_steps(m, b, f);
+  pipe_join_checkouts(m, b);
 }
 
-void pipe_make_steps(struct maker *m, struct pipe_builder *b, const struct yml_node *at, const struct yml_node *list, const struct inherit *h, const struct expr_name *names, bool no_checkout)
+void pipe_make_steps(struct maker *m, struct pipe_builder *b, const struct yml_node *at, const struct yml_node *list, const struct inherit *h, const struct expr_name *names)
 {
   struct flat f = { 0 };
-  bool implied;
 
   pipe_flatten(m, list, names, &f);
-  implied = find_checkout(m, &f, no_checkout) < 0 && !no_checkout;
-  b->nsteps = f.n + implied;
+  pipe_put_checkouts(m, at->kind == YML_MAP ? at : NULL, &f, names);
+  b->nsteps = f.n;
   m->steps += b->nsteps;
   if (m->steps > PIPELINE_STEPS_MAX) {
     yml_error(m->d, list, NULL, "more than %d steps in all builders", PIPELINE_STEPS_MAX);
     b->nsteps = 0;
   } else {
-    make_steps(m, b, at, &f, h, implied);
+    make_steps(m, b, at, &f, h);
   }
   free(f.v);
 }

@@ -113,7 +113,7 @@ static bool read_value(struct maker *m, const struct parameter *p, const struct 
 
 static bool check_name(struct maker *m, const struct yml_node *key)
 {
-  static const char *const words[] = { "true", "false", "none", "and", "or", "not", "in", "matrix", "properties" };
+  static const char *const words[] = { "true", "false", "none", "and", "or", "not", "in", "matrix", "properties", "locks" };
   bool taken = false;
 
   for (size_t i = 0; i < COUNT(words); i++)
@@ -306,6 +306,15 @@ static void expand(struct maker *m, const struct flat_step *f, int depth, struct
   m->d->context = context;
 }
 
+void pipe_flat_add(struct flat *f, const struct flat_step *step)
+{
+  if (f->n == f->cap) {
+    f->cap = f->cap ? f->cap * 2 : 16;
+    f->v = xrealloc(f->v, (size_t)f->cap * sizeof *f->v);
+  }
+  f->v[f->n++] = *step;
+}
+
 /* like: what its steps have in common. Those beyond the limit are left out; whoever asked counts them and tells. */
 static void flatten(struct maker *m, const struct yml_node *list, struct flat_step like, int depth, struct flat *out)
 {
@@ -320,11 +329,7 @@ static void flatten(struct maker *m, const struct yml_node *list, struct flat_st
     }
     if (yml_get(like.n, "with"))
       yml_error(m->d, yml_get_key(like.n, "with"), "use: NAME", "\"with\" says what a template is given, and there is no \"use\"");
-    if (out->n == out->cap) {
-      out->cap = out->cap ? out->cap * 2 : 16;
-      out->v = xrealloc(out->v, (size_t)out->cap * sizeof *out->v);
-    }
-    out->v[out->n++] = like;
+    pipe_flat_add(out, &like);
   }
 }
 

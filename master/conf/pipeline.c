@@ -192,18 +192,16 @@ static void inherit_axes(struct maker *m, const struct pipe_builder *b, const st
 /* map: the builder's, or NULL where there is only a list of steps. */
 static void make_builder(struct maker *m, struct pipe_builder *b, const struct yml_node *map, const struct yml_node *list, struct inherit h, const struct expr_name *names)
 {
-  bool none = map && !strcmp(schema_text(map, SCHEMA_BUILDER, "checkout"), "none");
-
   if (map) {
     inherit_axes(m, b, map, &h);
     pipe_inherit(m, &h, map, SCHEMA_BUILDER, PIPE_OF_BUILDER, names);
   }
   pipe_read_needs(m, b, yml_get(map, "needs"), names);
-  b->tags = h.tags;
-  b->ntags = h.ntags;
-  b->tags_from = h.tags_from;
+  pipe_make_want(m, b, &h);
   if (list && list->kind == YML_LIST)
-    pipe_make_steps(m, b, map ? map : list, list, &h, names, none);
+    pipe_make_steps(m, b, map ? map : list, list, &h, names);
+  if (map)
+    pipe_take_locks(m, b, NULL, yml_get(map, "locks"));
   pipe_drop_scratch(m);
 }
 
@@ -288,6 +286,7 @@ static struct pipeline *make(struct yml_doc *doc, const struct yml_node *top,
   }
   pipe_join_needs(&m);
   pipe_make_schedulers(&m, yml_get(top, "schedulers"));
+  pipe_join_triggers(&m);
   map_free(m.builders);
   map_free(m.templates);
   if (diag_count(d) == before)

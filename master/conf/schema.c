@@ -11,8 +11,8 @@
 #define SECOND INT64_C(1000)
 #define DAY (86400 * SECOND)
 
-_Static_assert(SCHEMA_GROUPS <= 32, "struct key.in has a bit for each");
-#define BIT_(g) (1u << SCHEMA_##g)
+_Static_assert(SCHEMA_GROUPS <= 64, "struct key.in has a bit for each");
+#define BIT_(g) (UINT64_C(1) << SCHEMA_##g)
 #define IN(...) IN_PICK(__VA_ARGS__, IN4, IN3, IN2, IN1, 0)(__VA_ARGS__)
 #define IN_PICK(a, b, c, d, name, ...) name
 #define IN1(a) BIT_(a)
@@ -57,7 +57,7 @@ const char *schema_title(enum schema_group group)
 static const struct key *find_row(enum schema_group group, const char *key)
 {
   for (size_t i = 0; i < COUNT(keys); i++)
-    if ((keys[i].in & 1u << group) && str_eq(keys[i].key, key))
+    if ((keys[i].in & UINT64_C(1) << group) && str_eq(keys[i].key, key))
       return &keys[i];
   return NULL;
 }
@@ -111,7 +111,7 @@ static void check_script(const struct yml_node *n, struct diags *d)
 
 static void check_strings(const struct key *k, const struct yml_node *n, struct diags *d)
 {
-  struct key item = { .key = k->key, .types = k->types & T_ARGV ? T_TEXT : k->item };
+  struct key item = { .key = k->key, .types = k->types & T_ARGV ? T_TEXT : k->item, .min = k->min, .max = k->max, .words = k->item & T_WORD ? k->words : NULL, .abroad = k->abroad };
 
   for (int i = 0; i < n->n; i++) {
     const struct yml_node *s = n->items[i];
@@ -210,10 +210,55 @@ static void check_includes(const struct key *k, const struct yml_node *n, struct
   }
 }
 
+bool schema_is_options(const struct yml_node *map, enum schema_group group)
+{
+  for (int i = 0; i < map->n; i++)
+    if (map->items[i]->kind == YML_SCALAR && (!yml_is_null(map->items[i]) || find_row(group, map->keys[i]->text)))
+      return true;
+  return !map->n;
+}
+
+/* Codebases, each with options or nothing. */
+static void check_codebases(const struct key *k, const struct yml_node *map, struct diags *d)
+{
+  struct key name = { .key = k->key, .types = T_NAME };
+
+  for (int i = 0; i < map->n; i++) {
+    struct key one = { .key = map->keys[i]->text, .types = T_MAP };
+    if (!str_is_name(map->keys[i]->text, strlen(map->keys[i]->text)))
+      wrong(d, &name, map->keys[i]);
+    else if (map->items[i]->kind == YML_LIST)
+      wrong(d, &one, map->items[i]);
+    else
+      check_map(map->items[i], k->sub, map->keys[i], d);
+  }
+}
+
+static void check_checkout(const struct key *k, const struct yml_node *n, struct diags *d)
+{
+  struct key item = { .key = k->key, .types = T_NAME | T_MAP };
+
+  if (n->kind == YML_MAP && schema_is_options(n, k->sub))
+    check_map(n, k->sub, NULL, d);
+  else if (n->kind == YML_MAP)
+    check_codebases(k, n, d);
+  else if (!n->n)
+    wrong(d, k, n);
+  for (int i = 0; n->kind == YML_LIST && i < n->n; i++) {
+    const struct yml_node *it = n->items[i];
+    if (it->kind == YML_MAP && schema_is_options(it, k->sub))
+      yml_error(d, it, "checkout: [{core: {to: lib/core}}, ui]", "in a list each of \"%s\" is a codebase, with options or without", k->key);
+    else if (it->kind == YML_MAP)
+      check_codebases(k, it, d);
+    else if (it->kind != YML_SCALAR || yml_is_null(it) || !schema_fits(T_NAME, &item, it))
+      wrong(d, &item, it);
+  }
+}
+
 /* A scalar where a list is wanted. */
 static void check_item(const struct key *k, const struct yml_node *n, struct diags *d)
 {
-  struct key item = { .key = k->key, .types = k->item | (k->types & T_WORD), .words = k->words };
+  struct key item = { .key = k->key, .types = k->item | (k->types & T_WORD), .min = k->min, .max = k->max, .words = k->words, .abroad = k->abroad };
 
   if (!schema_fits(item.types, &item, n))
     wrong(d, &item, n);
@@ -224,13 +269,17 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
 {
   if (yml_is_null(n) && k->types & T_MAP)
     check_map(n, k->sub, key, d);
-  else if (yml_is_null(n) && k->types & (T_NAMED | T_ENV | T_VALUES | T_TAKES))
+  else if (yml_is_null(n) && k->types & T_CHECKOUT)
+    return;
+  else if (k->types & T_CHECKOUT && !strcmp(n->text, "none") && !schema_has_word(k->words, n->text))
+    wrong(d, k, n); /* no codebase is called so */
+  else if (yml_is_null(n) && k->types & (T_NAMED | T_ENV | T_VALUES | T_TAKES | T_LOCKS))
     return; /* all its entries are commented out */
   else if (yml_is_null(n))
     wrong(d, k, n);
-  else if (k->types & T_CONDITION || is_fixed(k, n))
+  else if (k->types & T_CONDITION || (k->types & T_FORMULA && !schema_is_number(n->text)) || is_fixed(k, n))
     return;
-  else if (!(k->types & T_SCRIPT) && !check_text(n, SCHEMA_SCRIPT_MAX, false, d))
+  else if (!(k->types & T_SCRIPT) && !check_text(n, SCHEMA_SCRIPT_MAX, k->live, d))
     return;
   else if (k->types & T_STRINGS)
     check_item(k, n, d);
@@ -257,7 +306,9 @@ static void check_value(const struct key *k, const struct yml_node *key, const s
     check_named(k, n, d);
   else if (n->kind == YML_MAP && k->types & T_ENV)
     check_env(n, d);
-  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES)) || (n->kind != YML_SCALAR && k->types & T_NEEDS))
+  else if (n->kind != YML_SCALAR && k->types & T_CHECKOUT)
+    check_checkout(k, n, d);
+  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES | T_EXITS | T_LOCKS)) || (n->kind != YML_SCALAR && k->types & T_NEEDS))
     return; /* its reader checks it */
   else
     wrong(d, k, n);
@@ -269,7 +320,7 @@ static const char *nearest_key(const char *word, enum schema_group group)
   const char *found = NULL;
 
   for (size_t i = 0; i < COUNT(keys); i++)
-    if (keys[i].key && (keys[i].in & 1u << group)) {
+    if (keys[i].key && (keys[i].in & UINT64_C(1) << group)) {
       unsigned far = str_distance(word, keys[i].key);
       if (far < best) {
         best = far;
@@ -298,7 +349,7 @@ static char *belongs_elsewhere(const char *word, enum schema_group group)
 static bool is_later(const char *word, enum schema_group group)
 {
   for (size_t i = 0; i < COUNT(keys); i++)
-    if ((keys[i].in & 1u << group) && schema_has_word(keys[i].later, word))
+    if ((keys[i].in & UINT64_C(1) << group) && schema_has_word(keys[i].later, word))
       return true;
   return false;
 }
@@ -307,7 +358,7 @@ static bool is_later(const char *word, enum schema_group group)
 static const char *why_never(const char *word, enum schema_group group)
 {
   for (size_t i = 0; i < COUNT(keys); i++)
-    if ((keys[i].in & 1u << group) && schema_has_word(keys[i].never, word))
+    if ((keys[i].in & UINT64_C(1) << group) && schema_has_word(keys[i].never, word))
       return keys[i].why;
   return NULL;
 }
@@ -344,7 +395,7 @@ static void check_map(const struct yml_node *map, enum schema_group group,
   }
   /* What is missing may be what the strange key was meant for. */
   for (size_t i = 0; !strange && i < COUNT(keys); i++)
-    if (keys[i].required && (keys[i].in & 1u << group) && !yml_get(map, keys[i].key))
+    if (keys[i].required && (keys[i].in & UINT64_C(1) << group) && !yml_get(map, keys[i].key))
       yml_error(d, name ? name : map, NULL, "\"%s\" wants the key \"%s\"",
                 name ? name->text : groups[group].title, keys[i].key);
 }
@@ -365,7 +416,7 @@ void schema_check(const struct yml_doc *doc, enum schema_group root, struct diag
 bool schema_check_made(const struct yml_node *n, const char *text, enum schema_group group, const char *key, struct diags *d)
 {
   const struct key *k = row_of(group, key);
-  struct key item = { .key = key, .types = k->types & T_STRINGS ? k->item : k->types, .min = k->min, .max = k->max, .words = k->words };
+  struct key item = { .key = key, .types = k->types & T_STRINGS ? k->item : k->types, .min = k->min, .max = k->max, .words = k->words, .abroad = k->abroad };
   struct yml_node made = *n;
 
   made.text = (char *)(uintptr_t)text;
@@ -453,7 +504,7 @@ static void fill_view(struct schema_view *v, const struct key *k, enum schema_gr
                              .doc = k->doc,
                              .example = k->example,
                              .fallback = k->fallback,
-                             .words = k->words,
+                             .words = k->types & T_WORD ? k->words : NULL,
                              .required = k->required, .restart = k->restart,
                              .site = groups[g].site,
                              .repository = groups[g].repository,
@@ -465,7 +516,7 @@ bool schema_keys(size_t *at, struct schema_view *v)
   for (; *at < COUNT(keys) * SCHEMA_GROUPS; ++*at) {
     enum schema_group g = (enum schema_group)(*at / COUNT(keys));
     const struct key *k = &keys[*at % COUNT(keys)];
-    if (k->key && (k->in & 1u << g)) {
+    if (k->key && (k->in & UINT64_C(1) << g)) {
       fill_view(v, k, g);
       ++*at;
       return true;

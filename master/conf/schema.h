@@ -14,10 +14,10 @@ enum schema_group {
   SCHEMA_SITE,     /* master.yaml */
   SCHEMA_CONFD,    /* a file of conf.d */
   SCHEMA_PIPELINE, /* .drover.yml */
-  SCHEMA_INCLUDE, SCHEMA_SITE_INFO, SCHEMA_LISTEN, SCHEMA_DATABASE, SCHEMA_WORKER, SCHEMA_PROJECT, SCHEMA_HOOK, SCHEMA_HOOK_SECRET, SCHEMA_KEY, SCHEMA_TOKEN, SCHEMA_SECRET, SCHEMA_SECRET_FOR,
+  SCHEMA_INCLUDE, SCHEMA_SITE_INFO, SCHEMA_LISTEN, SCHEMA_DATABASE, SCHEMA_WORKER, SCHEMA_POOL, SCHEMA_PROJECT, SCHEMA_CODEBASE, SCHEMA_STAMPS, SCHEMA_HOOK, SCHEMA_HOOK_SECRET, SCHEMA_KEY, SCHEMA_TOKEN, SCHEMA_PASSWORD, SCHEMA_SECRET, SCHEMA_SECRET_FOR, SCHEMA_LOCK,
   SCHEMA_DEFAULTS, SCHEMA_BUILDER,
-  SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_CHECKOUT, SCHEMA_TEMPLATE, SCHEMA_PARAMETER, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_PULL_REQUEST,
-  SCHEMA_FORCE, SCHEMA_FORCE_PARAMETER, SCHEMA_GROUPS
+  SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_RETRY, SCHEMA_ON_LOST, SCHEMA_WARNINGS, SCHEMA_CHECKOUT, SCHEMA_TRIGGER, SCHEMA_TEMPLATE, SCHEMA_PARAMETER, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_PULL_REQUEST,
+  SCHEMA_FORCE, SCHEMA_TRIGGERED, SCHEMA_FORCE_PARAMETER, SCHEMA_GROUPS
 };
 
 /* The whole document against one of the first three groups; every fault into d. */
@@ -27,7 +27,11 @@ void schema_check(const struct yml_doc *doc, enum schema_group root, struct diag
 char *schema_shown(const struct yml_node *n) must_check;
 /* Whether text can be a value of the key, one that takes a scalar or a list of them; else told at n, from which the text was made. */
 bool schema_check_made(const struct yml_node *n, const char *text, enum schema_group group, const char *key, struct diags *d);
+/* Where an expression may stand instead of a number: whether it is one as it stands. */
+bool schema_is_number(const char *text) must_check;
 bool schema_has(enum schema_group group, const char *key);
+/* Whether a map is one of options of that group, not of names with options each. */
+bool schema_is_options(const struct yml_node *map, enum schema_group group) must_check;
 
 /* Values, for after the check: where the key is missing, or its value is wrong (the check has told), the table's default (0, false or NULL where it has none).
    The key must be one of the group's. map may be NULL or not a map. */

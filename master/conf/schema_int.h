@@ -32,17 +32,23 @@ enum type {
   T_NEEDS = 1 << 24,   /* a list of builders, or builder → good or soft; pipe_needs.c reads it */
   T_TAKES = 1 << 25,   /* variable → secret; pipe_secret.c reads it */
   T_INCLUDES = 1 << 26, /* a file's name or a map of group `sub`, or a list of them; parts.c reads it */
+  T_EXITS = 1 << 27,   /* exit status → result; pipe_result.c reads it */
+  T_LOCKS = 1 << 28,   /* lock → how many; pipe_lock.c reads it */
+  T_CHECKOUT = 1 << 29, /* a list of codebases, or codebase → options (group `sub`), or options alone; pipe_checkout.c reads it */
+  T_FORMULA = 1 << 30, /* beside T_INT: an expression that makes one; pipe_sched.c reads it */
 };
 
 struct key {
   const char *key; /* NULL: only `later` or `never` */
-  unsigned in;     /* mask of groups */
+  uint64_t in;     /* mask of groups */
   unsigned types, item;
   enum schema_group sub;
   bool required, restart, empty; /* empty: a text may be */
+  bool abroad;     /* T_BUILDER: also of another project, PROJECT/BUILDER */
   bool fixed;      /* may be made by an expression of what is known before the build; pipe_expr.c reads it */
+  bool live;       /* a text that may have expressions, which have their values when the build is there */
   int64_t min, max;
-  const char *fallback, *words, *doc, *example;
+  const char *fallback, *words, *doc, *example; /* words: T_WORD; T_EXITS: what a status may mean */
   const char *later; /* words of keys that are to come, separated by blanks */
   const char *never, *why; /* words of keys that stand elsewhere only, and what is said to whoever writes them here */
 };

@@ -12,16 +12,20 @@
 #define DIALECT "https://json-schema.org/draft/2020-12/schema"
 #define NAME_PATTERN "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 #define VALUE_PATTERN "[A-Za-z0-9._+-]{1,32}"
+#define BUILDER_PATTERN NAME_PATTERN "(\\[" VALUE_PATTERN "(," VALUE_PATTERN ")*\\])?"
 #define WORD_PATTERN "[A-Za-z_][A-Za-z0-9_]{0,254}"
 #define EXPRESSION "\\$\\{\\{"
 
 /* What the table can't say: of the whole map. */
 static const struct { enum schema_group group; const char *json; } extra[] = {
   { SCHEMA_PIPELINE, "{\"oneOf\": [{\"required\": [\"steps\"]}, {\"required\": [\"builders\"]}]}" },
-  { SCHEMA_PROJECT, "{\"not\": {\"required\": [\"steps\", \"builders\"]}}" },
+  { SCHEMA_PROJECT, "{\"not\": {\"required\": [\"steps\", \"builders\"]}, \"dependentRequired\": {\"layout\": [\"svn\"]}, \"if\": {\"required\": [\"codebases\"]}, "
+    "\"then\": {\"properties\": {\"git\": false, \"svn\": false, \"hg\": false, \"layout\": false, \"branches\": false, \"poll\": false, \"first\": false, \"hook\": false, \"key\": false, \"host_keys\": false, \"token\": false}}, "
+    "\"else\": {\"oneOf\": [{\"required\": [\"git\"]}, {\"required\": [\"svn\"]}, {\"required\": [\"hg\"]}], \"properties\": {\"main\": false, \"stamps\": false}}}" },
+  { SCHEMA_CODEBASE, "{\"oneOf\": [{\"required\": [\"git\"]}, {\"required\": [\"svn\"]}, {\"required\": [\"hg\"]}], \"dependentRequired\": {\"layout\": [\"svn\"]}}" },
   { SCHEMA_BUILDER, "{\"required\": [\"steps\"]}" },
   { SCHEMA_TEMPLATE, "{\"required\": [\"steps\"]}" },
-  { SCHEMA_STEP, "{\"oneOf\": [{\"required\": [\"run\"]}, {\"required\": [\"checkout\"]}, {\"required\": [\"use\"]}], \"dependentRequired\": {\"with\": [\"use\"]}}" },
+  { SCHEMA_STEP, "{\"oneOf\": [{\"required\": [\"run\"]}, {\"required\": [\"checkout\"]}, {\"required\": [\"use\"]}, {\"required\": [\"trigger\"]}], \"dependentRequired\": {\"with\": [\"use\"]}}" },
   { SCHEMA_SECRET, "{\"oneOf\": [{\"required\": [\"file\"]}, {\"required\": [\"store\"]}]}" },
   { SCHEMA_PARAMETER, "{\"if\": {\"properties\": {\"type\": {\"const\": \"choice\"}}, \"required\": [\"type\"]}, \"then\": {\"required\": [\"choices\"]}, \"else\": {\"properties\": {\"choices\": false}}}" },
 };
@@ -220,6 +224,21 @@ static cJSON *taken(void)
   return any_of(list);
 }
 
+/* How many of a lock, alone or with the variable that names them. */
+static cJSON *locked(void)
+{
+  static const char take[] = "{\"anyOf\": [{\"type\": \"integer\", \"minimum\": 0, \"maximum\": 100000}, {\"type\": \"string\", \"pattern\": \"^(exclusive|[0-9]{1,6})$\"}]}";
+  cJSON *list = cJSON_CreateArray(), *o = of_type("object"), *properties = cJSON_AddObjectToObject(o, "properties");
+
+  cJSON_AddItemToObject(properties, "take", parsed(take));
+  cJSON_AddItemToObject(properties, "as", of_pattern("string", "^(?!DROVER_)" WORD_PATTERN "$"));
+  cJSON_AddItemToArray(cJSON_AddArrayToObject(o, "required"), cJSON_CreateString("take"));
+  cJSON_AddBoolToObject(o, "additionalProperties", false);
+  cJSON_AddItemToArray(list, parsed(take));
+  cJSON_AddItemToArray(list, o);
+  return any_of(list);
+}
+
 static cJSON *steps(const struct key *k)
 {
   cJSON *list = cJSON_CreateArray();
@@ -248,10 +267,11 @@ static cJSON *scalar(unsigned type, const struct key *k)
   cJSON *o;
 
   switch (type) {
-  case T_TEXT: return plain_text(!k->empty);
+  case T_TEXT: return k->live ? of_pattern("string number boolean", k->empty ? "" : ".") : plain_text(!k->empty);
   case T_SCRIPT: return script();
   case T_NAME: return of_pattern("string number boolean", "^" NAME_PATTERN "$");
-  case T_BUILDER: return of_pattern("string number boolean", "^" NAME_PATTERN "(\\[" VALUE_PATTERN "(," VALUE_PATTERN ")*\\])?$");
+  case T_BUILDER:
+    return of_pattern("string number boolean", k->abroad ? "^(" NAME_PATTERN "/)?" BUILDER_PATTERN "$" : "^" BUILDER_PATTERN "$");
   case T_BOOL: return of_type("boolean");
   case T_INT: return whole_number(k);
   case T_DURATION: return with_unit("^(0|(0|[1-9][0-9]{0,17})(ms|s|m|h|d))$");
@@ -291,11 +311,44 @@ static cJSON *needs(const struct key *k)
   return any_of(either);
 }
 
+static cJSON *exits(const struct key *k)
+{
+  cJSON *o = cJSON_CreateObject();
+
+  cJSON_AddItemToObject(o, "enum", words(k->words));
+  o = map_of("^(0|[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$", o, false);
+  cJSON_AddNumberToObject(o, "minProperties", 1);
+  return o;
+}
+
+/* Options, codebases with options, or a list of both kinds of codebases. */
+static cJSON *checkout(const struct key *k)
+{
+  cJSON *list = cJSON_CreateArray(), *item = cJSON_CreateArray(), *one, *codebases = of_type("object");
+
+  one = cJSON_CreateArray();
+  cJSON_AddItemToArray(one, reference(k->sub));
+  cJSON_AddItemToArray(one, of_type("null"));
+  add_text(cJSON_AddObjectToObject(codebases, "propertyNames"), "pattern", "^" NAME_PATTERN "$");
+  cJSON_AddNumberToObject(codebases, "minProperties", 1);
+  cJSON_AddItemToObject(codebases, "additionalProperties", any_of(one));
+  cJSON_AddItemToArray(list, of_type("null"));
+  cJSON_AddItemToArray(list, reference(k->sub));
+  cJSON_AddItemToArray(list, cJSON_Duplicate(codebases, true));
+  cJSON_AddItemToArray(item, of_pattern("string number boolean", "^" NAME_PATTERN "$"));
+  cJSON_AddItemToArray(item, codebases);
+  cJSON_AddItemToArray(list, list_of(any_of(item), 1));
+  return any_of(list);
+}
+
 static cJSON *value_of(const struct key *k)
 {
   cJSON *list = cJSON_CreateArray();
 
-  add_scalars(list, k->types | (k->types & T_STRINGS ? k->item : 0), k);
+  if (k->types & T_CHECKOUT && !schema_has_word(k->words, "none"))
+    cJSON_AddItemToArray(list, of_pattern("string number boolean", "^(?!none$)" NAME_PATTERN "$"));
+  else
+    add_scalars(list, k->types | (k->types & T_STRINGS ? k->item : 0), k);
   if (k->types & T_STRINGS) {
     cJSON *item = cJSON_CreateArray();
     add_scalars(item, k->item, k);
@@ -313,16 +366,24 @@ static cJSON *value_of(const struct key *k)
     cJSON_AddItemToArray(list, map_of("^" WORD_PATTERN "$", of_type("string number boolean"), true));
   if (k->types & T_TAKES)
     cJSON_AddItemToArray(list, map_of("^(?!DROVER_)" WORD_PATTERN "$", taken(), true));
+  if (k->types & T_LOCKS)
+    cJSON_AddItemToArray(list, map_of("^" NAME_PATTERN "$", locked(), true));
   if (k->types & T_STEPS)
     cJSON_AddItemToArray(list, steps(k));
   if (k->types & T_CONDITION)
     cJSON_AddItemToArray(list, of_type("string boolean"));
+  if (k->types & T_FORMULA)
+    cJSON_AddItemToArray(list, of_type("string"));
   if (k->types & T_MATRIX)
     cJSON_AddItemToArray(list, matrix());
   if (k->types & T_INCLUDES)
     cJSON_AddItemToArray(list, includes(k));
+  if (k->types & T_EXITS)
+    cJSON_AddItemToArray(list, exits(k));
   if (k->types & T_NEEDS)
     cJSON_AddItemToArray(list, needs(k));
+  if (k->types & T_CHECKOUT)
+    cJSON_AddItemToArray(list, checkout(k));
   return any_of(list);
 }
 
@@ -359,7 +420,7 @@ static cJSON *map(enum schema_group group)
   bool more = false;
 
   for (size_t i = 0; (k = schema_row(i)); i++) {
-    if (!k->key || !(k->in & 1u << group))
+    if (!k->key || !(k->in & UINT64_C(1) << group))
       continue;
     cJSON_AddItemToObject(properties, k->key, property(k));
     if (k->required)
@@ -386,16 +447,16 @@ static cJSON *map(enum schema_group group)
 }
 
 /* The groups that can be reached from one: a bit each. */
-static unsigned reach(enum schema_group root)
+static uint64_t reach(enum schema_group root)
 {
-  unsigned seen = 1u << root, before = 0;
+  uint64_t seen = UINT64_C(1) << root, before = 0;
   const struct key *k;
 
   while (seen != before) {
     before = seen;
     for (size_t i = 0; (k = schema_row(i)); i++)
-      if (k->key && k->in & seen && k->types & (T_MAP | T_NAMED | T_STEPS | T_INCLUDES))
-        seen |= 1u << k->sub;
+      if (k->key && k->in & seen && k->types & (T_MAP | T_NAMED | T_STEPS | T_INCLUDES | T_CHECKOUT))
+        seen |= UINT64_C(1) << k->sub;
   }
   return seen;
 }
@@ -403,7 +464,7 @@ static unsigned reach(enum schema_group root)
 char *schema_json(enum schema_group root)
 {
   cJSON *o = cJSON_CreateObject(), *defs;
-  unsigned groups = reach(root);
+  uint64_t groups = reach(root);
   char *text;
 
   add_text(o, "$schema", DIALECT);

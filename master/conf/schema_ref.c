@@ -42,6 +42,30 @@ static const char intro[] =
   "- **pattern** (of branches): `*` stands for anything but `/`, `**` for anything, `?` for one character but `/`.\n"
   "- **HOST:PORT**: such as `127.0.0.1:7420`, `[::1]:7420`, or `*:7421` for all addresses.\n";
 
+static const char reports[] =
+  "\nA step's command reports by files in the folder that the variable `DROVER_REPORT` names; it is empty when the command starts, and read when all of it has ended:\n\n"
+  "- `properties`: lines `NAME=VALUE`, and `properties.json`: an object of texts, whole numbers, true or false, or lists of these. They are properties of the build from then on: in expressions\n"
+  "  (`properties.NAME`) and as variables (`DROVER_PROPERTY_NAME`) of later steps, over those that it was asked for with. At most 64 in a step, 64 KiB in a build.\n"
+  "- `summary`: its first line is what the step's line says. `links`: lines `NAME URL`, http and https only, at most 32.\n"
+  "- `stamps`: lines `CODEBASE REVISION` or `CODEBASE REVISION BRANCH`, for what the command has made in a codebase and pushed, a merge, say, or a tag: steps behind it may trigger builds of\n"
+  "  that (`stamps: {CODEBASE: derived}`). The revision is written in full; at most 32.\n\n"
+  "Where something is wrong with a report, nothing of it is taken, and the step says why; its result is what it is. Secrets that the command has are masked in it.\n";
+
+static const char flags[] =
+  "\n### What a step's end makes of the build\n\n"
+  "A build is as bad as the worst of what its steps count for: skipped, success, warnings, failure, exception, retry, cancelled. What other systems have flags for is said by three keys:\n\n"
+  "| flag | here | without a word |\n"
+  "| --- | --- | --- |\n"
+  "| haltOnFailure | `halt: true` | yes where `on_failure` is `fail`, else no |\n"
+  "| flunkOnFailure | `on_failure: fail` | yes |\n"
+  "| warnOnFailure | `on_failure: warn` | no |\n"
+  "| neither of these two | `on_failure: ignore` | no |\n"
+  "| flunkOnWarnings | `on_warnings: fail` | no |\n"
+  "| warnOnWarnings | `on_warnings: warn` | yes |\n"
+  "| neither of these two | `on_warnings: ignore` | no |\n"
+  "| alwaysRun | `always: true` | no |\n\n"
+  "An exception, a loss and a cancel end a build whatever its steps say.\n";
+
 static const char matrices[] =
   "\n### Matrices and templates\n\n"
   "```yaml\n"
@@ -77,18 +101,27 @@ static const struct {
   { SCHEMA_LISTEN, "### listen" },
   { SCHEMA_DATABASE, "### database" },
   { SCHEMA_WORKER, "### workers.NAME" },
+  { SCHEMA_POOL, "### pools.NAME" },
   { SCHEMA_PROJECT, "### projects.NAME" },
+  { SCHEMA_CODEBASE, "### projects.NAME.codebases.NAME" },
+  { SCHEMA_STAMPS, "### projects.NAME.stamps" },
   { SCHEMA_HOOK, "### hook, of a project" },
   { SCHEMA_HOOK_SECRET, "### secret, of a hook" },
   { SCHEMA_KEY, "### key, of a project" },
   { SCHEMA_TOKEN, "### token, of a project" },
   { SCHEMA_SECRET, "### secrets.NAME" },
   { SCHEMA_SECRET_FOR, "### for, of a secret" },
+  { SCHEMA_LOCK, "### locks.NAME" },
   { SCHEMA_PIPELINE, "## A pipeline: .drover.yml, or in a project" },
   { SCHEMA_DEFAULTS, "### defaults" },
   { SCHEMA_BUILDER, "### builders.NAME" },
   { SCHEMA_WANT, "### worker, of a builder or defaults" },
   { SCHEMA_STEP, "### steps, each" },
+  { SCHEMA_TRIGGER, "### trigger, as a map" },
+  { SCHEMA_RETRY, "### retry, as a map" },
+  { SCHEMA_ON_LOST, "### on_lost, as a map" },
+  { SCHEMA_WARNINGS, "### warnings, as a map" },
+  { SCHEMA_CHECKOUT, "### checkout, its options" },
   { SCHEMA_TIMEOUT, "### timeout, as a map" },
   { SCHEMA_TEMPLATE, "### templates.NAME" },
   { SCHEMA_PARAMETER, "### parameters.NAME, of a template" },
@@ -96,13 +129,14 @@ static const struct {
   { SCHEMA_CHANGE, "### change, of a scheduler" },
   { SCHEMA_PULL_REQUEST, "### pull_request, of a scheduler" },
   { SCHEMA_FORCE, "### force, of a scheduler" },
-  { SCHEMA_FORCE_PARAMETER, "### parameters.NAME, of force" },
+  { SCHEMA_TRIGGERED, "### triggered, of a scheduler" },
+  { SCHEMA_FORCE_PARAMETER, "### parameters.NAME, of force or triggered" },
 };
 
 static const char expressions[] =
   "\n## Expressions\n\n"
-  "`if` of a step or a scheduler is an expression, and `${{ EXPRESSION }}` may stand in the items of a `run` that is a list and in the values of `env`, there with a value in any case: `${{ properties.jobs ?? 1 }}`.\n"
-  "In `name`, `cwd` and `tags`, and in what `with` hands to a template, it may be made of what is known before the build: `matrix` and parameters.\n"
+  "`if` of a step, of a scheduler or of what a worker must be is an expression, so is `only_if` of a scheduler, and `${{ EXPRESSION }}` may stand in the items of a `run` that is a list and in the values of `env`, of `with` of a `trigger`, its `reason` and `revision`, there with a value in any case: `${{ properties.jobs ?? 1 }}`.\n"
+  "In `name`, `cwd`, `tags`, `os` and `arch`, and in what `with` hands to a template, it may be made of what is known before the build: `matrix` and parameters.\n"
   "In a `run` that is a text nothing is ever replaced: give it a variable. `$${{` stands for `${{`. Expressions are typed, without loops, and what is wrong with them is told when the file is read,\n"
   "wherever the types are known then.\n\n"
   "- `and`, `or`, `not`; `==`, `!=`, `<`, `<=`, `>`, `>=`; `in`, `not in` (a list, or a text in a text); `a ?? b`: b where a has no value; `c ? a : b`; `+ - * / %`, and `+` of texts.\n"
@@ -122,6 +156,13 @@ static void add_expressions(struct buf *out)
                 "- a template's parameters, in its steps, by their names; there `matrix` has no meaning: hand over what is needed\n");
   buf_adds(out, "\n### Names in a scheduler\n\n");
   for (const struct expr_name *n = change_names; n->name; n++)
+    buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
+  buf_adds(out, "\n### Names in only_if\n\nOf a scheduler with `cron` or `every`, reckoned when its time has come: where it is not true, nothing is built, and the scheduler's trace says so with the values of these.\n\n");
+  for (const struct expr_name *n = time_names; n->name; n++)
+    buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
+  buf_adds(out, "\n### Names of a worker\n\nFor `if` of `worker`. Beside them there are `matrix.AXIS`. What a worker does not tell has no value there, and it does not get the build. All but name, tags and slots is its own "
+                "word, good for narrowing where a build goes; what it must be trusted with goes by tags.\n\n");
+  for (const struct expr_name *n = worker_names; n->name; n++)
     buf_addf(out, "- `%s`: %s\n", n->name, n->doc);
   buf_adds(out, "\n### Functions\n\n");
   while (expr_functions(&at, &f))
@@ -158,6 +199,10 @@ void schema_reference(struct buf *out)
         add_key(&v, out);
     if (sections[i].group == SCHEMA_PARAMETER)
       buf_adds(out, matrices);
+    if (sections[i].group == SCHEMA_RETRY)
+      buf_adds(out, flags);
+    if (sections[i].group == SCHEMA_STEP)
+      buf_adds(out, reports);
     if (sections[i].group == SCHEMA_PROJECT)
       buf_adds(out, "\nInstead of `pipeline` a project may have the keys of a pipeline itself, below.\n");
   }

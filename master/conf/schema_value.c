@@ -26,12 +26,16 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_NAMED, "a map of names", NULL },
   { T_ENV, "a map of variables", NULL },
   { T_STEPS, "a list of steps", NULL },
+  { T_FORMULA, "an expression", "such as branch == \"main\" ? 80 : 50" },
   { T_CONDITION, "a condition", "an expression such as branch == \"main\"" },
   { T_MATRIX, "a map of axes", NULL },
   { T_VALUES, "a map of parameters", NULL },
   { T_NEEDS, "a list of builders", NULL },
   { T_TAKES, "a map of secrets", "VARIABLE: NAME, or VARIABLE: {file: NAME}" },
+  { T_LOCKS, "a map of locks", "NAME: 1, NAME: exclusive, or NAME: {take: 2, as: VARIABLE}" },
+  { T_CHECKOUT, "a map or list of codebases", NULL },
   { T_INCLUDES, "a file, a map or a list of these", NULL },
+  { T_EXITS, "a map of exit statuses", "such as {2: warnings, 77: skipped}" },
   { T_MAP, "a map", NULL },
 };
 
@@ -58,7 +62,7 @@ char *schema_wants(const struct key *k)
   struct buf b;
 
   buf_init(&b, BUF_NO_MAX);
-  for (const char *p = k->words; p && *p; p = next_word(p))
+  for (const char *p = k->types & T_WORD ? k->words : NULL; p && *p; p = next_word(p))
     buf_addf(&b, "%s\"%.*s\"", b.len ? " or " : "", (int)strcspn(p, " "), p);
   for (size_t i = 0; i < COUNT(types); i++) {
     if (!(k->types & types[i].type))
@@ -80,6 +84,11 @@ const char *schema_wants_help(const struct key *k)
     if (k->types & types[i].type && types[i].help)
       return types[i].help;
   return NULL;
+}
+
+bool schema_is_number(const char *text)
+{
+  return *text && !text[strspn(text, "-0123456789")];
 }
 
 static bool is_int(const char *s, int64_t min, int64_t max, int64_t *v)
@@ -146,6 +155,17 @@ static bool is_url(const char *s)
   return *rest && *rest != '/' && schema_only(rest, "-._~:/?[]@!$&'()*+,;=%");
 }
 
+/* BUILDER, and where abroad PROJECT/BUILDER too. */
+static bool is_builder(const char *s, bool abroad)
+{
+  const char *slash = abroad ? strchr(s, '/') : NULL;
+
+  if (slash && !str_is_name(s, (size_t)(slash - s)))
+    return false;
+  s = slash ? slash + 1 : s;
+  return pipeline_is_builder(s, strlen(s));
+}
+
 static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_node *n)
 {
   struct net net;
@@ -155,7 +175,7 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   case T_TEXT: return n->text[0] != 0 || k->empty;
   case T_SCRIPT: return n->text[0] != 0;
   case T_SCALAR: return true;
-  case T_BUILDER: return pipeline_is_builder(n->text, strlen(n->text));
+  case T_BUILDER: return is_builder(n->text, k->abroad);
   case T_NAME: return str_is_name(n->text, strlen(n->text));
   case T_BOOL: return n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));
   case T_INT: return n->plain && is_int(n->text, k->min, k->max, &v);

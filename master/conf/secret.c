@@ -32,23 +32,47 @@ static ssize_t read_file(const char *path, char *out, size_t room, struct buf *w
   return n;
 }
 
-char *secret_read(const char *path, struct buf *why, const char **help)
+bool secret_is_line(char *value, size_t least, const char *what, struct buf *why)
 {
-  char bytes[SECRET_MAX + 2], *secret = NULL;
+  size_t n = strlen(value);
+
+  if (n && value[n - 1] == '\n')
+    value[--n] = 0;
+  if (n >= least && n <= SECRET_MAX && !memchr(value, '\n', n))
+    return true;
+  buf_addf(why, "%s is not one line of %zu to %d bytes", what, least, SECRET_MAX);
+  return false;
+}
+
+static char *read_line(const char *path, size_t least, struct buf *why, const char **help)
+{
+  char bytes[SECRET_MAX + 3], *what = xasprintf("the secret in %s", path), *secret = NULL;
   ssize_t n;
 
   *help = NULL;
-  n = read_file(path, bytes, sizeof bytes, why, help);
-  if (n > 0 && bytes[n - 1] == '\n')
-    n--;
-  if (n >= SECRET_LEAST && n <= SECRET_MAX && !memchr(bytes, 0, (size_t)n) && !memchr(bytes, '\n', (size_t)n)) {
-    secret = xstrndup(bytes, (size_t)n);
-  } else if (n >= 0) {
-    buf_addf(why, "the secret in %s is not one line of %d to %d bytes", path, SECRET_LEAST, SECRET_MAX);
-    *help = "make one: openssl rand -hex 32";
-  }
+  n = read_file(path, bytes, sizeof bytes - 1, why, help);
+  bytes[n > 0 ? n : 0] = 0;
+  if (n >= 0 && memchr(bytes, 0, (size_t)n))
+    buf_addf(why, "%s is not one line of %zu to %d bytes", what, least, SECRET_MAX);
+  else if (n >= 0 && secret_is_line(bytes, least, what, why))
+    secret = xstrdup(bytes);
   mem_wipe(bytes, sizeof bytes);
+  free(what);
   return secret;
+}
+
+char *secret_read(const char *path, struct buf *why, const char **help)
+{
+  char *secret = read_line(path, SECRET_LEAST, why, help);
+
+  if (!secret && !*help)
+    *help = "make one: openssl rand -hex 32";
+  return secret;
+}
+
+char *secret_read_password(const char *path, struct buf *why, const char **help)
+{
+  return read_line(path, SECRET_PASSWORD_LEAST, why, help);
 }
 
 bool secret_fits(const char *bytes, size_t n, const char *what, struct buf *why)
@@ -88,6 +112,22 @@ static bool has_passphrase(const char *text)
   return strncmp(text, openssh, sizeof openssh - 1) ? strstr(text, "ENCRYPTED") != NULL : strncmp(text + sizeof openssh - 1, PLAIN_OPENSSH, strlen(PLAIN_OPENSSH)) != 0;
 }
 
+bool secret_is_key(const char *value, const char *what, struct buf *why, const char **help)
+{
+  *help = NULL;
+  if (strlen(value) >= SECRET_KEY_MAX || strncmp(value, "-----BEGIN ", 11)) {
+    buf_addf(why, "there is no private key in %s", what);
+    *help = "make one: ssh-keygen -t ed25519 -N '' -f FILE";
+    return false;
+  }
+  if (has_passphrase(value)) {
+    buf_addf(why, "the private key in %s has a passphrase, and nobody is there to type it", what);
+    *help = "make one without: ssh-keygen -t ed25519 -N '' -f FILE";
+    return false;
+  }
+  return true;
+}
+
 char *secret_read_key(const char *path, struct buf *why, const char **help)
 {
   char *bytes = xmalloc(SECRET_KEY_MAX + 1), *key = NULL;
@@ -96,15 +136,10 @@ char *secret_read_key(const char *path, struct buf *why, const char **help)
   *help = NULL;
   n = read_file(path, bytes, SECRET_KEY_MAX, why, help);
   bytes[n > 0 ? n : 0] = 0;
-  if (n >= 0 && (n == SECRET_KEY_MAX || strlen(bytes) != (size_t)n || strncmp(bytes, "-----BEGIN ", 11))) {
-    buf_addf(why, "there is no private key in %s", path);
-    *help = "make one: ssh-keygen -t ed25519 -N '' -f FILE";
-  } else if (n >= 0 && has_passphrase(bytes)) {
-    buf_addf(why, "the private key in %s has a passphrase, and nobody is there to type it", path);
-    *help = "make one without: ssh-keygen -t ed25519 -N '' -f FILE";
-  } else if (n >= 0) {
+  if (n >= 0 && strlen(bytes) != (size_t)n)
+    bytes[0] = 0; /* no key has a NUL */
+  if (n >= 0 && secret_is_key(bytes, path, why, help))
     key = xstrdup(bytes);
-  }
   mem_wipe(bytes, SECRET_KEY_MAX + 1);
   free(bytes);
   return key;
