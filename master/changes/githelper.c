@@ -26,7 +26,7 @@
 #include "master/changes/gitwire.h"
 #include "proto/records.h"
 
-enum { KNOWN_DIGITS = 40, LOGIN_ROOM = 32768, ASKED_MOST = 100 /* of one process, so that what leaks is little */ };
+enum { LOGIN_ROOM = 32768, ASKED_MOST = 100 /* of one process, so that what leaks is little */ };
 
 enum ask_state { ASK_QUEUED, ASK_RUNNING, ASK_KILLED, ASK_ENDED, ASK_STATES };
 
@@ -58,6 +58,7 @@ struct ask {
   struct gith *g;
   struct sm sm;
   char *name;
+  enum vcs vcs;
   struct git_standing *standing;
   bool doubtful;
   enum err err;               /* why it was refused or killed */
@@ -166,7 +167,7 @@ static bool deliver(struct ask *a)
   if (a->sm.state != ASK_QUEUED) {
     g->running--;
     g->doubtful -= a->doubtful;
-    if (!a->why && !gitres_parse(&r, &a->proc->answer))
+    if (!a->why && !gitres_parse(&r, a->vcs, &a->proc->answer))
       explain(a, r.why);
     else if (!a->why)
       log_errors(a->proc);
@@ -384,7 +385,13 @@ static struct git_standing *standing_of(struct gith *g, const char *name)
   return s;
 }
 
-static struct ask *ask_new(struct gith *g, const char *op, const char *name, const char *url, bool allow_local, gith_cb *cb, void *arg)
+/* Where addresses of a kind may lead. */
+static const char *schemes_of(enum vcs vcs)
+{
+  return vcs == VCS_GIT ? "https://, http://, git://, ssh:// and user@host:path are" : vcs == VCS_HG ? "https://, http:// and ssh:// are" : "https://, http:// and svn:// are";
+}
+
+static struct ask *ask_new(struct gith *g, const char *op, enum vcs vcs, const char *name, const char *url, bool allow_local, gith_cb *cb, void *arg)
 {
   struct ask *a = xcalloc(1, sizeof *a);
 
@@ -396,18 +403,20 @@ static struct ask *ask_new(struct gith *g, const char *op, const char *name, con
   a->arg = arg;
   sm_init(&a->sm, "git request", ask_rows, ASK_STATES, ASK_QUEUED);
   buf_init(&a->request, GITW_REQUEST_MAX);
+  a->vcs = vcs;
   records_put(&a->request, "op", op);
+  records_put(&a->request, "vcs", vcs_text(vcs));
   records_put(&a->request, "mirrors", g->mirrors);
   records_put(&a->request, "name", name);
   records_put(&a->request, "url", url);
   records_put(&a->request, "local", allow_local ? "1" : "0");
   records_putf(&a->request, "deadline", "%lld", (long long)g->deadline_ms);
-  if (!str_is_name(name, strlen(name)))
+  if (!gith_is_mirror(name))
     refuse(a, ERR_BADARG, xstrdup("not a name of a mirror"));
-  else if (!allow_local && gith_is_url(url, true) && !gith_is_url(url, false))
+  else if (!allow_local && gith_is_url_of(vcs, url, true) && !gith_is_url_of(vcs, url, false))
     refuse(a, ERR_DENIED, xstrdup("paths on this machine are not taken; the site's configuration must say allow_local: true"));
-  else if (!gith_is_url(url, allow_local))
-    refuse(a, ERR_BADARG, xstrdup("not an address of a git repository; https://, http://, git://, ssh:// and user@host:path are taken"));
+  else if (!gith_is_url_of(vcs, url, allow_local))
+    refuse(a, ERR_BADARG, xasprintf("not an address of a %s repository; %s taken", vcs_program(vcs), schemes_of(vcs)));
   list_push(&g->asks, &a->node);
   kick(g);
   return a;
@@ -442,13 +451,13 @@ static void end_request(struct ask *a)
 
 static void put_known(struct ask *a, const char *key, const struct gith_head *k)
 {
-  if (gith_is_branch(k->branch) && gith_is_revision(k->revision) && strlen(k->revision) == KNOWN_DIGITS)
+  if (gith_is_branch(k->branch) && gith_is_full(a->vcs, k->revision))
     records_putf(&a->request, key, "%s %s", k->revision, k->branch);
 }
 
 void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg)
 {
-  struct ask *a = ask_new(g, "poll", q->name, q->url, q->allow_local, cb, arg);
+  struct ask *a = ask_new(g, "poll", q->vcs, q->name, q->url, q->allow_local, cb, arg);
 
   for (int i = 0; i < q->nbranches; i++)
     records_put(&a->request, "glob", q->branches[i]);
@@ -462,15 +471,15 @@ void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg
   end_request(a);
 }
 
-void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const struct gith_login *login, const char *branch,
+void gith_read(struct gith *g, enum vcs vcs, const char *name, const char *url, bool allow_local, const struct gith_login *login, const char *branch,
                const char *revision, const char *path, gith_cb *cb, void *arg)
 {
-  struct ask *a = ask_new(g, "read", name, url, allow_local, cb, arg);
+  struct ask *a = ask_new(g, "read", vcs, name, url, allow_local, cb, arg);
 
   if (*branch ? !gith_is_branch(branch) && !(*revision && gith_is_ref(branch)) : !*revision)
     refuse(a, ERR_BADARG, xstrdup("not a name of a branch"));
-  if (*revision && !gith_is_revision(revision))
-    refuse(a, ERR_BADARG, xstrdup("not a revision; 7 to 64 hex digits are"));
+  if (*revision && !gith_is_revision_of(vcs, revision))
+    refuse(a, ERR_BADARG, xasprintf("not a revision; %s is", gith_revision_rule(vcs)));
   records_put(&a->request, "branch", branch);
   records_put(&a->request, "revision", revision);
   records_put(&a->request, "path", path);

@@ -1,4 +1,5 @@
-/* Remote git operations of the master, in helper processes: one process a request at a time, killed at its deadline, at most N at once. The master itself never speaks to a git server.
+/* Remote operations of the master on repositories, in helper processes: one process a request at a time, killed at its deadline, at most N at once. The master itself never speaks to a git server, nor
+   to one of Subversion or Mercurial, for which the helper runs the programs svn and hg.
 
    The helper program (drover-git-helper, beside drover-master; `drover-master --git-helper` runs it) reads a request as records on stdin, answers records on stdout, and so on until stdin ends; what needs a key or a token has a process of its own. It keeps a bare mirror
    of each repository, which is a cache: it may be deleted at any time.
@@ -12,6 +13,7 @@
 
 #include "common/err.h"
 #include "common/mem.h"
+#include "master/conf/vcs.h"
 
 #define GITH_DEADLINE_MS 60000   /* without a sign of life: an answer, or progress of a fetch */
 #define GITH_TOTAL_FACTOR 10     /* deadlines in total, however lively */
@@ -23,7 +25,7 @@
 #define GITH_TAGS_MAX 200         /* new or moved tags told in one look; the others are told in the next ones */
 
 struct gith_head {
-  char *branch, *revision;
+  char *branch, *revision;    /* revision: 40 hex digits; of Subversion a number: the last one that changed something in the branch */
 };
 struct gith_commit {          /* oldest first within a branch */
   char *branch, *revision, *previous; /* previous: first parent, "" for a root */
@@ -76,8 +78,9 @@ struct gith_login {
 };
 
 struct gith_poll {
-  const char *name;           /* of the mirror: project */
+  const char *name;           /* of the mirror (gith_is_mirror) */
   const char *url;
+  enum vcs vcs;
   bool allow_local;           /* file: and plain paths */
   const struct gith_login *login;
   const char *const *branches;/* globs, none: all */
@@ -92,11 +95,17 @@ struct gith_poll {
 void gith_poll(struct gith *g, const struct gith_poll *q, gith_cb *cb, void *arg);
 /* Fetches branch ("" : all; then revision must be given) unless the mirror has revision ("" : the branch's tip), then reads path at it and tells the commit. With a revision branch may
    also be a ref of another kind (gith_is_ref); where the remote has none of that name, all branches are fetched. */
-void gith_read(struct gith *g, const char *name, const char *url, bool allow_local, const struct gith_login *login, const char *branch, const char *revision, const char *path, gith_cb *cb, void *arg);
+void gith_read(struct gith *g, enum vcs vcs, const char *name, const char *url, bool allow_local, const struct gith_login *login, const char *branch, const char *revision, const char *path, gith_cb *cb, void *arg);
 
 /* Names and addresses that may go to git (faults.md S17 of the design's papers): no option, no "..", no "@{", no control byte … */
 bool gith_is_branch(const char *s);
 bool gith_is_ref(const char *s);           /* refs/tags/NAME, refs/pull/N/head, refs/merge-requests/N/head, refs/pull-requests/N/from */
+bool gith_is_mirror(const char *s);        /* PROJECT or PROJECT@CODEBASE: the name of a mirror's folder */
 bool gith_is_revision(const char *s);      /* 7 to 64 hex digits */
 bool gith_is_url(const char *s, bool allow_local); /* https http git ssh with "://", user@host:path; local: file:///x, /x */
+/* The same of repositories of any kind. Of Subversion a revision is a number, and names of branches are paths below the URL. */
+bool gith_is_url_of(enum vcs vcs, const char *s, bool allow_local);
+bool gith_is_revision_of(enum vcs vcs, const char *s);
+bool gith_is_full(enum vcs vcs, const char *s);    /* just one is meant: 40 hex digits, or a number */
+const char *gith_revision_rule(enum vcs vcs);      /* what one looks like, for people */
 #endif

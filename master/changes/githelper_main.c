@@ -1,4 +1,4 @@
-/* drover-git-helper: a request about one git repository as records on stdin, the answer on stdout, then the next one, until stdin ends. Talks to git
+/* drover-git-helper: a request about one repository as records on stdin, the answer on stdout, then the next one, until stdin ends. Talks to git
    servers so that the master does not have to: what hangs, eats memory or crashes is this process.
    Happy path: read the request, open the mirror, list the remote's branches, fetch what is missing, tell.
    Failures: a sentence in the answer; a mirror that can't be used is removed and made anew, once; limits on memory, processor time
@@ -18,12 +18,18 @@
 #include "master/changes/githelper.h"
 #include "master/changes/gitwire.h"
 #include "master/changes/helper/helper.h"
+#include "master/conf/vcs_ssh.h"
 #include "proto/records.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1 /* its shadow memory alone is terabytes of addresses */
+const char *__asan_default_options(void);
 const char *__lsan_default_options(void);
 const char *__lsan_default_suppressions(void);
+const char *__asan_default_options(void)
+{
+  return "symbolize=0"; /* looking up where suppressed leaks come from took half a second an end; ASAN_OPTIONS=symbolize=1 names them */
+}
 const char *__lsan_default_options(void)
 {
   return "print_suppressions=0";
@@ -42,9 +48,11 @@ enum {
   WINDOW_BYTES = 32 << 20,  /* of a pack mapped at once */
   MAPPED_BYTES = 256 << 20, /* all windows */
   CACHE_BYTES = 64 << 20,
-  TOKEN_LEAST = 16,         /* what is shorter could not be told from other words of a sentence */
+  TOKEN_LEAST = 6,          /* what is shorter could not be told from other words of a sentence */
   ALARM_GRACE_S = 5,        /* past the master's own deadline */
 };
+
+static const struct help_kind *const kinds[VCS_COUNT] = { [VCS_SVN] = &help_svn, [VCS_SVN_FOLDER] = &help_svn, [VCS_HG] = &help_hg };
 
 static void limit(int what, rlim_t n)
 {
@@ -137,7 +145,11 @@ static enum err take_known(struct help *h, struct help_head *known, size_t *n, c
   const char *blank = strchr(value, ' ');
   struct help_head *k = &known[*n];
 
-  if (!blank || blank - value != GIT_OID_HEXSZ || git_oid_fromstrn(&k->oid, value, GIT_OID_HEXSZ))
+  char text[HELP_REV_MAX] = "";
+
+  if (blank && blank - value < HELP_REV_MAX)
+    memcpy(text, value, (size_t)(blank - value));
+  if (!help_rev_read(h, text, &k->oid))
     return help_fail(h, ERR_BADARG, "not a known head: %s", value);
   k->branch = xstrdup(blank + 1);
   ++*n;
@@ -160,14 +172,14 @@ static bool path_ok(const char *p)
 
 static enum err check_request(struct help *h)
 {
-  if (!h->mirrors || h->mirrors[0] != '/' || !h->name || !str_is_name(h->name, strlen(h->name)))
+  if (!h->mirrors || h->mirrors[0] != '/' || !h->name || !gith_is_mirror(h->name))
     return help_fail(h, ERR_BADARG, "bad name of a mirror");
-  if (!h->url || !gith_is_url(h->url, h->allow_local))
-    return help_fail(h, ERR_BADARG, "not an address of a git repository");
+  if (!h->url || !gith_is_url_of(h->vcs, h->url, h->allow_local))
+    return help_fail(h, ERR_BADARG, "not an address of a repository");
   if (h->poll)
     return ERR_OK;
   if (!h->branch || !h->revision || (*h->branch && !gith_is_branch(h->branch) && !gith_is_ref(h->branch)) ||
-      (*h->revision ? !gith_is_revision(h->revision) : !*h->branch))
+      (*h->revision ? !gith_is_revision_of(h->vcs, h->revision) : !*h->branch))
     return help_fail(h, ERR_BADARG, "not a branch or revision");
   if (!h->path || !path_ok(h->path))
     return help_fail(h, ERR_BADARG, "not a path in a repository");
@@ -185,6 +197,10 @@ static enum err take_request(struct help *h, const struct buf *in)
     n++;
   if (e != ERR_NOTFOUND)
     return help_fail(h, ERR_BADARG, "the request is not records");
+  value = records_get(in->data, in->len, "vcs");
+  if (!value || !vcs_of(value, &h->vcs))
+    return help_fail(h, ERR_BADARG, "no kind of repository");
+  h->kind = kinds[h->vcs];
   h->globs = xcalloc(n, sizeof *h->globs);
   h->host_keys = xcalloc(n, sizeof *h->host_keys);
   h->known = xcalloc(n, sizeof *h->known);
@@ -243,16 +259,16 @@ static bool moved(const struct help *h)
 
 static enum err poll_once(struct help *h)
 {
-  char hex[GIT_OID_HEXSZ + 1];
-  enum err e = help_list(h);
+  char text[HELP_REV_MAX];
+  enum err e = h->kind ? h->kind->list(h) : help_list(h);
 
   if (e)
     return e;
   for (size_t i = 0; i < h->nheads; i++)
     if (h->heads[i].wanted)
-      records_putf(&h->out, "head", "%s %s", git_oid_tostr(hex, sizeof hex, &h->heads[i].oid), h->heads[i].branch);
+      records_putf(&h->out, "head", "%s %s", help_rev(h, &h->heads[i].oid, text), h->heads[i].branch);
   if (help_pick_tags(h) || moved(h)) {
-    e = help_fetch(h, NULL);
+    e = h->kind ? ERR_OK : help_fetch(h, NULL);
     if (!e)
       e = help_tell_new(h);
   }
@@ -261,10 +277,12 @@ static enum err poll_once(struct help *h)
 
 static enum err attempt(struct help *h)
 {
-  enum err e = help_open(h);
+  enum err e = h->kind ? help_folder(h) : help_open(h);
 
   if (e)
     return e;
+  if (h->kind && !h->poll)
+    return h->kind->read(h);
   return h->poll ? poll_once(h) : help_read(h);
 }
 
@@ -326,12 +344,15 @@ void help_set_alarm(const struct help *h)
 
 static bool serve(const struct buf *in)
 {
-  struct help h = { .lock_fd = -1 };
+  struct help h = { .lock_fd = -1, .program = { .fd = -1, .in = -1 } };
   enum err e;
   bool ok;
 
   buf_init(&h.out, GITH_OUTPUT_MAX - 4096); /* room for `alive` */
   e = take_request(&h, in);
+  h.by_git = !e && h.vcs == VCS_GIT && h.key && vcs_key_is_rsa(h.key);
+  if (!e && (h.kind || h.by_git))
+    e = help_program(&h);
   if (!e) {
     limit_cpu();
     help_set_alarm(&h);
@@ -341,6 +362,7 @@ static bool serve(const struct buf *in)
   ok = answer(&h, e);
   help_close(&h);
   help_unlock(&h);
+  help_program_end(&h);
   for (size_t i = 0; i < h.nknown; i++)
     free(h.known[i].branch);
   free(h.known);

@@ -5,7 +5,8 @@
 #include "common/str.h"
 #include "master/changes/githelper.h"
 
-enum { BRANCH_MAX = 240, URL_MAX = 2048, HOST_MAX = 253, PORT_MAX = 65535 };
+enum { BRANCH_MAX = 240, URL_MAX = 2048, HOST_MAX = 253, PORT_MAX = 65535, HG_DIGITS = 40, SVN_DIGITS = 10 };
+#define SVN_MOST "2147483647"
 
 static bool is_letter_or_digit(char c)
 {
@@ -69,6 +70,14 @@ bool gith_is_revision(const char *s)
   return n >= 7 && n <= 64 && strspn(s, "0123456789abcdef") == n;
 }
 
+static bool has_control(const char *s)
+{
+  for (; *s; s++)
+    if ((unsigned char)*s < 32 || *s == 127)
+      return true;
+  return false;
+}
+
 static bool host_ok(const char *s, size_t n)
 {
   if (n > 2 && s[0] == '[' && s[n - 1] == ']')
@@ -101,8 +110,8 @@ static bool path_ok(const char *s)
   return true;
 }
 
-/* [user@]host[:port]/path, what follows a scheme. */
-static bool rest_ok(const char *s)
+/* [user@]host[:port]/path, what follows a scheme. top: the server's top will do. */
+static bool rest_ok(const char *s, bool top)
 {
   size_t n = strcspn(s, "/"), host = n;
   const char *at = memchr(s, '@', n);
@@ -123,7 +132,7 @@ static bool rest_ok(const char *s)
       host = i;
       break;
     }
-  return host_ok(s, host) && path_ok(s + n);
+  return host_ok(s, host) && (path_ok(s + n) || (top && (!s[n] || !s[n + 1])));
 }
 
 /* user@host:path, as ssh's own short form. */
@@ -140,11 +149,51 @@ static bool short_ssh_ok(const char *s)
   return path_ok(path);
 }
 
+static bool is_svn_revision(const char *s)
+{
+  size_t n = strspn(s, "0123456789");
+
+  return n > 0 && n <= SVN_DIGITS && !s[n] && s[0] != '0' && (n < SVN_DIGITS || strcmp(s, SVN_MOST) <= 0);
+}
+
+bool gith_is_revision_of(enum vcs vcs, const char *s)
+{
+  if (vcs_is_svn(vcs))
+    return is_svn_revision(s);
+  return gith_is_revision(s) && (vcs != VCS_HG || strlen(s) <= HG_DIGITS);
+}
+
+bool gith_is_full(enum vcs vcs, const char *s)
+{
+  return vcs_is_svn(vcs) ? is_svn_revision(s) : strlen(s) == HG_DIGITS && gith_is_revision(s);
+}
+
+const char *gith_revision_rule(enum vcs vcs)
+{
+  return vcs_is_svn(vcs) ? "a number" : vcs == VCS_HG ? "7 to 40 hex digits" : "7 to 64 hex digits";
+}
+
 static bool local_ok(const char *s)
 {
   if (str_starts(s, "file://"))
     s += 7;
   return s[0] == '/' && s[1];
+}
+
+/* Of repositories of other kinds there is no short form, and only Mercurial's go over ssh. */
+bool gith_is_url_of(enum vcs vcs, const char *s, bool allow_local)
+{
+  static const struct { const char *scheme; bool svn, hg; } schemes[] = { { "https://", true, true }, { "http://", true, true }, { "svn://", true, false }, { "ssh://", false, true } };
+  size_t n = strlen(s);
+
+  if (vcs == VCS_GIT)
+    return gith_is_url(s, allow_local);
+  if (!n || n > URL_MAX || has_control(s))
+    return false;
+  for (size_t i = 0; i < COUNT(schemes); i++)
+    if (str_starts(s, schemes[i].scheme))
+      return (vcs == VCS_HG ? schemes[i].hg : schemes[i].svn) && rest_ok(s + strlen(schemes[i].scheme), true);
+  return allow_local && local_ok(s) && (vcs == VCS_HG || str_starts(s, "file://"));
 }
 
 bool gith_is_url(const char *s, bool allow_local)
@@ -154,13 +203,19 @@ bool gith_is_url(const char *s, bool allow_local)
 
   if (!n || n > URL_MAX)
     return false;
-  for (size_t i = 0; i < n; i++)
-    if ((unsigned char)s[i] < 32 || s[i] == 127)
-      return false;
+  if (has_control(s))
+    return false;
   for (size_t i = 0; i < COUNT(schemes); i++)
     if (str_starts(s, schemes[i]))
-      return rest_ok(s + strlen(schemes[i]));
+      return rest_ok(s + strlen(schemes[i]), false);
   if (allow_local && local_ok(s))
     return true;
   return !strstr(s, "//") && short_ssh_ok(s);
+}
+
+bool gith_is_mirror(const char *s)
+{
+  size_t n = strcspn(s, "@");
+
+  return str_is_name(s, n) && (!s[n] || str_is_name(s + n + 1, strlen(s + n + 1)));
 }

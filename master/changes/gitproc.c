@@ -59,6 +59,13 @@ static void end_if_over(struct gitproc *p)
 
 static void on_timer(uv_timer_t *t);
 
+/* With the programs that it runs, and what those run (git its ssh): it is the first of a process group of its own. */
+static void kill_all(const struct gitproc *p)
+{
+  if (p->process.pid > 1)
+    kill(-p->process.pid, SIGKILL);
+}
+
 void gitproc_retire(struct gitproc *p)
 {
   if (p->sm.state != PROC_ENDING)
@@ -76,7 +83,7 @@ void gitproc_kill(struct gitproc *p)
   if (!uv_is_closing((uv_handle_t *)&p->timer))
     uv_timer_stop(&p->timer);
   if (!uv_is_closing((uv_handle_t *)&p->process))
-    uv_process_kill(&p->process, SIGKILL);
+    kill_all(p);
 }
 
 /* ---- running ---- */
@@ -99,6 +106,8 @@ static void on_exit_status(uv_process_t *process, int64_t status, int sig)
 
   p->exit_status = status;
   p->exit_signal = sig;
+  if (sig)
+    kill_all(p);
   shut(process);
   end_if_over(p);
 }
@@ -172,7 +181,7 @@ static int spawn(struct gitproc *p, uv_loop_t *loop, const char *program)
     { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&p->err_out },
   };
   uv_process_options_t opts = { .file = program, .args = argv, .env = env, .cwd = "/", .stdio = io, .stdio_count = 3,
-                                .exit_cb = on_exit_status, .flags = UV_PROCESS_DETACHED }; /* no Ctrl-C for it */
+                                .exit_cb = on_exit_status, .flags = UV_PROCESS_DETACHED }; /* no Ctrl-C for it, and a group of its own */
 
   return uv_spawn(loop, &p->process, &opts);
 }

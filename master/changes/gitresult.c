@@ -11,17 +11,11 @@
 #include "master/changes/gitwire.h"
 #include "proto/records.h"
 
-enum { REVISION_DIGITS = 40 };
-
 struct reader {
   struct gith_result *r;
+  enum vcs vcs;
   bool ended;
 };
-
-static bool is_full_revision(const char *s)
-{
-  return strlen(s) == REVISION_DIGITS && gith_is_revision(s);
-}
 
 /* Room for one more in an array that has n; doubled at each power of two. */
 static void *more(void *array, int n, size_t size)
@@ -29,34 +23,35 @@ static void *more(void *array, int n, size_t size)
   return n & (n - 1) ? array : xrealloc(array, (n ? 2 * (size_t)n : 1) * size);
 }
 
-static bool take_head(struct gith_head **heads, int *n, char *value)
+static bool take_head(enum vcs vcs, struct gith_head **heads, int *n, char *value)
 {
   struct gith_head *head;
+  char *name = strchr(value, ' ');
 
-  if (strlen(value) < REVISION_DIGITS + 2 || value[REVISION_DIGITS] != ' ')
+  if (!name)
     return false;
-  value[REVISION_DIGITS] = 0;
-  if (!is_full_revision(value) || !gith_is_branch(value + REVISION_DIGITS + 1) || *n == GITH_HEADS_MAX)
+  *name++ = 0;
+  if (!gith_is_full(vcs, value) || !gith_is_branch(name) || *n == GITH_HEADS_MAX)
     return false;
   *heads = more(*heads, *n, sizeof **heads);
   head = &(*heads)[(*n)++];
   head->revision = value;
-  head->branch = value + REVISION_DIGITS + 1;
+  head->branch = name;
   return true;
 }
 
 /* In the order of their names, which the poller relies on. */
-static bool take_tag(struct gith_result *r, char *value)
+static bool take_tag(enum vcs vcs, struct gith_result *r, char *value)
 {
-  return take_head(&r->tags, &r->ntags, value) && (r->ntags < 2 || strcmp(r->tags[r->ntags - 2].branch, r->tags[r->ntags - 1].branch) < 0);
+  return take_head(vcs, &r->tags, &r->ntags, value) && (r->ntags < 2 || strcmp(r->tags[r->ntags - 2].branch, r->tags[r->ntags - 1].branch) < 0);
 }
 
-static bool take_commit(struct gith_result *r, char *value)
+static bool take_commit(enum vcs vcs, struct gith_result *r, char *value)
 {
   static char nothing[1];
   struct gith_commit *c;
 
-  if (!is_full_revision(value))
+  if (!gith_is_full(vcs, value))
     return false;
   r->commits = more(r->commits, r->ncommits, sizeof *r->commits);
   c = &r->commits[r->ncommits++];
@@ -99,12 +94,12 @@ static bool take_file(struct gith_commit *c, char *value)
 }
 
 /* A record of the commit that was begun last. */
-static bool take_of_commit(struct gith_commit *c, const char *key, char *value)
+static bool take_of_commit(enum vcs vcs, struct gith_commit *c, const char *key, char *value)
 {
   if (!strcmp(key, "branch"))
     return c->branch = value, !*value || gith_is_branch(value);
   if (!strcmp(key, "previous"))
-    return c->previous = value, !*value || is_full_revision(value);
+    return c->previous = value, !*value || gith_is_full(vcs, value);
   if (!strcmp(key, "author"))
     return c->author = value, utf8_valid(value, strlen(value));
   if (!strcmp(key, "committer"))
@@ -131,17 +126,17 @@ static bool take(struct reader *in, const char *key, char *value)
   if (!strcmp(key, "alive"))
     return true;
   if (!strcmp(key, "head"))
-    return take_head(&r->heads, &r->nheads, value);
+    return take_head(in->vcs, &r->heads, &r->nheads, value);
   if (!strcmp(key, "tag"))
-    return take_tag(r, value);
+    return take_tag(in->vcs, r, value);
   if (!strcmp(key, "tags_more"))
     return r->tags_more = true;
   if (!strcmp(key, "tags_over"))
     return r->tags_over = true;
   if (!strcmp(key, "commit"))
-    return take_commit(r, value);
+    return take_commit(in->vcs, r, value);
   if (!strcmp(key, "revision"))
-    return r->revision = value, is_full_revision(value);
+    return r->revision = value, gith_is_full(in->vcs, value);
   if (!strcmp(key, "found"))
     return r->found = !strcmp(value, "1"), true;
   if (!strcmp(key, "text"))
@@ -156,7 +151,7 @@ static bool take(struct reader *in, const char *key, char *value)
     return r->why = *value ? value : NULL, utf8_valid(value, strlen(value));
   if (!strcmp(key, "end"))
     return in->ended = true;
-  return r->ncommits > 0 && take_of_commit(&r->commits[r->ncommits - 1], key, value);
+  return r->ncommits > 0 && take_of_commit(in->vcs, &r->commits[r->ncommits - 1], key, value);
 }
 
 static bool refuse(struct gith_result *r, const char *why)
@@ -170,9 +165,9 @@ static bool refuse(struct gith_result *r, const char *why)
   return false;
 }
 
-bool gitres_parse(struct gith_result *r, struct buf *answer)
+bool gitres_parse(struct gith_result *r, enum vcs vcs, struct buf *answer)
 {
-  struct reader in = { .r = r };
+  struct reader in = { .r = r, .vcs = vcs };
   char key[RECORDS_KEY_MAX + 1];
   const char *value;
   size_t at = 0;

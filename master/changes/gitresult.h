@@ -6,6 +6,6 @@
 
 /* Strings of the result point into `answer`, which must outlive it. False: not a whole answer, or one that no helper of ours gives
    (r->err and why say so). In both cases to be freed. */
-bool gitres_parse(struct gith_result *r, struct buf *answer) must_check;
+bool gitres_parse(struct gith_result *r, enum vcs vcs, struct buf *answer) must_check;
 void gitres_free(struct gith_result *r);
 #endif

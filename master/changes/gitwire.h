@@ -1,6 +1,6 @@
 /* What the master and drover-git-helper say to each other, as records (proto/records.h) over the helper's stdin and stdout.
 
-   Request: op=poll|read, mirrors, name, url, local=0|1, deadline=ms, then
+   Request: op=poll|read, vcs=git|svn|svn-folder|hg, mirrors, name, url, local=0|1, deadline=ms, then
      poll: glob=G … known=<revision> <branch> …
      read: branch, revision, path
      both: end=1, always last; before that host_key=… as=password|bearer, user, token, key, where the remote wants them

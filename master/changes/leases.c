@@ -15,6 +15,7 @@
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/events/events.h"
+#include "master/events/hints.h"
 #include "master/schedulers/worlds_int.h"
 
 enum {
@@ -22,22 +23,27 @@ enum {
   WANT_MS = 30000,  /* nobody waits longer for another master to hand a repository over */
 };
 
-enum { NEWS_PROJECT, NEWS_EPOCH, NEWS_WANTED, NEWS_ASKED, NEWS_SERVED, NEWS_DUE, NEWS_FAILURES };
+enum { NEWS_POLL, NEWS_EPOCH, NEWS_WANTED, NEWS_ASKED, NEWS_SERVED, NEWS_DUE, NEWS_FAILURES };
 
 bool lease_held(const struct poll_state *ps)
 {
   return ps->epoch && !ps->giving && clock_mono_ms() < ps->w->lease_until;
 }
 
-bool lease_same(const struct world *p, int64_t epoch)
+bool lease_same(const struct poll_state *ps, int64_t epoch)
 {
-  return !p->gone && p->poll->epoch == epoch && clock_mono_ms() < p->poll->w->lease_until;
+  return !ps->p->gone && ps->epoch == epoch && clock_mono_ms() < ps->w->lease_until;
 }
 
-void lease_fence(struct db_tx *tx, const struct world *p, int64_t epoch)
+bool world_lease_same(const struct world *p, int64_t epoch)
 {
-  if (p->conf->git)
-    db_q(tx, SQL_poll_fence, "nnn", p->id, p->poll->w->m->id, epoch);
+  return !p->gone && lease_same(p->poll, epoch);
+}
+
+void lease_fence(struct db_tx *tx, const struct poll_state *ps, int64_t epoch)
+{
+  if (poll_conf(ps)->git)
+    db_q(tx, SQL_poll_fence, "nnn", ps->id, ps->w->m->id, epoch);
 }
 
 bool lease_lost(const struct db_res *res)
@@ -47,7 +53,7 @@ bool lease_lost(const struct db_res *res)
 
 bool world_reads(const struct world *p)
 {
-  return p->id && !p->pipe_id && (!p->conf->git || lease_held(p->poll));
+  return p->id && !p->pipe_id && (!poll_conf(p->poll)->git || lease_held(p->poll));
 }
 
 /* ---- somebody else needs it, or we need somebody else's ---- */
@@ -67,6 +73,7 @@ void lease_wait(struct poll_state *ps, struct lease_waiter *wt, void (*cb)(bool 
 {
   wt->cb = cb;
   wt->since_ms = clock_mono_ms();
+  ps->wants |= list_empty(&ps->waiters);
   list_push(&ps->waiters, &wt->node);
   master_beat_soon(ps->w->m);
 }
@@ -93,22 +100,39 @@ void lease_forget(struct poll_state *ps)
 
 static cJSON *standing(struct poll_state *ps, int64_t now)
 {
-  const struct world *p = ps->p;
   cJSON *o = cJSON_CreateObject();
 
-  cJSON_AddNumberToObject(o, "project", (double)p->id);
+  cJSON_AddNumberToObject(o, "poll", (double)ps->id);
   cJSON_AddNumberToObject(o, "epoch", (double)ps->epoch);
   if (ps->due_ms != POLL_NEVER)
     cJSON_AddNumberToObject(o, "due", (double)(ps->due_ms - now));
   cJSON_AddNumberToObject(o, "asked", (double)ps->served);
-  if (p->looked_ms)
-    cJSON_AddNumberToObject(o, "looked", (double)(clock_wall_ms() - p->looked_ms));
+  if (ps->looked_ms)
+    cJSON_AddNumberToObject(o, "looked", (double)(clock_wall_ms() - ps->looked_ms));
   cJSON_AddNumberToObject(o, "failures", ps->failures);
-  if (p->trouble) {
-    cJSON_AddStringToObject(o, "trouble", p->trouble);
-    cJSON_AddNumberToObject(o, "since", (double)(now - p->trouble_ms));
+  if (ps->trouble) {
+    cJSON_AddStringToObject(o, "trouble", ps->trouble);
+    cJSON_AddNumberToObject(o, "since", (double)(now - ps->trouble_ms));
   }
   return o;
+}
+
+/* All repositories, of worlds that are not gone. */
+static struct poll_state *first(const struct worlds *w)
+{
+  return w->n ? w->v[0]->polls[0] : NULL;
+}
+
+static struct poll_state *next(const struct poll_state *ps)
+{
+  const struct worlds *w = ps->w;
+
+  if (ps->codebase + 1 < ps->p->conf->ncodebases)
+    return ps->p->polls[ps->codebase + 1];
+  for (int i = 0; i + 1 < w->n; i++)
+    if (w->v[i] == ps->p)
+      return w->v[i + 1]->polls[0];
+  return NULL;
 }
 
 static void add_id(struct buf *b, int64_t id)
@@ -133,11 +157,10 @@ void worlds_beat(struct worlds *w, struct db_tx *tx)
   buf_init(&epochs, BUF_NO_MAX);
   buf_init(&give, BUF_NO_MAX);
   buf_init(&want, BUF_NO_MAX);
-  for (int i = 0; i < w->n; i++) {
-    struct poll_state *ps = w->v[i]->poll;
-    if (!w->v[i]->id || !w->v[i]->conf->git)
+  for (struct poll_state *ps = first(w); ps; ps = next(ps)) {
+    if (!ps->id || !poll_conf(ps)->git)
       continue;
-    add_id(&ours, ps->p->id);
+    add_id(&ours, ps->id);
     add_id(&epochs, ps->epoch);
     ps->beaten = true;
     if (ps->epoch && ps->changed) {
@@ -146,9 +169,9 @@ void worlds_beat(struct worlds *w, struct db_tx *tx)
       ps->telling = true;
     }
     if (ps->giving && idle(ps))
-      add_id(&give, ps->p->id);
+      add_id(&give, ps->id);
     if (!ps->epoch && !list_empty(&ps->waiters))
-      add_id(&want, ps->p->id);
+      add_id(&want, ps->id);
   }
   json = cJSON_PrintUnformatted(told);
   db_q(tx, SQL_poll_beat, "nssss", w->m->id, array(&ours), json, array(&give), array(&want));
@@ -165,18 +188,18 @@ void worlds_beat(struct worlds *w, struct db_tx *tx)
 
 static void lost(struct poll_state *ps)
 {
-  log_info("poll", "%s: another master looks at the repository from now on", ps->p->conf->name);
-  gith_kill(ps->w->m->gith, ps->p->conf->name, "another master looks at the repository now");
+  log_info("poll", "%s: another master looks at the repository from now on", ps->name);
+  gith_kill(ps->w->m->gith, ps->mirror, "another master looks at the repository now");
   ps->epoch = 0;
   ps->giving = false;
   uv_timer_stop(&ps->timer);
   if (ps->once_more)
-    worlds_look(ps->w, ps->p); /* there */
+    worlds_look(ps->w, ps->p, ps->codebase); /* there */
 }
 
 static void got(struct poll_state *ps, int64_t epoch, const struct db_res *res, int stmt, int row)
 {
-  int64_t due = db_num(res, stmt, row, NEWS_DUE), poll = ps->p->conf->poll_ms;
+  int64_t due = db_num(res, stmt, row, NEWS_DUE), poll = poll_conf(ps)->poll_ms;
 
   if (ps->epoch)
     lost(ps); /* it was another's in between, or a former life's */
@@ -192,14 +215,14 @@ static void got(struct poll_state *ps, int64_t epoch, const struct db_res *res, 
   ps->at_once = false;
   worlds_kick(ps->w);
   events_kick(ps->w->m->events);
-  log_debug("poll", "%s: this master looks at the repository from now on, lease %" PRId64, ps->p->conf->name, epoch);
+  log_debug("poll", "%s: this master looks at the repository from now on, lease %" PRId64, ps->name, epoch);
 }
 
-static struct poll_state *of_project(const struct worlds *w, int64_t id)
+static struct poll_state *of_row(const struct worlds *w, int64_t id)
 {
-  for (int i = 0; i < w->n; i++)
-    if (w->v[i]->id == id)
-      return w->v[i]->poll;
+  for (struct poll_state *ps = first(w); ps; ps = next(ps))
+    if (ps->id == id)
+      return ps;
   return NULL;
 }
 
@@ -216,16 +239,16 @@ static void take_news(struct poll_state *ps, const struct db_res *res, int stmt,
   ps->asked = db_num(res, stmt, row, NEWS_ASKED);
   ps->giving = db_num(res, stmt, row, NEWS_WANTED) != 0;
   if (!ps->giving && ps->asked > ps->served)
-    worlds_look(ps->w, ps->p);
+    worlds_look(ps->w, ps->p, ps->codebase);
 }
 
 static void lease_ends(uv_timer_t *t)
 {
   struct worlds *w = t->data;
 
-  for (int i = 0; i < w->n && !w->m->stopping; i++)
-    if (w->v[i]->poll->epoch && !idle(w->v[i]->poll))
-      gith_kill(w->m->gith, w->v[i]->conf->name, "the database is away, and another master may look at the repository");
+  for (struct poll_state *ps = first(w); ps && !w->m->stopping; ps = next(ps))
+    if (ps->epoch && !idle(ps))
+      gith_kill(w->m->gith, ps->mirror, "the database is away, and another master may look at the repository");
 }
 
 /* Of those that the heartbeat was about; since then worlds may have come. */
@@ -241,22 +264,25 @@ int worlds_beaten(struct worlds *w, const struct db_res *res, int stmt, int64_t 
   int64_t now = clock_mono_ms();
 
   if (db_err(res) || w->m->stopping) {
-    for (int i = 0; i < w->n; i++)
-      after(w->v[i]->poll, false);
+    for (struct poll_state *ps = first(w); ps; ps = next(ps))
+      after(ps, false);
     return 0;
   }
   w->lease_until = sent_ms + LEASE_MS;
   uv_timer_start(&w->lease, lease_ends, w->lease_until > now ? (uint64_t)(w->lease_until - now) : 0, 0);
-  for (int i = 0; i < w->n; i++)
-    if (w->v[i]->poll->beaten)
-      w->v[i]->poll->giving = false; /* else it is told again */
+  for (struct poll_state *ps = first(w); ps; ps = next(ps))
+    if (ps->beaten)
+      ps->giving = false; /* else it is told again */
   for (int i = 0; i < db_rows(res, stmt + 1); i++) {
-    struct poll_state *ps = of_project(w, db_num(res, stmt + 1, i, NEWS_PROJECT));
+    struct poll_state *ps = of_row(w, db_num(res, stmt + 1, i, NEWS_POLL));
     if (ps && ps->beaten)
       take_news(ps, res, stmt + 1, i);
   }
-  for (int i = 0; i < w->n; i++) {
-    struct poll_state *ps = w->v[i]->poll;
+  for (struct poll_state *ps = first(w); ps; ps = next(ps)) {
+    if (ps->beaten && ps->wants) { /* and then it hands the repository over, if it can */
+      hints_say(w->m->hints, HINT_looks);
+      ps->wants = false;
+    }
     if (lease_held(ps))
       answer_waiters(ps, true, INT64_MAX);
     else

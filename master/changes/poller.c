@@ -10,8 +10,10 @@
 #include "master/changes/githelper.h"
 #include "master/conf/conf.h"
 #include "master/core/master.h"
+#include "master/core/secret_values.h"
 #include "master/db/db.h"
 #include "master/events/events.h"
+#include "master/events/hints.h"
 #include "master/schedulers/worlds_int.h"
 
 enum { LOOK_LEAST_MS = 1000, AWAY_MS = 2000 /* without the database */, BACK_OFF_SHIFT = 4, BACK_OFF_MOST_MS = 15 * 60000 };
@@ -40,13 +42,16 @@ static void maybe_free(struct poll_state *ps)
     return;
   list_remove(&ps->node);
   world_drop(ps->p);
+  free(ps->name);
+  free(ps->mirror);
+  free(ps->trouble);
   free(ps);
 }
 
 /* A tenth of jitter, so that a hundred projects don't all ask in the same second. One that fails is looked at ever more seldom. */
 static int64_t interval(const struct poll_state *ps)
 {
-  int64_t ms = ps->p->conf->poll_ms, most = ms > BACK_OFF_MOST_MS ? ms : BACK_OFF_MOST_MS;
+  int64_t ms = poll_conf(ps)->poll_ms, most = ms > BACK_OFF_MOST_MS ? ms : BACK_OFF_MOST_MS;
   uint16_t r;
 
   if (ps->failures > 1)
@@ -89,7 +94,7 @@ static void again_in(struct poll_state *ps, int64_t ms)
 
 static void again(struct poll_state *ps)
 {
-  again_in(ps, ps->p->conf->poll_ms ? interval(ps) : POLL_NEVER);
+  again_in(ps, poll_conf(ps)->poll_ms ? interval(ps) : POLL_NEVER);
 }
 
 static void heads_free(struct gith_head *heads, int n)
@@ -110,31 +115,32 @@ static void look_free(struct look *l)
 
 static void trouble(struct poll_state *ps, const char *why)
 {
-  if (str_eq(ps->p->trouble, why))
+  if (str_eq(ps->trouble, why))
     return;
   if (why)
-    log_warn("poll", "%s: %s", ps->p->conf->name, why);
+    log_warn("poll", "%s: %s", ps->name, why);
   else
-    log_info("poll", "%s: answers again", ps->p->conf->name);
-  if (!ps->p->trouble)
-    ps->p->trouble_ms = clock_mono_ms();
-  free(ps->p->trouble);
-  ps->p->trouble = xstrdup(why);
+    log_info("poll", "%s: answers again", ps->name);
+  if (!ps->trouble)
+    ps->trouble_ms = clock_mono_ms();
+  free(ps->trouble);
+  ps->trouble = xstrdup(why);
 }
 
-bool worlds_polls(const struct world *p)
+struct world_look worlds_looks(const struct world *p, int codebase)
 {
-  return p->poll->epoch || p->poll->at_once; /* of one that is new, or another one now, the row tells the past */
+  const struct poll_state *ps = p->polls[codebase];
+
+  return (struct world_look){ .name = ps->name, .ours = ps->epoch || ps->at_once, /* of one that is new, or another one now, the row tells the past */
+                              .looked_ms = ps->looked_ms, .trouble = ps->trouble, .trouble_ms = ps->trouble_ms, .failures = ps->failures,
+                              .next_ms = ps->busy || ps->due_ms == POLL_NEVER ? INT64_MIN : clock_wall_ms() + ps->due_ms - clock_mono_ms() };
 }
 
-int worlds_failures(const struct world *p)
+const char *world_repository(const struct world *p)
 {
-  return p->poll->failures;
-}
+  const char *git = p->conf->codebases[p->conf->main].git;
 
-int64_t worlds_next_look(const struct world *p)
-{
-  return p->poll->busy || p->poll->due_ms == POLL_NEVER ? INT64_MIN : clock_wall_ms() + p->poll->due_ms - clock_mono_ms();
+  return git ? git : "";
 }
 
 /* A hook moved the head while we looked: what we saw may be old. The first statement is the fence. */
@@ -152,7 +158,7 @@ static void log_made(struct poll_state *ps, const char *made)
 
   cJSON_ArrayForEach(it, list)
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(it, "new")))
-      log_info("change", "%s %s %s %.12s by the poller", ps->p->conf->name, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "change")),
+      log_info("change", "%s %s %s %.12s by the poller", ps->name, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "change")),
                cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "branch")), cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "revision")));
   cJSON_Delete(list);
 }
@@ -163,11 +169,11 @@ static void stored(struct db_res *res, void *arg)
   int told = ps->told;
 
   if (lease_lost(res))
-    log_info("poll", "%s: what was seen is left to the master that looks there now", ps->p->conf->name);
+    log_info("poll", "%s: what was seen is left to the master that looks there now", ps->name);
   else if (db_err(res) == ERR_FAILED)
-    log_error("poll", "%s: %s", ps->p->conf->name, db_errtext(res));
+    log_error("poll", "%s: %s", ps->name, db_errtext(res));
   if (!db_err(res)) {
-    ps->p->looked_ms = clock_wall_ms();
+    ps->looked_ms = clock_wall_ms();
     for (int i = 1; i < told; i++)
       log_made(ps, db_str(res, i, 0, 1));
     ps->once_more = ps->once_more || was_apart(res, told);
@@ -180,7 +186,7 @@ static void stored(struct db_res *res, void *arg)
     again(ps);
 }
 
-static cJSON *commit_json(const struct gith_commit *c)
+static cJSON *commit_json(const struct gith_commit *c, const char *category)
 {
   cJSON *o = cJSON_CreateObject();
 
@@ -189,6 +195,8 @@ static cJSON *commit_json(const struct gith_commit *c)
     cJSON_AddStringToObject(o, "previous", c->previous);
   cJSON_AddStringToObject(o, "author", c->author);
   cJSON_AddStringToObject(o, "committer", c->committer);
+  if (category)
+    cJSON_AddStringToObject(o, "category", category);
   cJSON_AddNumberToObject(o, "at", (double)c->author_ms);
   cJSON_AddStringToObject(o, "message", c->message);
   cJSON_AddItemToObject(o, "files", c->nfiles ? cJSON_CreateStringArray((const char *const *)c->files, c->nfiles) : cJSON_CreateArray()); /* cJSON makes nothing of an empty list */
@@ -205,9 +213,9 @@ static void put_branch(struct db_tx *tx, struct poll_state *ps, const struct git
 
   for (int i = 0; with_commits && i < g->ncommits; i++)
     if (!g->commits[i].tag && !strcmp(g->commits[i].branch, branch))
-      cJSON_AddItemToArray(list, commit_json(&g->commits[i]));
+      cJSON_AddItemToArray(list, commit_json(&g->commits[i], poll_conf(ps)->category));
   json = cJSON_PrintUnformatted(list);
-  db_q(tx, SQL_branch_told, "nsssss", ps->p->id, ps->p->conf->git, branch, from, to, json);
+  db_q(tx, SQL_branch_told, "nssssss", ps->p->id, poll_conf(ps)->git, branch, from, to, json, poll_conf(ps)->name);
   free(json);
   cJSON_Delete(list);
 }
@@ -236,10 +244,13 @@ static void drop_branches(struct db_tx *tx, struct look *l, const struct gith_re
 
 /* ---- tags ---- */
 
-/* A pipeline in the repository may want tags at any revision, so there they are looked at. */
-static bool wants_tags(const struct world *p)
+/* A pipeline in the repository may want tags at any revision, so there they are looked at; a pin may be one. */
+static bool wants_tags(const struct poll_state *ps)
 {
-  const struct pipeline *own = p->conf->pipeline;
+  const struct pipeline *own = ps->p->conf->pipeline;
+
+  if (poll_conf(ps)->pin)
+    return true;
 
   for (int i = 0; own && i < own->nschedulers; i++)
     if (own->schedulers[i].trigger == PIPE_ON_TAG)
@@ -250,7 +261,7 @@ static bool wants_tags(const struct world *p)
 /* c NULL: it was deleted. */
 static void put_tag(struct db_tx *tx, struct poll_state *ps, const char *tag, const char *from, const struct gith_commit *c)
 {
-  cJSON *o = c ? commit_json(c) : cJSON_CreateObject();
+  cJSON *o = c ? commit_json(c, poll_conf(ps)->category) : cJSON_CreateObject();
   char *json;
 
   cJSON_DeleteItemFromObject(o, "previous"); /* of a tag that is where it was, not the commit's parent */
@@ -258,7 +269,7 @@ static void put_tag(struct db_tx *tx, struct poll_state *ps, const char *tag, co
   if (from)
     cJSON_AddStringToObject(o, "previous", from);
   json = cJSON_PrintUnformatted(o);
-  db_q(tx, SQL_tag_told, "nssss", ps->p->id, ps->p->conf->git, tag, from, json);
+  db_q(tx, SQL_tag_told, "nsssss", ps->p->id, poll_conf(ps)->git, tag, from, json, poll_conf(ps)->name);
   free(json);
   cJSON_Delete(o);
 }
@@ -276,7 +287,7 @@ static void note_tags(struct db_tx *tx, struct poll_state *ps, const struct gith
     cJSON_AddItemToArray(list, o);
   }
   json = cJSON_PrintUnformatted(list);
-  db_q(tx, SQL_tags_noted, "ns", ps->p->id, json);
+  db_q(tx, SQL_tags_noted, "nss", ps->p->id, poll_conf(ps)->name, json);
   free(json);
   cJSON_Delete(list);
 }
@@ -294,7 +305,7 @@ static void put_tags(struct db_tx *tx, struct look *l, const struct gith_result 
   int at = 0;
 
   if (g->tags_over) {
-    log_warn("poll", "%s: the repository has more than %d tags; they are not looked at", l->ps->p->conf->name, GITH_HEADS_MAX);
+    log_warn("poll", "%s: the repository has more than %d tags; they are not looked at", l->ps->name, GITH_HEADS_MAX);
     return;
   }
   for (int i = 0; i < g->ncommits; i++) {
@@ -312,16 +323,16 @@ static void looked(const struct gith_result *g, void *arg)
 {
   struct look *l = arg;
   struct poll_state *ps = l->ps;
-  bool first = l->nknown == 0, wants = wants_tags(ps->p);
+  bool first = l->nknown == 0, wants;
   struct db_tx *tx;
   int at = 0;
 
-  log_debug("poll", "%s: looked, lease %" PRId64, ps->p->conf->name, l->epoch);
-  if (lease_same(ps->p, l->epoch)) { /* else it is another repository's trouble, another master's, or nobody's */
+  log_debug("poll", "%s: looked, lease %" PRId64, ps->name, l->epoch);
+  if (lease_same(ps, l->epoch)) { /* else it is another repository's trouble, another master's, or nobody's */
     ps->failures = g->err ? ps->failures + 1 : 0;
     trouble(ps, g->err ? g->why : NULL);
   }
-  if (!lease_same(ps->p, l->epoch) || !db_is_up(ps->w->m->db)) {
+  if (!lease_same(ps, l->epoch) || !db_is_up(ps->w->m->db)) {
     look_free(l);
     again_in(ps, AWAY_MS);
     return;
@@ -331,16 +342,17 @@ static void looked(const struct gith_result *g, void *arg)
     again(ps);
     return;
   }
+  wants = wants_tags(ps);
   tx = db_tx(ps->w->m->db, DB_ANY);
-  lease_fence(tx, ps->p, l->epoch);
+  lease_fence(tx, ps, l->epoch);
   for (int i = 0; i < g->nheads; i++) {
     const char *known = revision_in(l->known, l->nknown, g->heads[i].branch);
     drop_branches(tx, l, g, &at, g->heads[i].branch);
     if (str_eq(known, g->heads[i].revision))
       continue;
-    if (first && !ps->p->conf->first_build)
-      log_info("poll", "%s: %s is at %.12s; history is not built", ps->p->conf->name, g->heads[i].branch, g->heads[i].revision);
-    put_branch(tx, ps, g, g->heads[i].branch, known, g->heads[i].revision, !first || ps->p->conf->first_build);
+    if (first && !poll_conf(ps)->first_build)
+      log_info("poll", "%s: %s is at %.12s; history is not built", ps->name, g->heads[i].branch, g->heads[i].revision);
+    put_branch(tx, ps, g, g->heads[i].branch, known, g->heads[i].revision, !first || poll_conf(ps)->first_build);
   }
   drop_branches(tx, l, g, &at, NULL);
   if (wants && l->tags_seen)
@@ -349,10 +361,10 @@ static void looked(const struct gith_result *g, void *arg)
   if (wants && !l->tags_seen && !g->tags_over)
     note_tags(tx, ps, g);
   else if (!wants && l->tags_seen)
-    db_q(tx, SQL_tags_forgotten, "n", ps->p->id);
+    db_q(tx, SQL_tags_forgotten, "ns", ps->p->id, poll_conf(ps)->name);
   look_free(l);
   if (db_count(tx) == 1) { /* nothing behind the fence */
-    ps->p->looked_ms = clock_wall_ms();
+    ps->looked_ms = clock_wall_ms();
     db_drop(tx);
     again(ps);
     return;
@@ -376,17 +388,20 @@ static struct gith_head *take_heads(const struct db_res *res, int stmt, int *n)
 static void heads_read(struct db_res *res, void *arg)
 {
   struct poll_state *ps = arg;
-  const struct conf_project *c = ps->p->conf;
-  const struct gith_login login = world_login(ps->p);
-  struct gith_poll q = { .name = c->name, .url = c->git, .allow_local = ps->w->m->conf->allow_local,
-                         .login = &login, .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
+  const struct conf_codebase *c = poll_conf(ps);
+  struct secret_rows *rows = !db_err(res) && ps->stored ? secret_rows_take(res, 2) : NULL;
+  struct poll_login login;
+  struct gith_poll q = { .name = ps->mirror, .url = c->git, .vcs = c->vcs, .allow_local = ps->w->m->conf->allow_local,
+                         .login = &login.l, .branches = (const char *const *)c->branches, .nbranches = c->nbranches };
   struct look *l;
+  struct buf why;
 
   if (db_err(res) || ps->p->gone || ps->w->m->stopping || !lease_held(ps)) {
+    secret_rows_free(rows);
     again_in(ps, AWAY_MS);
     return;
   }
-  log_debug("poll", "%s: a look at the repository, lease %" PRId64, c->name, ps->epoch);
+  log_debug("poll", "%s: a look at the repository, lease %" PRId64, ps->name, ps->epoch);
   l = xcalloc(1, sizeof *l);
   l->ps = ps;
   l->epoch = ps->epoch;
@@ -395,11 +410,28 @@ static void heads_read(struct db_res *res, void *arg)
   l->known_tags = take_heads(res, 1, &l->nknown_tags);
   q.known = l->known;
   q.nknown = l->nknown;
-  if (wants_tags(ps->p))
+  if (wants_tags(ps))
     q.tags = l->tags_seen ? GITH_TAGS_TELL : GITH_TAGS_LIST;
   q.known_tags = l->known_tags;
   q.nknown_tags = l->nknown_tags;
-  gith_poll(ps->w->m->gith, &q, looked, l);
+  buf_init(&why, BUF_NO_MAX);
+  if (poll_login(ps, rows, &login, &why))
+    gith_poll(ps->w->m->gith, &q, looked, l);
+  else
+    looked(&(struct gith_result){ .err = ERR_DENIED, .why = (char *)(uintptr_t)buf_str(&why) }, l);
+  poll_login_free(&login);
+  secret_rows_free(rows);
+  buf_free(&why);
+}
+
+static void owner_asked(struct db_res *res, void *arg)
+{
+  struct master *m = arg;
+
+  if (db_err(res) == ERR_FAILED)
+    log_error("poll", "%s", db_errtext(res));
+  else if (!db_err(res))
+    hints_say(m->hints, HINT_looks);
 }
 
 /* Somebody wants a look, and another master has the lease. Where nobody is known to have it just now (giving, the database is away) the next heartbeat says more. */
@@ -407,19 +439,20 @@ static void ask_owner(struct poll_state *ps)
 {
   struct db_tx *tx;
 
-  if (!ps->once_more || ps->epoch || !ps->p->id || !db_is_up(ps->w->m->db))
+  if (!ps->once_more || ps->epoch || !ps->id || !db_is_up(ps->w->m->db))
     return;
   ps->once_more = false;
   ps->began_ms = clock_mono_ms();
   tx = db_tx(ps->w->m->db, DB_ANY);
-  db_q(tx, SQL_poll_asked, "n", ps->p->id);
-  db_send(tx, NULL, NULL);
+  db_q(tx, SQL_poll_asked, "n", ps->id);
+  db_send(tx, owner_asked, ps->w->m);
 }
 
 static void on_timer(uv_timer_t *t)
 {
   struct poll_state *ps = t->data;
   struct db_tx *tx;
+  char *stored;
 
   if (ps->busy || ps->w->m->stopping)
     return;
@@ -432,39 +465,70 @@ static void on_timer(uv_timer_t *t)
   ps->began_ms = clock_mono_ms();
   ps->served = ps->asked;
   tx = db_tx(ps->w->m->db, DB_ANY);
-  db_q(tx, SQL_heads_get, "n", ps->p->id);
-  db_q(tx, SQL_tags_get, "n", ps->p->id);
+  db_q(tx, SQL_heads_get, "ns", ps->p->id, poll_conf(ps)->name);
+  db_q(tx, SQL_tags_get, "ns", ps->p->id, poll_conf(ps)->name);
+  stored = login_stored(ps->w->m->conf, &poll_conf(ps)->login);
+  ps->stored = stored != NULL;
+  if (stored)
+    db_q(tx, SQL_secrets_named, "s", stored);
+  free(stored);
   db_send(tx, heads_read, ps);
 }
 
-struct gith_login world_login(const struct world *p)
+const struct conf_codebase *poll_conf(const struct poll_state *ps)
 {
-  const struct conf_login *l = &p->conf->login;
+  return &ps->p->conf->codebases[ps->codebase];
+}
 
-  return (struct gith_login){ l->key, l->token, l->user, l->bearer, (const char *const *)l->host_keys, l->nhost_keys };
+bool poll_login(const struct poll_state *ps, const struct secret_rows *rows, struct poll_login *out, struct buf *why)
+{
+  const struct conf_login *l = &poll_conf(ps)->login;
+  enum vcs_login kind = poll_conf(ps)->git ? conf_login_kind(l, poll_conf(ps)->git) : VCS_LOGIN_NONE;
+
+  *out = (struct poll_login){ .l = { .user = l->user, .bearer = l->bearer, .host_keys = (const char *const *)l->host_keys, .nhost_keys = l->nhost_keys } };
+  if (kind == VCS_LOGIN_NONE)
+    return true;
+  out->value = login_value(ps->w->m->conf, rows, l, why);
+  if (kind == VCS_LOGIN_KEY)
+    out->l.key = out->value;
+  else
+    out->l.token = out->value;
+  return out->value != NULL;
+}
+
+void poll_login_free(struct poll_login *l)
+{
+  secret_wipe(l->value);
 }
 
 /* ---- life ---- */
 
 void poller_add(struct worlds *w, struct world *p)
 {
-  struct poll_state *ps = xcalloc(1, sizeof *ps);
+  const struct conf_project *conf = p->conf;
 
-  ps->w = w;
-  ps->p = world_hold(p);
-  p->poll = ps;
-  uv_timer_init(w->m->loop, &ps->timer);
-  ps->timer.data = ps;
-  list_init(&ps->waiters);
-  list_push(&w->polls, &ps->node);
-  w->handles++;
+  p->polls = xcalloc((size_t)conf->ncodebases, sizeof(struct poll_state *));
+  for (int i = 0; i < conf->ncodebases; i++) {
+    struct poll_state *ps = xcalloc(1, sizeof *ps);
+    const char *name = conf->codebases[i].name;
+    *ps = (struct poll_state){ .w = w, .p = world_hold(p), .codebase = i };
+    ps->name = xasprintf("%s%s%s", conf->name, *name ? "/" : "", name);
+    ps->mirror = xasprintf("%s%s%s", conf->name, *name ? "@" : "", name);
+    p->polls[i] = ps;
+    uv_timer_init(w->m->loop, &ps->timer);
+    ps->timer.data = ps;
+    list_init(&ps->waiters);
+    list_push(&w->polls, &ps->node);
+    w->handles++;
+  }
+  p->poll = p->polls[conf->main];
 }
 
-void worlds_look(struct worlds *w, struct world *p)
+void worlds_look(struct worlds *w, struct world *p, int codebase)
 {
-  struct poll_state *ps = p->poll;
+  struct poll_state *ps = p->polls ? p->polls[codebase] : NULL;
 
-  if (!ps || !p->conf->git || w->m->stopping)
+  if (!ps || !poll_conf(ps)->git || w->m->stopping)
     return;
   ps->once_more = true; /* also where a look is under way: what happened may be younger than what that sees */
   if (!ps->busy)
@@ -483,17 +547,20 @@ static void timer_closed(uv_handle_t *h)
 
 void poller_remove(struct world *p)
 {
-  lease_forget(p->poll);
-  uv_close((uv_handle_t *)&p->poll->timer, timer_closed);
+  struct poll_state **polls = p->polls;
+
+  for (int i = 0; i < p->conf->ncodebases; i++) {
+    lease_forget(polls[i]);
+    uv_close((uv_handle_t *)&polls[i]->timer, timer_closed);
+  }
+  free(polls);
+  p->polls = NULL;
   p->poll = NULL;
 }
 
 /* Helpers and database have answered all: no look is under way. */
 void poller_close(struct worlds *w)
 {
-  list_each(it, &w->polls) {
-    struct poll_state *ps = list_of(it, struct poll_state, node);
-    if (!ps->p->gone)
-      poller_remove(ps->p);
-  }
+  for (int i = 0; i < w->n; i++)
+    poller_remove(w->v[i]);
 }

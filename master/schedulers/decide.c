@@ -85,6 +85,91 @@ static bool other_kind(const struct pipe_scheduler *s, const struct decide_chang
   return true;
 }
 
+static bool other_codebase(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  bool in = !s->ncodebases;
+
+  for (int i = 0; i < s->ncodebases && !in; i++)
+    in = !strcmp(s->codebases[i], c->codebase);
+  if (in)
+    return false;
+  v->rule = "codebases";
+  buf_addf(&v->why, *c->codebase ? "codebase %s is not among " : "it is of no codebase%s, and this wants one of ", c->codebase);
+  put_list(&v->why, s->codebases, s->ncodebases);
+  return true;
+}
+
+/* ---- from: changed ---- */
+
+/* All that the scheduler may ever ask for, where it does not go by what has changed. */
+static char **all_of(const struct pipe_scheduler *s, int *n)
+{
+  char **names = xcalloc((size_t)s->nbuilders + 1, sizeof *names);
+
+  for (*n = 0; *n < s->nbuilders; ++*n)
+    names[*n] = s->builders[*n];
+  return names;
+}
+
+static char **set_off(const struct pipe_scheduler *s, const char *const *codebases, int ncodebases, const char *main, int *n)
+{
+  char **names = xcalloc((size_t)s->in->nbuilders + 1, sizeof *names);
+
+  *n = pipeline_follow(s->in, s->until, s->nuntil, codebases, ncodebases, main, names);
+  return names;
+}
+
+char **decide_asked(const struct pipe_scheduler *s, const struct decide_change *c, int *n)
+{
+  return s->from_changed ? set_off(s, &c->codebase, 1, c->main ? c->main : "", n) : all_of(s, n);
+}
+
+/* Nothing is set off only where another codebase became the main one since they were decided: then it is all that the scheduler could mean, so that no change is lost. */
+char **decide_asked_together(const struct pipe_scheduler *s, const char *const *codebases, int n, const char *main, int *count)
+{
+  char **names = s->from_changed ? set_off(s, codebases, n, main, count) : NULL;
+
+  if (names && *count)
+    return names;
+  free(names);
+  return all_of(s, count);
+}
+
+static bool nothing_follows(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  char **names;
+  int n;
+
+  if (!s->from_changed)
+    return false;
+  names = decide_asked(s, c, &n);
+  free(names);
+  if (n)
+    return false;
+  v->rule = "from";
+  buf_addf(&v->why, *c->codebase ? "codebase %s sets nothing off" : "it sets nothing off%s", c->codebase);
+  if (s->nuntil) {
+    buf_adds(&v->why, " on the way to ");
+    put_list(&v->why, s->until, s->nuntil);
+  }
+  return true;
+}
+
+/* Of one that says yes. */
+static void say_follows(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
+{
+  char **names;
+  int n;
+
+  if (!s->from_changed)
+    return;
+  names = decide_asked(s, c, &n);
+  buf_adds(&v->why, v->why.len ? "; " : "");
+  buf_addf(&v->why, *c->codebase ? "codebase %s sets off " : "it sets off %s", c->codebase);
+  put_list(&v->why, names, n);
+  free(names);
+}
+
 static bool other_branch(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
 {
   static const char *const words[] = { [CHANGE_BRANCH] = "branch", [CHANGE_TAG] = "tag", [CHANGE_PULL] = "its target" };
@@ -146,7 +231,7 @@ static bool value(void *ctx, struct expr_memory *m, const char *const *path, int
 {
   const struct decide_change *c = ctx;
   const struct { const char *name, *text; } texts[] = {
-    { "project", c->project }, { "kind", kinds[c->kind].name }, { "branch", c->kind == CHANGE_TAG ? "" : c->branch }, { "tag", c->kind == CHANGE_TAG ? c->branch : "" },
+    { "project", c->project }, { "codebase", c->codebase }, { "kind", kinds[c->kind].name }, { "branch", c->kind == CHANGE_TAG ? "" : c->branch }, { "tag", c->kind == CHANGE_TAG ? c->branch : "" },
     { "revision", c->revision }, { "repository", c->repository }, { "author", c->author }, { "committer", c->committer }, { "category", c->category }, { "message", c->message },
   };
 
@@ -190,6 +275,29 @@ static bool not_so(const struct pipe_scheduler *s, const struct decide_change *c
   expr_memory_free(m);
   v->rule = yes ? NULL : "if";
   return !yes;
+}
+
+/* What the expression comes to for this change, in its bounds. One that can't be reckoned is told, and holds no build up. */
+static int priority(const struct pipe_scheduler *s, const struct decide_change *c, struct buf *why)
+{
+  struct expr_memory *m;
+  struct expr_value x;
+  struct expr_error e = { 0 };
+  int n = PIPELINE_PRIORITY;
+
+  if (!s->priority_of)
+    return s->priority;
+  m = expr_memory_new();
+  if (!expr_eval(s->priority_of, value, (void *)(uintptr_t)c, m, &x, &e) || (x.type != EXPR_NUMBER && x.type != EXPR_NONE))
+    buf_addf(why, "%spriority %d, as its expression can't be reckoned: %s", why->len ? "; " : "", n, e.text ? e.text : "this is no number");
+  else {
+    if (x.type == EXPR_NUMBER)
+      n = (int)(x.number < 0 ? 0 : x.number > PIPELINE_PRIORITY_MAX ? PIPELINE_PRIORITY_MAX : x.number);
+    buf_addf(why, "%spriority %d", why->len ? "; " : "", n);
+  }
+  expr_error_free(&e);
+  expr_memory_free(m);
+  return n;
 }
 
 /* ---- files ---- */
@@ -238,7 +346,7 @@ static bool unimportant(const struct pipe_scheduler *s, const struct decide_chan
 
 bool decide_verdict(const struct pipe_scheduler *s, const struct decide_change *c, struct verdict *v)
 {
-  static bool (*const rules[])(const struct pipe_scheduler *, const struct decide_change *, struct verdict *) = { other_kind, other_branch, from_fork, skipped, not_so, unimportant };
+  static bool (*const rules[])(const struct pipe_scheduler *, const struct decide_change *, struct verdict *) = { other_kind, other_codebase, nothing_follows, other_branch, from_fork, skipped, not_so, unimportant };
 
   assert(c->kind < CHANGE_KINDS);
   *v = (struct verdict){ .kind = s->stable_ms > 0 ? VERDICT_WAITS : VERDICT_BUILDS };
@@ -248,8 +356,10 @@ bool decide_verdict(const struct pipe_scheduler *s, const struct decide_change *
   for (size_t i = 0; i < COUNT(rules); i++)
     if (rules[i](s, c, v)) {
       v->kind = VERDICT_NO;
-      break;
+      return true;
     }
+  say_follows(s, c, v);
+  v->priority = priority(s, c, &v->why);
   return true;
 }
 
@@ -266,11 +376,54 @@ static cJSON *needs(const struct pipe_builder *b)
       cJSON_AddTrueToObject(it, "soft");
     cJSON_AddItemToArray(list, it);
   }
+  for (int i = 0; i < b->noutside; i++) {
+    cJSON *it = cJSON_CreateObject();
+    cJSON_AddStringToObject(it, "name", b->outside[i].name);
+    cJSON_AddTrueToObject(it, "outside");
+    if (b->outside[i].soft)
+      cJSON_AddTrueToObject(it, "soft");
+    cJSON_AddItemToArray(list, it);
+  }
   return list;
 }
 
-/* s: who asks; NULL: somebody by hand. */
-static cJSON *builders(const struct pipeline *p, char *const *names, int n, const struct pipe_scheduler *s)
+static bool any_named(const struct pipeline *p)
+{
+  for (int i = 0; i < p->nbuilders; i++)
+    for (int k = 0; k < p->builders[i].ncodebases; k++)
+      if (*p->builders[i].codebases[k])
+        return true;
+  return false;
+}
+
+/* Codebases that a builder checks out, and that what it needs does, each once; "": the main one. NULL: none is named, so that the main one says all. */
+static cJSON *codebases(const struct pipeline *p, const struct pipe_builder *b)
+{
+  char *const one[] = { b->name };
+  cJSON *list = cJSON_CreateArray(), *it;
+  struct graph_node *nodes;
+  int n = graph_closure(p, one, 1, &nodes);
+  bool named = false;
+
+  for (int i = 0; i < n; i++)
+    for (int k = 0; k < nodes[i].builder->ncodebases; k++) {
+      const char *name = nodes[i].builder->codebases[k];
+      bool seen = false;
+      cJSON_ArrayForEach(it, list)
+        seen |= !strcmp(it->valuestring, name);
+      if (!seen)
+        cJSON_AddItemToArray(list, cJSON_CreateString(name));
+      named |= *name != 0;
+    }
+  free(nodes);
+  if (named)
+    return list;
+  cJSON_Delete(list);
+  return NULL;
+}
+
+/* s: who asks; NULL: somebody by hand, and there is no priority. */
+static cJSON *builders(const struct pipeline *p, char *const *names, int n, const struct pipe_scheduler *s, int priority)
 {
   cJSON *list = cJSON_CreateArray();
   struct graph_node *nodes;
@@ -278,13 +431,22 @@ static cJSON *builders(const struct pipeline *p, char *const *names, int n, cons
 
   for (int i = 0; i < all; i++) {
     const struct pipe_builder *b = nodes[i].builder;
-    cJSON *it = cJSON_CreateObject();
+    cJSON *it = cJSON_CreateObject(), *sources = any_named(p) ? codebases(p, b) : NULL;
     cJSON_AddStringToObject(it, "name", b->name);
     cJSON_AddItemToObject(it, "tags", b->ntags ? cJSON_CreateStringArray((const char *const *)b->tags, b->ntags) : cJSON_CreateArray());
+    if (b->nwants)
+      cJSON_AddItemToObject(it, "wants", cJSON_CreateStringArray((const char *const *)b->wants, b->nwants));
+    if (b->nlocks) {
+      char *locks = pipeline_locks(b->locks, b->nlocks);
+      cJSON_AddItemToObject(it, "locks", cJSON_CreateRaw(locks));
+      free(locks);
+    }
     if (s)
-      cJSON_AddNumberToObject(it, "priority", s->priority);
-    if (b->nneeds)
+      cJSON_AddNumberToObject(it, "priority", priority);
+    if (b->nneeds || b->noutside)
       cJSON_AddItemToObject(it, "needs", needs(b));
+    if (sources)
+      cJSON_AddItemToObject(it, "codebases", sources);
     if (!nodes[i].asked)
       cJSON_AddTrueToObject(it, "needed");
     if (!nodes[i].asked && s && s->fresh)
@@ -296,9 +458,9 @@ static cJSON *builders(const struct pipeline *p, char *const *names, int n, cons
 }
 
 /* Schedulers follow each other in no ring (conf/pipe_sched.c), each only one: a tree. */
-static cJSON *asked_by(const struct pipeline *p, const struct pipe_scheduler *s)
+static cJSON *asked_by(const struct pipeline *p, const struct pipe_scheduler *s, char *const *names, int n, int priority)
 {
-  cJSON *list = builders(p, s->builders, s->nbuilders, s), *next = NULL, *o;
+  cJSON *list = builders(p, names, n, s, priority), *next = NULL, *o;
 
   for (int i = 0; i < p->nschedulers; i++) {
     const struct pipe_scheduler *t = &p->schedulers[i];
@@ -308,7 +470,7 @@ static cJSON *asked_by(const struct pipeline *p, const struct pipe_scheduler *s)
       next = cJSON_CreateArray();
     o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "scheduler", t->name);
-    cJSON_AddItemToObject(o, "builders", asked_by(p, t));
+    cJSON_AddItemToObject(o, "builders", asked_by(p, t, t->builders, t->nbuilders, t->priority));
     cJSON_AddItemToArray(next, o);
   }
   if (!next && !s->fail_fast)
@@ -333,15 +495,24 @@ static void print(cJSON *list, struct buf *json)
 
 void decide_builders(const struct pipeline *p, char *const *names, int n, struct buf *json)
 {
-  print(builders(p, names, n, NULL), json);
+  print(builders(p, names, n, NULL, 0), json);
 }
 
 void decide_scheduler(const struct pipeline *p, const struct pipe_scheduler *s, struct buf *json)
 {
-  print(asked_by(p, s), json);
+  print(asked_by(p, s, s->builders, s->nbuilders, s->priority), json);
 }
 
-static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, const struct verdict *v)
+void decide_waited(const struct pipeline *p, const struct pipe_scheduler *s, const char *const *codebases, int n, const char *main, struct buf *json)
+{
+  int all;
+  char **names = decide_asked_together(s, codebases, n, main, &all);
+
+  print(asked_by(p, s, names, all, s->priority), json);
+  free(names);
+}
+
+static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, const struct decide_change *c, const struct verdict *v)
 {
   static const char *const words[] = { [VERDICT_BUILDS] = "builds", [VERDICT_WAITS] = "waits", [VERDICT_NO] = "no" };
   cJSON *it = cJSON_CreateObject();
@@ -356,8 +527,12 @@ static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, 
     cJSON_AddNumberToObject(it, "stable", (double)s->stable_ms);
   if (v->rides)
     cJSON_AddTrueToObject(it, "rides");
-  if (v->kind == VERDICT_BUILDS)
-    cJSON_AddItemToObject(it, "builders", asked_by(p, s));
+  if (v->kind == VERDICT_BUILDS) {
+    int n;
+    char **names = decide_asked(s, c, &n);
+    cJSON_AddItemToObject(it, "builders", asked_by(p, s, names, n, v->priority));
+    free(names);
+  }
   if (v->kind != VERDICT_NO && s->supersede)
     cJSON_AddTrueToObject(it, "supersede");
   return it;
@@ -372,7 +547,7 @@ bool decide_plan(const struct pipeline *p, const struct decide_change *c, struct
     const struct pipe_scheduler *s = &p->schedulers[i];
     struct verdict v;
     if (decide_verdict(s, c, &v)) {
-      cJSON_AddItemToArray(list, plan_of(p, s, &v));
+      cJSON_AddItemToArray(list, plan_of(p, s, c, &v));
       supersedes |= s->supersede && v.kind == VERDICT_BUILDS;
     }
     buf_free(&v.why);

@@ -2,11 +2,15 @@
 #include "master/schedulers/due.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/str.h"
+#include "common/utf8.h"
+#include "master/conf/expr.h"
 #include "master/conf/zone.h"
+#include "master/steps/step.h"
 
 #define SECOND INT64_C(1000)
 
@@ -58,7 +62,7 @@ static int count_between(const struct pipe_scheduler *s, int64_t low, int64_t hi
 
 static void add(struct due_plan *plan, int64_t at, enum due_what what, int missed)
 {
-  plan->v[plan->n++] = (struct due_act){ at, what, missed };
+  plan->v[plan->n++] = (struct due_act){ .at = at, .what = what, .missed = missed };
 }
 
 /* One each for the last DUE_ALL_MAX; what is older is only told. */
@@ -108,16 +112,125 @@ void due_plan(const struct pipe_scheduler *s, int64_t due, bool fresh, int64_t s
   }
 }
 
-void due_only_if(const struct pipe_scheduler *s, const char *head, const char *built, struct due_plan *plan)
+/* ---- only_if ---- */
+
+/* At one of the times of a plan: those before it may have built. */
+struct asking {
+  const struct due_facts *f;
+  const char *built;
+  bool again;                /* this plan has built already, so that nothing is new */
+};
+
+static bool text_of(const char *s, struct expr_value *out)
 {
-  for (int i = 0; i < plan->n; i++) {
-    struct due_act *a = &plan->v[i];
-    if (a->what != DUE_BUILD)
+  if (s)
+    *out = (struct expr_value){ .type = EXPR_TEXT, .text = { s, strlen(s) } };
+  return s != NULL;
+}
+
+static bool number_of(const cJSON *n, struct expr_value *out)
+{
+  if (cJSON_IsNumber(n))
+    *out = (struct expr_value){ .type = EXPR_NUMBER, .number = (int64_t)n->valuedouble };
+  return cJSON_IsNumber(n);
+}
+
+/* The word for a result, or NULL. */
+static const char *result_word(const char *name)
+{
+  for (int r = 0; r < RESULT_COUNT; r++)
+    if (!strcmp(name, result_text(r)))
+      return result_text(r);
+  return NULL;
+}
+
+/* The names of conf/time_names.def. */
+static bool value(void *ctx, struct expr_memory *m, const char *const *path, int n, struct expr_value *out)
+{
+  const struct asking *a = ctx;
+  const struct { const char *of, *name, *text; } texts[] = {
+    { NULL, "project", a->f->project }, { NULL, "branch", a->f->branch }, { NULL, "revision", a->f->head },
+    { "last", "result", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a->f->past, "result")) }, { "last", "revision", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a->f->past, "revision")) },
+    { "own", "result", a->again ? NULL : cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a->f->past, "own")) },
+  };
+
+  (void)m;
+  for (size_t i = 0; i < COUNT(texts); i++)
+    if (n == 1 + !!texts[i].of && !strcmp(path[n - 1], texts[i].name) && (n == 1 || !strcmp(path[0], texts[i].of)))
+      return text_of(texts[i].text, out);
+  if (n == 2)
+    return !strcmp(path[0], "last") && !strcmp(path[1], "age") && number_of(cJSON_GetObjectItemCaseSensitive(a->f->past, "age"), out);
+  if (!strcmp(path[0], "changed"))
+    return *out = (struct expr_value){ .type = EXPR_BOOL, .yes = !a->built || strcmp(a->built, a->f->mark) }, true;
+  if (!strcmp(path[0], "changes") && a->again)
+    return *out = (struct expr_value){ .type = EXPR_NUMBER, .number = 0 }, true;
+  if (!strcmp(path[0], "changes"))
+    return number_of(cJSON_GetObjectItemCaseSensitive(a->f->past, "changes"), out);
+  return text_of(result_word(path[0]), out);
+}
+
+/* " (last.result: success, changes: 0)" */
+static void add_values(const struct expr *x, struct asking *a, struct expr_memory *m, struct buf *out)
+{
+  const char *const *path, *sep = " (";
+  int i = 0, n, at;
+
+  while (expr_each_name(x, &i, &path, &n, &at)) {
+    struct expr_value v = { .type = EXPR_NONE };
+    if (n == 1 && result_word(path[0]))
       continue;
-    if (!head || (s->only_if_changed && built && !strcmp(head, built)))
-      a->what = DUE_NOTHING;
+    buf_addf(out, "%s%s%s%s: ", sep, path[0], n > 1 ? "." : "", n > 1 ? path[1] : "");
+    if (value(a, m, path, n, &v))
+      expr_show(&v, out);
     else
-      built = head;
+      buf_adds(out, "none");
+    sep = ", ";
+  }
+  buf_adds(out, *sep == ',' ? ")" : "");
+}
+
+/* False: why says it, where more is to be said than that the branch is where it was. */
+static bool is_so(const struct pipe_scheduler *s, struct asking *a, char why[DUE_WHY_MAX])
+{
+  struct expr_memory *m = expr_memory_new();
+  struct expr_value v;
+  struct expr_error e;
+  struct buf text;
+  bool yes = false;
+
+  buf_init(&text, BUF_NO_MAX);
+  if (!expr_eval(s->only_if, value, a, m, &v, &e)) {
+    buf_addf(&text, "only_if: %s: %s", s->only_if_text, e.text);
+  } else if (v.type != EXPR_BOOL && v.type != EXPR_NONE) {
+    buf_addf(&text, "only_if: %s: this is neither true nor false", s->only_if_text);
+  } else {
+    yes = expr_true(&v);
+    if (!yes && strcmp(s->only_if_text, "changed")) {
+      buf_addf(&text, "not so: %s", s->only_if_text);
+      add_values(s->only_if, a, m, &text);
+    }
+  }
+  snprintf(why, DUE_WHY_MAX, "%.*s", (int)utf8_cut(buf_str(&text), DUE_WHY_MAX - 1), buf_str(&text));
+  buf_free(&text);
+  expr_error_free(&e);
+  expr_memory_free(m);
+  return yes;
+}
+
+void due_only_if(const struct pipe_scheduler *s, const struct due_facts *f, struct due_plan *plan)
+{
+  struct asking a = { f, f->built, false };
+
+  for (int i = 0; i < plan->n; i++) {
+    struct due_act *it = &plan->v[i];
+    if (it->what != DUE_BUILD)
+      continue;
+    if (!f->head || (s->only_if && !is_so(s, &a, it->why))) {
+      it->what = DUE_NOTHING;
+    } else {
+      a.built = f->mark;
+      a.again = true;
+    }
   }
 }
 
@@ -159,6 +272,8 @@ void due_why(const struct pipe_scheduler *s, const struct due_act *a, const char
   }
   if (a->what == DUE_NOTHING && !head)
     buf_addf(why, ": no branch %s%shas been seen in the repository", branch ? branch : "", branch ? " " : "");
+  else if (a->what == DUE_NOTHING && *a->why)
+    buf_addf(why, ": %s", a->why);
   else if (a->what == DUE_NOTHING)
     buf_addf(why, ": %s is at %.12s still, which it built last", branch, head);
 }

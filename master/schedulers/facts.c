@@ -45,7 +45,7 @@ struct facts *facts_new(const struct facts_in *in)
   struct facts *f = xcalloc(1, sizeof *f);
   const cJSON *pull;
 
-  f->c = (struct decide_change){ .kind = change_kind_of(in->kind), .project = keep(f, 5, in->project), .branch = keep(f, 0, in->branch), .revision = keep(f, 1, in->revision),
+  f->c = (struct decide_change){ .kind = change_kind_of(in->kind), .project = keep(f, 5, in->project), .codebase = keep(f, 9, in->codebase ? in->codebase : ""), .main = keep(f, 12, in->main ? in->main : ""), .branch = keep(f, 0, in->branch), .revision = keep(f, 1, in->revision),
                                  .repository = keep(f, 2, in->repository), .author = keep(f, 3, in->author), .committer = keep(f, 7, in->committer), .category = keep(f, 8, in->category), .message = keep(f, 4, in->message), .number = in->number,
                                  .build_forks = in->build_forks };
   if (f->c.kind == CHANGE_KINDS) /* of a later version: nothing here wants it */
@@ -57,6 +57,10 @@ struct facts *facts_new(const struct facts_in *in)
   pull = cJSON_GetObjectItemCaseSensitive(f->properties, "pull_request");
   f->c.fork = f->c.kind == CHANGE_PULL && !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(pull, "fork")); /* unless the forge said that it is none */
   find_pipeline(f, pull);
+  if (in->main_revision) {
+    f->place = keep(f, 10, in->main_branch);
+    f->at = keep(f, 11, in->main_revision);
+  }
   return f;
 }
 

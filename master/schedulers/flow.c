@@ -17,7 +17,7 @@
 #include "master/schedulers/facts.h"
 #include "master/schedulers/worlds_int.h"
 
-enum { FLOW_SAFETY_MS = 2000, FLOW_AFTER_MS = 2, FLOW_FAILED_MS = 1000 /* what the database refuses is tried again after */ };
+enum { FLOW_AFTER_MS = 2, FLOW_FAILED_MS = 1000 /* what the database refuses is tried again after */ };
 
 struct change {
   struct worlds *w;
@@ -43,8 +43,13 @@ static void soon(struct worlds *w, int64_t ms)
     uv_timer_start(&w->due, on_due, (uint64_t)ms, 0);
 }
 
+int64_t worlds_safety_ms(const struct worlds *w)
+{
+  return w->m->conf->look_ms / CONF_LOOKS_FLOW;
+}
+
 /* Something is another way now, which a look that is under way may have missed. */
-static void after(struct worlds *w)
+void worlds_after(struct worlds *w)
 {
   w->again |= w->firing;
   soon(w, FLOW_AFTER_MS);
@@ -75,7 +80,7 @@ static void decided(struct db_res *res, void *arg)
     timed_kick(w); /* its branch may say which schedulers there are */
   }
   change_free(c);
-  after(w);
+  worlds_after(w);
 }
 
 static void put_buildset(struct db_tx *tx, struct worlds *w, int64_t project, const char *repository, const char *branch, const char *revision,
@@ -101,7 +106,7 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
   struct worlds *w = c->w;
   struct db_tx *tx;
 
-  if (c->p->gone || (!c->p->pipe_id && !lease_same(c->p, c->epoch))) { /* it stays in `reading`: for the project as it is now, until there is one again, or for another master */
+  if (c->p->gone || (!c->p->pipe_id && !world_lease_same(c->p, c->epoch))) { /* it stays in `reading`: for the project as it is now, until there is one again, or for another master */
     w->in_read--;
     change_free(c);
     soon(w, FLOW_AFTER_MS);
@@ -109,7 +114,7 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
   }
   tx = db_tx(w->m->db, DB_ANY);
   if (!c->p->pipe_id)
-    lease_fence(tx, c->p, c->epoch);
+    lease_fence(tx, c->p->poll, c->epoch);
   if (r->err && err_class(r->err) == ERR_CLASS_RETRY) {
     log_warn("change", "c%" PRId64 " can't be read yet: %s", c->id, r->why);
     db_q(tx, SQL_change_later, "ns", c->id, r->why);
@@ -128,17 +133,20 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
 }
 
 /* A row of changes_due. */
-static struct facts *facts_of(const struct db_res *res, int row, const struct world *p)
+static struct facts *facts_of(const struct db_res *res, int stmt, int row, const struct world *p)
 {
-  return facts_new(&(struct facts_in){ .project = p->conf->name, .branch = db_str(res, 0, row, 2), .revision = db_str(res, 0, row, 3), .repository = db_str(res, 0, row, 4),
-                                       .kind = db_str(res, 0, row, 7), .author = db_str(res, 0, row, 8), .message = db_str(res, 0, row, 9), .files = db_str(res, 0, row, 10),
-                                       .properties = db_str(res, 0, row, 11), .number = db_num(res, 0, row, 12), .build_forks = p->conf->forks_build || db_num(res, 0, row, 13),
-                                       .committer = db_str(res, 0, row, 14), .category = db_str(res, 0, row, 15) });
+  return facts_new(&(struct facts_in){ .project = p->conf->name, .branch = db_str(res, stmt, row, 2), .revision = db_str(res, stmt, row, 3), .repository = db_str(res, stmt, row, 4),
+                                       .kind = db_str(res, stmt, row, 7), .author = db_str(res, stmt, row, 8), .message = db_str(res, stmt, row, 9), .files = db_str(res, stmt, row, 10),
+                                       .properties = db_str(res, stmt, row, 11), .number = db_num(res, stmt, row, 12), .build_forks = p->conf->forks_build || db_num(res, stmt, row, 13),
+                                       .committer = db_str(res, stmt, row, 14), .category = db_str(res, stmt, row, 15), .codebase = db_str(res, stmt, row, 16), .main = conf_main(p->conf),
+                                       .main_branch = db_null(res, stmt, row, 18) ? NULL : db_str(res, stmt, row, 17), .main_revision = db_null(res, stmt, row, 18) ? NULL : db_str(res, stmt, row, 18) });
 }
 
 static void changes_here(struct db_res *res, void *arg)
 {
   struct worlds *w = arg;
+
+  int stmt = w->stamping;
 
   w->reading = false;
   if (w->m->stopping)
@@ -148,16 +156,16 @@ static void changes_here(struct db_res *res, void *arg)
       log_error("change", "%s", db_errtext(res));
     return;
   }
-  for (int i = 0; i < db_rows(res, 0); i++) {
-    struct world *p = worlds_find(w, db_str(res, 0, i, 1));
+  for (int i = 0; i < db_rows(res, stmt); i++) {
+    struct world *p = worlds_find(w, db_str(res, stmt, i, 1));
     struct change *c;
     if (!p || !p->id || (!p->pipe_id && !world_reads(p)))
       continue; /* it left the configuration since we asked, or another master reads there */
     c = xcalloc(1, sizeof *c);
-    *c = (struct change){ .w = w, .p = world_hold(p), .id = db_num(res, 0, i, 0), .facts = facts_of(res, i, p), .epoch = p->poll->epoch };
+    *c = (struct change){ .w = w, .p = world_hold(p), .id = db_num(res, stmt, i, 0), .facts = facts_of(res, stmt, i, p), .epoch = p->poll->epoch };
     w->in_read++;
-    if (!p->pipe_id && !db_null(res, 0, i, 6))
-      worlds_pipeline_known(w, p, db_num(res, 0, i, 6), c->facts->at, pipeline_here, c);
+    if (!p->pipe_id && !db_null(res, stmt, i, 6))
+      worlds_pipeline_known(w, p, db_num(res, stmt, i, 6), c->facts->at, pipeline_here, c);
     else
       worlds_pipeline(w, p, c->facts->place, c->facts->at, pipeline_here, c);
   }
@@ -170,6 +178,7 @@ struct firing {
   struct worlds *w;
   int64_t project, pipe_id;
   char *name, *scheduler, *branch, *changes, *revision, *repository;
+  char *codebases; /* of the changes: JSON */
   int64_t newest; /* of changes */
   int64_t rests_until; /* clock_mono_ms; 0: it is under way */
 };
@@ -194,6 +203,7 @@ static void firing_free(struct firing *f)
   free(f->changes);
   free(f->revision);
   free(f->repository);
+  free(f->codebases);
   free(f);
 }
 
@@ -213,7 +223,7 @@ static void fired(struct db_res *res, void *arg)
     dispatch_cancelled(w->m->dispatch);
   }
   firing_free(f);
-  after(w);
+  worlds_after(w);
 }
 
 /* "{7,8}" → "c7,c8" */
@@ -228,6 +238,22 @@ static char *change_names(const char *array)
     buf_addc(&b, *s);
   }
   return buf_take(&b);
+}
+
+/* What it asks for, in the newest change's pipeline, by all the changes that waited. */
+static void ask_for(const struct firing *f, const struct pipeline *p, const struct pipe_scheduler *s, struct buf *builders)
+{
+  const struct world *w = worlds_find(f->w, f->name);
+  cJSON *list = cJSON_Parse(f->codebases), *it;
+  const char **names = xcalloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *names);
+  int n = 0;
+
+  cJSON_ArrayForEach(it, list)
+    if (cJSON_IsString(it))
+      names[n++] = it->valuestring;
+  decide_waited(p, s, names, n, w ? conf_main(w->conf) : NULL, builders);
+  free(names);
+  cJSON_Delete(list);
 }
 
 static void fire(bool ok, void *arg)
@@ -250,7 +276,7 @@ static void fire(bool ok, void *arg)
   if (s) {
     struct buf builders;
     buf_init(&builders, BUF_NO_MAX);
-    decide_scheduler(pipes_of(pipe), s, &builders);
+    ask_for(f, pipes_of(pipe), s, &builders);
     if (s->supersede)
       db_q(tx, SQL_change_lock, "n", f->newest);
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "fired");
@@ -293,15 +319,15 @@ static void due_here(struct db_res *res, void *arg)
       continue;
     f = xmalloc(sizeof *f);
     *f = (struct firing){ { 0 }, w, db_num(res, 0, i, 0), db_num(res, 0, i, 7), xstrdup(db_str(res, 0, i, 1)), xstrdup(db_str(res, 0, i, 2)),
-                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)), db_num(res, 0, i, 8), 0 };
+                          xstrdup(db_str(res, 0, i, 3)), xstrdup(db_str(res, 0, i, 4)), xstrdup(db_str(res, 0, i, 5)), xstrdup(db_str(res, 0, i, 6)), xstrdup(db_str(res, 0, i, 9)), db_num(res, 0, i, 8), 0 };
     list_push(&w->firings, &f->node);
     pipes_load(w->m, f->pipe_id, f->name, fire, f);
   }
   if (db_rows(res, 1) && !db_null(res, 1, 0, 0)) {
     int64_t next = db_num(res, 1, 0, 0);
-    soon(w, next < FLOW_SAFETY_MS ? next + 1 : FLOW_SAFETY_MS);
+    soon(w, next < worlds_safety_ms(w) ? next + 1 : worlds_safety_ms(w));
   } else {
-    soon(w, FLOW_SAFETY_MS);
+    soon(w, worlds_safety_ms(w));
   }
   if (w->again) {
     w->again = false;
@@ -324,6 +350,14 @@ static char *our_projects(const struct worlds *w, bool read)
   return array;
 }
 
+static bool have_codebases(const struct worlds *w)
+{
+  for (int i = 0; i < w->n; i++)
+    if (conf_has_codebases(w->v[i]->conf))
+      return true;
+  return false;
+}
+
 static void on_due(uv_timer_t *t)
 {
   struct worlds *w = t->data;
@@ -331,14 +365,17 @@ static void on_due(uv_timer_t *t)
   char *ours, *read;
 
   if (!db_is_up(w->m->db)) {
-    soon(w, FLOW_SAFETY_MS);
+    soon(w, worlds_safety_ms(w));
     return;
   }
   ours = our_projects(w, false);
   read = our_projects(w, true);
   if (!w->reading && !w->in_read) {
     w->reading = true;
+    w->stamping = have_codebases(w);
     tx = db_tx(w->m->db, DB_ANY);
+    if (w->stamping)
+      db_q(tx, SQL_changes_stamp, "s", ours);
     db_q(tx, SQL_changes_due, "s", read);
     db_send(tx, changes_here, w);
   }
@@ -349,6 +386,7 @@ static void on_due(uv_timer_t *t)
     db_q(tx, SQL_sched_next, "s", ours);
     db_send(tx, due_here, w);
   }
+  asks_look(w, ours, read);
   free(ours);
   free(read);
 }

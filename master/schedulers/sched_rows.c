@@ -46,6 +46,8 @@ static cJSON *spec(const struct pipe_scheduler *s)
 
   if (s->trigger == PIPE_ON_CHANGE || s->trigger == PIPE_ON_PULL)
     add_texts(o, "branches", s->branches, s->nbranches);
+  if (s->ncodebases)
+    add_texts(o, "codebases", s->codebases, s->ncodebases);
   if (s->trigger == PIPE_ON_TAG)
     add_texts(o, "tags", s->branches, s->nbranches);
   if (s->trigger == PIPE_ON_CHANGE)
@@ -58,7 +60,9 @@ static cJSON *spec(const struct pipe_scheduler *s)
     cJSON_AddStringToObject(o, "if", s->cond_text);
   if (s->supersede)
     cJSON_AddTrueToObject(o, "supersede");
-  if (s->priority != PIPELINE_PRIORITY)
+  if (s->priority_of)
+    cJSON_AddStringToObject(o, "priority", s->priority_text);
+  else if (s->priority != PIPELINE_PRIORITY)
     cJSON_AddNumberToObject(o, "priority", s->priority);
   if (s->trigger == PIPE_ON_CRON) {
     cJSON_AddStringToObject(o, "cron", s->cron_text);
@@ -68,10 +72,10 @@ static cJSON *spec(const struct pipe_scheduler *s)
     cJSON_AddNumberToObject(o, "every", (double)s->every_ms);
   if (s->trigger == PIPE_ON_CRON || s->trigger == PIPE_ON_EVERY) {
     cJSON_AddStringToObject(o, "missed", missed[s->missed]);
-    if (s->only_if_changed)
-      cJSON_AddStringToObject(o, "only_if", "changed");
+    if (s->only_if)
+      cJSON_AddStringToObject(o, "only_if", s->only_if_text);
   }
-  if (s->trigger == PIPE_ON_FORCE)
+  if (s->trigger == PIPE_ON_FORCE || s->trigger == PIPE_ON_TRIGGER)
     add_params(o, s);
   if (s->after)
     cJSON_AddStringToObject(o, "after", s->after);
@@ -81,6 +85,10 @@ static cJSON *spec(const struct pipe_scheduler *s)
     cJSON_AddStringToObject(o, "reuse", "none");
   if (s->branch)
     cJSON_AddStringToObject(o, "branch", s->branch);
+  if (s->from_changed)
+    cJSON_AddStringToObject(o, "from", "changed");
+  if (s->nuntil)
+    add_texts(o, "until", s->until, s->nuntil);
   add_texts(o, "builders", s->builders, s->nbuilders);
   return o;
 }
@@ -175,12 +183,12 @@ static void tip_here(const struct world_pipe *r, void *arg)
   struct tip *t = arg;
   struct db_tx *tx;
 
-  if (t->w->m->stopping || !lease_same(t->p, t->epoch)) {
+  if (t->w->m->stopping || !world_lease_same(t->p, t->epoch)) {
     tip_free(t);
     return;
   }
   tx = db_tx(t->w->m->db, DB_ANY);
-  lease_fence(tx, t->p, t->epoch);
+  lease_fence(tx, t->p->poll, t->epoch);
   if (!r->err || r->err == ERR_NOTFOUND)
     put(tx, t->p, r->pipe_id, r->err ? NULL : pipes_of(r->pipe), t->revision);
   else if (err_class(r->err) == ERR_CLASS_RETRY)

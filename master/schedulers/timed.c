@@ -17,10 +17,10 @@
 #include "master/schedulers/sched_rows.h"
 #include "master/schedulers/worlds_int.h"
 
-enum { TIMED_SAFETY_MS = 2000, TIMED_AFTER_MS = 2 };
+enum { TIMED_AFTER_MS = 2 };
 
 /* Columns of timed_due, and the statements of a look. */
-enum { ID, PROJECT, PROJECT_NAME, NAME, PIPELINE, DUE, FRESH, SCHEDULED, BUILT, BRANCH, HEAD, NOW };
+enum { ID, PROJECT, PROJECT_NAME, NAME, PIPELINE, DUE, FRESH, SCHEDULED, BUILT, BRANCH, HEAD, NOW, MARK, PAST };
 enum { SQL_DUE, SQL_NEXT, SQL_TIPS };
 
 static void on_timer(uv_timer_t *t);
@@ -43,7 +43,8 @@ struct timing {
   struct worlds *w;
   int64_t id, pipe_id, due, scheduled, now;
   bool fresh;
-  char *project, *name, *built, *branch, *head, *repository;
+  char *project, *name, *built, *branch, *head, *mark, *repository; /* mark: what `built` is compared with */
+  char *past; /* time_facts; or NULL */
 };
 
 /* One that is still due because its transaction is not over: as in flow.c. */
@@ -63,6 +64,8 @@ static void timing_free(struct timing *f)
   free(f->built);
   free(f->branch);
   free(f->head);
+  free(f->mark);
+  free(f->past);
   free(f->repository);
   free(f);
 }
@@ -113,10 +116,13 @@ static void act(struct timing *f, const struct pipeline *p, const struct pipe_sc
   struct db_tx *tx = db_tx(f->w->m->db, DB_ANY);
   struct due_plan plan;
   struct buf builders;
+  cJSON *past;
   char *acts;
 
   due_plan(s, f->due, f->fresh, f->scheduled, f->now, &plan);
-  due_only_if(s, f->head, f->built, &plan);
+  past = f->past ? cJSON_Parse(f->past) : NULL;
+  due_only_if(s, &(struct due_facts){ f->project, f->branch, f->head, f->mark, f->built, past }, &plan);
+  cJSON_Delete(past);
   acts = acts_json(f, s, &plan);
   zone_own(); /* children inherit TZ */
   buf_init(&builders, BUF_NO_MAX);
@@ -147,7 +153,7 @@ static void pipe_here(bool ok, void *arg)
 static void look_here(struct db_res *res, void *arg)
 {
   struct worlds *w = arg;
-  int64_t next = TIMED_SAFETY_MS;
+  int64_t next = worlds_safety_ms(w);
 
   w->timing = false;
   if (w->m->stopping)
@@ -155,7 +161,7 @@ static void look_here(struct db_res *res, void *arg)
   if (db_err(res)) {
     if (db_err(res) == ERR_FAILED)
       log_error("scheduler", "%s", db_errtext(res));
-    soon(w, TIMED_SAFETY_MS);
+    soon(w, worlds_safety_ms(w));
     return;
   }
   for (int i = 0; i < db_rows(res, SQL_DUE); i++) {
@@ -167,13 +173,13 @@ static void look_here(struct db_res *res, void *arg)
     *f = (struct timing){ .w = w, .id = db_num(res, SQL_DUE, i, ID), .pipe_id = db_num(res, SQL_DUE, i, PIPELINE), .due = db_num(res, SQL_DUE, i, DUE),
                           .scheduled = db_null(res, SQL_DUE, i, SCHEDULED) ? DUE_NEVER : db_num(res, SQL_DUE, i, SCHEDULED), .now = db_num(res, SQL_DUE, i, NOW),
                           .fresh = db_num(res, SQL_DUE, i, FRESH) != 0, .project = xstrdup(p->conf->name), .name = xstrdup(db_str(res, SQL_DUE, i, NAME)),
-                          .built = db_dup(res, SQL_DUE, i, BUILT), .branch = db_dup(res, SQL_DUE, i, BRANCH), .head = db_dup(res, SQL_DUE, i, HEAD),
-                          .repository = xstrdup(p->conf->git ? p->conf->git : "") };
+                          .built = db_dup(res, SQL_DUE, i, BUILT), .branch = db_dup(res, SQL_DUE, i, BRANCH), .head = db_dup(res, SQL_DUE, i, HEAD), .mark = db_dup(res, SQL_DUE, i, MARK), .past = db_dup(res, SQL_DUE, i, PAST),
+                          .repository = xstrdup(world_repository(p)) };
     list_push(&w->timings, &f->node);
     pipes_load(w->m, f->pipe_id, f->project, pipe_here, f);
   }
   sched_rows_tips(w, res, SQL_TIPS);
-  if (db_rows(res, SQL_NEXT) && db_num(res, SQL_NEXT, 0, 0) < TIMED_SAFETY_MS)
+  if (db_rows(res, SQL_NEXT) && db_num(res, SQL_NEXT, 0, 0) < worlds_safety_ms(w))
     next = db_num(res, SQL_NEXT, 0, 0) + 1;
   soon(w, w->timed_again ? TIMED_AFTER_MS : next);
   w->timed_again = false;
@@ -203,7 +209,7 @@ static void on_timer(uv_timer_t *t)
   if (w->timing)
     return; /* the answer starts the timer */
   if (!db_is_up(w->m->db)) {
-    soon(w, TIMED_SAFETY_MS);
+    soon(w, worlds_safety_ms(w));
     return;
   }
   w->timing = true;

@@ -52,7 +52,7 @@ static bool builds(const struct verdict *v, const cJSON *then)
   return !then || !stopped_by_moment(then);
 }
 
-static cJSON *verdict_json(const struct pipe_scheduler *s, const struct verdict *v, const cJSON *then)
+static cJSON *verdict_json(const struct pipe_scheduler *s, char *const *asked, int n, const struct verdict *v, const cJSON *then)
 {
   static const char *const words[] = { [VERDICT_BUILDS] = "builds", [VERDICT_WAITS] = "waits", [VERDICT_NO] = "no" };
   cJSON *o = cJSON_CreateObject();
@@ -67,20 +67,20 @@ static cJSON *verdict_json(const struct pipe_scheduler *s, const struct verdict 
     cJSON_AddNumberToObject(o, "stable", (double)s->stable_ms);
   if (v->kind != VERDICT_NO && s->supersede)
     cJSON_AddTrueToObject(o, "supersede");
-  cJSON_AddItemToObject(o, "builders", cJSON_CreateStringArray((const char *const *)s->builders, s->nbuilders));
+  cJSON_AddItemToObject(o, "builders", cJSON_CreateStringArray((const char *const *)(uintptr_t)asked, n));
   cJSON_AddItemToObject(o, "then", then ? cJSON_CreateString(text_of(then, "verdict")) : cJSON_CreateNull());
   return o;
 }
 
 struct past {
-  const cJSON *verdicts, *built;
+  const cJSON *verdicts, *built, *along;
 };
 
 /* Those asked for, and what they need. What is only needed and did not run beside those asked for had been built well at that revision before. */
-static void add_builders(const struct pipeline *p, const struct pipe_scheduler *s, const struct past *past, cJSON *would)
+static void add_builders(const struct pipeline *p, char *const *asked, int nasked, const struct past *past, cJSON *would)
 {
   struct graph_node *nodes;
-  int n = graph_closure(p, s->builders, s->nbuilders, &nodes);
+  int n = graph_closure(p, asked, nasked, &nodes);
   bool ran = true;
 
   for (int i = 0; i < n; i++)
@@ -105,19 +105,42 @@ static void add_followers(const struct pipeline *p, const struct pipe_scheduler 
   }
 }
 
+/* What it waited for together with others was built with them, and goes by all of their codebases. */
+static char **asked_of(const struct pipe_scheduler *s, const struct decide_change *c, const struct past *past, int *n)
+{
+  int count = cJSON_GetArraySize(past->along);
+  const char **names;
+  const cJSON *it;
+  char **asked;
+
+  if (!s->from_changed || !s->stable_ms || !count)
+    return decide_asked(s, c, n);
+  names = xcalloc((size_t)count, sizeof *names);
+  count = 0;
+  cJSON_ArrayForEach(it, past->along)
+    if (cJSON_IsString(it))
+      names[count++] = it->valuestring;
+  asked = decide_asked_together(s, names, count, c->main, n);
+  free(names);
+  return asked;
+}
+
 static void try_scheduler(const struct pipeline *p, const struct pipe_scheduler *s, const struct decide_change *c, const struct past *past, cJSON *list, cJSON *would)
 {
   const cJSON *then = verdict_of(past->verdicts, s->name);
   struct verdict v;
+  int n;
+  char **asked = asked_of(s, c, past, &n);
 
   if (decide_verdict(s, c, &v)) {
-    cJSON_AddItemToArray(list, verdict_json(s, &v, then));
+    cJSON_AddItemToArray(list, verdict_json(s, asked, n, &v, then));
     if (builds(&v, then)) {
-      add_builders(p, s, past, would);
+      add_builders(p, asked, n, past, would);
       add_followers(p, s, past, would);
     }
   }
   buf_free(&v.why);
+  free(asked);
 }
 
 /* Schedulers that are no more. */
@@ -152,10 +175,10 @@ static cJSON *without(const cJSON *a, const cJSON *b)
   return list;
 }
 
-cJSON *trial_change(const struct pipeline *p, const struct decide_change *c, const cJSON *verdicts, const cJSON *built)
+cJSON *trial_change(const struct pipeline *p, const struct decide_change *c, const cJSON *verdicts, const cJSON *built, const cJSON *along)
 {
   cJSON *o = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(o, "verdicts"), *would = cJSON_AddArrayToObject(o, "would"), *did = cJSON_AddArrayToObject(o, "did");
-  const struct past past = { verdicts, built };
+  const struct past past = { verdicts, built, along };
   const cJSON *it;
 
   for (int i = 0; p && i < p->nschedulers; i++)

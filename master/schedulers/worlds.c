@@ -7,7 +7,9 @@
 #include "common/log.h"
 #include "master/changes/githelper.h"
 #include "master/conf/conf_diff.h"
+#include "master/conf/conf_needs.h"
 #include "master/core/master.h"
+#include "master/core/secret_values.h"
 #include "master/db/db.h"
 #include "master/schedulers/sched_rows.h"
 #include "master/schedulers/worlds_int.h"
@@ -42,7 +44,6 @@ void world_drop(struct world *p)
   if (--p->users)
     return;
   conf_free(p->site);
-  free(p->trouble);
   free(p);
 }
 
@@ -52,7 +53,13 @@ void worlds_put_rows(struct db_tx *tx, const struct conf *c)
 {
   for (int i = 0; i < c->nprojects; i++) {
     const struct conf_project *p = &c->projects[i];
-    db_q(tx, SQL_project_add, "s", p->name);
+    char *codebases = conf_codebases_json(p);
+    db_q(tx, SQL_project_put, "ss", p->name, codebases);
+    free(codebases);
+    for (int k = 0; k < p->ncodebases; k++) {
+      db_q(tx, SQL_poll_row, "ss", p->name, p->codebases[k].name);
+      db_q(tx, SQL_repository_put, "sss", p->name, p->codebases[k].git, vcs_text(p->codebases[k].vcs));
+    }
     if (!p->pipeline)
       continue;
     db_q(tx, SQL_pipeline_add, "b", p->pipeline_text, strlen(p->pipeline_text));
@@ -67,12 +74,19 @@ static void take_rows(struct worlds *w, const struct conf *c, const struct db_re
   for (int i = 0; i < c->nprojects; i++) {
     const struct conf_project *conf = &c->projects[i];
     struct world *p = worlds_find(w, conf->name);
-    int64_t id = db_num(res, stmt++, 0, 0), pipe_id = conf->pipeline ? db_num(res, stmt++, 0, 0) : 0;
-    if (conf->pipeline)
-      stmt += conf->pipeline->nbuilders;
+    int polls = stmt + 1;
+    int64_t id = db_num(res, stmt, 0, 0), pipe_id = 0;
+    stmt += 1 + 2 * conf->ncodebases; /* poll_row, repository_put of each */
+    if (conf->pipeline) {
+      pipe_id = db_num(res, stmt, 0, 0);
+      stmt += 1 + conf->pipeline->nbuilders;
+    }
     if (!p || p->conf != conf)
       continue;
-    p->poll->at_once = new_ones && !p->id;
+    for (int k = 0; k < conf->ncodebases; k++) {
+      p->polls[k]->at_once = new_ones && !p->id;
+      p->polls[k]->id = db_num(res, polls + 2 * k, 0, 0);
+    }
     p->id = id;
     p->pipe_id = pipe_id;
     if (pipe_id)
@@ -285,8 +299,12 @@ static bool check_text(struct asking *a)
 
   diag_init(&d);
   p = pipeline_parse(PIPELINE_FILE, a->text, a->len, a->p->conf->name, &d);
-  if (p)
+  if (p) {
     conf_check_secrets(a->p->site, a->p->conf->name, p, &d);
+    conf_check_locks(a->p->site, a->p->conf->name, p, &d);
+    conf_check_needs(a->p->site, a->p->conf->name, p, &d);
+    conf_check_codebases(a->p->conf, p, &d);
+  }
   pipeline_free(p);
   if (!diag_count(&d)) {
     diag_free(&d);
@@ -330,26 +348,62 @@ static void was_read(const struct gith_result *g, void *arg)
   }
   a->text = xmemdup(g->text, g->text_len);
   a->len = g->text_len;
-  if (a->p->gone || !lease_same(a->p, a->epoch)) {
+  if (a->p->gone || !world_lease_same(a->p, a->epoch)) {
     asking_fail(a, ERR_AGAIN, not_ours);
     return;
   }
   if (!check_text(a))
     return;
   tx = db_tx(a->w->m->db, DB_ANY);
-  lease_fence(tx, a->p, a->epoch);
+  lease_fence(tx, a->p->poll, a->epoch);
   db_q(tx, SQL_pipeline_add, "b", a->text, a->len);
   db_send(tx, text_stored, a);
 }
 
+static void ask_helper(struct asking *a, const struct secret_rows *rows)
+{
+  const struct poll_state *ps = a->p->poll;
+  struct poll_login login;
+  struct buf why;
+
+  buf_init(&why, BUF_NO_MAX);
+  if (poll_login(ps, rows, &login, &why))
+    gith_read(a->w->m->gith, poll_conf(ps)->vcs, ps->mirror, poll_conf(ps)->git, a->w->m->conf->allow_local, &login.l, a->branch, a->revision, PIPELINE_FILE, was_read, a);
+  else /* the secret may be set any moment */
+    was_read(&(struct gith_result){ .err = ERR_AWAY, .why = (char *)(uintptr_t)buf_str(&why) }, a);
+  poll_login_free(&login);
+  buf_free(&why);
+}
+
+static void stored_here(struct db_res *res, void *arg)
+{
+  struct asking *a = arg;
+  struct secret_rows *rows;
+
+  if (db_err(res) || a->p->gone || a->w->m->stopping) {
+    was_read(&(struct gith_result){ .err = ERR_AWAY, .why = (char *)(uintptr_t)"the database is away" }, a);
+    return;
+  }
+  rows = secret_rows_take(res, 0);
+  ask_helper(a, rows);
+  secret_rows_free(rows);
+}
+
 static void begin_read(struct asking *a)
 {
-  const struct conf_project *conf = a->p->conf;
-  const struct gith_login login = world_login(a->p);
+  char *stored = login_stored(a->w->m->conf, &poll_conf(a->p->poll)->login);
+  struct db_tx *tx;
 
   a->epoch = a->p->poll->epoch;
   a->p->poll->reads++;
-  gith_read(a->w->m->gith, conf->name, conf->git, a->w->m->conf->allow_local, &login, a->branch, a->revision, PIPELINE_FILE, was_read, a);
+  if (!stored) {
+    ask_helper(a, NULL);
+    return;
+  }
+  tx = db_tx(a->w->m->db, DB_ANY);
+  db_q(tx, SQL_secrets_named, "s", stored);
+  db_send(tx, stored_here, a);
+  free(stored);
 }
 
 static void lease_here(bool got, struct lease_waiter *wt)

@@ -25,10 +25,8 @@ struct world {
   int64_t pipe_id;           /* row of the site's pipeline; 0: it is in the repository */
   bool gone;
   int users;
-  int64_t looked_ms;         /* clock_wall_ms of the last look at the repository, when its heads were stored; 0: none yet */
-  char *trouble;             /* of the last look; NULL: none */
-  int64_t trouble_ms;        /* clock_mono_ms of the first in a row */
-  struct poll_state *poll;   /* NULL once gone */
+  struct poll_state **polls; /* one for each of the project's codebases; NULL once gone */
+  struct poll_state *poll;   /* the main one's; NULL once gone */
 };
 struct world *world_hold(struct world *p) must_check;
 void world_drop(struct world *p);
@@ -49,15 +47,23 @@ void worlds_replaced(struct worlds *w); /* m->conf is another one before there w
 struct world *const *worlds_all(const struct worlds *w, int *n);
 struct world *worlds_find(struct worlds *w, const char *project);
 struct world *worlds_only(struct worlds *w);   /* where there is just one project; else NULL */
-/* Whether this master looks at its repository; where it does, looked_ms and trouble are how it stands, and these: how many looks in a row failed, and when the next one is (clock_wall_ms; INT64_MIN: one
-   is under way, or only when somebody asks). */
-bool worlds_polls(const struct world *p);
-int worlds_failures(const struct world *p);
-int64_t worlds_next_look(const struct world *p);
+/* How it stands with the looks at a repository, by the number of the codebase in the configuration. */
+struct world_look {
+  const char *name;          /* project or project/codebase; valid within this turn */
+  bool ours;                 /* this master looks there; else the rest says nothing */
+  int64_t looked_ms;         /* clock_wall_ms of the last look, when its heads were stored; 0: none yet */
+  const char *trouble;       /* of the last look; NULL: none */
+  int64_t trouble_ms;        /* clock_mono_ms of the first in a row */
+  int failures;              /* looks in a row that went wrong */
+  int64_t next_ms;           /* clock_wall_ms; INT64_MIN: one is under way, or only when somebody asks */
+};
+struct world_look worlds_looks(const struct world *p, int codebase);
+/* The repository of the main codebase: what stands in a stamp where there are no others. */
+const char *world_repository(const struct world *p);
 /* Changes may be due to be read, or schedulers to fire. */
 void worlds_kick(struct worlds *w);
 /* Look at the repository now, and not only when `poll` says so; at most once a second. Where another master has its lease, that one is told. */
-void worlds_look(struct worlds *w, struct world *p);
+void worlds_look(struct worlds *w, struct world *p, int codebase);
 
 /* The pipeline of a project at a revision ("" : the branch's tip): parsed, with its row. Answers from the loop. */
 struct world_pipe {

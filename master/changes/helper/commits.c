@@ -152,13 +152,13 @@ static enum err tell_branch(struct help *h, const struct help_head *head, struct
 
 enum err help_tell_new(struct help *h)
 {
-  struct newest *new = xmalloc(sizeof *new);
+  struct newest *new = h->kind ? NULL : xmalloc(sizeof *new);
   enum err e = ERR_OK;
 
   for (size_t i = 0; i < h->nheads && !e; i++) {
     const struct help_head *head = &h->heads[i], *known = help_find(h->known, h->nknown, head->branch);
     if (head->wanted && !(known && git_oid_equal(&known->oid, &head->oid)))
-      e = tell_branch(h, head, new);
+      e = h->kind ? h->kind->tell_branch(h, head) : tell_branch(h, head, new);
   }
   free(new);
   return e;

@@ -4,11 +4,7 @@
 
 #include "master/changes/helper/helper.h"
 
-static const struct {
-  const char *words;
-  enum err err;
-  const char *sentence;
-} known_words[] = {
+static const struct help_words known_words[] = {
   { "objectformat", ERR_FAILED, "it is a SHA-256 repository; only SHA-1 repositories can be read" },
   { "error parsing REF pkt", ERR_FAILED, "its list of branches can't be read; it may be a SHA-256 repository, only SHA-1 repositories can be read" },
   { "access denied or repository not exported", ERR_NOTFOUND, "no such repository, or the server does not export it" },
@@ -41,6 +37,21 @@ enum err help_fail(struct help *h, enum err e, const char *fmt, ...)
   return e;
 }
 
+const struct help_words *help_words_in(const char *text, const struct help_words *known, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    if (strstr(text, known[i].words))
+      return &known[i];
+  return NULL;
+}
+
+enum err help_words_fail(struct help *h, const char *what, const struct help_words *w, const char *own)
+{
+  if (!w)
+    return help_fail(h, ERR_FAILED, "%s: %s", what, own);
+  return help_fail(h, w->err, "%s: %s", what, !w->sentence ? own : *w->sentence ? w->sentence : help_asked(h));
+}
+
 static enum err by_code(int rc, int klass)
 {
   switch (rc) {
@@ -62,13 +73,10 @@ enum err help_git_fail(struct help *h, int rc, const char *what)
 {
   const git_error *e = git_error_last();
   const char *text = e && e->message ? e->message : "no reason given";
+  const struct help_words *w = help_words_in(text, known_words, COUNT(known_words));
 
-  for (size_t i = 0; i < COUNT(known_words); i++)
-    if (strstr(text, known_words[i].words)) {
-      if (known_words[i].sentence)
-        return help_fail(h, known_words[i].err, "%s: %s", what, known_words[i].sentence);
-      return help_fail(h, known_words[i].err, "%s: %s", what, text);
-    }
+  if (w)
+    return help_words_fail(h, what, w, text);
   if (rc == GIT_ECERTIFICATE)
     return help_fail(h, ERR_DENIED, "%s: the server's certificate or host key is not trusted (%s)", what, text);
   return help_fail(h, by_code(rc, e ? e->klass : 0), "%s: %s", what, text);

@@ -42,10 +42,7 @@ static int on_certificate(git_cert *cert, int valid, const char *host, void *arg
   for (size_t i = 0; i < h->nhost_keys; i++)
     if (!strcmp(h->host_keys[i], mark))
       return 0;
-  if (h->nhost_keys)
-    help_fail(h, ERR_DENIED, "the host key of %s is %s, which is none of the project's host_keys: it was changed, or somebody else answers", host, mark);
-  else
-    help_fail(h, ERR_DENIED, "the host key of %s is not known; if it is %s (ssh-keygen -lf there), write to the project: host_keys: [\"%s\"]", host, mark, mark);
+  (void)!help_host_key(h, host, mark);
   return GIT_ECERTIFICATE;
 }
 

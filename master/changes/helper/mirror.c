@@ -21,14 +21,14 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
   return remove(path) && errno != ENOENT ? -1 : 0;
 }
 
-static char *mirror_path(const struct help *h)
+char *help_mirror_path(const struct help *h)
 {
-  return xasprintf("%s/%s.git", h->mirrors, h->name);
+  return xasprintf("%s/%s.%s", h->mirrors, h->name, vcs_program(h->vcs));
 }
 
 enum err help_mirror_remove(struct help *h)
 {
-  char *path = mirror_path(h);
+  char *path = help_mirror_path(h);
   enum err e = ERR_OK;
 
   if (nftw(path, remove_one, WALK_FDS, FTW_DEPTH | FTW_PHYS) && errno != ENOENT)
@@ -108,14 +108,32 @@ static enum err make_mirror(struct help *h, const char *path)
   return ERR_OK;
 }
 
+static enum err make_folder(struct help *h, const char *path)
+{
+  if (mkdir(path, 0700) && errno != EEXIST)
+    return help_fail(h, errno == ENOSPC ? ERR_NOSPACE : ERR_FAILED, "can't make the folder %s: %s", path, strerror(errno));
+  return ERR_OK;
+}
+
+enum err help_folder(struct help *h)
+{
+  char *path = help_mirror_path(h);
+  enum err e = make_folder(h, h->mirrors);
+
+  if (!e && h->lock_fd < 0)
+    e = lock(h);
+  if (!e)
+    e = make_folder(h, path);
+  free(path);
+  return e;
+}
+
 static enum err open_mirror(struct help *h)
 {
-  char *path = mirror_path(h);
-  enum err e = ERR_OK;
+  char *path = help_mirror_path(h);
+  enum err e = make_folder(h, h->mirrors);
   int rc;
 
-  if (mkdir(h->mirrors, 0700) && errno != EEXIST)
-    e = help_fail(h, errno == ENOSPC ? ERR_NOSPACE : ERR_FAILED, "can't make the folder %s: %s", h->mirrors, strerror(errno));
   if (!e && h->lock_fd < 0)
     e = lock(h);
   if (!e) {
@@ -178,6 +196,8 @@ void help_close(struct help *h)
   h->nheads = 0;
   h->ignored = h->left_out = 0;
   h->has_ref = false;
+  free(h->svn.prefix);
+  h->svn.prefix = NULL;
   git_remote_free(h->remote);
   git_repository_free(h->repo);
   h->remote = NULL;

@@ -52,9 +52,33 @@ bool help_is_ref(const struct help *h)
   return !h->poll && *h->revision && gith_is_ref(h->branch);
 }
 
-static enum err add_head(struct help *h, const char *ref, const git_oid *oid)
+void help_add_branch(struct help *h, const char *name, const git_oid *oid)
 {
   struct help_head *head;
+
+  if (!gith_is_branch(name)) {
+    h->ignored++;
+    return;
+  }
+  if (h->nheads > GITH_HEADS_MAX)
+    return; /* help_over tells */
+  if (!(h->nheads & (h->nheads - 1))) /* full at each power of two */
+    h->heads = xrealloc(h->heads, (h->nheads ? 2 * h->nheads : 1) * sizeof *h->heads);
+  head = &h->heads[h->nheads++];
+  head->branch = xstrdup(name);
+  git_oid_cpy(&head->oid, oid);
+  head->wanted = h->nglobs == 0;
+  for (size_t i = 0; i < h->nglobs && !head->wanted; i++)
+    head->wanted = str_glob(h->globs[i], name);
+}
+
+enum err help_over(struct help *h)
+{
+  return h->nheads > GITH_HEADS_MAX ? help_fail(h, ERR_TOOBIG, "the repository has more than %d branches", GITH_HEADS_MAX) : ERR_OK;
+}
+
+enum err help_add_ref(struct help *h, const char *ref, const git_oid *oid)
+{
   const char *branch = ref + strlen(HEADS_PREFIX);
 
   if (help_is_ref(h) && !strcmp(ref, h->branch)) {
@@ -65,21 +89,8 @@ static enum err add_head(struct help *h, const char *ref, const git_oid *oid)
     help_add_tag(h, ref + strlen(TAGS_PREFIX), oid);
   if (!str_starts(ref, HEADS_PREFIX))
     return ERR_OK;
-  if (!gith_is_branch(branch)) {
-    h->ignored++;
-    return ERR_OK;
-  }
-  if (h->nheads == GITH_HEADS_MAX)
-    return help_fail(h, ERR_TOOBIG, "the repository has more than %d branches", GITH_HEADS_MAX);
-  if (!(h->nheads & (h->nheads - 1))) /* full at each power of two */
-    h->heads = xrealloc(h->heads, (h->nheads ? 2 * h->nheads : 1) * sizeof *h->heads);
-  head = &h->heads[h->nheads++];
-  head->branch = xstrdup(branch);
-  git_oid_cpy(&head->oid, oid);
-  head->wanted = h->nglobs == 0;
-  for (size_t i = 0; i < h->nglobs && !head->wanted; i++)
-    head->wanted = str_glob(h->globs[i], branch);
-  return ERR_OK;
+  help_add_branch(h, branch, oid);
+  return help_over(h);
 }
 
 static int by_branch(const void *a, const void *b)
@@ -107,7 +118,7 @@ static enum err list_refs(struct help *h, const char *glob)
   while (!e && !(rc = git_reference_next(&ref, it))) {
     git_object *tip;
     if (!git_reference_peel(&tip, ref, GIT_OBJECT_COMMIT)) {
-      e = add_head(h, git_reference_name(ref), git_object_id(tip));
+      e = help_add_ref(h, git_reference_name(ref), git_object_id(tip));
       git_object_free(tip);
     }
     git_reference_free(ref);
@@ -145,19 +156,24 @@ static enum err list_remote(struct help *h)
   if (rc)
     return help_git_fail(h, rc, "can't read from the repository");
   for (size_t i = 0; i < n && !e; i++)
-    e = add_head(h, heads[i]->name, &heads[i]->oid);
+    e = help_add_ref(h, heads[i]->name, &heads[i]->oid);
   return e;
+}
+
+enum err help_sort(struct help *h)
+{
+  if (h->nheads)
+    qsort(h->heads, h->nheads, sizeof *h->heads, by_branch);
+  if (h->ntags)
+    qsort(h->tags, h->ntags, sizeof *h->tags, by_branch);
+  return help_over(h);
 }
 
 enum err help_list(struct help *h)
 {
-  enum err e = h->remote ? list_remote(h) : list_local(h);
+  enum err e = !h->remote ? list_local(h) : h->by_git ? help_git_list(h) : list_remote(h);
 
-  if (!e && h->nheads)
-    qsort(h->heads, h->nheads, sizeof *h->heads, by_branch);
-  if (!e && h->ntags)
-    qsort(h->tags, h->ntags, sizeof *h->tags, by_branch);
-  return e;
+  return e ? e : help_sort(h);
 }
 
 /* Before new refs are made, so that a branch `a` that went does not stand in the way of `a/b`. */
@@ -253,7 +269,7 @@ enum err help_fetch(struct help *h, const char *want)
   git_odb_free(odb);
   e = drop_stale(h);
   if (!e && specs.count)
-    e = download(h, &specs);
+    e = h->by_git ? help_git_fetch(h, &specs) : download(h, &specs);
   if (!e)
     e = set_refs(h, missing, branches);
   for (size_t i = 0; i < specs.count; i++)

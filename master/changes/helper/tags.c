@@ -49,9 +49,9 @@ bool help_pick_tags(struct help *h)
 
 static void put_tag(struct help *h, const char *name, const git_oid *oid)
 {
-  char hex[GIT_OID_HEXSZ + 1];
+  char text[HELP_REV_MAX];
 
-  records_putf(&h->out, "tag", "%s %s", git_oid_tostr(hex, sizeof hex, oid), name);
+  records_putf(&h->out, "tag", "%s %s", help_rev(h, oid, text), name);
 }
 
 /* One that is to be told, and then is in the list. */
@@ -60,6 +60,13 @@ static enum err tell(struct help *h, const struct help_head *tag)
   git_commit *c;
   enum err e;
 
+  if (h->kind) {
+    if ((e = h->kind->tell_one(h, tag->branch, &tag->oid)))
+      return e;
+    put_tag(h, tag->branch, &tag->oid);
+    records_put(&h->out, "of_tag", tag->branch);
+    return ERR_OK;
+  }
   if (git_commit_lookup(&c, h->repo, &tag->oid))
     return ERR_OK; /* of a tree, a file */
   put_tag(h, tag->branch, &tag->oid);
