@@ -44,6 +44,8 @@ enum err log_end_take(struct log_end *e, const struct chunk *c, void *raw)
     return ERR_EXISTS;
   if (c->off > e->length)
     return ERR_NOTFOUND;
+  if (c->off + c->raw > e->granted)
+    return ERR_BUSY;
   err = chunk_check(c, raw);
   if (err)
     return err;
@@ -82,10 +84,12 @@ int64_t log_end_put(struct log_end *e, struct db_tx *tx)
   return e->given = e->length;
 }
 
-int64_t log_end_limit(const struct log_end *e, int active)
+int64_t log_end_grant(struct log_end *e, int active)
 {
-  int64_t share = LOG_WINDOW_LINK / (active > 0 ? active : 1);
-  return e->committed + (e->window < share ? e->window : share);
+  int64_t share = LOG_WINDOW_LINK / (active > 0 ? active : 1), limit = e->committed + (e->window < share ? e->window : share);
+
+  e->granted = limit > e->granted ? limit : e->granted;
+  return limit;
 }
 
 void log_end_grow(struct log_end *e)

@@ -23,6 +23,7 @@ struct log_end {
   int64_t given;          /* to the database: the length the log has when all in flight is committed */
   int64_t committed;      /* known to be in the database */
   int64_t window;
+  int64_t granted;        /* the worker was allowed to send up to here */
   int in_flight;
   struct list queue;      /* checked, not yet given to the database */
   int queued;
@@ -30,12 +31,12 @@ struct log_end {
 
 void log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines);
 void log_end_free(struct log_end *e);
-/* ERR_OK: queued. ERR_EXISTS: below the end, seen already: ignore. ERR_NOTFOUND: beyond the end, something is missing: ask again. ERR_CORRUPT, ERR_TOOBIG: a lying or broken worker.
+/* ERR_OK: queued. ERR_EXISTS: below the end, seen already: ignore. ERR_NOTFOUND: beyond the end, something is missing: ask again. ERR_BUSY: more than the worker was granted: ask again. ERR_CORRUPT, ERR_TOOBIG: a lying or broken worker.
    raw: CHUNK_RAW_MAX bytes that get the contents. */
 enum err log_end_take(struct log_end *e, const struct chunk *c, void *raw) must_check;
 /* Gives everything queued to the transaction. Returns the length the log has when it is committed. */
 int64_t log_end_put(struct log_end *e, struct db_tx *tx);
-/* How far the worker may send. active: commands on this link. */
-int64_t log_end_limit(const struct log_end *e, int active);
+/* How far the worker may send, which is told now. active: commands on this link. */
+int64_t log_end_grant(struct log_end *e, int active);
 void log_end_grow(struct log_end *e); /* after a commit: twice the window */
 #endif

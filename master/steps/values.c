@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "master/conf/expr_json.h"
 #include "proto/records.h"
@@ -18,14 +19,86 @@ static struct expr_value of_number(int64_t n)
   return (struct expr_value){ .type = EXPR_NUMBER, .number = n };
 }
 
+cJSON *step_properties(const struct build_ctx *c)
+{
+  cJSON *json = cJSON_Parse(c->properties ? c->properties : "{}"), *reported = c->reported ? cJSON_Parse(c->reported) : NULL, *it;
+
+  if (!cJSON_IsObject(json)) { /* members of anything else have no names */
+    cJSON_Delete(json);
+    json = cJSON_CreateObject();
+  }
+  while ((it = reported ? cJSON_DetachItemFromArray(reported, 0) : NULL)) {
+    char *name = it->string;
+    it->string = NULL;
+    cJSON_DeleteItemFromObjectCaseSensitive(json, name);
+    cJSON_AddItemToObject(json, name, it);
+    cJSON_free(name);
+  }
+  cJSON_Delete(reported);
+  return json;
+}
+
+cJSON *step_property(const struct build_ctx *c, const char *name)
+{
+  cJSON *json = step_properties(c), *it = cJSON_DetachItemFromObjectCaseSensitive(json, name);
+
+  cJSON_Delete(json);
+  return it;
+}
+
 static bool property(const struct build_ctx *c, const char *name, struct expr_memory *m, struct expr_value *out)
 {
-  cJSON *json = cJSON_Parse(c->properties ? c->properties : "{}");
-  const cJSON *it = cJSON_IsObject(json) ? cJSON_GetObjectItemCaseSensitive(json, name) : NULL;
+  cJSON *it = step_property(c, name);
   bool found = expr_of_json(it, m, out);
+
+  cJSON_Delete(it);
+  return found;
+}
+
+/* needs.core.version */
+static bool needed(const struct build_ctx *c, const char *builder, const char *name, struct expr_memory *m, struct expr_value *out)
+{
+  cJSON *json = cJSON_Parse(c->needed ? c->needed : "{}");
+  bool found = expr_of_json(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, builder), name), m, out);
 
   cJSON_Delete(json);
   return found;
+}
+
+static const char *units_of(const struct build_ctx *c, const char *lock)
+{
+  for (int i = 0; i < c->nheld; i++)
+    if (!strcmp(c->held[i].lock, lock))
+      return c->held[i].units;
+  return NULL;
+}
+
+/* The text lives as long as the lock is held, and so as what is made of it. */
+static bool units(const struct build_ctx *c, const char *lock, struct expr_value *out)
+{
+  const char *s = units_of(c, lock);
+
+  *out = of_text(s ? s : "");
+  return s && *s;
+}
+
+static void put_units(const struct build_ctx *c, struct intent *out, const struct pipe_lock *v, int n)
+{
+  for (int i = 0; i < n; i++) {
+    const char *s = v[i].as ? units_of(c, v[i].name) : NULL;
+    if (s)
+      records_putf(&out->spec, "env", "%s=%s", v[i].as, s);
+  }
+}
+
+/* stamps.core.revision */
+static bool stamp(const struct build_ctx *c, const char *codebase, const char *name, struct expr_value *out)
+{
+  const struct build_stamp *t = build_stamp_of(c, codebase);
+  const char *text = !t ? "" : !strcmp(name, "revision") ? t->got ? t->got : t->revision : !strcmp(name, "branch") ? t->branch : !strcmp(name, "repository") ? t->repository : !strcmp(name, "derived") && t->derived ? t->derived : "";
+
+  *out = of_text(text);
+  return *text;
 }
 
 bool step_value(void *ctx, struct expr_memory *m, const char *const *path, int n, struct expr_value *out)
@@ -38,6 +111,12 @@ bool step_value(void *ctx, struct expr_memory *m, const char *const *path, int n
 
   if (n == 2 && !strcmp(path[0], "properties"))
     return property(c, path[1], m, out);
+  if (n == 2 && !strcmp(path[0], "locks"))
+    return units(c, path[1], out);
+  if (n == 3 && !strcmp(path[0], "needs"))
+    return needed(c, path[1], path[2], m, out);
+  if (n == 3 && !strcmp(path[0], "stamps"))
+    return stamp(c, path[1], path[2], out);
   if (n != 1)
     return false;
   if (!strcmp(path[0], "number"))
@@ -94,5 +173,18 @@ bool step_put_env(const struct step *s, struct intent *out)
   for (int i = 0; i < s->def->nenv; i++)
     if (!step_put_text(s->ctx, out, "env", s->def->env[i].name, s->def->env[i].value, s->def->env[i].text))
       return false;
+  put_units(s->ctx, out, s->ctx->locks, s->ctx->nlocks);
+  put_units(s->ctx, out, s->def->locks, s->def->nlocks);
+  return true;
+}
+
+bool step_put_proxies(const struct step *s, struct intent *out)
+{
+  static const char *const proxies[] = { "http_proxy", "https_proxy", "all_proxy", "no_proxy" };
+
+  for (int i = 0; i < s->def->nenv; i++)
+    for (size_t k = 0; k < COUNT(proxies); k++)
+      if (!strcasecmp(s->def->env[i].name, proxies[k]) && !step_put_text(s->ctx, out, "env", s->def->env[i].name, s->def->env[i].value, s->def->env[i].text))
+        return false;
   return true;
 }
