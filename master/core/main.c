@@ -27,7 +27,7 @@ static const char usage_rest[] =
   "  --database-only     be that service: make the private PostgreSQL where there is none, and run it in the foreground\n"
   "  --needs-database    only tell by the exit code whether there is a private PostgreSQL to run (0: yes, 1: `database` is given)\n"
   "  --web-dir DIR       take the page's files from DIR at each request (for working on them)\n"
-  "  --git-helper        answer requests about git repositories on stdin (the master starts this itself)\n"
+  "  --git-helper        answer requests about repositories on stdin (the master starts this itself)\n"
   "  --reference         print the reference of all configuration keys, in markdown\n"
   "  --version, --help\n"
   "\n"

@@ -33,7 +33,9 @@
 #include "master/db/private_pg.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pipes.h"
+#include "master/dispatch/waits.h"
 #include "master/events/events.h"
+#include "master/events/hints.h"
 #include "master/logs/watch.h"
 #include "master/schedulers/worlds.h"
 #include "master/workers/link.h"
@@ -138,6 +140,7 @@ static void identified(struct db_res *res, void *arg)
   sessions_db_up(m->sessions);
   worlds_db_up(m->worlds);
   dispatch_kick(m->dispatch);
+  waits_kick(m->waits);
 }
 
 /* Who we are, and what we are made of. */
@@ -223,7 +226,7 @@ static void on_pg_lost(void *ctx, const char *why)
 
 static void on_beat(uv_timer_t *t);
 
-enum { WORLDS_STMT = 2 }; /* of a heartbeat: from there on worlds_beat's */
+enum { SESSIONS_STMT = 2, WORLDS_STMT }; /* of a heartbeat: sessions_beat's, and from there on worlds_beat's */
 
 static void beat_in(struct life *l, int64_t ms)
 {
@@ -245,6 +248,8 @@ static void beaten(struct db_res *res, void *arg)
 
   if (db_err(res) == ERR_FAILED)
     log_error("master", "%s", db_errtext(res));
+  sessions_beaten(l->m.sessions, res, SESSIONS_STMT);
+  hints_others(l->m.hints, others);
   l->beating = false;
   beat_in(l, l->beat_again ? 0 : others ? BEAT_MANY_MS : BEAT_MS);
   l->beat_again = false;
@@ -267,6 +272,7 @@ static void on_beat(uv_timer_t *t)
   tx = db_tx(l->m.db, DB_ANY);
   db_q(tx, SQL_master_beat, "n", l->m.id);
   db_q(tx, SQL_sessions_orphaned, "n", l->m.id); /* of a master whose heart stopped, perhaps this one's last life: only now is it certain */
+  sessions_beat(l->m.sessions, tx);
   if (!l->m.stopping)
     worlds_beat(l->m.worlds, tx);
   db_send(tx, beaten, l);
@@ -306,8 +312,10 @@ static void db_gone(void *arg)
 
   l->m.db = NULL; /* every transaction was answered: nobody comes back to these */
   reload_free(l->m.reload);
+  waits_free(l->m.waits);
   dispatch_free(l->m.dispatch);
   worlds_free(l->m.worlds);
+  hints_free(l->m.hints);
   events_free(l->m.events);
   watches_free(l->m.watches);
   works_free(l->m.works);
@@ -546,10 +554,12 @@ int master_run(struct conf *conf, const struct master_options *options)
   m->db = db_new(m->loop, conninfo, DB_WORK, DB_READERS, &ops, l);
   m->gith = gith_new(m->loop, program, mirrors, conf->helpers);
   m->events = events_new(m);
+  m->hints = hints_new(m);
   m->watches = watches_new(m);
   m->sessions = sessions_new(m);
   m->works = works_new(m);
   m->dispatch = dispatch_new(m);
+  m->waits = waits_new(m);
   m->worlds = worlds_new(m);
   m->reload = reload_new(m);
   rc = begin_api(l);

@@ -13,10 +13,12 @@ struct ppg;
 struct gith;
 struct link_server;
 struct events;
+struct hints;
 struct watches;
 struct sessions;
 struct works;
 struct dispatch;
+struct waits;
 struct worlds;
 struct api;
 struct reload;
@@ -37,10 +39,12 @@ struct master {
   struct gith *gith;
   struct link_server *links;
   struct events *events;
+  struct hints *hints;         /* to and from other masters */
   struct watches *watches;
   struct sessions *sessions;
   struct works *works;         /* work folders */
   struct dispatch *dispatch;
+  struct waits *waits;         /* builds that wait for those they triggered */
   struct worlds *worlds;       /* changes and schedulers */
   struct api *api;
   struct reload *reload;

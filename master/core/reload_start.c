@@ -1,6 +1,7 @@
 /* How a start and versions meet the database, and what reloads and starts say. */
 #include "master/core/reload_int.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -126,6 +127,49 @@ void reload_started(struct reload *r, const struct db_res *res)
   free(what);
 }
 
+static void put_locks(struct db_tx *tx, const struct conf *c)
+{
+  cJSON *list = cJSON_CreateArray(), *o;
+  char *text;
+
+  for (int i = 0; i < c->nlocks; i++) {
+    const struct conf_lock *l = &c->locks[i];
+    cJSON_AddItemToArray(list, o = cJSON_CreateObject());
+    cJSON_AddStringToObject(o, "name", l->name);
+    cJSON_AddNumberToObject(o, "count", l->count);
+    cJSON_AddItemToObject(o, "units", l->units ? cJSON_CreateStringArray((const char *const *)l->units, l->count) : cJSON_CreateArray());
+    cJSON_AddBoolToObject(o, "per_worker", l->per_worker);
+  }
+  text = cJSON_PrintUnformatted(list);
+  db_q(tx, SQL_locks_config, "s", text);
+  free(text);
+  cJSON_Delete(list);
+}
+
+static void put_pools(struct db_tx *tx, const struct conf *c)
+{
+  cJSON *list = cJSON_CreateArray(), *o;
+  char *text;
+
+  for (int i = 0; i < c->npools; i++) {
+    const struct conf_pool *p = &c->pools[i];
+    cJSON_AddItemToArray(list, o = cJSON_CreateObject());
+    cJSON_AddStringToObject(o, "name", p->is.name);
+    cJSON_AddNumberToObject(o, "slots", p->is.slots);
+    cJSON_AddItemToObject(o, "tags", cJSON_CreateStringArray((const char *const *)p->is.tags, p->is.ntags));
+    cJSON_AddNumberToObject(o, "weight", p->is.weight);
+    if (p->is.calendar)
+      cJSON_AddStringToObject(o, "calendar", p->is.calendar);
+    if (p->max)
+      cJSON_AddNumberToObject(o, "max", p->max);
+    cJSON_AddNumberToObject(o, "forget", (double)p->forget_ms);
+  }
+  text = cJSON_PrintUnformatted(list);
+  db_q(tx, SQL_pools_config, "s", text);
+  free(text);
+  cJSON_Delete(list);
+}
+
 void reload_put_workers(struct db_tx *tx, const struct conf *c)
 {
   const char **names = xcalloc((size_t)c->nworkers + 1, sizeof *names);
@@ -134,9 +178,11 @@ void reload_put_workers(struct db_tx *tx, const struct conf *c)
   for (int i = 0; i < c->nworkers; i++) {
     names[i] = c->workers[i].name;
     array = db_text_array((const char *const *)c->workers[i].tags, c->workers[i].ntags);
-    db_q(tx, SQL_worker_config, "sns", c->workers[i].name, (int64_t)c->workers[i].slots, array);
+    db_q(tx, SQL_worker_config, "snsns", c->workers[i].name, (int64_t)c->workers[i].slots, array, (int64_t)c->workers[i].weight, c->workers[i].calendar);
     free(array);
   }
+  put_locks(tx, c);
+  put_pools(tx, c);
   array = db_text_array(names, c->nworkers);
   db_q(tx, SQL_worker_unconfig, "s", array);
   free(array);

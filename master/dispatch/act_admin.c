@@ -16,8 +16,9 @@
 #include "master/events/events.h"
 #include "master/schedulers/worlds.h"
 #include "master/workers/session.h"
+#include "proto/token.h"
 
-enum { SECRET_BYTES = 32, SLOTS_MAX = 1000, MESSAGE_MAX = 65536, HOST_MAX = 256 };
+enum { SLOTS_MAX = 1000, MESSAGE_MAX = 65536, HOST_MAX = 256 };
 
 static void change_made(struct db_res *res, void *arg)
 {
@@ -58,6 +59,7 @@ void act_change(struct acting *a, const cJSON *args)
   const char *message = act_string(args, "message");
   const cJSON *files = cJSON_GetObjectItemCaseSensitive(args, "files"), *props = cJSON_GetObjectItemCaseSensitive(args, "properties");
   struct world *p = project ? worlds_find(a->m->worlds, project) : NULL;
+  const struct conf_codebase *codebase;
   struct db_tx *tx;
   char *json;
 
@@ -67,14 +69,17 @@ void act_change(struct acting *a, const cJSON *args)
     acting_fail(a, project ? 404 : 400, project ? "not_found" : "bad_request", "projects are named in the site's configuration", "there is no project %.100s", project ? project : "(none given)");
     return;
   }
-  if (!branch || !gith_is_branch(branch) || !revision || !gith_is_revision(revision) || (files && !cJSON_IsArray(files)) || (props && !cJSON_IsObject(props)) ||
+  codebase = acting_codebase(a, p, act_string(args, "codebase"), NULL);
+  if (!codebase)
+    return;
+  if (!branch || !gith_is_branch(branch) || !revision || !gith_is_revision_of(codebase->vcs, revision) || (files && !cJSON_IsArray(files)) || (props && !cJSON_IsObject(props)) ||
       (message && strlen(message) > MESSAGE_MAX)) {
-    acting_fail(a, 400, "bad_request", "branch: a branch name; revision: 7 to 64 hex digits; files: a list; properties: an object; message: at most 64 KiB", "the change is not complete");
+    acting_fail(a, 400, "bad_request", "branch: a branch name; revision: 7 to 64 hex digits, of Subversion a number; files: a list; properties: an object; message: at most 64 KiB", "the change is not complete");
     return;
   }
   json = change_json(args);
   tx = db_tx(a->m->db, DB_ANY);
-  db_q(tx, SQL_change_add, "nssss", p->id, p->conf->git ? p->conf->git : "", branch, json, "change send");
+  db_q(tx, SQL_change_add, "nsssss", p->id, codebase->git ? codebase->git : "", branch, json, "change send", codebase->name);
   free(json);
   db_send(tx, change_made, a);
 }
@@ -124,30 +129,32 @@ void act_change_approve(struct acting *a)
 
 /* ---- workers ---- */
 
-static void secret_make(char out[64])
+void acting_token(struct acting *a, const char *name, bool pool, unsigned char hash[32])
 {
-  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-  unsigned char bytes[SECRET_BYTES + 16];
+  struct master *m = a->m;
+  char host[HOST_MAX] = "localhost", secret[TOKEN_SECRET_LEN + 1], *address;
+  const char *kind = pool ? TOKEN_POOL : "";
 
-  str_random(bytes, sizeof bytes);
-  for (int i = 0; i < 43; i++) /* 43 digits of 6 bits: 258 */
-    out[i] = alphabet[bytes[i] & 63];
-  out[43] = 0;
-  mem_wipe(bytes, sizeof bytes);
-}
-
-static char *token_make(struct master *m, const char *name, const char *secret)
-{
-  char host[HOST_MAX] = "localhost", *address, *token;
-
+  token_secret(secret);
+  SHA256((unsigned char *)secret, strlen(secret), hash);
   if (m->workers_port) {
     gethostname(host, sizeof host - 1);
     address = m->conf->address ? xstrdup(m->conf->address) : xasprintf("%s:%d", host, m->workers_port);
-    token = xasprintf("%s#spki-sha256:%s#%s:%s", address, m->pin, name, secret);
+    a->text = xasprintf("%s#spki-sha256:%s#%s%s:%s", address, m->pin, kind, name, secret);
     free(address);
-    return token;
+  } else {
+    a->text = xasprintf("unix:%s##%s%s:%s", m->conf->workers_socket ? m->conf->workers_socket : "", kind, name, secret);
   }
-  return xasprintf("unix:%s##%s:%s", m->conf->workers_socket ? m->conf->workers_socket : "", name, secret);
+  mem_wipe(secret, sizeof secret);
+}
+
+void acting_part(struct acting *a, const char *worker)
+{
+  list_each(sit, sessions_list(a->m->sessions)) {
+    struct session *s = list_of(sit, struct session, node);
+    if (str_eq(s->name, worker))
+      session_close(s, "stop");
+  }
 }
 
 static void worker_added(struct db_res *res, void *arg)
@@ -157,6 +164,10 @@ static void worker_added(struct db_res *res, void *arg)
 
   if (acting_db_failed(a, res))
     return;
+  if (!db_rows(res, 0)) {
+    acting_fail(a, 409, "conflict", "drover pool list shows the pools", "%s is the name of a member of a pool", a->builder);
+    return;
+  }
   log_info("worker", "%s has a new token, made by %s", a->builder, a->who);
   json = cJSON_CreateObject();
   cJSON_AddStringToObject(json, "name", a->builder);
@@ -171,7 +182,8 @@ void act_worker_add(struct acting *a, const cJSON *args)
   const cJSON *slots = cJSON_GetObjectItemCaseSensitive(args, "slots"), *tags = cJSON_GetObjectItemCaseSensitive(args, "tags"), *it;
   unsigned char hash[SHA256_DIGEST_LENGTH];
   const char *list[64];
-  char secret[64], *array;
+  const struct conf_pool *pool;
+  char *array;
   int n = 0;
   struct db_tx *tx;
 
@@ -190,11 +202,13 @@ void act_worker_add(struct acting *a, const cJSON *args)
     }
     list[n++] = it->valuestring;
   }
-  secret_make(secret);
-  SHA256((unsigned char *)secret, strlen(secret), hash);
+  pool = conf_pool_of_name(a->m->conf, name);
+  if (pool) {
+    acting_fail(a, 409, "conflict", "drover pool token NAME makes a pool's token", "%.100s is a name that the pool %s gives to its members", name, pool->is.name);
+    return;
+  }
   a->builder = xstrdup(name);
-  a->text = token_make(a->m, name, secret);
-  mem_wipe(secret, sizeof secret);
+  acting_token(a, name, false, hash);
   array = db_text_array(list, n);
   tx = db_tx(a->m->db, DB_ANY);
   db_q(tx, SQL_worker_add, "sbns", name, hash, sizeof hash, slots ? (int64_t)slots->valuedouble : INT64_C(1), array);
@@ -213,11 +227,7 @@ static void worker_removed(struct db_res *res, void *arg)
     acting_fail(a, 404, "not_found", NULL, "there is no worker %s", a->id);
     return;
   }
-  list_each(sit, sessions_list(a->m->sessions)) {
-    struct session *s = list_of(sit, struct session, node);
-    if (str_eq(s->name, a->id))
-      session_close(s, "stop");
-  }
+  acting_part(a, a->id);
   events_kick(a->m->events);
   log_info("worker", "%s removed by %s", a->id, a->who);
   json = cJSON_CreateObject();

@@ -9,6 +9,7 @@
 #include "common/str.h"
 #include "master/changes/githelper.h"
 #include "master/conf/conf.h"
+#include "master/conf/expr_json.h"
 #include "master/conf/pipeline.h"
 #include "master/core/master.h"
 #include "master/dispatch/dispatch.h"
@@ -16,8 +17,7 @@
 #include "master/schedulers/decide.h"
 #include "master/schedulers/worlds.h"
 
-enum { PROPERTY_NAME_MAX = 200, PROPERTY_DEPTH_MAX = 4 };
-#define PROPERTY_NUMBER_MAX 9007199254740992.0 /* what JSON readers agree on: 2^53 */
+enum { PROPERTY_NAME_MAX = 200 };
 
 void acting_made(struct acting *a, struct db_res *res, int stmt)
 {
@@ -26,6 +26,7 @@ void acting_made(struct acting *a, struct db_res *res, int stmt)
 
   events_kick(a->m->events);
   dispatch_kick(a->m->dispatch);
+  worlds_kick(a->m->worlds); /* it may need builders of other projects */
   snprintf(text, sizeof text, "s%" PRId64, db_num(res, stmt, 0, 0));
   cJSON_AddStringToObject(json, "buildset", text);
   list = cJSON_AddArrayToObject(json, "requests");
@@ -49,7 +50,7 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
   struct acting *a = arg;
   struct world *p = worlds_find(a->m->worlds, a->project);
   const struct pipe_builder *wanted;
-  char *reason, *names[PIPELINE_COMBINATIONS_MAX];
+  char *reason, *asked, *names[PIPELINE_COMBINATIONS_MAX];
   int n;
   struct buf builders;
   struct db_tx *tx;
@@ -70,28 +71,38 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
   decide_builders(pipes_of(r->pipe), names, n, &builders);
   reason = *a->reason ? xstrdup(a->reason) : xasprintf("asked for by %s", a->who);
   tx = db_tx(a->m->db, DB_ANY);
-  db_q(tx, SQL_buildset_add, "nssssssssnnNs", p->id, p->conf->git ? p->conf->git : "", a->branch, r->revision, NULL, reason, "{}", a->properties, a->who,
-       a->m->config_version, r->pipe_id, INT64_MIN, buf_str(&builders));
+  asked = acting_builders(a, &builders);
+  db_q(tx, SQL_buildset_add, "nssssssssnnNs", p->id, world_repository(p), a->branch, r->revision, NULL, reason, "{}", a->properties, a->who,
+       a->m->config_version, r->pipe_id, INT64_MIN, asked);
+  free(asked);
   free(reason);
   buf_free(&builders);
   db_send(tx, made, a);
 }
 
-static void read_pipeline(struct acting *a)
+static void read_pipeline(struct acting *a, void *arg)
 {
   struct world *p = worlds_find(a->m->worlds, a->project);
 
-  if (a->m->stopping) {
-    acting_fail(a, 503, "database_away", NULL, "the master is stopping");
-    return;
-  }
-  if (acting_too_early(a, p))
-    return;
-  if (!p) {
-    acting_fail(a, 404, "not_found", NULL, "there is no project %s in this configuration", a->project);
-    return;
-  }
+  (void)arg;
   worlds_pipeline(a->m->worlds, p, a->branch, a->revision, pipeline_here, a);
+}
+
+static void nothing(void *arg)
+{
+  (void)arg;
+}
+
+static void find_stamps(struct acting *a)
+{
+  struct world *p = worlds_find(a->m->worlds, a->project);
+  cJSON *at = a->text ? cJSON_Parse(a->text) : NULL;
+
+  if (!p)
+    acting_fail(a, 404, "not_found", NULL, "there is no project %s in this configuration", a->project);
+  else
+    acting_stamps(a, p, at, read_pipeline, nothing, NULL);
+  cJSON_Delete(at);
 }
 
 static void branch_here(struct db_res *res, void *arg)
@@ -106,20 +117,40 @@ static void branch_here(struct db_res *res, void *arg)
   }
   free(a->branch);
   a->branch = xstrdup(db_str(res, 0, 0, 0));
-  read_pipeline(a);
+  find_stamps(a);
 }
 
 static void with_project(struct acting *a)
 {
   struct world *p = worlds_find(a->m->worlds, a->project);
+  const struct conf_codebase *k;
   struct db_tx *tx;
 
-  if (*a->branch || !p || !p->id || !p->conf->git) {
-    read_pipeline(a);
+  if (a->m->stopping) {
+    acting_fail(a, 503, "database_away", NULL, "the master is stopping");
+    return;
+  }
+  if (acting_too_early(a, p))
+    return;
+  if (!p) {
+    acting_fail(a, 404, "not_found", NULL, "there is no project %s in this configuration", a->project);
+    return;
+  }
+  k = *a->codebase ? acting_codebase(a, p, a->codebase, NULL) : &p->conf->codebases[p->conf->main];
+  if (!k)
+    return;
+  if (*a->revision && !gith_is_revision_of(k->vcs, a->revision)) {
+    acting_fail(a, 400, "bad_request", gith_revision_rule(k->vcs), "this is no revision of project %s: %.200s", a->project, a->revision);
+    return;
+  }
+  free(a->codebase);
+  a->codebase = xstrdup(k->name);
+  if (*a->branch || !k->git) {
+    find_stamps(a);
     return;
   }
   tx = db_tx(a->m->db, DB_ANY);
-  db_q(tx, SQL_head_default, "n", p->id);
+  db_q(tx, SQL_head_default, "ns", p->id, k->name);
   db_send(tx, branch_here, a);
 }
 
@@ -142,21 +173,6 @@ static void project_here(struct db_res *res, void *arg)
   with_project(a);
 }
 
-/* What an expression can have: texts, whole numbers, true and false, lists of these. */
-static bool property_ok(const cJSON *it, int depth)
-{
-  const cJSON *k;
-
-  if (cJSON_IsNumber(it))
-    return it->valuedouble >= -PROPERTY_NUMBER_MAX && it->valuedouble <= PROPERTY_NUMBER_MAX && it->valuedouble == (double)(int64_t)it->valuedouble;
-  if (!cJSON_IsArray(it))
-    return cJSON_IsString(it) || cJSON_IsBool(it);
-  cJSON_ArrayForEach(k, it)
-    if (depth == PROPERTY_DEPTH_MAX || !property_ok(k, depth + 1))
-      return false;
-  return true;
-}
-
 bool acting_properties(struct acting *a, const cJSON *props)
 {
   bool good = !props || cJSON_IsObject(props);
@@ -164,7 +180,7 @@ bool acting_properties(struct acting *a, const cJSON *props)
 
   if (good)
     cJSON_ArrayForEach(it, props)
-      good &= *it->string && strlen(it->string) <= PROPERTY_NAME_MAX && property_ok(it, 0);
+      good &= *it->string && strlen(it->string) <= PROPERTY_NAME_MAX && expr_json_ok(it);
   if (good)
     a->properties = props ? cJSON_PrintUnformatted(props) : xstrdup("{}");
   else
@@ -175,18 +191,22 @@ bool acting_properties(struct acting *a, const cJSON *props)
 void act_build(struct acting *a, const cJSON *args)
 {
   const char *builder = act_string(args, "builder"), *branch = act_string(args, "branch"), *revision = act_string(args, "revision");
+  const char *codebase = act_string(args, "codebase");
+  const cJSON *at = cJSON_GetObjectItemCaseSensitive(args, "at");
   const char *reason = act_string(args, "reason"), *slash = builder ? strchr(builder, '/') : NULL, *name = slash ? slash + 1 : builder;
   struct db_tx *tx;
 
   a->branch = xstrdup(branch ? branch : "");
   a->revision = xstrdup(revision ? revision : "");
   a->reason = xstrdup(reason ? reason : "");
+  a->codebase = xstrdup(codebase ? codebase : "");
+  a->text = at ? cJSON_PrintUnformatted(at) : NULL;
   if (!builder || !pipeline_is_builder(name, strlen(name)) || (slash && !str_is_name(builder, (size_t)(slash - builder)))) {
     acting_fail(a, 400, "bad_request", "builder: PROJECT/BUILDER", "which builder?");
   } else if (*a->branch && !gith_is_branch(a->branch)) {
     acting_fail(a, 400, "bad_request", NULL, "this is no branch name: %.200s", a->branch);
-  } else if (*a->revision && !gith_is_revision(a->revision)) {
-    acting_fail(a, 400, "bad_request", "7 to 64 hex digits", "this is no revision: %.200s", a->revision);
+  } else if (*a->revision && !gith_is_revision(a->revision) && !gith_is_revision_of(VCS_SVN, a->revision)) {
+    acting_fail(a, 400, "bad_request", "7 to 64 hex digits; of Subversion a number", "this is no revision: %.200s", a->revision);
   } else if (acting_properties(a, cJSON_GetObjectItemCaseSensitive(args, "properties"))) {
     a->builder = xstrdup(name);
     if (slash) {

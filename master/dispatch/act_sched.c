@@ -77,84 +77,33 @@ void act_scheduler_switch(struct acting *a, bool off, const cJSON *args)
 struct running {
   struct acting *a;
   cJSON *given;      /* parameters */
+  cJSON *at;         /* of codebases; NULL: nothing was said */
   int64_t id, pipe_id;
 };
 
 static void running_free(struct running *r)
 {
   cJSON_Delete(r->given);
+  cJSON_Delete(r->at);
   free(r);
-}
-
-/* What came in, as the text that somebody would have typed; NULL: it is of no such kind. */
-static char *text_of(const cJSON *it)
-{
-  if (cJSON_IsString(it))
-    return xstrdup(it->valuestring);
-  if (cJSON_IsBool(it))
-    return xstrdup(cJSON_IsTrue(it) ? "true" : "false");
-  return cJSON_IsNumber(it) ? xasprintf("%.15g", it->valuedouble) : NULL;
-}
-
-/* The names that there are, for whoever gave another one. */
-static char *names_of(const struct pipe_scheduler *s)
-{
-  struct buf b;
-
-  buf_init(&b, BUF_NO_MAX);
-  for (int i = 0; i < s->nparams; i++)
-    buf_addf(&b, "%s%s", i ? ", " : "it has ", s->params[i].name);
-  return buf_take(&b);
-}
-
-static const struct param *param_of(const struct pipe_scheduler *s, const char *name)
-{
-  for (int i = 0; i < s->nparams; i++)
-    if (!strcmp(s->params[i].name, name))
-      return &s->params[i];
-  return NULL;
 }
 
 /* The properties that the given values make. NULL: answered. */
 static char *properties(struct acting *a, const struct pipe_scheduler *s, const cJSON *given)
 {
-  const cJSON *it;
+  char *whose = xasprintf("scheduler %s", a->id), *help;
   struct buf json, why;
-  char *help = NULL;
+  bool good;
 
   buf_init(&json, BUF_NO_MAX);
   buf_init(&why, BUF_NO_MAX);
-  cJSON_ArrayForEach(it, given)
-    if (!why.len && !s->nparams) {
-      buf_addf(&why, "scheduler %s takes no parameters", a->id);
-    } else if (!why.len && !param_of(s, it->string)) {
-      buf_addf(&why, "scheduler %s has no parameter \"%.60s\"", a->id, it->string);
-      help = names_of(s);
-    }
-  buf_addc(&json, '{');
-  for (int i = 0; i < s->nparams && !why.len; i++) {
-    const struct param *p = &s->params[i];
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(given, p->name);
-    char *text = value ? text_of(value) : p->fallback ? xstrdup(p->fallback) : NULL;
-    buf_addf(&json, "%s\"%s\":", i ? "," : "", p->name);
-    if (text && param_read(p, text, &json, &why)) {
-      free(text);
-      continue;
-    }
-    if (!text) {
-      buf_addf(&why, value ? "parameter \"%s\" is neither a text nor a number nor true or false" : "parameter \"%s\" must be given", p->name);
-      help = value ? NULL : xasprintf("-p %s=VALUE; it is of type %s", p->name, param_type_name(p->type));
-    }
-    free(text);
-  }
-  buf_addc(&json, '}');
-  if (why.len) {
+  good = params_read(s->params, s->nparams, whose, given, &json, &why, &help);
+  if (!good)
     acting_fail(a, 400, "bad_request", help, "%s", buf_str(&why));
-    buf_reset(&json);
-  }
   free(help);
+  free(whose);
   buf_free(&why);
-  if (json.len)
+  if (good)
     return buf_take(&json);
   buf_free(&json);
   return NULL;
@@ -181,7 +130,7 @@ static void pipe_here(bool ok, void *arg)
   struct world *p = worlds_find(a->m->worlds, a->project);
   struct buf builders;
   struct db_tx *tx;
-  char *reason, *props;
+  char *reason, *props, *asked;
 
   if (!s || !p)
     acting_fail(a, pipe ? 409 : 503, pipe ? "conflict" : "database_away", NULL, pipe ? "the pipeline of scheduler %s is not valid for this version of the master" : "the pipeline of %s can't be read now", a->id);
@@ -190,7 +139,9 @@ static void pipe_here(bool ok, void *arg)
     decide_scheduler(pipes_of(pipe), s, &builders);
     reason = xasprintf("scheduler %s, run by %s%s%s", s->name, a->who, a->reason ? ": " : "", a->reason ? a->reason : "");
     tx = db_tx(a->m->db, DB_ANY);
-    db_q(tx, SQL_scheduler_run, "nnnsssssss", r->id, r->pipe_id, a->m->config_version, p->conf->git ? p->conf->git : "", a->branch, a->revision, reason, a->who, props, buf_str(&builders));
+    asked = acting_builders(a, &builders);
+    db_q(tx, SQL_scheduler_run, "nnnsssssss", r->id, r->pipe_id, a->m->config_version, world_repository(p), a->branch, a->revision, reason, a->who, props, asked);
+    free(asked);
     buf_free(&builders);
     free(reason);
     free(props);
@@ -198,6 +149,32 @@ static void pipe_here(bool ok, void *arg)
   }
   running_free(r);
   pipes_unref(pipe);
+}
+
+static void load(struct acting *a, void *arg)
+{
+  struct running *r = arg;
+
+  pipes_load(a->m, r->pipe_id, a->project, pipe_here, r);
+}
+
+static void drop(void *arg)
+{
+  running_free(arg);
+}
+
+static void stamps(struct running *r)
+{
+  struct acting *a = r->a;
+  struct world *p = worlds_find(a->m->worlds, a->project);
+
+  if (!p) {
+    unknown(a);
+    running_free(r);
+    return;
+  }
+  a->codebase = xstrdup(p->conf->codebases[p->conf->main].name);
+  acting_stamps(a, p, r->at, load, drop, r);
 }
 
 static void found(struct db_res *res, void *arg)
@@ -222,7 +199,7 @@ static void found(struct db_res *res, void *arg)
     r->pipe_id = db_num(res, 0, 0, 2);
     a->branch = xstrdup(db_str(res, 0, 0, 7));
     a->revision = xstrdup(db_str(res, 0, 0, 8));
-    pipes_load(a->m, r->pipe_id, a->project, pipe_here, r);
+    stamps(r);
   }
 }
 
@@ -241,6 +218,7 @@ void act_scheduler_run(struct acting *a, const cJSON *args)
   r = xcalloc(1, sizeof *r);
   r->a = a;
   r->given = given ? cJSON_Duplicate(given, true) : cJSON_CreateObject();
+  r->at = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(args, "at"), true);
   tx = db_tx(a->m->db, DB_ANY);
   db_q(tx, SQL_scheduler_get, "ss", a->project, a->builder);
   db_send(tx, found, r);

@@ -19,12 +19,12 @@
 enum { TRY_LAST = 20, TRY_LAST_MAX = 200 }; /* changes */
 
 /* Columns of try_changes. */
-enum { T_ID, T_PROJECT, T_BRANCH, T_REVISION, T_REPOSITORY, T_PIPELINE, T_KIND, T_AUTHOR, T_MESSAGE, T_FILES, T_PROPERTIES, T_NUMBER, T_APPROVED, T_VERDICTS, T_BUILT };
+enum { T_ID, T_PROJECT, T_BRANCH, T_REVISION, T_REPOSITORY, T_PIPELINE, T_KIND, T_AUTHOR, T_MESSAGE, T_FILES, T_PROPERTIES, T_NUMBER, T_APPROVED, T_VERDICTS, T_BUILT, T_CODEBASE, T_ALONG };
 
 struct row {
   struct facts *facts;
   int64_t id, pipe_id;     /* pipe_id: of the pipeline it was decided by; 0: none */
-  cJSON *verdicts, *built;
+  cJSON *verdicts, *built, *along;
 };
 
 struct trial {
@@ -48,6 +48,7 @@ static void trial_free(struct trial *t)
     facts_free(t->rows[i].facts);
     cJSON_Delete(t->rows[i].verdicts);
     cJSON_Delete(t->rows[i].built);
+    cJSON_Delete(t->rows[i].along);
   }
   free(t->rows);
   conf_free(t->conf);
@@ -87,10 +88,12 @@ static void answer(struct trial *t)
 
 static bool is_watched(const struct conf_project *p, const struct decide_change *c)
 {
-  for (int i = 0; i < p->nbranches; i++)
-    if (str_glob(p->branches[i], c->branch))
+  const struct conf_codebase *k = conf_codebase(p, c->codebase);
+
+  for (int i = 0; k && i < k->nbranches; i++)
+    if (str_glob(k->branches[i], c->branch))
       return true;
-  return !p->nbranches || c->kind != CHANGE_BRANCH;
+  return k && (!k->nbranches || c->kind != CHANGE_BRANCH);
 }
 
 /* note: why there is no pipeline for it, or that it is not known; NULL. */
@@ -98,7 +101,7 @@ static void tried(struct trial *t, const struct pipeline *p, const char *note, b
 {
   struct row *r = &t->rows[t->at++];
   const struct decide_change *c = &r->facts->c;
-  cJSON *o = trial_change(p, c, r->verdicts, r->built);
+  cJSON *o = trial_change(p, c, r->verdicts, r->built, r->along);
   char id[32];
 
   snprintf(id, sizeof id, "c%" PRId64, r->id);
@@ -156,7 +159,7 @@ static void on_turn(uv_timer_t *h)
   } else if (!p) {
     tried(t, NULL, "the project is not there", true);
   } else if (!is_watched(p, &r->facts->c)) {
-    tried(t, NULL, "the project does not watch the branch", true);
+    tried(t, NULL, conf_codebase(p, r->facts->c.codebase) ? "the project does not watch the branch" : "the project has no such codebase", true);
   } else if (p->pipeline) {
     tried(t, p->pipeline, NULL, true);
   } else if (read_then(t, r)) {
@@ -179,9 +182,10 @@ static void take_row(struct trial *t, const struct db_res *res, int i, struct ro
   r->pipe_id = db_null(res, 0, i, T_PIPELINE) ? 0 : db_num(res, 0, i, T_PIPELINE);
   r->verdicts = cJSON_Parse(db_str(res, 0, i, T_VERDICTS));
   r->built = cJSON_Parse(db_str(res, 0, i, T_BUILT));
+  r->along = cJSON_Parse(db_str(res, 0, i, T_ALONG));
   r->facts = facts_new(&(struct facts_in){ .project = name, .branch = db_str(res, 0, i, T_BRANCH), .revision = db_str(res, 0, i, T_REVISION), .repository = db_str(res, 0, i, T_REPOSITORY),
                                            .kind = db_str(res, 0, i, T_KIND), .author = db_str(res, 0, i, T_AUTHOR), .message = db_str(res, 0, i, T_MESSAGE), .files = db_str(res, 0, i, T_FILES),
-                                           .properties = db_str(res, 0, i, T_PROPERTIES), .number = db_num(res, 0, i, T_NUMBER),
+                                           .properties = db_str(res, 0, i, T_PROPERTIES), .number = db_num(res, 0, i, T_NUMBER), .codebase = db_str(res, 0, i, T_CODEBASE), .main = p ? conf_main(p) : NULL,
                                            .build_forks = (p && p->forks_build) || db_num(res, 0, i, T_APPROVED) });
 }
 

@@ -19,6 +19,7 @@ struct trying {
   char *patch;
   size_t len;
   int level;
+  char *branch; /* that it shall go into */
   char **names; /* of builders; 0: those of the schedulers */
   int nnames;
 };
@@ -28,6 +29,7 @@ static void trying_free(struct trying *t)
   for (int i = 0; i < t->nnames; i++)
     free(t->names[i]);
   free(t->names);
+  free(t->branch);
   free(t->patch);
   free(t);
 }
@@ -40,24 +42,31 @@ static void made(struct db_res *res, void *arg)
     acting_made(a, res, 0);
 }
 
-/* The builders that a commit on this branch would be built by, all schedulers together. */
-static int of_schedulers(const struct pipeline *p, const char *branch, char **names)
+/* The builders that a commit on this branch (by its name in the main codebase) would be built by, all schedulers together. */
+static int of_schedulers(const struct pipeline *p, const char *branch, const char *codebase, const char *main, char **names)
 {
+  const struct decide_change c = { .kind = CHANGE_BRANCH, .codebase = codebase, .main = main, .branch = branch };
+  bool *in = xcalloc((size_t)p->nbuilders + 1, sizeof *in);
   int n = 0;
 
-  for (int b = 0; b < p->nbuilders; b++) {
-    bool in = false;
-    for (int i = 0; i < p->nschedulers && !in; i++) {
-      const struct pipe_scheduler *s = &p->schedulers[i];
-      bool here = s->trigger == PIPE_ON_CHANGE && !s->nbranches;
-      for (int k = 0; s->trigger == PIPE_ON_CHANGE && k < s->nbranches; k++)
-        here |= str_glob(s->branches[k], branch);
-      for (int k = 0; here && k < s->nbuilders; k++)
-        in |= !strcmp(s->builders[k], p->builders[b].name);
-    }
-    if (in)
-      names[n++] = p->builders[b].name;
+  for (int i = 0; i < p->nschedulers; i++) {
+    const struct pipe_scheduler *s = &p->schedulers[i];
+    bool here = s->trigger == PIPE_ON_CHANGE && !s->nbranches;
+    char **asked;
+    int nasked;
+    for (int k = 0; s->trigger == PIPE_ON_CHANGE && k < s->nbranches; k++)
+      here |= str_glob(s->branches[k], branch);
+    if (!here)
+      continue;
+    asked = decide_asked(s, &c, &nasked);
+    for (int k = 0; k < nasked; k++)
+      in[pipeline_builder(p, asked[k]) - p->builders] = true;
+    free(asked);
   }
+  for (int i = 0; i < p->nbuilders; i++)
+    if (in[i])
+      names[n++] = p->builders[i].name;
+  free(in);
   return n;
 }
 
@@ -90,20 +99,23 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
   struct world *p = worlds_find(a->m->worlds, a->project);
   const struct pipeline *pl = r->err ? NULL : pipes_of(r->pipe);
   char **names = xcalloc(pl ? (size_t)pl->nbuilders + 1 : 1, sizeof *names);
-  int n = !pl ? 0 : t->nnames ? named(t, pl, names) : of_schedulers(pl, a->branch, names);
+  int n = !pl ? 0 : t->nnames ? named(t, pl, names) : of_schedulers(pl, a->line ? a->line : t->branch, a->codebase, p ? conf_main(p->conf) : "", names);
 
   if (r->err || !p) {
     acting_fail(a, err_class(r->err) == ERR_CLASS_RETRY ? 503 : 400, "pipeline", NULL, "%s", r->err ? r->why : "the project has just left the configuration");
   } else if (!n) {
-    acting_fail(a, 400, "bad_request", "name builders", "no scheduler of project %s builds commits on branch %s", a->project, a->branch);
+    acting_fail(a, 400, "bad_request", "name builders", "no scheduler of project %s builds commits on branch %s", a->project, t->branch);
   } else if (n > 0) {
     char *reason = xasprintf("tried by %s%s%s", a->who, *a->reason ? ": " : "", a->reason);
     struct db_tx *tx = db_tx(a->m->db, DB_ANY);
     struct buf builders;
+    char *asked;
     buf_init(&builders, BUF_NO_MAX);
     decide_builders(pl, names, n, &builders);
-    db_q(tx, SQL_buildset_try, "nssssssnnsbn", p->id, p->conf->git ? p->conf->git : "", a->branch, r->revision, reason, a->properties, a->who, a->m->config_version, r->pipe_id, buf_str(&builders),
+    asked = acting_builders(a, &builders);
+    db_q(tx, SQL_buildset_try, "nssssssnnsbn", p->id, world_repository(p), a->branch, r->revision, reason, a->properties, a->who, a->m->config_version, r->pipe_id, asked,
          t->patch, t->len, (int64_t)t->level);
+    free(asked);
     db_send(tx, made, a);
     buf_free(&builders);
     free(reason);
@@ -164,13 +176,19 @@ static bool take(struct trying *t, const cJSON *args)
   const cJSON *level = cJSON_GetObjectItemCaseSensitive(args, "level");
   struct acting *a = t->a;
   struct world *p = project ? worlds_find(a->m->worlds, project) : worlds_only(a->m->worlds);
+  const struct conf_codebase *k = p ? acting_codebase(a, p, act_string(args, "codebase"), act_string(args, "repository")) : NULL;
 
+  if (p && !k)
+    return false;
   a->branch = xstrdup(branch ? branch : "");
   a->revision = xstrdup(revision ? revision : "");
   a->reason = xstrdup(reason ? reason : "");
   t->level = cJSON_IsNumber(level) ? level->valueint : 1;
   if (!p)
     acting_fail(a, 404, "not_found", NULL, project ? "there is no project %.100s in this configuration" : "which project?", project);
+  else if (k->vcs != VCS_GIT)
+    acting_fail(a, 400, "bad_request", "push it to a branch instead", "a patch can be tried on a git repository only, and %s%s%s is read by %s", *k->name ? "codebase " : "project ",
+                *k->name ? k->name : p->conf->name, *k->name ? " of this project" : "", vcs_program(k->vcs));
   else if (!gith_is_branch(a->branch))
     acting_fail(a, 400, "bad_request", "the branch that it shall go into", "this is no branch name: %.200s", a->branch);
   else if (!gith_is_revision(a->revision))
@@ -180,9 +198,21 @@ static bool take(struct trying *t, const cJSON *args)
   else if (!acting_too_early(a, p) && take_builders(t, cJSON_GetObjectItemCaseSensitive(args, "builders")) && acting_properties(a, cJSON_GetObjectItemCaseSensitive(args, "properties")) &&
            take_patch(t, act_string(args, "patch"))) {
     a->project = xstrdup(p->conf->name);
+    a->codebase = xstrdup(k->name);
+    t->branch = xstrdup(a->branch);
     return true;
   }
   return false;
+}
+
+static void read_pipeline(struct acting *a, void *arg)
+{
+  worlds_pipeline(a->m->worlds, worlds_find(a->m->worlds, a->project), a->branch, a->revision, pipeline_here, arg);
+}
+
+static void drop(void *arg)
+{
+  trying_free(arg);
 }
 
 void act_try(struct acting *a, const cJSON *args)
@@ -193,7 +223,7 @@ void act_try(struct acting *a, const cJSON *args)
   if (a->m->stopping)
     acting_fail(a, 503, "database_away", NULL, "the master is stopping");
   else if (take(t, args)) {
-    worlds_pipeline(a->m->worlds, worlds_find(a->m->worlds, a->project), a->branch, a->revision, pipeline_here, t);
+    acting_stamps(a, worlds_find(a->m->worlds, a->project), cJSON_GetObjectItemCaseSensitive(args, "at"), read_pipeline, drop, t);
     return;
   }
   trying_free(t);

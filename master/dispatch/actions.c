@@ -27,6 +27,9 @@ static void acting_free(struct acting *a)
   free(a->revision);
   free(a->reason);
   free(a->properties);
+  free(a->codebase);
+  free(a->stamps);
+  free(a->line);
   if (a->text)
     mem_wipe(a->text, strlen(a->text));
   free(a->text);
@@ -116,6 +119,7 @@ static void begin(uv_timer_t *t)
   case ACT_CANCEL_BUILDSET: act_cancel(a, l->kind, l->args); break;
   case ACT_PAUSE:
   case ACT_RESUME: act_pause(a, l->kind == ACT_PAUSE, l->args); break;
+  case ACT_REQUEST_APPROVE: act_request_approve(a); break;
   case ACT_PRIORITY_REQUEST:
   case ACT_PRIORITY_BUILDSET: act_priority(a, l->kind == ACT_PRIORITY_BUILDSET, l->args); break;
   case ACT_CHANGE: act_change(a, l->args); break;
@@ -125,10 +129,13 @@ static void begin(uv_timer_t *t)
   case ACT_SCHEDULER_RUN: act_scheduler_run(a, l->args); break;
   case ACT_WORKER_ADD: act_worker_add(a, l->args); break;
   case ACT_WORKER_REMOVE: act_worker_remove(a); break;
+  case ACT_POOL_TOKEN: act_pool_token(a); break;
+  case ACT_POOL_REMOVE: act_pool_remove(a); break;
   case ACT_CONFIG_ACTIVATE: act_config_activate(a); break;
   case ACT_CONFIG_TRY: act_config_try(a, l->args); break;
   case ACT_CONFIG_ROLLBACK: act_config_rollback(a, l->args); break;
   case ACT_WORKER_CLEAN: act_worker_clean(a, l->args); break;
+  case ACT_FORGET_GHOSTS: act_forget_ghosts(a); break;
   case ACT_SECRET_SET: act_secret_set(a, l->args); break;
   case ACT_SECRET_REMOVE: act_secret_remove(a); break;
   case ACT_SITE_KEY_ROTATE: act_site_key_rotate(a); break;

@@ -17,6 +17,7 @@ enum action {
   ACT_CANCEL_BUILDSET,  /* id: s77 */
   ACT_PAUSE,
   ACT_RESUME,
+  ACT_REQUEST_APPROVE,  /* id: r118 */
   ACT_PRIORITY_REQUEST, /* id: r118 */
   ACT_PRIORITY_BUILDSET,/* id: s77 */
   ACT_CHANGE,
@@ -26,10 +27,13 @@ enum action {
   ACT_SCHEDULER_RUN,
   ACT_WORKER_ADD,
   ACT_WORKER_REMOVE,    /* id: name */
+  ACT_POOL_TOKEN,       /* id: name */
+  ACT_POOL_REMOVE,      /* id: name */
   ACT_CONFIG_ACTIVATE,
   ACT_CONFIG_ROLLBACK,
   ACT_CONFIG_TRY,
   ACT_WORKER_CLEAN,     /* id: name */
+  ACT_FORGET_GHOSTS,    /* id: name */
   ACT_SECRET_SET,
   ACT_SECRET_REMOVE,    /* id: name */
   ACT_SITE_KEY_ROTATE,

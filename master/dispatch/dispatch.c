@@ -1,7 +1,8 @@
 /* From pending requests to builds. One look at a time: read what is pending, choose workers (choose.c), send the claims; each claim is one transaction that either takes request, number and
-   slot, or nothing. Builds whose worker stayed away too long are given up here too. */
-#include "master/dispatch/dispatch.h"
+   slot, or nothing. Builds that are to end, or are lost: ends.c. */
+#include "master/dispatch/dispatch_int.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,31 +15,22 @@
 #include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
-#include "master/dispatch/choose.h"
+#include "master/dispatch/field.h"
+#include "master/dispatch/lockbook_rows.h"
 #include "master/dispatch/pauses.h"
 #include "master/dispatch/pipes.h"
 #include "master/dispatch/run.h"
+#include "master/dispatch/run_locks.h"
+#include "master/dispatch/run_stamps.h"
 #include "master/dispatch/why.h"
 #include "master/events/events.h"
 #include "master/workers/session.h"
 
-enum { PENDING, PAUSES }; /* statements of a look */
-enum { DISPATCH_LOOK_MIN = 16, DISPATCH_LOOK_MAX = RUN_CLAIMS_MAX, DISPATCH_OVERDUE_MS = 5000, DISPATCH_FAILED_MS = 100, DISPATCH_WORKERS_MAX = 4096 };
+enum { PENDING, PAUSES, QUARANTINES }; /* statements of a look */
+enum { DISPATCH_LOCKS_MS = 1000, DISPATCH_LOCKS_TOLD_MS = 4000 }; /* looks at least so often while somebody waits for a lock, which another master may free; tells so often that it still waits */
+enum { DISPATCH_LOOK_MIN = 16, DISPATCH_LOOK_MAX = RUN_CLAIMS_MAX, DISPATCH_OVERDUE_MS = 5000, DISPATCH_FAILED_MS = 100 };
 
-struct dispatch {
-  struct master *m;
-  uv_idle_t turn;
-  uv_timer_t safety, overdue;
-  int handles;
-  bool looking, claiming, again;
-  int limit;           /* of the look under way */
-  int loading;         /* pipelines on their way */
-  struct map *claimed; /* requests with a run whose claim is not answered yet */
-  int64_t long_window_ms, shortened_ms; /* builds that started before (clock_mono_ms) have at least this window; 0: none */
-  struct pauses *pauses; /* as of the last look */
-  bool repause;        /* somebody has changed them */
-  struct map *numbers; /* builder → next number, while claims of it are in flight; values are numbers */
-};
+enum { PENDING_WANTS = 20, PENDING_WARM = 23, PENDING_SPOILT, PENDING_NEEDED }; /* columns of `pending` */
 
 static void look(struct dispatch *d);
 static void on_safety(uv_timer_t *t);
@@ -50,138 +42,83 @@ const struct pauses *dispatch_pauses(const struct master *m)
   return m->dispatch ? m->dispatch->pauses : &none; /* while the master stops */
 }
 
-/* ---- workers as choose.c sees them ---- */
-
-static int gather(struct master *m, struct choose_worker *w, struct session **of, int max)
+const struct pauses *dispatch_quarantines(const struct master *m)
 {
-  int n = 0;
+  static const struct pauses none;
 
-  list_each(it, sessions_list(m->sessions)) {
-    struct session *s = list_of(it, struct session, node);
-    if (!session_ready(s) || n == max)
-      continue;
-    w[n] = (struct choose_worker){ s->name, (const char *const *)s->tags, s->ntags, s->slots, session_runs(s), work_is_low(s), pauses_of(dispatch_pauses(m), "worker", s->name) != NULL, false };
-    if (of)
-      of[n] = s;
-    n++;
-  }
-  return n;
+  return m->dispatch ? m->dispatch->quarantines : &none;
 }
 
-/* What differs from builder to builder. Removals are rare: mostly there is nothing to look for. */
-static void gather_cleaning(struct choose_worker *w, struct session *const *of, int n, const char *project, const char *builder)
+const struct want_term *dispatch_want(struct master *m, const char *text)
 {
-  for (int i = 0; i < n; i++)
-    w[i].cleaning = map_count(of[i]->work.blocked) && session_slot(of[i], project, builder) < 0;
-}
+  static const struct want_term none = { .text = "" };
 
-static void why_disk(const struct session *s, struct why *why)
-{
-  char has[STR_SIZE_MAX], wants[STR_SIZE_MAX], total[STR_SIZE_MAX];
-  int64_t min_free = work_min_free(s);
-  int n;
-
-  why->kind = "disk";
-  n = snprintf(why->text, sizeof why->text, "%.64s has %s free, %s must stay free (min_free)", s->name, str_size_text(s->work.free, has), str_size_text(min_free, wants));
-  if (s->work.total >= 0 && s->work.total < min_free)
-    snprintf(why->text + n, sizeof why->text - (size_t)n, "; its disk has only %s in all", str_size_text(s->work.total, total));
-  else if (s->work.used_up)
-    snprintf(why->text + n, sizeof why->text - (size_t)n, "; no unused work folder is left to remove there");
-}
-
-void why_pending(struct master *m, const char *project, const char *builder, const char *const *tags, int ntags, struct why *why)
-{
-  static struct choose_worker w[DISPATCH_WORKERS_MAX];
-  static struct session *of[DISPATCH_WORKERS_MAX];
-  enum choose_reason reason;
-  const struct pause *pause;
-  int n = gather(m, w, of, DISPATCH_WORKERS_MAX), which;
-
-  memset(why, 0, sizeof *why);
-  if (!db_is_up(m->db)) {
-    why->kind = "database";
-    snprintf(why->text, sizeof why->text, "the database is away%s%.150s", m->db_why ? ": " : "", m->db_why ? m->db_why : "");
-    return;
-  }
-  pause = pauses_of_builder(dispatch_pauses(m), project, builder);
-  gather_cleaning(w, of, n, project, builder);
-  choose_worker(w, n, tags, ntags, &reason, &which);
-  if (!pause && reason == CHOOSE_PAUSED)
-    pause = pauses_of(dispatch_pauses(m), "worker", of[which]->name);
-  if (pause) {
-    why->kind = "paused";
-    snprintf(why->object, sizeof why->object, "%.79s", pause->object);
-    pauses_say(pause, why->text, sizeof why->text);
-    return;
-  }
-  switch (reason) {
-  case CHOOSE_OK:
-    why->kind = "starting";
-    snprintf(why->text, sizeof why->text, "about to start");
-    break;
-  case CHOOSE_NONE_CONNECTED:
-    why->kind = "no_worker";
-    snprintf(why->text, sizeof why->text, "no worker is connected");
-    break;
-  case CHOOSE_NO_TAG:
-    why->kind = "no_worker";
-    snprintf(why->text, sizeof why->text, which < ntags ? "no connected worker has the tag %.60s" : "no connected worker has all the tags it needs",
-             which < ntags ? tags[which] : "");
-    snprintf(why->object, sizeof why->object, "%.60s", which < ntags ? tags[which] : "");
-    break;
-  case CHOOSE_FULL: {
-    const struct session *s = of[which];
-    const struct run *first = list_empty(&s->runs) ? NULL : list_of(s->runs.next, struct run, node);
-    why->kind = "slots";
-    snprintf(why->object, sizeof why->object, "%.64s", s->name);
-    snprintf(why->text, sizeof why->text, "%.64s is full (%d of %d slots: %.100s%s)", s->name, session_runs(s), s->slots,
-             first ? first->name : "", session_runs(s) > 1 ? ", …" : "");
-    break;
-  }
-  case CHOOSE_DISK:
-    why_disk(of[which], why);
-    snprintf(why->object, sizeof why->object, "%.64s", of[which]->name);
-    break;
-  case CHOOSE_PAUSED: /* told above */
-    break;
-  case CHOOSE_CLEANING:
-    why->kind = "disk";
-    snprintf(why->object, sizeof why->object, "%.64s", of[which]->name);
-    snprintf(why->text, sizeof why->text, "%.64s is removing its work folder of %.64s/%.64s", of[which]->name, project, builder);
-    break;
-  }
+  return m->dispatch ? wants_get(m->dispatch->wants, text) : &none;
 }
 
 /* ---- claiming ---- */
 
-/* [["debian12","big"],[]]: the different sets of tags of workers with a free slot. Names need no quoting in JSON. */
-static void put_tags(const struct session *s, struct buf *sets)
+/* What the worker can take: {"t": ["debian12", "big"], "m": ["memory >= 8G"]}, its tags and those of the known conditions that it meets. */
+static cJSON *takes(struct dispatch *d, const struct session *s)
 {
-  struct buf one;
+  struct worker_is is = field_is(s);
+  cJSON *o = cJSON_CreateObject(), *met;
+  const struct want_term *t;
+  size_t at = 0;
 
-  buf_init(&one, BUF_NO_MAX);
-  for (int i = 0; i < s->ntags; i++)
-    buf_addf(&one, "%s\"%s\"", i ? "," : "[", s->tags[i]);
-  buf_adds(&one, s->ntags ? "]" : "[]");
-  if (!strstr(buf_str(sets), buf_str(&one)))
-    buf_addf(sets, "%s%s", sets->len ? "," : "", buf_str(&one));
-  buf_free(&one);
+  cJSON_AddItemToObject(o, "t", cJSON_CreateStringArray(is.tags, is.ntags));
+  met = cJSON_AddArrayToObject(o, "m");
+  while ((t = wants_next(d->wants, &at)))
+    if (want_met(t, &is))
+      cJSON_AddItemToArray(met, cJSON_CreateString(t->text));
+  return o;
 }
 
-static int free_slots(struct master *m, struct buf *tags)
+static bool is_among(const cJSON *list, const cJSON *o)
+{
+  const cJSON *it;
+
+  cJSON_ArrayForEach(it, list)
+    if (cJSON_Compare(it, o, true))
+      return true;
+  return false;
+}
+
+/* What workers with a free slot can take, each kind of them once; how many slots are free. */
+static int free_slots(struct dispatch *d, cJSON *kinds)
 {
   int n = 0;
 
-  list_each(it, sessions_list(m->sessions)) {
+  list_each(it, sessions_list(d->m->sessions)) {
     struct session *s = list_of(it, struct session, node);
-    bool open = session_ready(s) && !work_is_low(s) && !pauses_of(dispatch_pauses(m), "worker", s->name);
-    int runs = open ? session_runs(s) : s->slots;
+    struct choose_worker w = field_one(s, d->m);
+    int runs = session_ready(s) && field_takes(&w) ? w.used : s->slots;
+    cJSON *o;
     if (runs >= s->slots)
       continue;
     n += s->slots - runs;
-    put_tags(s, tags);
+    o = takes(d, s);
+    if (is_among(kinds, o))
+      cJSON_Delete(o);
+    else
+      cJSON_AddItemToArray(kinds, o);
   }
   return n;
+}
+
+/* The conditions that are known, as JSON; the caller frees it. */
+static char *known_wants(const struct dispatch *d)
+{
+  cJSON *list = cJSON_CreateArray();
+  const struct want_term *t;
+  size_t at = 0;
+  char *text;
+
+  while ((t = wants_next(d->wants, &at)))
+    cJSON_AddItemToArray(list, cJSON_CreateString(t->text));
+  text = cJSON_PrintUnformatted(list);
+  cJSON_Delete(list);
+  return text;
 }
 
 void dispatch_forget_claim(struct dispatch *d, int64_t request)
@@ -199,7 +136,7 @@ static void pipeline_loaded(bool ok, void *arg)
     dispatch_kick(d);
 }
 
-static void claim(struct dispatch *d, struct run_claims *claims, struct session *s, struct db_res *res, int row, struct pipe_ref *pipe, int64_t number)
+static void claim(struct dispatch *d, struct run_claims *claims, struct session *s, struct db_res *res, int row, struct pipe_ref *pipe, int64_t number, const struct lock_waiter *locks)
 {
   struct master *m = d->m;
   struct run *r = xcalloc(1, sizeof *r);
@@ -212,27 +149,21 @@ static void claim(struct dispatch *d, struct run_claims *claims, struct session 
   r->attempts = (int)NUM(6) + 1;
   r->name = xasprintf("%s/%s/%" PRId64, STR(2), STR(3), number);
   r->pipe = pipe;
-  r->fork = NUM(19) != 0;
   r->def = pipeline_builder(pipes_of(pipe), STR(3));
   r->ctx = (struct build_ctx){ .project = xstrdup(STR(2)), .builder = xstrdup(STR(3)), .slot = session_slot(s, STR(2), STR(3)), .repository = xstrdup(STR(8)),
                                .branch = xstrdup(STR(9)), .revision = xstrdup(STR(10)), .properties = xstrdup(STR(11)), .changes = xstrdup(STR(12)),
                                .tag = db_dup(res, 0, row, 14), .pull_request = NUM(15), .ref = db_dup(res, 0, row, 16),
-                               .allow_local = m->conf->allow_local, .url = run_url(m, r->name), .alone_ms = dispatch_alone_ms(m) };
+                               .allow_local = m->conf->allow_local, .fork = NUM(19) != 0, .url = run_url(m, r->name), .alone_ms = dispatch_alone_ms(m),
+                               .needed = db_dup(res, 0, row, PENDING_NEEDED) };
   run_patch(r, res, 0, row, 17);
+  r->ctx.vcs = run_vcs(STR(21));
+  run_stamps_read(r, STR(22), "");
+  if (locks)
+    run_locks_put(r, &d->book, locks);
   map_set_n(d->claimed, (uint64_t)r->request, r);
   run_claim(claims, s, r, number);
 #undef NUM
 #undef STR
-}
-
-static void given_up(struct db_res *res, void *arg)
-{
-  struct master *m = arg;
-
-  if (db_err(res) == ERR_FAILED)
-    log_error("dispatch", "%s", db_errtext(res));
-  events_kick(m->events);
-  dispatch_kick(m->dispatch);
 }
 
 static void refuse(struct dispatch *d, int64_t request, const char *why)
@@ -241,7 +172,7 @@ static void refuse(struct dispatch *d, int64_t request, const char *why)
 
   log_warn("dispatch", "r%" PRId64 ": %s", request, why);
   db_q(tx, SQL_request_finish, "nns", request, (int64_t)RESULT_EXCEPTION, why);
-  db_send(tx, given_up, d->m);
+  db_send(tx, dispatch_given_up, d->m);
 }
 
 /* The number a builder's next build gets: the database's, plus what this look has given out already. */
@@ -254,23 +185,74 @@ static int64_t next_number(struct dispatch *d, int64_t builder, int64_t in_datab
   return number;
 }
 
-/* true: it was dealt with (or waits for its pipeline); false: no worker for it now */
-static void one(struct dispatch *d, struct run_claims *claims, struct db_res *res, int row, struct choose_worker *w, struct session **of, int n)
+static int64_t db_opt(const struct db_res *res, int row, int col)
+{
+  return db_null(res, PENDING, row, col) ? INT64_MIN : db_num(res, PENDING, row, col);
+}
+
+/* A worker for it, of those from `from` on, n of them; -1: there is none now. field_for was called. */
+static int choose(struct dispatch *d, const struct why_of *of, const struct field *f, int from, int n)
+{
+  const struct want_term **terms = xcalloc((size_t)of->nwants + 1, sizeof *terms);
+  enum choose_reason why;
+  int which, at;
+
+  for (int i = 0; i < of->nwants; i++)
+    terms[i] = wants_get(d->wants, of->wants[i]);
+  at = choose_worker(f->w + from, n, &(struct choose_want){ of->tags, of->ntags, terms, of->nwants }, &why, &which);
+  free(terms);
+  return at < 0 ? -1 : from + at;
+}
+
+/* The only worker on which its locks are free. */
+static int choose_for_locks(struct dispatch *d, const struct why_of *of, const struct field *f, const struct lock_waiter *locks)
+{
+  for (int i = 0; i < f->n; i++)
+    if (f->of[i]->worker == locks->workers[locks->worker])
+      return choose(d, of, f, i, 1);
+  return -1;
+}
+
+static void free_texts(char **v, int n)
+{
+  for (int i = 0; i < n; i++)
+    free(v[i]);
+  free(v);
+}
+
+static int choose_of_row(struct dispatch *d, struct db_res *res, int row, struct field *f, const struct lock_waiter *locks)
+{
+  struct why_of of = { .project = db_str(res, PENDING, row, 2), .builder = db_str(res, PENDING, row, 3) };
+  char **tags = db_texts(res, PENDING, row, 5, &of.ntags), **wants = db_texts(res, PENDING, row, PENDING_WANTS, &of.nwants);
+  int at;
+
+  of.tags = (const char *const *)tags;
+  of.wants = (const char *const *)wants;
+  field_for(f, of.project, of.builder, (struct field_past){ db_opt(res, row, PENDING_WARM), db_opt(res, row, PENDING_SPOILT) });
+  at = locks ? choose_for_locks(d, &of, f, locks) : choose(d, &of, f, 0, f->n);
+  free_texts(tags, of.ntags);
+  free_texts(wants, of.nwants);
+  return at;
+}
+
+/* What it may have of the locks it wants; NULL: it wants none. */
+static const struct lock_waiter *locks_of(const struct dispatch *d, int64_t request)
+{
+  const struct lock_waiter *w = d->book.nwaiters ? lockbook_waiter(&d->book, request) : NULL;
+
+  return w && !w->step && w->worker >= 0 ? w : NULL;
+}
+
+static void one(struct dispatch *d, struct run_claims *claims, struct run_claims *locked, struct db_res *res, int row, struct field *f)
 {
   int64_t request = db_num(res, 0, row, 0);
+  const struct lock_waiter *locks = locks_of(d, request);
   struct pipe_ref *pipe;
-  enum choose_reason why;
-  char **tags;
-  int ntags, which, at;
+  int at;
 
   if (map_get_n(d->claimed, (uint64_t)request))
     return;
-  tags = db_texts(res, 0, row, 5, &ntags);
-  gather_cleaning(w, of, n, db_str(res, 0, row, 2), db_str(res, 0, row, 3));
-  at = choose_worker(w, n, (const char *const *)tags, ntags, &why, &which);
-  for (int i = 0; i < ntags; i++)
-    free(tags[i]);
-  free(tags);
+  at = choose_of_row(d, res, row, f, locks);
   if (at < 0)
     return;
   pipe = pipes_ref(d->m, db_num(res, 0, row, 7), db_str(res, 0, row, 2));
@@ -284,17 +266,16 @@ static void one(struct dispatch *d, struct run_claims *claims, struct db_res *re
     refuse(d, request, "its pipeline has no such builder, or is not valid for this version of the master");
     return;
   }
-  claim(d, claims, of[at], res, row, pipe, next_number(d, db_num(res, 0, row, 1), db_num(res, 0, row, 4)));
-  w[at].used++;
+  claim(d, locks ? locked : claims, f->of[at], res, row, pipe, next_number(d, db_num(res, 0, row, 1), db_num(res, 0, row, 4)), locks);
+  f->w[at].used++;
 }
 
 static void looked(struct db_res *res, void *arg)
 {
-  static struct choose_worker w[DISPATCH_WORKERS_MAX];
-  static struct session *of[DISPATCH_WORKERS_MAX];
+  static struct field f;
   struct dispatch *d = arg;
-  struct run_claims *claims;
-  int n;
+  struct run_claims *claims, *locked; /* of their own: somebody may be faster with a lock, and that must not undo the others */
+  size_t known = wants_count(d->wants);
 
   d->looking = false;
   if (db_err(res)) {
@@ -302,63 +283,177 @@ static void looked(struct db_res *res, void *arg)
       log_error("dispatch", "%s", db_errtext(res));
     return;
   }
-  pauses_take(d->pauses, res, PAUSES);
+  d->again |= pauses_take(d->pauses, res, PAUSES); /* what was asked for is what workers could take that were not paused */
+  d->again |= pauses_take(d->quarantines, res, QUARANTINES);
   map_free(d->numbers);
   d->numbers = map_new();
-  n = gather(d->m, w, of, DISPATCH_WORKERS_MAX);
+  field_gather(&f, d->m);
   claims = run_claims_new(d->m);
+  locked = run_claims_new(d->m);
   for (int i = 0; i < db_rows(res, PENDING); i++)
-    one(d, claims, res, i, w, of, n);
-  d->claiming = run_claims_send(claims) > 0;
-  if (d->limit && db_rows(res, PENDING) >= d->limit) /* there may be more */
+    one(d, claims, locked, res, i, &f);
+  d->claiming = (run_claims_count(claims) > 0) + (run_claims_count(locked) > 0);
+  d->again |= d->claiming && d->book.nwaiters; /* a slot may have gone to another request than the one that comes first in a line */
+  run_claims_send(claims);
+  run_claims_send(locked);
+  if ((d->limit && db_rows(res, PENDING) >= d->limit) || wants_count(d->wants) > known) /* there may be more; or some came only because nobody had looked at what they want */
     d->again = true;
   if (!d->claiming)
     dispatch_claimed(d, false);
+}
+
+/* Then as often as it looks in any case: for requests of other masters whose hints were lost. */
+static void look_after(struct dispatch *d, int64_t ms)
+{
+  uv_timer_start(&d->safety, on_safety, (uint64_t)ms, (uint64_t)d->m->conf->look_ms / CONF_LOOKS_DISPATCH);
+}
+
+void dispatch_look_soon(struct dispatch *d)
+{
+  if (d)
+    look_after(d, DISPATCH_FAILED_MS);
 }
 
 void dispatch_claimed(struct dispatch *d, bool failed)
 {
   if (!d)
     return;
-  d->claiming = false;
+  d->claiming -= d->claiming > 0;
   if (failed) {
     d->again = false;
-    uv_timer_start(&d->safety, on_safety, DISPATCH_FAILED_MS, DISPATCH_SAFETY_MS);
+    dispatch_look_soon(d);
     return;
   }
-  if (d->again && !d->loading) {
+  if (d->again && !d->loading && !d->claiming) {
     d->again = false;
     dispatch_kick(d);
   }
 }
 
-static void look(struct dispatch *d)
+/* {"libfoo": 3}: the shares of projects that have another one than 1. */
+static char *shares_of(const struct conf *c)
+{
+  cJSON *o = cJSON_CreateObject();
+  char *text;
+
+  for (int i = 0; i < c->nprojects; i++)
+    if (c->projects[i].share != 1)
+      cJSON_AddNumberToObject(o, c->projects[i].name, c->projects[i].share);
+  text = cJSON_PrintUnformatted(o);
+  cJSON_Delete(o);
+  return text;
+}
+
+static void ask_pending(struct dispatch *d, const char *allowed)
+{
+  struct db_tx *tx = db_tx(d->m->db, DB_ANY);
+  char *shares = shares_of(d->m->conf);
+
+  db_q(tx, SQL_pending, "nssss", (int64_t)d->limit, d->takes, d->known, allowed, shares);
+  db_q(tx, SQL_pauses, "");
+  db_q(tx, SQL_quarantines, "");
+  free(shares);
+  db_send(tx, looked, d);
+}
+
+/* Workers that could take it now, for a place in a line. */
+static int could(void *arg, const struct why_of *of, bool all, int64_t **workers)
+{
+  static struct field f;
+  struct dispatch *d = arg;
+  int found = 0;
+
+  field_gather(&f, d->m);
+  field_for(&f, of->project, of->builder, (struct field_past){ INT64_MIN, INT64_MIN });
+  *workers = xcalloc((size_t)f.n + 1, sizeof **workers);
+  for (int best; (all || !found) && (best = choose(d, of, &f, 0, f.n)) >= 0; f.w[best].used = f.w[best].is.slots)
+    (*workers)[found++] = f.of[best]->worker;
+  return found;
+}
+
+/* Other masters must know who is in line here, since they can't see which workers this one has. */
+static void tell_waiting(struct dispatch *d)
+{
+  char *now = lockbook_waiting(&d->book);
+  bool any = strcmp(now, "[]"), same = str_eq(now, d->waiting ? d->waiting : "[]");
+
+  if (!same || (any && clock_mono_ms() - d->told_ms >= DISPATCH_LOCKS_TOLD_MS)) {
+    struct db_tx *tx = db_tx(d->m->db, DB_ANY);
+    db_q(tx, SQL_locks_waited, "ns", d->m->id, now);
+    db_send(tx, NULL, NULL);
+    d->told_ms = clock_mono_ms();
+  }
+  free(d->waiting);
+  d->waiting = now;
+  if (any || run_locks_any_waits(d->m))
+    look_after(d, DISPATCH_LOCKS_MS);
+}
+
+static void locks_looked(struct db_res *res, void *arg)
+{
+  struct dispatch *d = arg;
+  char *allowed;
+
+  if (db_err(res)) {
+    d->looking = false;
+    if (db_err(res) == ERR_FAILED)
+      log_error("dispatch", "%s", db_errtext(res));
+    return;
+  }
+  lockbook_take(&d->book, res, 0, could, d);
+  lockbook_line(&d->book);
+  for (int i = 0; i < d->book.nwaiters; i++)
+    if (d->book.waiters[i].step && d->book.waiters[i].worker >= 0)
+      run_locks_granted(d->m, &d->book, &d->book.waiters[i]);
+  tell_waiting(d);
+  allowed = lockbook_allowed(&d->book);
+  ask_pending(d, allowed);
+  free(allowed);
+}
+
+static void ask(struct dispatch *d, int slots, const cJSON *kinds)
 {
   struct db_tx *tx;
-  struct buf tags;
-  char *sets;
+
+  free(d->takes);
+  free(d->known);
+  d->takes = cJSON_PrintUnformatted(kinds);
+  d->known = known_wants(d);
+  d->repause = false;
+  d->limit = !slots ? 0 : slots * 2 < DISPATCH_LOOK_MIN ? DISPATCH_LOOK_MIN : slots * 2 > DISPATCH_LOOK_MAX ? DISPATCH_LOOK_MAX : slots * 2;
+  d->looking = true;
+  if (!d->m->conf->nlocks) {
+    lockbook_clear(&d->book);
+    ask_pending(d, "{}");
+    return;
+  }
+  tx = db_tx(d->m->db, DB_ANY);
+  lockbook_ask(tx, d->takes, d->known, d->m->id);
+  db_send(tx, locks_looked, d);
+}
+
+const struct lockbook *dispatch_locks(const struct master *m)
+{
+  static const struct lockbook none;
+
+  return m->dispatch ? &m->dispatch->book : &none; /* while the master stops */
+}
+
+static void look(struct dispatch *d)
+{
+  cJSON *kinds;
   int slots;
 
   if (d->looking || d->claiming) { /* numbers and rows are about to change; look when that is done */
     d->again = true;
     return;
   }
-  buf_init(&tags, BUF_NO_MAX);
-  slots = free_slots(d->m, &tags);
-  sets = xasprintf("[%s]", buf_str(&tags));
-  buf_free(&tags);
-  if ((!slots && !d->repause && !d->pauses->n) || !db_is_up(d->m->db) || d->m->stopping) {
-    free(sets);
-    return;
-  }
-  d->repause = false;
-  d->limit = !slots ? 0 : slots * 2 < DISPATCH_LOOK_MIN ? DISPATCH_LOOK_MIN : slots * 2 > DISPATCH_LOOK_MAX ? DISPATCH_LOOK_MAX : slots * 2;
-  d->looking = true;
-  tx = db_tx(d->m->db, DB_ANY);
-  db_q(tx, SQL_pending, "ns", (int64_t)d->limit, sets);
-  db_q(tx, SQL_pauses, "");
-  free(sets);
-  db_send(tx, looked, d);
+  wants_trim(d->wants);
+  kinds = cJSON_CreateArray();
+  slots = free_slots(d, kinds);
+  if ((slots || d->repause || d->pauses->n || d->quarantines->n || run_locks_any_waits(d->m)) && db_is_up(d->m->db) && !d->m->stopping)
+    ask(d, slots, kinds);
+  cJSON_Delete(kinds);
 }
 
 void dispatch_pauses_changed(struct dispatch *d)
@@ -381,114 +476,6 @@ void dispatch_kick(struct dispatch *d)
     uv_idle_start(&d->turn, on_turn);
 }
 
-/* ---- workers that stayed away ---- */
-
-int64_t dispatch_alone_ms(const struct master *m)
-{
-  int64_t window = m->conf->window_ms;
-  return window > 2 * DISPATCH_WINDOW_SLACK_MS ? window - DISPATCH_WINDOW_SLACK_MS : window / 2;
-}
-
-void dispatch_window_changed(struct dispatch *d, int64_t old_ms)
-{
-  if (old_ms <= d->m->conf->window_ms)
-    return;
-  if (old_ms > d->long_window_ms)
-    d->long_window_ms = old_ms;
-  d->shortened_ms = clock_mono_ms();
-}
-
-void dispatch_give_up(struct master *m, int64_t build, struct id epoch, const char *why)
-{
-  struct db_tx *tx = db_tx(m->db, (uint64_t)build);
-
-  db_q(tx, SQL_fence, "nnn", build, epoch.inc, epoch.n);
-  db_q(tx, SQL_build_finish, "nnslns", build, (int64_t)RESULT_EXCEPTION, why, 0, (int64_t)RESULT_EXCEPTION, NULL);
-  db_send(tx, given_up, m);
-}
-
-static void overdue_found(struct db_res *res, void *arg)
-{
-  struct dispatch *d = arg;
-
-  if (db_err(res))
-    return;
-  for (int i = 0; i < db_rows(res, 0); i++) {
-    int64_t build = db_num(res, 0, i, 0), attempts = db_num(res, 0, i, 3);
-    bool cancelled = !strcmp(db_str(res, 0, i, 4), "cancelling");
-    bool again = !cancelled && attempts < RUN_ATTEMPTS_MAX && strcmp(db_str(res, 0, i, 5), "done");
-    struct db_tx *tx = db_tx(d->m->db, (uint64_t)build);
-    log_warn("dispatch", "build %" PRId64 " is lost: its worker stayed away longer than %" PRId64 " s", build, db_num(res, 0, i, 6) / 1000);
-    db_q(tx, SQL_fence, "nnn", build, db_num(res, 0, i, 1), db_num(res, 0, i, 2));
-    db_q(tx, SQL_steps_lost, "nsns", build, "away", (int64_t)RESULT_RETRY, "lost: the worker stayed away too long");
-    db_q(tx, SQL_build_finish, "nnslns", build, (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_RETRY), "the worker stayed away too long", (int)again,
-         (int64_t)(cancelled ? RESULT_CANCELLED : RESULT_EXCEPTION), NULL);
-    db_send(tx, given_up, d->m);
-  }
-}
-
-/* ---- builds that are to end ---- */
-
-static void cancelling_found(struct db_res *res, void *arg)
-{
-  struct dispatch *d = arg;
-
-  for (int i = 0; !db_err(res) && i < db_rows(res, 0); i++)
-    run_cancel_build(d->m, db_num(res, 0, i, 0));
-}
-
-void dispatch_cancelled(struct dispatch *d)
-{
-  struct db_tx *tx;
-
-  if (!d || !db_is_up(d->m->db) || d->m->stopping)
-    return;
-  tx = db_tx(d->m->db, DB_ANY);
-  db_q(tx, SQL_builds_cancelling, "n", d->m->id);
-  db_send(tx, cancelling_found, d);
-}
-
-static void stopped(struct db_res *res, void *arg)
-{
-  struct dispatch *d = arg;
-
-  if (db_err(res) == ERR_FAILED)
-    log_error("dispatch", "%s", db_errtext(res));
-  for (int i = 0; !db_err(res) && i < db_rows(res, 0); i++)
-    if (!db_null(res, 0, i, 2))
-      run_cancel_build(d->m, db_num(res, 0, i, 2));
-  if (!db_err(res) && db_rows(res, 0)) {
-    events_kick(d->m->events);
-    dispatch_kick(d);
-  }
-}
-
-void dispatch_ended_badly(struct dispatch *d)
-{
-  struct db_tx *tx;
-
-  if (!d || !db_is_up(d->m->db) || d->m->stopping)
-    return;
-  tx = db_tx(d->m->db, DB_ANY);
-  db_q(tx, SQL_buildsets_stop, "");
-  db_send(tx, stopped, d);
-}
-
-static void on_overdue(uv_timer_t *t)
-{
-  struct dispatch *d = t->data;
-  struct db_tx *tx;
-
-  if (!db_is_up(d->m->db) || d->m->stopping)
-    return;
-  tx = db_tx(d->m->db, DB_ANY);
-  db_q(tx, SQL_builds_overdue, "nnn", d->m->conf->window_ms, d->long_window_ms, clock_mono_ms() - d->shortened_ms - DISPATCH_CLAIM_SLACK_MS);
-  db_q(tx, SQL_pauses_over, "");
-  db_send(tx, overdue_found, d);
-  dispatch_ended_badly(d);
-  dispatch_cancelled(d);
-}
-
 static void on_safety(uv_timer_t *t)
 {
   struct dispatch *d = t->data;
@@ -505,13 +492,15 @@ struct dispatch *dispatch_new(struct master *m)
   d->claimed = map_new();
   d->numbers = map_new();
   d->pauses = xcalloc(1, sizeof *d->pauses);
+  d->quarantines = xcalloc(1, sizeof *d->quarantines);
+  d->wants = wants_new();
   uv_idle_init(m->loop, &d->turn);
   uv_timer_init(m->loop, &d->safety);
   uv_timer_init(m->loop, &d->overdue);
   d->turn.data = d->safety.data = d->overdue.data = d;
   d->handles = 3;
-  uv_timer_start(&d->safety, on_safety, DISPATCH_SAFETY_MS, DISPATCH_SAFETY_MS);
-  uv_timer_start(&d->overdue, on_overdue, DISPATCH_OVERDUE_MS, DISPATCH_OVERDUE_MS);
+  look_after(d, m->conf->look_ms / CONF_LOOKS_DISPATCH);
+  uv_timer_start(&d->overdue, dispatch_overdue, DISPATCH_OVERDUE_MS, DISPATCH_OVERDUE_MS);
   return d;
 }
 
@@ -524,6 +513,12 @@ static void closed(uv_handle_t *h)
   map_free(d->claimed);
   map_free(d->numbers);
   pauses_free(d->pauses);
+  pauses_free(d->quarantines);
+  wants_free(d->wants);
+  lockbook_clear(&d->book);
+  free(d->takes);
+  free(d->known);
+  free(d->waiting);
   free(d);
 }
 

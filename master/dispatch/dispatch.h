@@ -9,7 +9,6 @@
 
 struct master;
 
-#define DISPATCH_SAFETY_MS 5000   /* looks at least so often: requests of other masters, lost hints */
 #define DISPATCH_CLAIM_SLACK_MS 60000   /* a build may be claimed so long after its first command was made */
 #define DISPATCH_WINDOW_SLACK_MS 120000 /* a worker ends a command alone so long before the window closes */
 
@@ -17,11 +16,21 @@ struct dispatch *dispatch_new(struct master *m) must_check;
 void dispatch_free(struct dispatch *d);
 /* A request came, a slot became free, a worker is ready … Looks soon, from the loop, once for many calls. */
 void dispatch_kick(struct dispatch *d);
-/* The same, after something was paused or resumed. */
+/* Somebody else was faster with something: look again in a moment. */
+void dispatch_look_soon(struct dispatch *d);
+struct lockbook;
+/* Locks as this master saw them last. */
+const struct lockbook *dispatch_locks(const struct master *m);
+/* The same as dispatch_kick, after something was paused or resumed. */
 void dispatch_pauses_changed(struct dispatch *d);
 struct pauses;
 /* What is paused as far as this master knows, at most some seconds old. */
 const struct pauses *dispatch_pauses(const struct master *m);
+/* Workers that back off, also those whose quarantine is over but has not been followed by a good build yet. */
+const struct pauses *dispatch_quarantines(const struct master *m);
+struct want_term;
+/* A condition on workers, by its text; until the next look. */
+const struct want_term *dispatch_want(struct master *m, const char *text);
 /* Builds may have been cancelled in the database by whoever decided about changes, here or in another master: those on this master's workers are told to end. Looked for
    every few seconds too. */
 void dispatch_cancelled(struct dispatch *d);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/str.h"
 #include "master/db/db.h"
 
@@ -18,12 +19,27 @@ static void clear(struct pauses *p)
   p->n = 0;
 }
 
-void pauses_take(struct pauses *p, const struct db_res *res, int stmt)
+static bool is_in(const struct pauses *p, const char *object)
 {
-  clear(p);
+  for (int i = 0; i < p->n; i++)
+    if (!strcmp(p->v[i].object, object))
+      return true;
+  return false;
+}
+
+bool pauses_take(struct pauses *p, const struct db_res *res, int stmt)
+{
+  struct pauses was = *p;
+  bool fewer = false;
+
+  p->n = 0;
   for (int i = 0; i < db_rows(res, stmt) && p->n < PAUSES_MAX; i++)
     p->v[p->n++] = (struct pause){ xstrdup(db_str(res, stmt, i, 0)), xstrdup(db_str(res, stmt, i, 1)), db_dup(res, stmt, i, 2), db_num(res, stmt, i, 3),
-                                   db_null(res, stmt, i, 4) ? INT64_MIN : db_num(res, stmt, i, 4) };
+                                   db_null(res, stmt, i, 4) ? INT64_MIN : db_num(res, stmt, i, 4), db_num(res, stmt, i, 5), db_null(res, stmt, i, 6) ? INT64_MAX : clock_mono_ms() + db_num(res, stmt, i, 6) };
+  for (int i = 0; i < was.n && !fewer; i++)
+    fewer = !is_in(p, was.v[i].object);
+  clear(&was);
+  return fewer;
 }
 
 void pauses_free(struct pauses *p)
@@ -40,6 +56,26 @@ const struct pause *pauses_of(const struct pauses *p, const char *kind, const ch
     if (!strncmp(p->v[i].object, kind, k) && p->v[i].object[k] == '/' && !strcmp(p->v[i].object + k + 1, name))
       return &p->v[i];
   return NULL;
+}
+
+const struct pause *pauses_of_session(const struct pauses *p, const char *worker, const char *pool)
+{
+  const struct pause *own = pauses_of(p, "worker", worker);
+
+  return own || !pool ? own : pauses_of(p, "pool", pool);
+}
+
+const struct pause *pauses_of_worker(const struct pauses *p, int64_t worker)
+{
+  for (int i = 0; i < p->n; i++)
+    if (p->v[i].worker == worker)
+      return &p->v[i];
+  return NULL;
+}
+
+bool pause_holds(const struct pause *quarantine, int64_t now_ms)
+{
+  return quarantine && quarantine->over_ms > now_ms;
 }
 
 const struct pause *pauses_of_builder(const struct pauses *p, const char *project, const char *builder)

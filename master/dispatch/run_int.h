@@ -1,4 +1,4 @@
-/* Between the files of a run: its transactions (run.c), taking it over (run_adopt.c), what the worker says (run_worker.c). */
+/* Between the files of a run: its transactions (run.c), how it begins (run_claim.c), taking it over (run_adopt.c), what the worker says (run_worker.c). */
 #ifndef MASTER_DISPATCH_RUN_INT_H
 #define MASTER_DISPATCH_RUN_INT_H
 #include "master/db/db.h"
@@ -8,8 +8,12 @@
 struct pending {
   struct run *run;      /* NULL: gone */
   bool claim;
+  bool takes;           /* its step takes locks, which somebody else may be faster with */
+  bool frees;           /* its step had some, which are free now */
   int64_t length;       /* append: the log's length with it */
-  int command_stmt, secrets_stmt;
+  int command_stmt, secrets_stmt, claim_stmt;
+  bool asked;           /* builds of others were asked for: there is something to claim */
+  bool abroad;          /* some of them in other projects or on other branches, whose pipelines are to be read first */
   bool ends;
   bool given_up;        /* it ends the build because the one before it was refused */
   struct id done_cmd;   /* to be forgotten by the worker */
@@ -18,14 +22,31 @@ struct pending {
 extern const struct sm_row run_rows[RUN_STATES];
 
 struct pending *run_pending(struct run *r) must_check;
+/* A transaction is answered: what is in it counts, or the run is dropped. arg: its struct pending. */
+void run_answered(struct db_res *res, void *arg);
+void run_begin_step(struct run *r, struct db_tx *tx);
+/* On to the next thing that needs the worker, or the build's end. moved: the step's machine was, which is to be written. */
+void run_walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved);
 /* An answer to what the step asked: the machine moves, and everything that follows is one transaction. exit: the message it came with, or NULL. */
 void run_got(struct run *r, const struct reply *reply, struct wire_msg *exit);
 void run_lost(struct run *r, const char *reason, const char *text);
 void run_cancel_unsent(struct run *r);
+/* Its step waits for locks; the dispatcher has it go on. */
+void run_wait_locks(struct run *r);
 /* With the values of its secrets before it; where one can't be had, the step ends with the reason, and nothing is sent. */
 void run_send_command(struct run *r, const void *spec, size_t n);
 void run_send_op(struct run *r);
+/* Gives what has come of the log to the transaction, with how many warnings were in it. Returns the log's length then. */
+int64_t run_put_log(struct run *r, struct db_tx *tx, bool at_end);
+/* What r->next wants, now that all of it is in the database. */
+void run_wait(struct run *r);
+/* Whether the step at hand is to end because its build was cancelled. */
+bool run_stops(const struct run *r);
+/* Into the transaction of its command's end: what it reported. ended: the step has ended, too. */
+void run_take_report(struct run *r, struct db_tx *tx, bool ended);
+void run_drop_report(struct run *r);
 void run_send_kill(struct run *r);
+void run_wait_others(struct run *r);
 void run_told_failure(const struct run *r, struct db_res *res);
 void run_maybe_free(struct run *r);
 /* The first bytes of stdout, for machines that look at them. bytes: the chunk's contents. */

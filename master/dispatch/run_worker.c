@@ -9,21 +9,42 @@
 #include "common/utf8.h"
 #include "master/core/master.h"
 #include "master/dispatch/run_int.h"
+#include "master/logs/warn.h"
 #include "master/logs/watch.h"
+#include "master/workers/ops.h"
 #include "master/workers/session.h"
 
 static char raw[CHUNK_RAW_MAX]; /* contents of the chunk at hand: one thread */
+
+/* A NUL in it would hide what comes behind it. */
+static void keep_errors(struct run *r, const char *p, size_t n)
+{
+  size_t drop;
+
+  if (n > STEP_ERRORS_MAX) {
+    p += n - STEP_ERRORS_MAX;
+    n = STEP_ERRORS_MAX;
+  }
+  drop = r->errors_len + n > STEP_ERRORS_MAX ? r->errors_len + n - STEP_ERRORS_MAX : 0;
+  memmove(r->errors, r->errors + drop, r->errors_len - drop);
+  r->errors_len -= drop;
+  for (size_t i = 0; i < n; i++)
+    r->errors[r->errors_len++] = p[i] ? p[i] : ' ';
+  r->errors[r->errors_len] = 0;
+}
 
 void run_keep_output(struct run *r, const void *spans, size_t nspans, const char *bytes)
 {
   struct chunk_span span;
   size_t at = 0, off = 0;
 
-  while (r->output_len < STEP_OUTPUT_MAX && !chunk_span_next(spans, nspans, &at, &span)) {
+  while (!chunk_span_next(spans, nspans, &at, &span)) {
     size_t n = span.len < STEP_OUTPUT_MAX - r->output_len ? span.len : STEP_OUTPUT_MAX - r->output_len;
     if (span.channel == 0) {
       memcpy(r->output + r->output_len, bytes + off, n);
       r->output_len += n;
+    } else {
+      keep_errors(r, bytes + off, span.len);
     }
     off += span.len;
   }
@@ -32,7 +53,7 @@ void run_keep_output(struct run *r, const void *spans, size_t nspans, const char
 
 static void send_limit(struct run *r, int64_t ack)
 {
-  wire_put(link_out(r->session->link), VERB_ack, "isnn", &r->cmd, "0", ack, log_end_limit(&r->log, session_runs(r->session)));
+  wire_put(link_out(r->session->link), VERB_ack, "isnn", &r->cmd, "0", ack, log_end_grant(&r->log, session_runs(r->session)));
 }
 
 static void appended(struct db_res *res, void *arg)
@@ -60,6 +81,23 @@ static void appended(struct db_res *res, void *arg)
   free(p);
 }
 
+int64_t run_put_log(struct run *r, struct db_tx *tx, bool at_end)
+{
+  bool more = r->log.queued > 0;
+  int64_t length = log_end_put(&r->log, tx);
+  struct buf kept;
+
+  if (!r->warn || !(more || at_end))
+    return length;
+  if (at_end)
+    r->ctx.warnings = warn_count_at_end(r->warn);
+  buf_init(&kept, BUF_NO_MAX);
+  warn_keep(r->warn, &kept);
+  db_q(tx, SQL_log_warned, "nnb", r->log.log, warn_count(r->warn), kept.data, kept.len);
+  buf_free(&kept);
+  return length;
+}
+
 static void append(struct run *r)
 {
   struct pending *p;
@@ -70,42 +108,57 @@ static void append(struct run *r)
   p = run_pending(r);
   p->done_cmd = r->cmd;
   tx = db_tx(r->m->db, (uint64_t)r->id);
-  p->length = log_end_put(&r->log, tx);
+  p->length = run_put_log(r, tx, false);
   r->log.in_flight++;
   db_send(tx, appended, p);
 }
 
 static void ask_again(struct run *r)
 {
-  wire_put(link_out(r->session->link), VERB_resume, "iisnn", &r->cmd, &r->epoch, "0", r->log.length, log_end_limit(&r->log, session_runs(r->session)));
+  wire_put(link_out(r->session->link), VERB_resume, "iisnn", &r->cmd, &r->epoch, "0", r->log.length, log_end_grant(&r->log, session_runs(r->session)));
+}
+
+/* A size of a chunk: what is too large for its type is too large for a chunk. */
+static uint32_t size(struct wire_msg *m, int i)
+{
+  int64_t n = wire_num(m, i);
+
+  return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
 void run_out(struct run *r, struct wire_msg *m)
 {
-  struct chunk c = { .off = wire_num(m, 2), .raw = (uint32_t)wire_num(m, 3), .lines = (uint32_t)wire_num(m, 4), .crc = wire_crc(m, 5),
-                     .spans = (uint32_t)wire_num(m, 6), .bcrc = wire_crc(m, 7), .blob = m->blob, .blob_len = m->blob_len };
+  struct chunk c = { .off = wire_num(m, 2), .raw = size(m, 3), .lines = size(m, 4), .crc = wire_crc(m, 5),
+                     .spans = size(m, 6), .bcrc = wire_crc(m, 7), .blob = m->blob, .blob_len = m->blob_len };
   enum err err;
 
   if (r->sm.state != RUN_COMMAND || m->bad || strcmp(wire_str(m, 1), "0"))
     return;
   err = log_end_take(&r->log, &c, raw);
-  if (err == ERR_NOTFOUND) {
-    ask_again(r);
+  if (err == ERR_NOTFOUND || err == ERR_BUSY) {
+    ask_again(r); /* a gap, or more than it was allowed: what a slow database can't take stays at the worker */
   } else if (err && err != ERR_EXISTS) {
     log_warn("worker", "%s: a chunk of %s at %" PRId64 " is bad: %s", r->session->name, r->name, c.off, err_text(err));
     session_close(r->session, "protocol"); /* drops this run */
   } else if (!err) {
     if (r->step.kind->needs_output)
       run_keep_output(r, c.blob, c.spans, raw);
+    if (r->warn)
+      warn_take(r->warn, c.blob, c.spans, raw);
     append(r);
   }
 }
 
+static bool is_lost(const char *how, const char *reason)
+{
+  return !strcmp(how, "lost") || !strcmp(reason, "alone") || !strcmp(reason, "shutdown");
+}
+
 static enum reply_kind judge(const struct run *r, const char *how, int64_t code, const char *reason)
 {
-  if (!strcmp(how, "lost") || !strcmp(reason, "alone") || !strcmp(reason, "shutdown"))
-    return r->cancelled ? REPLY_CANCELLED : REPLY_LOST;
-  if (r->cancelled)
+  if (is_lost(how, reason))
+    return run_stops(r) ? REPLY_CANCELLED : REPLY_LOST;
+  if (run_stops(r))
     return REPLY_CANCELLED;
   if (!strcmp(how, "failed"))
     return REPLY_BROKEN;
@@ -133,8 +186,11 @@ void run_exit(struct run *r, struct wire_msg *m)
     return;
   }
   detail = utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
+  r->lost = is_lost(how, reason);
   struct reply reply = { judge(r, how, code, reason), (int)code, !strcmp(how, "signaled"), reason, detail, r->output };
+  r->step.errors = r->errors_len ? r->errors : NULL;
   run_got(r, &reply, m);
+  r->step.errors = NULL;
   free(detail);
 }
 
@@ -151,17 +207,19 @@ void run_refused(struct run *r, const char *tag, const char *text)
   run_got(r, &reply, NULL);
 }
 
-void run_op_done(struct run *r, const char *tag, const char *text)
+void run_op_done(void *arg, const struct ops_answer *a)
 {
-  struct reply reply = { REPLY_FAILED, 0, false, tag, text, "" };
+  struct run *r = arg;
+  struct reply reply = { REPLY_FAILED, 0, false, a->tag, a->text, "" };
 
-  map_set_n(r->session->by_req, (uint64_t)r->req, NULL);
   r->req = 0;
-  if (r->cancelled)
+  if (run_stops(r))
     reply.kind = REPLY_CANCELLED;
-  else if (!strcmp(tag, "ok"))
+  else if (!strcmp(a->tag, "ok"))
     reply.kind = REPLY_OK;
-  else if (!strcmp(tag, "notfound"))
+  else if (!strcmp(a->tag, "notfound"))
     reply.kind = REPLY_NOTFOUND;
+  r->step.answer = a;
   run_got(r, &reply, NULL);
+  r->step.answer = NULL;
 }

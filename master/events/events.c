@@ -6,11 +6,12 @@
 #include <uv.h>
 
 #include "common/log.h"
+#include "master/conf/conf.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
+#include "master/events/hints.h"
 
 enum {
-  EVENTS_SWEEP_MS = 1000, /* outbox rows of other masters that died before numbering them */
   EVENTS_BATCH = 1000,    /* of the statement */
   EVENTS_PAUSE_MS = 5,    /* under load one statement numbers the events of many commits */
 };
@@ -21,11 +22,26 @@ struct events {
   uv_timer_t sweep, pause;
   int handles;
   uint64_t begun; /* loop time of the last statement */
-  bool in_flight, again;
+  bool in_flight, again, reading;
   int64_t last;
 };
 
 static void number(struct events *ev);
+
+/* Those that are new here; in between some may be missing that another master has numbered, and is about to tell of, or has. */
+static void tell(struct events *ev, const struct db_res *res)
+{
+  for (int i = 0; i < db_rows(res, 0); i++) {
+    struct event e = { db_num(res, 0, i, 0), db_ms(res, 0, i, 1), db_str(res, 0, i, 2), db_str(res, 0, i, 3), db_str(res, 0, i, 4) };
+    if (e.number <= ev->last)
+      continue;
+    ev->last = e.number;
+    list_each(it, &ev->listeners) {
+      struct event_listener *l = list_of(it, struct event_listener, node);
+      l->hear(&e, l->arg);
+    }
+  }
+}
 
 static void numbered(struct db_res *res, void *arg)
 {
@@ -39,14 +55,9 @@ static void numbered(struct db_res *res, void *arg)
     return;
   }
   rows = db_rows(res, 0);
-  for (int i = 0; i < rows; i++) {
-    struct event e = { db_num(res, 0, i, 0), db_ms(res, 0, i, 1), db_str(res, 0, i, 2), db_str(res, 0, i, 3), db_str(res, 0, i, 4) };
-    ev->last = e.number;
-    list_each(it, &ev->listeners) {
-      struct event_listener *l = list_of(it, struct event_listener, node);
-      l->hear(&e, l->arg);
-    }
-  }
+  for (int i = 0; i < rows; i++)
+    hints_say(ev->m->hints, hint_of(db_str(res, 0, i, 2)));
+  tell(ev, res);
   if (ev->again || rows >= EVENTS_BATCH) { /* more may have come while it ran */
     ev->again = false;
     events_kick(ev);
@@ -70,9 +81,42 @@ static void number(struct events *ev)
   db_send(tx, numbered, ev);
 }
 
+static void was_read(struct db_res *res, void *arg)
+{
+  struct events *ev = arg;
+
+  ev->reading = false;
+  if (!db_err(res))
+    tell(ev, res); /* more than a page is left to the readers: they see that some are missing, and read themselves */
+}
+
+static bool followed(const struct events *ev)
+{
+  list_each(it, &ev->listeners)
+    if (list_of(it, struct event_listener, node)->follows)
+      return true;
+  return false;
+}
+
+void events_elsewhere(struct events *ev)
+{
+  struct db_tx *tx;
+
+  if (ev->reading || !followed(ev) || !db_is_up(ev->m->db))
+    return;
+  ev->reading = true;
+  tx = db_tx(ev->m->db, DB_READ);
+  db_q(tx, SQL_api_events, "n", ev->last);
+  db_send(tx, was_read, ev);
+}
+
+/* Outbox rows of other masters that died before numbering them. */
 static void on_sweep(uv_timer_t *t)
 {
-  events_kick(t->data);
+  struct events *ev = t->data;
+
+  events_kick(ev);
+  uv_timer_start(t, on_sweep, (uint64_t)ev->m->conf->look_ms / CONF_LOOKS_EVENTS, 0);
 }
 
 struct events *events_new(struct master *m)
@@ -85,7 +129,7 @@ struct events *events_new(struct master *m)
   uv_timer_init(m->loop, &ev->pause);
   ev->sweep.data = ev->pause.data = ev;
   ev->handles = 2;
-  uv_timer_start(&ev->sweep, on_sweep, EVENTS_SWEEP_MS, EVENTS_SWEEP_MS);
+  uv_timer_start(&ev->sweep, on_sweep, (uint64_t)m->conf->look_ms / CONF_LOOKS_EVENTS, 0);
   return ev;
 }
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "common/list.h"
+#include "common/quota.h"
 #include "common/sm.h"
 #include "master/workers/link.h"
 #include "master/workers/link_tls.h"
@@ -83,8 +84,7 @@ struct link_server {
   int64_t gate_ms, allowance; /* token bucket, in thousandths of a handshake */
   int64_t tick_due_ms;
   struct buf sink;  /* what is appended after close */
-  int told_lines, untold_lines; /* closes of strangers in the log, in this second */
-  int64_t lines_ms;
+  struct quota lines; /* of closes of strangers in the log */
   bool closing, ended;
   void (*done)(void *arg);
   void *done_arg;

@@ -23,7 +23,6 @@ enum {
   BURST = 50,           /* handshakes that may come at once: 15 ms of the loop's time */
   GATE_MS = 10,         /* how long the gate stays shut at least */
   BUSY_MS = 1000,       /* what a worker on the unix socket is told to wait */
-  LINES_PER_S = 10,     /* log lines about strangers */
   REST_MS = 1000,       /* quiet so long: the reader gives its memory back */
   LATE_MS = 1000,       /* a tick later than this: it was us who slept */
   HOST_MAX = 256
@@ -55,23 +54,15 @@ static void on_check(uv_check_t *h)
 
 /* ---- the clock ---- */
 
-/* What strangers cause is told ten times a second at most: a port scan or an attack must not fill the log. */
+/* What strangers cause: a port scan or an attack must not fill the log. */
 static bool may_tell(struct link_server *s)
 {
-  int64_t now = clock_mono_ms();
+  int missed;
+  bool pass = quota_take(&s->lines, clock_mono_ms(), &missed);
 
-  if (now - s->lines_ms >= 1000) {
-    if (s->untold_lines)
-      log_info("link", "closed before the greeting, not listed: %d", s->untold_lines);
-    s->told_lines = s->untold_lines = 0;
-    s->lines_ms = now;
-  }
-  if (s->told_lines < LINES_PER_S) {
-    s->told_lines++;
-    return true;
-  }
-  s->untold_lines++;
-  return false;
+  if (missed)
+    log_info("link", "closed before the greeting, not listed: %d", missed);
+  return pass;
 }
 
 void link_server_note(struct link_server *s, const struct link *l)

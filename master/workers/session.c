@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/utf8.h"
 #include "master/conf/conf_diff.h"
@@ -18,8 +19,10 @@
 #include "master/dispatch/pipes.h"
 #include "master/dispatch/run.h"
 #include "master/events/events.h"
+#include "master/workers/ops.h"
 #include "master/workers/session_int.h"
 #include "proto/records.h"
+#include "proto/token.h"
 
 enum {
   SESSION_RETRY_MS = 5000,      /* `no`: come back then */
@@ -40,6 +43,7 @@ static const struct sm_row session_rows[SESSION_STATES] = {
 struct sessions {
   struct master *m;
   struct list all;
+  struct quota refusals; /* of the log, about who was refused: without a token anybody is */
 };
 
 /* ---- small things ---- */
@@ -52,6 +56,16 @@ struct list *sessions_list(struct sessions *ss)
 bool session_ready(const struct session *s)
 {
   return s->sm.state == SESSION_READY;
+}
+
+bool session_has(const struct session *s, const char *feature)
+{
+  size_t n = strlen(feature);
+
+  for (const char *p = s->features ? s->features : ""; *p; p += strcspn(p, ","), p += *p == ',')
+    if (!strncmp(p, feature, n) && (!p[n] || p[n] == ','))
+      return true;
+  return false;
 }
 
 const char *session_state_name(const struct session *s)
@@ -68,9 +82,20 @@ int session_runs(const struct session *s)
   return n;
 }
 
+int session_used(const struct session *s)
+{
+  int n = 0;
+
+  list_each(it, &s->runs)
+    n += run_holds_slot(list_of(it, struct run, node));
+  return n;
+}
+
 int session_slot(const struct session *s, const char *project, const char *builder)
 {
-  for (int slot = 0; slot < s->slots; slot++) {
+  int waiting = session_runs(s) - session_used(s);
+
+  for (int slot = 0; slot < s->slots + waiting; slot++) { /* who waits has its folder still, and its slot's number with it */
     bool used = false;
     list_each(it, &s->runs)
       used |= list_of(it, struct run, node)->ctx.slot == slot;
@@ -123,13 +148,16 @@ static void session_free(struct session *s)
   session_specs_clear(s);
   map_free(s->specs);
   map_free(s->by_cmd);
-  map_free(s->by_req);
+  ops_free(s);
   free_tags(s);
   free(s->name);
   free(s->instance);
   free(s->boot);
   free(s->peer);
   free(s->facts);
+  free(s->features);
+  free(s->pool);
+  free(s->machine);
   work_free(&s->work);
   if (s->secret)
     mem_wipe(s->secret, strlen(s->secret));
@@ -160,7 +188,7 @@ static void lost_told(struct db_res *res, void *arg)
     events_kick(m->events);
 }
 
-static void tell_lost(struct session *s)
+void session_tell_lost(struct session *s)
 {
   struct db_tx *tx;
 
@@ -179,7 +207,7 @@ static void leave(struct session *s)
   session_rival_end(s);
   list_remove(&s->node);
   drop_runs(s);
-  tell_lost(s);
+  session_tell_lost(s);
 }
 
 void session_close(struct session *s, const char *reason)
@@ -208,11 +236,15 @@ void session_refuse(struct session *s, const char *reason, const char *fmt, ...)
 {
   va_list ap;
   char *text;
+  int missed;
 
   va_start(ap, fmt);
   text = xvasprintf(fmt, ap);
   va_end(ap);
-  log_warn("worker", "refused %s from %s: %s", s->name ? s->name : "?", s->peer, text);
+  if (quota_take(&s->m->sessions->refusals, clock_mono_ms(), &missed))
+    log_warn("worker", "refused %s from %s: %s", s->name ? s->name : "?", s->peer, text);
+  if (missed)
+    log_warn("worker", "refused more, not listed: %d", missed);
   if (s->link)
     wire_put_blob(link_out(s->link), VERB_no, text, strlen(text), "sn", reason, (int64_t)SESSION_RETRY_MS);
   free(text);
@@ -226,7 +258,8 @@ void session_busy(struct session *s)
   session_close(s, "database");
 }
 
-static char *facts_of(const char *blob, size_t n)
+/* As JSON: the records of its greeting but for what proves who it is, and what it says it can do. */
+static char *facts_of(const char *blob, size_t n, const char *features)
 {
   cJSON *json = cJSON_CreateObject();
   char key[RECORDS_KEY_MAX + 1], *text;
@@ -234,24 +267,15 @@ static char *facts_of(const char *blob, size_t n)
   size_t at = 0;
 
   while (!records_next(blob, n, &at, key, &value))
-    if (strcmp(key, "secret")) {
+    if (strcmp(key, "secret") && strcmp(key, "key") && strcmp(key, "machine") && strcmp(key, "features")) {
       char *clean = utf8_text(value, strlen(value), SESSION_TEXT_MAX, true);
       cJSON_AddStringToObject(json, key, clean);
       free(clean);
     }
+  cJSON_AddStringToObject(json, "features", features);
   text = cJSON_PrintUnformatted(json);
   cJSON_Delete(json);
   return text;
-}
-
-static bool has_feature(const char *features, const char *feature)
-{
-  size_t n = strlen(feature);
-
-  for (const char *p = features; *p; p += strcspn(p, ","), p += *p == ',')
-    if (!strncmp(p, feature, n) && (!p[n] || p[n] == ','))
-      return true;
-  return false;
 }
 
 static void authenticated(struct db_res *res, void *arg);
@@ -259,9 +283,10 @@ static void authenticated(struct db_res *res, void *arg);
 void session_hello(struct session *s, struct wire_msg *m)
 {
   const char *secret = m->blob ? records_get(m->blob, m->blob_len, "secret") : NULL;
-  const char *cores = m->blob ? records_get(m->blob, m->blob_len, "cores") : NULL;
   const char *user = m->blob ? records_get(m->blob, m->blob_len, "uid") : NULL;
+  const char *machine = m->blob ? records_get(m->blob, m->blob_len, "machine") : NULL;
   const char *name = wire_str(m, 1);
+  bool joins = str_starts(name, TOKEN_POOL);
   struct db_tx *tx;
 
   if (wire_num(m, 0) != WIRE_VERSION && !m->bad) {
@@ -273,22 +298,29 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->boot = xstrdup(wire_str(m, 3));
   s->conn = wire_num(m, 4);
   s->high_inc = wire_id(m, 5).inc;
-  if (m->bad || !str_is_name(name, strlen(name)) || !secret || !records_valid(m->blob, m->blob_len) || strlen(s->instance) != 32 || strlen(s->boot) != 32) {
+  if (m->bad || (!joins && !str_is_name(name, strlen(name))) || !secret || !records_valid(m->blob, m->blob_len) || strlen(s->instance) != 32 || strlen(s->boot) != 32) {
     session_close(s, "protocol");
     return;
   }
   s->name = xstrdup(name);
   s->secret = xstrdup(secret);
-  s->cores = cores ? atoi(cores) : 1;
+  s->machine = xstrdup(machine && strlen(machine) == SESSION_MACHINE_LEN && strspn(machine, "0123456789abcdef") == SESSION_MACHINE_LEN ? machine : "");
+  told_read(&s->host, m->blob, m->blob_len);
+  s->cores = s->host.cores > 0 ? (int)s->host.cores : 1;
   s->uid = user ? atoi(user) : -1;
-  s->facts = facts_of(m->blob, m->blob_len);
-  s->takes_secrets = has_feature(wire_str(m, 6), "secrets");
-  work_hello(s, wire_str(m, 6), m->blob, m->blob_len);
+  s->features = xstrdup(wire_str(m, 6));
+  s->facts = facts_of(m->blob, m->blob_len, s->features);
+  work_hello(s, m->blob, m->blob_len);
   if (!db_is_up(s->m->db)) {
     session_busy(s);
     return;
   }
   sm_move(&s->sm, SESSION_AUTH);
+  if (joins) {
+    if (!session_join(s, records_get(m->blob, m->blob_len, "key")))
+      session_close(s, "protocol");
+    return;
+  }
   s->in_tx = true;
   tx = db_tx(s->m->db, DB_ANY);
   db_q(tx, SQL_worker_get, "s", s->name);
@@ -305,7 +337,7 @@ static bool secret_matches(struct session *s, const void *hash, size_t n)
   return str_secret_eq(mine, there ? hash : none, sizeof mine) && there;
 }
 
-static bool same_user(struct session *s)
+static bool is_same_user(struct session *s)
 {
   uid_t uid;
 
@@ -317,17 +349,39 @@ static bool same_user(struct session *s)
   return s->uid == (int64_t)geteuid() && (str_starts(s->peer, "127.") || str_starts(s->peer, "[::1]") || str_starts(s->peer, "::1"));
 }
 
+bool session_same_user(struct session *s)
+{
+  if (!is_same_user(s))
+    return false;
+  session_refuse(s, "user", "worker %s runs under the master's own user, so its builds could command the master (same_user: true allows it)", s->name);
+  return true;
+}
+
+/* What a later version of the master wrote and this one can't read is no calendar here: the worker works. */
+static void set_calendar(struct session *s, const char *text)
+{
+  struct buf why;
+  int column;
+
+  buf_init(&why, BUF_NO_MAX);
+  if (!*text || calendar_parse(text, &s->calendar, &why, &column))
+    s->calendar = (struct calendar){ .n = 0 };
+  buf_free(&why);
+}
+
 static void configure(struct session *s)
 {
-  const struct conf_worker *w = s->name ? conf_worker(s->m->conf, s->name) : NULL;
+  const struct conf_worker *w = s->name ? conf_worker_of(s->m->conf, s->name, s->pool) : NULL;
 
   if (!w)
-    return; /* made by `drover worker add`: the row is all there is */
+    return; /* made by `drover worker add`, or its pool is not in the configuration any more: the row is all there is */
   free_tags(s);
   s->slots = w->slots;
   s->tags = xcalloc((size_t)w->ntags + 1, sizeof *s->tags);
   for (s->ntags = 0; s->ntags < w->ntags; s->ntags++)
     s->tags[s->ntags] = xstrdup(w->tags[s->ntags]);
+  s->weight = w->weight;
+  set_calendar(s, w->calendar ? w->calendar : "");
 }
 
 void session_take_over(struct session *s, int64_t worker)
@@ -343,7 +397,7 @@ void session_take_over(struct session *s, int64_t worker)
 }
 
 /* Another link of the same worker: the same instance replaces itself; a different one has to show that it is alive. */
-static void meet_incumbent(struct session *s, int64_t worker)
+void session_meet(struct session *s, int64_t worker)
 {
   struct session *old = session_of_worker(s->m->sessions, worker);
 
@@ -362,6 +416,28 @@ void sessions_reload(struct sessions *ss)
   }
 }
 
+/* Columns of worker_get; from AUTH_IS on as session_is() takes them. */
+enum { AUTH_HASH = 1, AUTH_REMOVED, AUTH_POOL, AUTH_INSTANCE, AUTH_MACHINE, AUTH_IS };
+
+void session_is(struct session *s, struct db_res *res, int stmt, int col)
+{
+  s->slots = (int)db_num(res, stmt, 0, col);
+  s->tags = db_texts(res, stmt, 0, col + 1, &s->ntags);
+  s->weight = (int)db_num(res, stmt, 0, col + 2);
+  set_calendar(s, db_str(res, stmt, 0, col + 3));
+}
+
+/* A member's key is that of one instance on one machine. */
+static bool is_this_member(struct session *s, struct db_res *res)
+{
+  const char *machine = db_str(res, 0, 0, AUTH_MACHINE);
+
+  if (!s->pool || (!strcmp(db_str(res, 0, 0, AUTH_INSTANCE), s->instance) && (!*machine || !*s->machine || !strcmp(machine, s->machine))))
+    return true;
+  session_refuse(s, "clone", "%s is another machine's: the state folder was copied; remove it here, and this host joins the pool %s as itself", s->name, s->pool);
+  return false;
+}
+
 static void authenticated(struct db_res *res, void *arg)
 {
   struct session *s = arg;
@@ -377,26 +453,30 @@ static void authenticated(struct db_res *res, void *arg)
     session_busy(s);
     return;
   }
-  hash = db_rows(res, 0) ? db_bytes(res, 0, 0, 1, &n) : NULL;
-  if (!db_rows(res, 0) || db_num(res, 0, 0, 4)) {
+  hash = db_rows(res, 0) ? db_bytes(res, 0, 0, AUTH_HASH, &n) : NULL;
+  s->pool = db_rows(res, 0) ? db_dup(res, 0, 0, AUTH_POOL) : NULL;
+  if (!db_rows(res, 0) || db_num(res, 0, 0, AUTH_REMOVED)) {
     secret_matches(s, NULL, 0);
-    session_refuse(s, "name", "there is no worker %s here (drover worker add %s makes a token)", s->name, s->name);
+    if (s->pool)
+      session_refuse(s, "name", "%s is no member of the pool %s any more", s->name, s->pool);
+    else
+      session_refuse(s, "name", "there is no worker %s here (drover worker add %s makes a token)", s->name, s->name);
     return;
   }
   if (!secret_matches(s, hash, hash ? n : 0)) {
-    session_refuse(s, "secret", "the secret of worker %s is not the one in its token (drover worker add %s makes a new one)", s->name, s->name);
+    if (s->pool)
+      session_refuse(s, "secret", "the key is not that of %s, which is another member of the pool %s by now", s->name, s->pool);
+    else
+      session_refuse(s, "secret", "the secret of worker %s is not the one in its token (drover worker add %s makes a new one)", s->name, s->name);
     return;
   }
-  if (same_user(s)) {
-    session_refuse(s, "user", "worker %s runs under the master's own user, so its builds could command the master (same_user: true allows it)", s->name);
+  if (!is_this_member(s, res) || session_same_user(s))
     return;
-  }
   if (s->high_inc > s->m->incarnation)
     log_warn("worker", "%s has worked under incarnation %" PRId64 " of this cluster, the database is at %" PRId64 ": it is an older one, and workers leave it alone; drover-master restore DIR --above %" PRId64,
              s->name, s->high_inc, s->m->incarnation, s->high_inc);
-  s->slots = (int)db_num(res, 0, 0, 2);
-  s->tags = db_texts(res, 0, 0, 3, &s->ntags);
-  meet_incumbent(s, db_num(res, 0, 0, 0));
+  session_is(s, res, 0, AUTH_IS);
+  session_meet(s, db_num(res, 0, 0, 0));
 }
 
 /* ---- the database ---- */
@@ -444,6 +524,43 @@ void sessions_db_up(struct sessions *ss)
   buf_free(&mine);
 }
 
+/* ---- heartbeats ---- */
+
+void sessions_beat(struct sessions *ss, struct db_tx *tx)
+{
+  db_q(tx, SQL_sessions_away, "n", ss->m->id);
+}
+
+static void is_back(struct db_res *res, void *arg)
+{
+  struct master *m = arg;
+
+  if (db_err(res) == ERR_FAILED)
+    log_error("worker", "%s", db_errtext(res));
+  events_kick(m->events);
+  dispatch_kick(m->dispatch); /* steps that wait for locks are in their lines again */
+}
+
+void sessions_beaten(struct sessions *ss, const struct db_res *res, int stmt)
+{
+  if (db_err(res))
+    return;
+  for (int i = 0; i < db_rows(res, stmt); i++) {
+    struct session *s = session_of_worker(ss, db_num(res, stmt, i, 0));
+    struct db_tx *tx;
+    if (s && session_ready(s) && !s->in_tx && s->number < db_num(res, stmt, i, 1)) {
+      session_close(s, "replaced"); /* a member of a pool that was forgotten meanwhile: nothing that is sent for it counts */
+      continue;
+    }
+    if (!s || s->number != db_num(res, stmt, i, 1) || !session_ready(s))
+      continue; /* the link has just ended, or it is taking its row */
+    log_warn("worker", "%s counted as away, since this master was silent for too long", s->name);
+    tx = db_tx(ss->m->db, (uint64_t)s->worker);
+    db_q(tx, SQL_session_back, "nn", s->worker, s->number);
+    db_send(tx, is_back, ss->m);
+  }
+}
+
 /* ---- life ---- */
 
 struct sessions *sessions_new(struct master *m)
@@ -468,7 +585,7 @@ struct session *session_new(struct master *m, struct link *l)
   s->link = l;
   s->peer = xstrdup(link_peer(l));
   s->by_cmd = map_new();
-  s->by_req = map_new();
+  s->ops = map_new();
   s->have = map_new();
   s->specs = map_new();
   list_init(&s->runs);

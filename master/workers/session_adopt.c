@@ -14,11 +14,14 @@
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pipes.h"
 #include "master/dispatch/run.h"
+#include "master/core/secret_values.h"
 #include "master/dispatch/run_secrets.h"
 #include "master/events/events.h"
 #include "master/workers/session_int.h"
 
 enum { ADOPT_TAKE, ADOPT_BUILDS, ADOPT_LOGS, ADOPT_READ, ADOPT_CLEANING }; /* statements of adopt(), from s->first */
+
+#define NO_MEMBER "DR003" /* what member_guard() raises (db/schema_0034.sql) */
 
 static void adopted(struct db_res *res, void *arg);
 
@@ -27,6 +30,8 @@ void session_adopt(struct session *s)
   struct db_tx *tx = db_tx(s->m->db, (uint64_t)s->worker);
 
   s->in_tx = true;
+  if (s->pool)
+    db_q(tx, SQL_member_guard, "ns", s->worker, s->instance);
   if (!s->number) /* voids the rest where this connection of this instance was seen already */
     db_q(tx, SQL_session_guard, "nsn", s->worker, s->instance, s->conn);
   s->first = db_count(tx);
@@ -97,7 +102,7 @@ static void spec_here(struct db_res *res, void *arg)
       h->nspec = nspec;
       if (nspec)
         memcpy(h->spec, spec, nspec);
-      h->secrets = run_secrets_take(res, 1);
+      h->secrets = secret_rows_take(res, 1);
       free(map_set_n(s->specs, (uint64_t)r->cmd.n, h));
     }
   }
@@ -120,7 +125,7 @@ static void make_runs(struct session *s, struct db_res *res)
     w = xcalloc(1, sizeof *w);
     *w = (struct spec_wait){ s, r->cmd.n, !strcmp(db_str(res, st, i, 28), s->instance) && !strcmp(db_str(res, st, i, 29), s->boot) };
     s->loading++;
-    names = run_secrets_all(r);
+    names = run_secrets_all(r, NULL, 0);
     tx = db_tx(s->m->db, DB_ANY);
     db_q(tx, SQL_command_spec, "n", r->cmd.n);
     db_q(tx, SQL_secrets_named, "s", names ? names : "{}");
@@ -154,11 +159,22 @@ static void adopted(struct db_res *res, void *arg)
 
   s->in_tx = false;
   if (s->sm.state == SESSION_CLOSED) {
+    if (!db_err(res)) { /* its link closed meanwhile, and the row says that it is connected */
+      s->number = db_num(res, s->first, 0, 0);
+      session_tell_lost(s);
+    }
     session_maybe_free(s);
     return;
   }
   if (db_err(res) == ERR_FAILED && !s->number && !strcmp(db_sqlstate(res), "22012")) {
     session_refuse(s, "clone", "connection %" PRId64 " of this instance was seen already: the state folder was copied or restored; remove it on one of the hosts", s->conn);
+    return;
+  }
+  if (db_err(res) == ERR_FAILED && !strcmp(db_sqlstate(res), NO_MEMBER)) {
+    if (s->welcomed)
+      session_close(s, "replaced");
+    else
+      session_refuse(s, "name", "%s is no member of the pool %s any more", s->name, s->pool);
     return;
   }
   if (db_err(res)) {

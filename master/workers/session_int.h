@@ -8,7 +8,7 @@ struct have {
   struct id cmd;
   char state[16];
   bool same; /* instance and boot are those the command was meant for */
-  struct run_secrets *secrets; /* of the store, that the spec names */
+  struct secret_rows *secrets; /* of the store, that the spec names */
   size_t nspec;
   char spec[];
 };
@@ -27,9 +27,17 @@ void session_db_down(struct session *s);
 void session_have_clear(struct session *s);
 void session_maybe_free(struct session *s);
 void session_busy(struct session *s);
+void session_tell_lost(struct session *s); /* the row of the session that it had, where it is still its own */
 void session_refuse(struct session *s, const char *reason, const char *fmt, ...) printf_like(3, 4);
 void session_specs_clear(struct session *s);
 void session_take_over(struct session *s, int64_t worker); /* authenticated as that worker, and nobody is in its way any more */
+struct db_res;
+void session_is(struct session *s, struct db_res *res, int stmt, int col); /* slots, tags, weight, calendar of its row, columns from col on */
+bool session_same_user(struct session *s); /* true: refused, because it runs as the master's user */
+/* Authenticated as that worker. The same instance replaces itself; a different one has to show that it is alive. */
+void session_meet(struct session *s, int64_t worker);
+/* session_join.c: it greets by a pool's token, s->name being "pool/linux". False: by nothing that a token or a key could be. */
+bool session_join(struct session *s, const char *key) must_check;
 /* session_rival.c: s is authenticated as that worker, whose living session is `old`. Ends by session_take_over() or a refusal. */
 void session_rival_begin(struct session *s, int64_t worker, struct session *old);
 void session_rival_end(struct session *s); /* s closes; nothing where there is none */

@@ -1,8 +1,11 @@
 /* The messages of a worker, handed to whom they are about. What nobody waits for any more is dropped: the rows are the truth, and the worker keeps what was not acked. */
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/utf8.h"
 #include "master/dispatch/run.h"
+#include "master/core/secret_values.h"
 #include "master/dispatch/run_secrets.h"
+#include "master/workers/ops.h"
 #include "master/workers/session_int.h"
 
 #include <stdlib.h>
@@ -16,6 +19,17 @@ static struct run *run_of(struct session *s, struct wire_msg *m, int token)
   return r && !str_id_cmp(r->cmd, cmd) ? r : NULL;
 }
 
+/* What a worker can say as often as it likes must not fill the log. */
+static bool may_tell(struct session *s)
+{
+  int missed;
+  bool pass = quota_take(&s->lines, clock_mono_ms(), &missed);
+
+  if (missed)
+    log_warn("worker", "%s said more, not listed: %d", s->name, missed);
+  return pass;
+}
+
 static void on_error(struct session *s, struct wire_msg *m)
 {
   const char *tag = wire_str(m, 0), *what = wire_str(m, 1);
@@ -23,7 +37,8 @@ static void on_error(struct session *s, struct wire_msg *m)
   struct id cmd;
   struct run *r = NULL;
 
-  log_warn("worker", "%s says error %s about %s: %s", s->name, tag, what, text);
+  if (may_tell(s))
+    log_warn("worker", "%s says error %s about %s: %s", s->name, tag, what, text);
   if (!str_id(what, strlen(what), &cmd))
     r = run_of(s, m, 1);
   if (r)
@@ -34,17 +49,9 @@ static void on_error(struct session *s, struct wire_msg *m)
 static void on_done(struct session *s, struct wire_msg *m)
 {
   int64_t req = wire_num(m, 0);
-  struct run *r;
-  char *text;
 
-  if (!m->bad && work_answered(s, req, wire_str(m, 1), m->blob, m->blob_len))
-    return;
-  r = m->bad || !session_ready(s) ? NULL : map_get_n(s->by_req, (uint64_t)req);
-  if (!r)
-    return;
-  text = utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
-  run_op_done(r, wire_str(m, 1), text);
-  free(text);
+  if (!m->bad && !work_answered(s, req, wire_str(m, 1), m->blob, m->blob_len) && session_ready(s))
+    ops_answered(s, m);
 }
 
 void session_msg(struct link *l, struct wire_msg *m)
@@ -68,14 +75,23 @@ void session_msg(struct link *l, struct wire_msg *m)
     if ((r = run_of(s, m, 0)))
       run_out(r, m);
     return;
+  case VERB_report:
+    if ((r = run_of(s, m, 0)))
+      run_report(r, m);
+    return;
   case VERB_exit:
     if ((r = run_of(s, m, 0)))
       run_exit(r, m);
     return;
   case VERB_done: on_done(s, m); return;
+  case VERB_data:
+    if (session_ready(s))
+      ops_data(s, m);
+    return;
   case VERB_error: on_error(s, m); return;
   case VERB_bye:
-    log_info("worker", "%s says bye: %s", s->name, wire_str(m, 0));
+    if (may_tell(s))
+      log_info("worker", "%s says bye: %s", s->name, wire_str(m, 0));
     return;
   default: /* state: the exit tells what matters */
     return;
@@ -88,7 +104,7 @@ void session_specs_clear(struct session *s)
   struct have *h;
 
   while ((h = map_next(s->specs, &at))) {
-    run_secrets_free(h->secrets);
+    secret_rows_free(h->secrets);
     free(h);
   }
   map_free(s->specs);

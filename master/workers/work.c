@@ -54,7 +54,7 @@ static void next(struct session *s);
 
 int64_t work_min_free(const struct session *s)
 {
-  return conf_min_free(s->m->conf, s->name, s->work.total);
+  return conf_min_free(s->m->conf, s->name, s->pool, s->work.total);
 }
 
 bool work_is_low(const struct session *s)
@@ -150,12 +150,9 @@ static void take_disk(struct session *s, const char *records, size_t n)
   s->work.total = bytes_of(records, n, "disk_total_kib");
 }
 
-void work_hello(struct session *s, const char *features, const char *facts, size_t n)
+void work_hello(struct session *s, const char *facts, size_t n)
 {
-  size_t len = strlen(WORK_FEATURE);
-
-  for (const char *p = features; *p; p += strcspn(p, ","), p += *p == ',')
-    s->work.watched |= !strncmp(p, WORK_FEATURE, len) && (!p[len] || p[len] == ',');
+  s->work.watched = session_has(s, WORK_FEATURE);
   if (s->work.watched)
     take_disk(s, facts, n);
 }
@@ -392,7 +389,7 @@ static void looked(struct db_res *res, void *arg)
   struct work *w = &s->work;
   struct work_folder *f;
   struct work_pick *picks;
-  int64_t keep_ms = conf_keep_work_ms(s->m->conf, s->name);
+  int64_t keep_ms = conf_keep_work_ms(s->m->conf, s->name, s->pool);
   int n, picked;
 
   switch (tx_done(s, res)) {

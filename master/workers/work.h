@@ -49,7 +49,7 @@ bool works_disk(const struct works *w, const char *worker, int64_t *free, int64_
 void work_init(struct work *w);
 void work_free(struct work *w);
 /* From hello: its features, and facts (records). */
-void work_hello(struct session *s, const char *features, const char *facts, size_t n);
+void work_hello(struct session *s, const char *facts, size_t n);
 /* The answer of SQL_work_cleaning, in the transaction that adopts. */
 void work_adopted(struct session *s, const struct db_res *res, int stmt);
 /* `done` of the worker. False: that request is not one of these. */

@@ -1,0 +1,40 @@
+#include "master/workers/told.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/str.h"
+#include "common/utf8.h"
+#include "proto/records.h"
+
+enum { KIB = 1024 };
+
+static int64_t number(const char *facts, size_t n, const char *key, int64_t factor, int64_t max)
+{
+  const char *s = records_get(facts, n, key);
+  int64_t v;
+
+  return s && !str_number(s, strlen(s), &v) && v <= max / factor ? v * factor : -1;
+}
+
+static void text(const char *facts, size_t n, const char *key, char out[TOLD_TEXT_MAX])
+{
+  const char *s = records_get(facts, n, key);
+  char *clean = s ? utf8_text(s, strlen(s), TOLD_TEXT_MAX - 1, true) : NULL;
+
+  snprintf(out, TOLD_TEXT_MAX, "%s", clean ? clean : "");
+  free(clean);
+}
+
+void told_read(struct told *t, const char *facts, size_t n)
+{
+  const char *os = records_get(facts, n, "os"), *arch = records_get(facts, n, "arch");
+
+  worker_os(os ? os : "", t->os);
+  worker_arch(arch ? arch : "", t->arch);
+  text(facts, n, "release", t->release);
+  text(facts, n, "host", t->host);
+  t->cores = number(facts, n, "cores", 1, TOLD_CORES_MAX);
+  t->memory = number(facts, n, "memory_kib", KIB, INT64_MAX);
+}

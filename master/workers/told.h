@@ -1,0 +1,19 @@
+/* What a worker tells of its host, for choosing among workers. Its word: whatever it sends, there is a value of bounded size or none. */
+#ifndef MASTER_WORKERS_TOLD_H
+#define MASTER_WORKERS_TOLD_H
+#include <stddef.h>
+#include <stdint.h>
+
+#include "master/conf/worker_words.h"
+
+enum { TOLD_TEXT_MAX = 256, TOLD_CORES_MAX = 1 << 20 };
+
+struct told {
+  char os[WORKER_WORD_MAX], arch[WORKER_WORD_MAX]; /* "": not told, or no such word */
+  char release[TOLD_TEXT_MAX], host[TOLD_TEXT_MAX];
+  int64_t cores, memory;                           /* memory in bytes; -1: not told, or no such number */
+};
+
+/* From the records of hello. */
+void told_read(struct told *t, const char *facts, size_t n);
+#endif
