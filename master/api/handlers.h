@@ -3,6 +3,8 @@
 #define MASTER_API_HANDLERS_H
 #include "master/api/http.h"
 #include "master/api/json.h"
+#include "master/dispatch/eta.h"
+#include "master/dispatch/why.h"
 
 /* read_status.c */
 void read_status(struct call *c);
@@ -24,8 +26,27 @@ void read_request(struct call *c);
 void read_buildset(struct call *c);
 void read_patch(struct call *c);
 void read_pauses(struct call *c);
+void read_locks(struct call *c);
+void read_pools(struct call *c);
+void read_pool(struct call *c);
 void read_changes(struct call *c);
 void read_change(struct call *c);
+
+/* read_queue.c */
+void read_queue(struct call *c);
+/* What a request wants of a worker, from its columns as JSON; the texts live until wanted_free(), project and builder are borrowed. */
+struct wanted {
+  struct why_of of;
+  cJSON *tags, *wants;
+};
+void wanted_read(struct wanted *w, const char *project, const char *builder, const char *tags, const char *wants);
+void wanted_free(struct wanted *w);
+/* Whether a begin can be reckoned where it waits for that (master/dispatch/why.h). */
+bool eta_tells(const char *kind) must_check;
+/* When the last row of api_before begins, with the rows of api_queue_runs (both: statements of r). False: can't be told. */
+bool eta_of(struct call *c, const struct db_res *r, int before, int runs, struct eta_begin *out) must_check;
+/* "eta": {low, likely, high}, or null. */
+void eta_json(cJSON *o, const struct eta_begin *begin);
 
 /* read_sched.c */
 void read_schedulers(struct call *c);
@@ -81,5 +102,5 @@ bool build_number(struct call *c, const char *text, int64_t *number) must_check;
 bool builder_get(struct call *c, const char *text, char **project, char **name) must_check;
 
 extern const struct json_col build_cols[], request_cols[], buildset_cols[], change_cols[], worker_cols[], folder_cols[];
-enum { BUILD_COLS = 22, REQUEST_COLS = 19, BUILDSET_COLS = 13, CHANGE_COLS = 24, WORKER_COLS = 11, FOLDER_COLS = 15 };
+enum { BUILD_COLS = 22, REQUEST_COLS = 20, BUILDSET_COLS = 17, CHANGE_COLS = 26, WORKER_COLS = 15, FOLDER_COLS = 15 };
 #endif

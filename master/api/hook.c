@@ -44,14 +44,35 @@ static struct hook_in input(struct call *c)
   return (struct hook_in){ header, c, buf_str(body), body->len };
 }
 
-static const struct hook_dialect *dialect(const struct world *p)
+static const struct hook_dialect *dialect(const struct conf_codebase *k)
 {
-  return hook_find(p->conf->hook.dialect);
+  return hook_find(k->hook.dialect);
 }
 
 static struct world *project(struct call *c)
 {
   return worlds_find(call_master(c)->worlds, call_arg(c, 0));
+}
+
+/* Of /hooks/P the project's only repository, of /hooks/P/C that codebase; NULL: there is none, or it takes no hooks. */
+static const struct conf_codebase *codebase(struct call *c, const struct world *p)
+{
+  const struct conf_codebase *k = p ? conf_codebase(p->conf, call_args(c) > 1 ? call_arg(c, 1) : "") : NULL;
+
+  return k && k->hook.on && (call_args(c) > 1) == (*k->name != 0) ? k : NULL;
+}
+
+static void look(struct call *c, struct world *p, const struct conf_codebase *k)
+{
+  worlds_look(call_master(c)->worlds, p, (int)(k - p->conf->codebases));
+}
+
+static void unknown(struct call *c, const struct world *p)
+{
+  if (p && conf_has_codebases(p->conf) && call_args(c) == 1)
+    call_error(c, 404, "not_found", "/hooks/PROJECT/CODEBASE", "the project has several codebases, and each takes its own hooks");
+  else
+    call_error(c, 404, "not_found", "projects that take hooks have `hook` in the site's configuration", "no project of this name takes hooks");
 }
 
 static void refuse(struct call *c, const char *why)
@@ -66,11 +87,11 @@ static void refuse(struct call *c, const char *why)
   call_error(c, 401, "unauthorized", NULL, "this delivery is not signed as this project's hook wants it");
 }
 
-static void only_look(struct call *c, struct world *p)
+static void only_look(struct call *c, struct world *p, const struct conf_codebase *k)
 {
   cJSON *o = cJSON_CreateObject();
 
-  worlds_look(call_master(c)->worlds, p);
+  look(c, p, k);
   cJSON_AddBoolToObject(o, "look", true);
   call_json(c, 202, o);
 }
@@ -78,13 +99,14 @@ static void only_look(struct call *c, struct world *p)
 void hook_head(struct call *c)
 {
   struct world *p = project(c);
+  const struct conf_codebase *k = codebase(c, p);
   struct hook_in in = input(c);
 
-  if (!p || !p->conf->hook.on)
-    call_error(c, 404, "not_found", "projects that take hooks have `hook` in the site's configuration", "no project of this name takes hooks");
-  else if (!p->conf->hook.secret)
-    only_look(c, p);
-  else if (!hook_signed(dialect(p), &in))
+  if (!k)
+    unknown(c, p);
+  else if (!k->hook.secret)
+    only_look(c, p, k);
+  else if (!hook_signed(dialect(k), &in))
     refuse(c, "no signature that is strong enough");
 }
 
@@ -105,6 +127,7 @@ static void committed(struct call *c, const struct db_res *r)
   struct master *m = call_master(c);
   struct told *t = call_data(c, sizeof *t);
   struct world *p = project(c);
+  const struct conf_codebase *k = codebase(c, p);
   bool replay = db_num(r, 0, 0, 0) != 0;
   cJSON *o = cJSON_Parse(db_str(r, 0, 0, 1));
   const cJSON *changes = cJSON_GetObjectItemCaseSensitive(o, "changes");
@@ -124,15 +147,15 @@ static void committed(struct call *c, const struct db_res *r)
       if (t->supersedes)
         dispatch_cancelled(m->dispatch);
     }
-    if (p && (t->cut || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "look"))))
-      worlds_look(m->worlds, p);
+    if (k && (t->cut || cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "look"))))
+      look(c, p, k);
   }
   call_json(c, made && !replay ? 202 : 200, o);
 }
 
 /* ---- the whole delivery is here ---- */
 
-static void drop_unwatched(const struct conf_project *conf, struct hook_read *r)
+static void drop_unwatched(const struct conf_codebase *conf, struct hook_read *r)
 {
   for (int i = 0; i < r->nevents; i++) {
     struct hook_event *e = &r->events[i];
@@ -172,7 +195,7 @@ static void answer_ignored(struct call *c, const struct told *t, const struct ho
 
 static struct decide_change change_of(const struct world *p, const struct hook_event *e, const struct hook_commit *it)
 {
-  return (struct decide_change){ .kind = CHANGE_BRANCH, .project = p->conf->name, .repository = p->conf->git, .revision = it->revision, .branch = e->branch,
+  return (struct decide_change){ .kind = CHANGE_BRANCH, .project = p->conf->name, .codebase = "", .main = "", .repository = world_repository(p), .revision = it->revision, .branch = e->branch,
                                  .author = it->author ? it->author : "", .committer = it->committer ? it->committer : "", .category = "", .message = it->message ? it->message : "", .files = it->files, .nfiles = it->nfiles,
                                  .whole = it->nfiles > 0 && !it->files_cut };
 }
@@ -191,7 +214,8 @@ static void plan_push(const struct world *p, const struct hook_event *e, cJSON *
   }
 }
 
-/* Where the pipeline is the site's, what comes of a change is known before there is one: both are one transaction. NULL: it has to be read first; a very large push is too, bit by bit. */
+/* Where the pipeline is the site's, what comes of a change is known before there is one: both are one transaction. NULL: it has to be read first, or what goes with it in other codebases be found; a very
+   large push is read too, bit by bit. */
 static char *plans(const struct master *m, const struct world *p, const struct hook_read *r, struct told *t)
 {
   cJSON *all, *it;
@@ -200,7 +224,7 @@ static char *plans(const struct master *m, const struct world *p, const struct h
 
   for (int i = 0; i < r->nevents; i++)
     n += r->events[i].kind == HOOK_PUSH ? r->events[i].ncommits : 0;
-  if (!p->pipe_id || n * p->conf->pipeline->nschedulers > VERDICTS_AT_ONCE)
+  if (!p->pipe_id || conf_has_codebases(p->conf) || n * p->conf->pipeline->nschedulers > VERDICTS_AT_ONCE)
     return NULL;
   all = cJSON_CreateObject();
   for (int i = 0; i < r->nevents; i++) {
@@ -221,16 +245,16 @@ static char *plans(const struct master *m, const struct world *p, const struct h
   return text;
 }
 
-static void tell(struct call *c, const struct world *p, struct told *t, const struct hook_read *r)
+static void tell(struct call *c, const struct world *p, const struct conf_codebase *k, struct told *t, const struct hook_read *r)
 {
   struct db_tx *tx = db_tx(call_master(c)->db, DB_ANY);
-  char *by = xasprintf("%s hook", hook_name(dialect(p)));
+  char *by = xasprintf("%s hook", hook_name(dialect(k)));
   struct buf json;
   char *plan = plans(call_master(c), p, r, t);
 
   buf_init(&json, BUF_NO_MAX);
   hook_json(r, &json);
-  db_q(tx, SQL_hook_told, "nsssssss", p->id, hook_name(dialect(p)), t->delivery, t->event, p->conf->git, buf_str(&json), by, plan);
+  db_q(tx, SQL_hook_told, "nssssssss", p->id, hook_name(dialect(k)), t->delivery, t->event, k->git, buf_str(&json), by, plan, k->name);
   free(plan);
   buf_free(&json);
   free(by);
@@ -240,16 +264,17 @@ static void tell(struct call *c, const struct world *p, struct told *t, const st
 void hook_post(struct call *c)
 {
   struct world *p = project(c);
+  const struct conf_codebase *k = codebase(c, p);
   struct hook_in in = input(c);
   struct told *t = call_data(c, sizeof *t);
   struct hook_read r;
   enum err err;
 
-  if (!p || !p->conf->hook.secret) { /* the configuration changed since the head came */
+  if (!k || !k->hook.secret) { /* the configuration changed since the head came */
     hook_head(c);
     return;
   }
-  if (!hook_verify(dialect(p), &in, p->conf->hook.secret, strlen(p->conf->hook.secret))) {
+  if (!hook_verify(dialect(k), &in, k->hook.secret, strlen(k->hook.secret))) {
     refuse(c, "the signature is wrong");
     return;
   }
@@ -257,19 +282,19 @@ void hook_post(struct call *c)
     call_away(c);
     return;
   }
-  hook_delivery(dialect(p), &in, t->delivery);
-  err = hook_read(dialect(p), &in, &r);
+  hook_delivery(dialect(k), &in, t->delivery);
+  err = hook_read(dialect(k), &in, &r);
   snprintf(t->event, sizeof t->event, "%s", r.event);
   t->cut = r.cut;
   if (!err)
-    drop_unwatched(p->conf, &r);
+    drop_unwatched(k, &r);
   if (err) {
     log_warn("hook", "%s: %s %s: %s", call_arg(c, 0), t->event, t->delivery, r.why);
     call_error(c, 400, "bad_request", NULL, "%s", r.why);
   } else if (all_ignored(&r)) {
     answer_ignored(c, t, &r);
   } else {
-    tell(c, p, t, &r);
+    tell(c, p, k, t, &r);
   }
   hook_read_free(&r);
 }

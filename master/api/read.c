@@ -16,21 +16,23 @@ const struct json_col build_cols[] = {
 const struct json_col request_cols[] = {
   { "id", JSON_TEXT }, { "buildset", JSON_TEXT }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "why", JSON_TEXT },
   { "priority", JSON_NUM }, { "attempts", JSON_NUM }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "reason", JSON_TEXT }, { "tags", JSON_RAW },
-  { "created", JSON_TIME }, { "claimed", JSON_TIME }, { "finished", JSON_TIME }, { "builds", JSON_RAW }, { "needs", JSON_RAW }, { "row", JSON_SKIP },
+  { "created", JSON_TIME }, { "claimed", JSON_TIME }, { "finished", JSON_TIME }, { "builds", JSON_RAW }, { "needs", JSON_RAW }, { "wants", JSON_RAW }, { "row", JSON_SKIP },
 };
 const struct json_col buildset_cols[] = {
   { "id", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "scheduler", JSON_TEXT }, { "reason", JSON_TEXT }, { "who", JSON_TEXT }, { "project", JSON_TEXT },
-  { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "changes", JSON_RAW }, { "created", JSON_TIME }, { "finished", JSON_TIME }, { "patch", JSON_RAW },
+  { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "changes", JSON_RAW }, { "created", JSON_TIME }, { "finished", JSON_TIME }, { "patch", JSON_RAW }, { "parent", JSON_RAW }, { "codebase", JSON_TEXT }, { "stamps", JSON_RAW },
+  { "lineage", JSON_RAW },
 };
 const struct json_col change_cols[] = {
   { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "previous", JSON_TEXT }, { "author", JSON_TEXT }, { "author_at", JSON_TIME },
   { "message", JSON_TEXT }, { "files", JSON_RAW }, { "told_by", JSON_TEXT }, { "state", JSON_TEXT }, { "error", JSON_TEXT }, { "created", JSON_TIME }, { "buildsets", JSON_RAW },
   { "requests", JSON_RAW }, { "kind", JSON_TEXT }, { "number", JSON_NUM }, { "properties", JSON_RAW }, { "url", JSON_TEXT }, { "approved_by", JSON_TEXT }, { "approved_at", JSON_TIME },
-  { "committer", JSON_TEXT }, { "category", JSON_TEXT }, { "row", JSON_SKIP },
+  { "committer", JSON_TEXT }, { "category", JSON_TEXT }, { "codebase", JSON_TEXT }, { "stamps", JSON_RAW }, { "row", JSON_SKIP },
 };
 const struct json_col worker_cols[] = {
   { "name", JSON_TEXT }, { "connected", JSON_BOOL }, { "since", JSON_TIME }, { "lost_at", JSON_TIME }, { "slots", JSON_NUM }, { "used", JSON_NUM }, { "tags", JSON_RAW },
-  { "facts", JSON_RAW }, { "peer", JSON_TEXT }, { "instance", JSON_TEXT }, { "removed", JSON_TIME },
+  { "facts", JSON_RAW }, { "peer", JSON_TEXT }, { "instance", JSON_TEXT }, { "removed", JSON_TIME }, { "weight", JSON_NUM }, { "calendar", JSON_TEXT },
+  { "quarantine", JSON_RAW }, { "pool", JSON_TEXT },
 };
 const struct json_col folder_cols[] = {
   { "path", JSON_TEXT }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "slot", JSON_NUM }, { "state", JSON_TEXT }, { "bytes", JSON_NUM }, { "complete", JSON_BOOL },

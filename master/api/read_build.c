@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "master/dispatch/why.h"
 #include "proto/records.h"
 
 static const struct json_col builder_cols[] = {
@@ -12,7 +13,7 @@ static const struct json_col builder_cols[] = {
 };
 static const struct json_col step_cols[] = {
   { "name", JSON_TEXT }, { "number", JSON_NUM }, { "kind", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "summary", JSON_TEXT },
-  { "started", JSON_TIME }, { "finished", JSON_TIME }, { "duration", JSON_NUM }, { "trail", JSON_RAW }, { "row", JSON_SKIP },
+  { "started", JSON_TIME }, { "finished", JSON_TIME }, { "duration", JSON_NUM }, { "trail", JSON_RAW }, { "row", JSON_SKIP }, { "hidden", JSON_BOOL }, { "report", JSON_RAW },
 };
 static const struct json_col broken_cols[] = {
   { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "name", JSON_TEXT }, { "last", JSON_SKIP }, { "since", JSON_TEXT }, { "since_at", JSON_TIME }, { "good", JSON_NUM }, { "count", JSON_NUM }, { "change", JSON_RAW },
@@ -20,14 +21,24 @@ static const struct json_col broken_cols[] = {
 static const struct json_col reason_cols[] = { /* changes of a build */
   { "id", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "author", JSON_TEXT }, { "message", JSON_TEXT },
 };
+static const struct json_col stamp_cols[] = {
+  { "codebase", JSON_TEXT }, { "repository", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "got_revision", JSON_TEXT }, { "set_off", JSON_BOOL }, { "why", JSON_TEXT },
+};
 static const struct json_col command_cols[] = {
   { "id", JSON_TEXT }, { "name", JSON_TEXT }, { "state", JSON_TEXT }, { "how", JSON_TEXT }, { "code", JSON_NUM }, { "reason", JSON_TEXT }, { "detail", JSON_TEXT },
   { "wall_ms", JSON_NUM }, { "user_ms", JSON_NUM }, { "sys_ms", JSON_NUM }, { "maxrss_kib", JSON_NUM }, { "secrets", JSON_RAW },
 };
 static const struct json_col log_cols[] = {
-  { "id", JSON_NUM }, { "name", JSON_TEXT }, { "command", JSON_TEXT }, { "length", JSON_NUM }, { "stored", JSON_NUM }, { "lines", JSON_NUM }, { "complete", JSON_BOOL },
+  { "id", JSON_NUM }, { "name", JSON_TEXT }, { "command", JSON_TEXT }, { "length", JSON_NUM }, { "stored", JSON_NUM }, { "lines", JSON_NUM }, { "complete", JSON_BOOL }, { "step", JSON_SKIP }, { "warnings", JSON_NUM },
 };
-enum { STEP_ROW = 10, COMMAND_STEP = 12, COMMAND_SPEC = 13, LOG_STEP = 7 };
+static const struct json_col triggered_cols[] = {
+  { "id", JSON_TEXT }, { "scheduler", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "waited", JSON_BOOL }, { "requests", JSON_RAW },
+};
+static const struct json_col asking_cols[] = {
+  { "project", JSON_TEXT }, { "builders", JSON_RAW }, { "branch", JSON_TEXT }, { "refused", JSON_BOOL }, { "why", JSON_TEXT },
+};
+static const struct json_col parent_cols[] = { { "parent", JSON_RAW } };
+enum { STEP_ROW = 10, COMMAND_STEP = 12, COMMAND_SPEC = 13, LOG_STEP = 7, TRIGGERED_STEP = 6, ASKING_STEP = 5 };
 enum { BUILD_PROJECT = 2, BUILD_BUILDER = 3 };
 
 /* ---- builders ---- */
@@ -169,19 +180,31 @@ static cJSON *commands_of(const struct db_res *r, int64_t step)
   return list;
 }
 
-static cJSON *logs_of(const struct db_res *r, int64_t step)
+/* Of a statement those rows that are of the step, as the column `of` says. */
+static cJSON *of_step(const struct db_res *r, int stmt, int of, int64_t step, const struct json_col *cols, int n)
 {
   cJSON *list = cJSON_CreateArray();
 
-  for (int i = 0; i < db_rows(r, 3); i++)
-    if (db_num(r, 3, i, LOG_STEP) == step)
-      cJSON_AddItemToArray(list, json_row(r, 3, i, log_cols, COUNT(log_cols)));
+  for (int i = 0; i < db_rows(r, stmt); i++)
+    if (db_num(r, stmt, i, of) == step)
+      cJSON_AddItemToArray(list, json_row(r, stmt, i, cols, n));
   return list;
+}
+
+/* Whether the step waits for a lock; why says for which. */
+static bool waits_of(struct call *c, const struct db_res *r, int row, struct why *why)
+{
+  enum { BUILD_REQUEST = 8, STEP_STATE = 3, STEP_RESULT = 4 };
+  int64_t request;
+
+  return !strcmp(db_str(r, 1, row, STEP_STATE), "locks") && db_null(r, 1, row, STEP_RESULT) && id_get(c, db_str(r, 0, 0, BUILD_REQUEST), 'r', &request) &&
+         why_locks(call_master(c), request, true, why);
 }
 
 static void got_build(struct call *c, const struct db_res *r)
 {
-  cJSON *o, *steps;
+  cJSON *o, *steps, *parent;
+  struct why w;
 
   if (!db_rows(r, 0)) {
     call_error(c, 404, "not_found", NULL, "this build has just been removed");
@@ -192,10 +215,18 @@ static void got_build(struct call *c, const struct db_res *r)
   for (int i = 0; i < db_rows(r, 1); i++) {
     cJSON *t = json_row(r, 1, i, step_cols, COUNT(step_cols));
     cJSON_AddItemToObject(t, "commands", commands_of(r, db_num(r, 1, i, STEP_ROW)));
-    cJSON_AddItemToObject(t, "logs", logs_of(r, db_num(r, 1, i, STEP_ROW)));
+    json_text(t, "waits", waits_of(c, r, i, &w) ? w.text : NULL);
+    cJSON_AddItemToObject(t, "logs", of_step(r, 3, LOG_STEP, db_num(r, 1, i, STEP_ROW), log_cols, COUNT(log_cols)));
+    cJSON_AddItemToObject(t, "triggered", of_step(r, 5, TRIGGERED_STEP, db_num(r, 1, i, STEP_ROW), triggered_cols, COUNT(triggered_cols)));
+    cJSON_AddItemToObject(t, "asking", of_step(r, 8, ASKING_STEP, db_num(r, 1, i, STEP_ROW), asking_cols, COUNT(asking_cols)));
     cJSON_AddItemToArray(steps, t);
   }
   cJSON_AddItemToObject(o, "changes", json_rows(r, 4, reason_cols, COUNT(reason_cols)));
+  parent = json_row(r, 6, 0, parent_cols, COUNT(parent_cols));
+  cJSON_AddItemToObject(o, "parent", cJSON_DetachItemFromObject(parent, "parent"));
+  cJSON_Delete(parent);
+  if (db_rows(r, 7))
+    cJSON_AddItemToObject(o, "stamps", json_rows(r, 7, stamp_cols, COUNT(stamp_cols)));
   call_json(c, 200, o);
 }
 
@@ -223,6 +254,10 @@ static void got_found(struct call *c, const struct db_res *r)
   db_q(tx, SQL_api_build_commands, "n", id);
   db_q(tx, SQL_api_build_logs, "n", id);
   db_q(tx, SQL_api_build_changes, "n", id);
+  db_q(tx, SQL_api_build_triggered, "n", id);
+  db_q(tx, SQL_api_build_parent, "n", id);
+  db_q(tx, SQL_api_build_stamps, "n", id);
+  db_q(tx, SQL_api_build_asking, "n", id);
   call_ask(c, tx, got_build);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/str.h"
 #include "master/conf/conf_diff.h"
 #include "master/core/master.h"
@@ -14,6 +15,7 @@
 
 /* ---- projects ---- */
 
+/* name: as codebase_name (db/schema_0027.sql) makes it. */
 static cJSON *heads_of(const struct db_res *r, const char *project)
 {
   cJSON *list = cJSON_CreateArray();
@@ -33,15 +35,16 @@ static cJSON *heads_of(const struct db_res *r, const char *project)
 enum { STMT_HEADS, STMT_POLLS };
 enum { POLL_NAME, POLL_MASTER, POLL_LOOKED, POLL_TROUBLE, POLL_SINCE, POLL_DUE, POLL_FAILURES };
 
-/* How it goes with the looks at its repository. Of those that this master looks at it knows more than its row. */
-static void put_polls(struct call *c, cJSON *o, const struct world *p, const struct db_res *r)
+/* How it goes with the looks at a repository. Of those that this master looks at it knows more than its row. */
+static void put_polls(struct call *c, cJSON *o, const struct world *p, int codebase, const struct db_res *r)
 {
+  const struct world_look l = worlds_looks(p, codebase);
   int n = db_rows(r, STMT_POLLS), row = 0;
-  bool ours = worlds_polls(p), known;
-  int64_t looked = p->looked_ms ? p->looked_ms : INT64_MIN;
-  const char *trouble = p->trouble;
+  bool ours = l.ours, known;
+  int64_t looked = l.looked_ms ? l.looked_ms : INT64_MIN;
+  const char *trouble = l.trouble;
 
-  while (row < n && strcmp(db_str(r, STMT_POLLS, row, POLL_NAME), p->conf->name))
+  while (row < n && strcmp(db_str(r, STMT_POLLS, row, POLL_NAME), l.name))
     row++;
   known = row < n;
   if (!ours && known) {
@@ -50,9 +53,23 @@ static void put_polls(struct call *c, cJSON *o, const struct world *p, const str
   }
   json_ms(o, "looked", looked);
   json_text(o, "trouble", trouble && call_is_tcp(c) ? "the last look at the repository failed" : trouble); /* the whole sentence may name an address with a password in it */
-  json_num(o, "failures", ours ? worlds_failures(p) : known ? db_num(r, STMT_POLLS, row, POLL_FAILURES) : 0);
-  json_ms(o, "next_look", ours ? worlds_next_look(p) : known ? db_ms(r, STMT_POLLS, row, POLL_DUE) : INT64_MIN);
+  json_ms(o, "trouble_since", !trouble ? INT64_MIN : ours || !known ? clock_wall_ms() - clock_mono_ms() + l.trouble_ms : db_ms(r, STMT_POLLS, row, POLL_SINCE));
+  json_num(o, "failures", ours ? l.failures : known ? db_num(r, STMT_POLLS, row, POLL_FAILURES) : 0);
+  json_ms(o, "next_look", ours ? l.next_ms : known ? db_ms(r, STMT_POLLS, row, POLL_DUE) : INT64_MIN);
   json_text(o, "master", known && !db_null(r, STMT_POLLS, row, POLL_MASTER) ? db_str(r, STMT_POLLS, row, POLL_MASTER) : NULL);
+  cJSON_AddItemToObject(o, "heads", heads_of(r, l.name));
+}
+
+static void put_codebases(struct call *c, cJSON *o, const struct world *p, const struct db_res *r)
+{
+  cJSON *list = cJSON_AddArrayToObject(o, "codebases"), *it;
+
+  for (int i = 0; conf_has_codebases(p->conf) && i < p->conf->ncodebases; i++) {
+    cJSON_AddItemToArray(list, it = cJSON_CreateObject());
+    json_text(it, "name", p->conf->codebases[i].name);
+    cJSON_AddBoolToObject(it, "main", i == p->conf->main);
+    put_polls(c, it, p, i, r);
+  }
 }
 
 static void got_projects(struct call *c, const struct db_res *r)
@@ -70,8 +87,8 @@ static void got_projects(struct call *c, const struct db_res *r)
     builders = cJSON_AddArrayToObject(o, "builders");
     for (int k = 0; p && k < p->nbuilders; k++)
       cJSON_AddItemToArray(builders, cJSON_CreateString(p->builders[k].name));
-    put_polls(c, o, v[i], r);
-    cJSON_AddItemToObject(o, "heads", heads_of(r, v[i]->conf->name));
+    put_polls(c, o, v[i], v[i]->conf->main, r);
+    put_codebases(c, o, v[i], r);
     cJSON_AddItemToArray(items, o);
   }
   cJSON_AddNullToObject(body, "next");

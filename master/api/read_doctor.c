@@ -123,15 +123,21 @@ static bool told_trouble(struct call *c, const struct db_res *r, const char *pro
 static struct doctor_poller *know_pollers(struct call *c, const struct db_res *r, struct doctor_facts *f)
 {
   struct master *m = call_master(c);
-  struct doctor_poller *v = xcalloc((size_t)m->conf->nprojects + 1, sizeof *v);
+  struct doctor_poller *v;
+  int room = 1;
 
+  for (int i = 0; i < m->conf->nprojects; i++)
+    room += m->conf->projects[i].ncodebases;
+  v = xcalloc((size_t)room, sizeof *v);
   for (int i = 0; i < m->conf->nprojects; i++) {
-    const char *project = m->conf->projects[i].name;
-    const struct world *p = m->worlds ? worlds_find(m->worlds, project) : NULL;
-    if (p && worlds_polls(p) && p->trouble)
-      v[f->npollers++] = (struct doctor_poller){ project, call_is_tcp(c) ? NULL : p->trouble, clock_mono_ms() - p->trouble_ms };
-    else if (p && !worlds_polls(p))
-      f->npollers += told_trouble(c, r, project, &v[f->npollers]);
+    const struct world *p = m->worlds ? worlds_find(m->worlds, m->conf->projects[i].name) : NULL;
+    for (int k = 0; p && k < p->conf->ncodebases; k++) {
+      const struct world_look l = worlds_looks(p, k);
+      if (l.ours && l.trouble)
+        v[f->npollers++] = (struct doctor_poller){ l.name, call_is_tcp(c) ? NULL : l.trouble, clock_mono_ms() - l.trouble_ms };
+      else if (!l.ours)
+        f->npollers += told_trouble(c, r, l.name, &v[f->npollers]);
+    }
   }
   f->pollers = v;
   f->nprojects = m->conf->nprojects;

@@ -46,7 +46,7 @@ static void answer(struct call *c, const struct asked *a, const struct pipeline 
   json_text(o, "branch", from_site ? NULL : a->branch);
   json_text(o, "revision", from_site ? NULL : a->revision);
   json_text(o, "change", from_site || !a->change ? NULL : change);
-  cJSON_AddItemToObject(o, "keys", explain_json(b));
+  cJSON_AddItemToObject(o, "keys", explain_json(p, b));
   call_json(c, 200, o);
 }
 

@@ -106,6 +106,21 @@ static void add_builders(cJSON *o, const struct conf *c, const struct db_res *r,
       cJSON_AddItemToArray(list, cJSON_CreateString(db_str(r, USED, i, 1)));
 }
 
+/* Projects, or codebases, whose repositories it opens. */
+static void add_repositories(cJSON *o, const struct conf *c, const char *name)
+{
+  cJSON *list = cJSON_AddArrayToObject(o, "repositories");
+
+  for (int i = 0; i < c->nprojects; i++)
+    for (int k = 0; k < c->projects[i].ncodebases; k++) {
+      const struct conf_codebase *b = &c->projects[i].codebases[k];
+      char *id = xasprintf("%s%s%s", c->projects[i].name, *b->name ? "/" : "", b->name);
+      if (str_eq(conf_login_secret(&b->login), name))
+        cJSON_AddItemToArray(list, cJSON_CreateString(id));
+      free(id);
+    }
+}
+
 static void add_declared(cJSON *items, const struct conf *c, const struct db_res *r, const struct conf_secret *s, const struct site_keys *keys, const char *no_keys)
 {
   int row = s->file ? -1 : stored_row(r, STORED, s->name);
@@ -119,8 +134,10 @@ static void add_declared(cJSON *items, const struct conf *c, const struct db_res
   add_globs(whom, "builders", s->builders, s->nbuilders);
   add_globs(whom, "branches", s->branches, s->nbranches);
   add_globs(whom, "workers", s->workers, s->nworkers);
+  add_globs(whom, "pools", s->pools, s->npools);
   add_set(o, r, row);
   add_builders(o, c, r, s->name);
+  add_repositories(o, c, s->name);
   json_text(o, "trouble", trouble);
   free(trouble);
   cJSON_AddItemToArray(items, o);
@@ -148,6 +165,7 @@ static void got_secrets(struct call *c, const struct db_res *r)
     cJSON_AddObjectToObject(o, "for");
     add_set(o, r, i);
     add_builders(o, conf, r, db_str(r, STORED, i, 0));
+    add_repositories(o, conf, db_str(r, STORED, i, 0));
     json_text(o, "trouble", "no `secrets` of the site's configuration names it: no step can take it");
     cJSON_AddItemToArray(items, o);
   }

@@ -212,13 +212,14 @@ void read_workers(struct call *c)
 /* What a session of this master knows is newer than the row. */
 static void add_disk(cJSON *o, struct master *m, const char *name, const struct db_res *r)
 {
+  const char *pool = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "pool"));
   int64_t free_bytes = db_rows(r, 3) && !db_null(r, 3, 0, 0) ? db_num(r, 3, 0, 0) : -1, total = db_rows(r, 3) && !db_null(r, 3, 0, 1) ? db_num(r, 3, 0, 1) : -1;
   int64_t at = db_rows(r, 3) ? db_ms(r, 3, 0, 2) : INT64_MIN;
   cJSON *d;
 
   if (m->works && works_disk(m->works, name, &free_bytes, &total))
     at = clock_wall_ms();
-  json_num(o, "keep_work", conf_keep_work_ms(m->conf, name));
+  json_num(o, "keep_work", conf_keep_work_ms(m->conf, name, pool));
   if (free_bytes < 0) {
     cJSON_AddNullToObject(o, "disk");
     return;
@@ -226,7 +227,7 @@ static void add_disk(cJSON *o, struct master *m, const char *name, const struct 
   d = cJSON_AddObjectToObject(o, "disk");
   json_num(d, "free", free_bytes);
   json_ms(d, "total", total < 0 ? INT64_MIN : total);
-  json_num(d, "min_free", conf_min_free(m->conf, name, total));
+  json_num(d, "min_free", conf_min_free(m->conf, name, pool, total));
   json_ms(d, "at", at);
 }
 

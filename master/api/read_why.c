@@ -11,10 +11,10 @@
 
 /* Columns of api_why. */
 enum {
-  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS,
+  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS, WANTS, ENDED, ASKING,
 };
 
-enum { REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_TAGS = 12, REQUEST_NEEDS = 17 }; /* of request_cols */
+enum { REQUEST_ID = 0, REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_WHY = 6, REQUEST_TAGS = 12, REQUEST_NEEDS = 17, REQUEST_WANTS = 18, REQUEST_ROW = 19 }; /* of request_cols */
 
 struct reason {
   const char *kind, *object;
@@ -41,19 +41,29 @@ static void add_origin(struct buf *text, const struct db_res *r)
   buf_adds(text, ".");
 }
 
-static void why_waiting(struct call *c, const struct db_res *r, struct reason *out, struct why *w)
+static void free_texts(char **v, int n)
 {
-  int n;
-  char **tags = db_texts(r, 0, 0, TAGS, &n);
-
-  memset(w, 0, sizeof *w);
-  why_pending(call_master(c), col(r, PROJECT), col(r, BUILDER), (const char *const *)tags, n, w);
   for (int i = 0; i < n; i++)
-    free(tags[i]);
-  free(tags);
+    free(v[i]);
+  free(v);
+}
+
+static void why_waiting(struct call *c, int64_t id, const struct db_res *r, struct reason *out, struct why *w)
+{
+  struct why_of of = { .project = col(r, PROJECT), .builder = col(r, BUILDER) };
+  char **tags = db_texts(r, 0, 0, TAGS, &of.ntags), **wants = db_texts(r, 0, 0, WANTS, &of.nwants);
+
+  of.tags = (const char *const *)tags;
+  of.wants = (const char *const *)wants;
+  memset(w, 0, sizeof *w);
+  why_pending(call_master(c), &of, w);
+  free_texts(tags, of.ntags);
+  free_texts(wants, of.nwants);
+  if (str_eq(w->kind, "starting"))
+    why_locks(call_master(c), id, false, w);
   out->kind = w->kind && *w->kind ? w->kind : "starting";
   out->object = w->object;
-  out->since = db_ms(r, 0, 0, CREATED);
+  out->since = w->since ? w->since : db_ms(r, 0, 0, CREATED);
   buf_addf(&out->text, "%s.", w->text[0] ? w->text : "it is about to start");
   if (db_num(r, 0, 0, ATTEMPTS))
     buf_addf(&out->text, " It was tried before (%s).", *col(r, WHY) ? col(r, WHY) : "without a result");
@@ -78,20 +88,41 @@ static void why_needs(const char *needs, struct why *w)
   cJSON_ArrayForEach(it, list)
     if (strcmp(of(it, "state"), "done") && !open++)
       first = it;
-  if (first) {
+  if (first && !strcmp(of(first, "state"), "asking")) {
+    snprintf(w->object, sizeof w->object, "%.79s", of(first, "builder"));
+    n = snprintf(w->text, sizeof w->text, "it needs %.80s, which is about to be asked for%s%.100s", of(first, "builder"), *of(first, "why") ? "; not yet: " : "", of(first, "why"));
+  } else if (first) {
     bool runs = !strcmp(of(first, "state"), "claimed") && *of(first, "build");
     snprintf(w->object, sizeof w->object, "%s", of(first, "request"));
     n = snprintf(w->text, sizeof w->text, "it needs %.80s, which %s (%.110s)", of(first, "builder"), runs ? "runs" : "waits too", of(first, runs ? "build" : "request"));
-    if (open > 1)
-      snprintf(w->text + n, sizeof w->text - (size_t)n, ", and %d more", open - 1);
   } else {
+    n = INT_MAX;
     snprintf(w->text, sizeof w->text, "what it needs has just ended");
   }
+  if (open > 1 && n < (int)sizeof w->text)
+    snprintf(w->text + n, sizeof w->text - (size_t)n, ", and %d more", open - 1);
   cJSON_Delete(list);
 }
 
-static void why_needing(const struct db_res *r, struct reason *out, struct why *w)
+/* A request that waits and says why was lost, and waits for a person: those that wait for others have no reason yet. */
+static void why_asks(const char *id, const char *why, struct why *w)
 {
+  memset(w, 0, sizeof *w);
+  w->kind = "approval";
+  snprintf(w->object, sizeof w->object, "%.79s", id);
+  snprintf(w->text, sizeof w->text, "it was lost (%.90s), and a person must say what to do: drover approve %.20s, or drover cancel %.20s", why, id, id);
+}
+
+static void why_needing(struct call *c, const struct db_res *r, struct reason *out, struct why *w)
+{
+  if (*col(r, WHY)) {
+    why_asks(call_arg(c, 0), col(r, WHY), w);
+    out->kind = w->kind;
+    out->object = w->object;
+    out->since = db_ms(r, 0, 0, ENDED);
+    buf_addf(&out->text, "%c%s.", w->text[0] - 'a' + 'A', w->text + 1);
+    return;
+  }
   why_needs(col(r, NEEDS), w);
   out->kind = w->kind;
   out->object = w->object;
@@ -99,7 +130,18 @@ static void why_needing(const struct db_res *r, struct reason *out, struct why *
   buf_addf(&out->text, "%c%s.", w->text[0] - 'a' + 'A', w->text + 1);
 }
 
-static void why_running(const struct db_res *r, struct reason *out)
+/* What its step triggers elsewhere and that is not asked for yet: the first of it. */
+static void add_asking(struct buf *text, const char *asking)
+{
+  cJSON *list = cJSON_Parse(asking);
+  const cJSON *first = cJSON_GetArrayItem(list, 0);
+
+  if (first)
+    buf_addf(text, " What it waits for, %s, is about to be asked for%s%s.", of(first, "builder"), *of(first, "why") ? "; not yet: " : "", of(first, "why"));
+  cJSON_Delete(list);
+}
+
+static void why_running(struct call *c, int64_t id, const struct db_res *r, struct reason *out, struct why *w)
 {
   out->kind = strcmp(col(r, BUILD_STATE), "cancelling") ? "running" : "cancelling";
   out->object = col(r, BUILD);
@@ -110,6 +152,13 @@ static void why_running(const struct db_res *r, struct reason *out)
     out->object = col(r, WORKER);
     out->since = db_ms(r, 0, 0, LOST_AT);
     buf_adds(&out->text, " That worker is away; it goes on when it is back.");
+  } else if (why_locks(call_master(c), id, true, w)) {
+    out->kind = w->kind;
+    out->object = w->object;
+    out->since = w->since ? w->since : out->since;
+    buf_addf(&out->text, " Its step %s.", w->text);
+  } else if (!db_null(r, 0, 0, ASKING)) {
+    add_asking(&out->text, col(r, ASKING));
   }
 }
 
@@ -128,42 +177,40 @@ static void why_ended(const struct db_res *r, struct reason *out)
     buf_addf(&out->text, " (%s)", col(r, BUILD_WHY));
   buf_adds(&out->text, ".");
   if (*col(r, BUILD) && strcmp(col(r, BUILD_STATE), "done"))
-    buf_addf(&out->text, " The slot is held until %s has told that all processes are gone.", col(r, WORKER));
+    buf_addf(&out->text, " Its slot and locks are held until %s has told that all processes are gone.", col(r, WORKER));
 }
 
-/* tags: a JSON array of strings, as the database wrote it. */
-static void why_of_tags(struct call *c, const char *project, const char *builder, const char *tags, struct why *w)
+static void why_of_row(struct call *c, const char *project, const char *builder, const char *tags, const char *wants, struct why *w)
 {
-  cJSON *list = cJSON_Parse(tags), *tag;
-  int n = 0, all = cJSON_GetArraySize(list);
-  const char **v = xcalloc((size_t)all + 1, sizeof *v);
+  struct wanted wanted;
 
-  cJSON_ArrayForEach(tag, list)
-    if (cJSON_IsString(tag))
-      v[n++] = tag->valuestring;
+  wanted_read(&wanted, project, builder, tags, wants);
   memset(w, 0, sizeof *w);
-  why_pending(call_master(c), project, builder, v, n, w);
-  free(v);
-  cJSON_Delete(list);
+  why_pending(call_master(c), &wanted.of, w);
+  wanted_free(&wanted);
 }
 
 static void got_why(struct call *c, const struct db_res *r)
 {
   struct reason out = { .since = INT64_MIN };
+  struct eta_begin begin;
   struct why w;
+  int64_t id;
   cJSON *o, *reason;
 
   if (!db_rows(r, 0)) {
     call_error(c, 404, "not_found", NULL, "there is no request %s", call_arg(c, 0));
     return;
   }
+  if (!id_get(c, call_arg(c, 0), 'r', &id))
+    return;
   buf_init(&out.text, BUF_NO_MAX);
   if (!strcmp(col(r, STATE), "waiting"))
-    why_needing(r, &out, &w);
+    why_needing(c, r, &out, &w);
   else if (!strcmp(col(r, STATE), "pending"))
-    why_waiting(c, r, &out, &w);
+    why_waiting(c, id, r, &out, &w);
   else if (!strcmp(col(r, STATE), "claimed"))
-    why_running(r, &out);
+    why_running(c, id, r, &out, &w);
   else
     why_ended(r, &out);
   buf_adds(&out.text, " ");
@@ -175,8 +222,16 @@ static void got_why(struct call *c, const struct db_res *r)
   json_text(reason, "text", buf_str(&out.text));
   json_text(reason, "object", out.object && *out.object ? out.object : NULL);
   json_ms(reason, "since", out.since);
+  eta_json(o, !strcmp(col(r, STATE), "pending") && eta_tells(out.kind) && eta_of(c, r, 1, 2, &begin) ? &begin : NULL);
   buf_free(&out.text);
   call_json(c, 200, o);
+}
+
+static void put_waits(cJSON *waits, const struct why *w)
+{
+  json_text(waits, "kind", w->kind && *w->kind ? w->kind : "starting");
+  json_text(waits, "text", w->text[0] ? w->text : "about to start");
+  json_text(waits, "object", w->object[0] ? w->object : NULL);
 }
 
 /* Rows of one builder with the same tags, which stand together more often than not, wait for the same; so do those with the same needs. */
@@ -189,26 +244,29 @@ cJSON *request_rows(struct call *c, const struct db_res *r, int stmt)
 
   cJSON_ArrayForEach(o, list) {
     const char *tags = db_str(r, stmt, i, REQUEST_TAGS), *project = db_str(r, stmt, i, REQUEST_PROJECT), *builder = db_str(r, stmt, i, REQUEST_BUILDER);
-    const char *state = db_str(r, stmt, i, REQUEST_STATE), *needs = db_str(r, stmt, i++, REQUEST_NEEDS);
-    cJSON *waits;
+    const char *state = db_str(r, stmt, i, REQUEST_STATE), *wants = db_str(r, stmt, i, REQUEST_WANTS), *needs = db_str(r, stmt, i, REQUEST_NEEDS);
+    const char *why = db_str(r, stmt, i, REQUEST_WHY), *id = db_str(r, stmt, i, REQUEST_ID);
+    int64_t row = db_num(r, stmt, i++, REQUEST_ROW);
+    struct why lock;
+    bool locked;
     char *mine;
     if (strcmp(state, "pending") && strcmp(state, "waiting")) {
       cJSON_AddNullToObject(o, "waits");
       continue;
     }
-    mine = !strcmp(state, "waiting") ? xstrdup(needs) : xasprintf("%s/%s %s", project, builder, tags);
+    mine = !strcmp(state, "waiting") ? xasprintf("%s%s", *why ? id : "", needs) : xasprintf("%s/%s %s %s", project, builder, tags, wants);
     if (!str_eq(last, mine)) {
-      if (!strcmp(state, "waiting"))
+      if (!strcmp(state, "waiting") && *why)
+        why_asks(id, why, &w);
+      else if (!strcmp(state, "waiting"))
         why_needs(needs, &w);
       else
-        why_of_tags(c, project, builder, tags, &w);
+        why_of_row(c, project, builder, tags, wants, &w);
     }
     free(last);
     last = mine;
-    waits = cJSON_AddObjectToObject(o, "waits");
-    json_text(waits, "kind", w.kind && *w.kind ? w.kind : "starting");
-    json_text(waits, "text", w.text[0] ? w.text : "about to start");
-    json_text(waits, "object", w.object[0] ? w.object : NULL);
+    locked = str_eq(w.kind, "starting") && why_locks(call_master(c), row, false, &lock); /* each has its own place in the line */
+    put_waits(cJSON_AddObjectToObject(o, "waits"), locked ? &lock : &w);
   }
   free(last);
   return list;
@@ -223,5 +281,7 @@ void read_why(struct call *c)
     return;
   tx = call_tx(c);
   db_q(tx, SQL_api_why, "n", id);
+  db_q(tx, SQL_api_before, "nn", id, (int64_t)ETA_QUEUE_MAX);
+  db_q(tx, SQL_api_queue_runs, "N", id);
   call_ask(c, tx, got_why);
 }

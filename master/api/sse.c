@@ -183,6 +183,7 @@ static void got_last(struct call *c, const struct db_res *r)
   buf_init(&s->out, BUF_NO_MAX);
   buf_adds(&s->out, "retry: 1000\n\n");
   s->listener.hear = on_event;
+  s->listener.follows = true;
   s->listener.arg = s;
   events_listen(s->m->events, &s->listener);
   call_header_set(c, "X-Accel-Buffering", "no");

@@ -28,6 +28,8 @@
   X(BUILDSET, buildset, 0, "ID", "only of this buildset")                                                         \
   X(STATE, state, 0, "STATE", "only in this state (waiting, pending, claimed, running, cancelling, done)")        \
   X(PROJECT, project, 0, "PROJECT", "the project")                                                                \
+  X(CODEBASE, codebase, 0, "NAME", "of which codebase, where the project has several")                               \
+  X(AT, at, 0, "CODEBASE=REVISION", "that codebase at this revision, tag or branch; may be repeated")               \
   X(REPOSITORY, repository, 0, "URL", "where the change is (default: the project's)")                             \
   X(AUTHOR, author, 0, "TEXT", "who made the change")                                                             \
   X(COMMITTER, committer, 0, "TEXT", "who committed it")                                                          \
@@ -45,6 +47,7 @@
   X(ONLY, only, 0, NULL, "this alone, not what needed it")                                                        \
   X(PATCH, patch, 0, "FILE", "this patch (- is standard input) instead of what differs here")                      \
   X(FOR, for, 0, "TIME", "for so long: 30m, 2h, 1d (default: until it is resumed)")                                \
+  X(ALL, all, 'a', NULL, "also steps that are hidden (hide_if)")                                                   \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {

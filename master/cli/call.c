@@ -181,6 +181,18 @@ static cJSON *newest_of_request(struct cli *c, const char *request)
   return build;
 }
 
+int call_show(struct cli *c, cJSON *answer, call_shown *show, const char *name)
+{
+  if (!answer)
+    return c->code;
+  if (c->json)
+    out_json(c);
+  else
+    show(c, answer, name);
+  cJSON_Delete(answer);
+  return CLI_OK;
+}
+
 cJSON *call_build(struct cli *c, const struct cli_id *id)
 {
   if (id->kind == ID_REQUEST)

@@ -26,6 +26,9 @@ int call_status(const struct cli *c); /* HTTP's; 0: there was no answer */
 /* The same with the report made: NULL and c->code where it failed. */
 cJSON *call_get(struct cli *c, const char *path) must_check;
 cJSON *call_send(struct cli *c, const char *method, const char *path, const cJSON *body) must_check;
+/* What is left of a command once it has its answer, which is taken over (NULL: told): with --json as it came, else show tells people. name: for show. The command's exit code. */
+typedef void call_shown(struct cli *c, const cJSON *answer, const char *name);
+int call_show(struct cli *c, cJSON *answer, call_shown *show, const char *name);
 
 /* The build that an id means (a build or step; a request: its newest build; "last": the newest). */
 cJSON *call_build(struct cli *c, const struct cli_id *id) must_check;

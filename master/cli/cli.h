@@ -28,6 +28,7 @@ struct http;
 
 struct cli {
   const char *socket;
+  bool all;              /* hidden steps too */
   bool json, color, tty; /* color: SGR may be written to standard output; tty: it is a terminal */
   int width;             /* columns of the terminal; 0: no limit */
   int64_t call_ms;       /* how long an answer may take */

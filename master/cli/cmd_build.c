@@ -23,8 +23,13 @@ int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int n
   props_add_text(body, "builder", arg[0]);
   props_add_text(body, "branch", args_value(a, FLAG_BRANCH));
   props_add_text(body, "revision", args_value(a, FLAG_REVISION));
+  props_add_text(body, "codebase", args_value(a, FLAG_CODEBASE));
   props_add_text(body, "reason", args_value(a, FLAG_REASON));
   props_add(body, props);
+  if (!props_add_at(c, a, body)) {
+    cJSON_Delete(body);
+    return c->code;
+  }
   answer = call_send(c, "POST", "/api/v1/builds", body);
   code = answer ? made_go_on(c, a, answer) : c->code;
   cJSON_Delete(answer);

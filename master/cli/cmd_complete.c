@@ -170,6 +170,8 @@ static void offer_argument(struct ask *q)
       offer_names(q, "builders", "id", "");
   } else if (!strcmp(args, "NAME") && str_starts(q->cmd->name, "worker") && strcmp(q->cmd->name, "worker add"))
     offer_names(q, "workers", "name", "");
+  else if (!strcmp(args, "NAME") && str_starts(q->cmd->name, "pool"))
+    offer_names(q, "pools", "name", "");
   else if (!strcmp(args, "NAME") && str_starts(q->cmd->name, "secret"))
     offer_names(q, "secrets", "name", "");
   else if (!strcmp(args, "PROJECT/NAME"))

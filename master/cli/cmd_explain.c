@@ -58,7 +58,7 @@ static int explain(struct cli *c, const struct pipeline *p, const char *name, co
   }
   o = cJSON_CreateObject();
   cJSON_AddStringToObject(o, "builder", b->name);
-  cJSON_AddItemToObject(o, "keys", explain_json(b));
+  cJSON_AddItemToObject(o, "keys", explain_json(p, b));
   if (c->json) {
     out_json_line(c, "explain", o);
   } else {

@@ -1,4 +1,4 @@
-/* drover list …: builders, builds, requests, changes, workers, projects as tables. */
+/* drover list …: builders, builds, requests, changes, workers, pools, projects as tables. */
 #include "master/cli/list.h"
 
 #include <stdlib.h>
@@ -120,7 +120,7 @@ static void change_row(struct table *t, const cJSON *item)
   char *of = show_change_of(item);
 
   table_cell(t, STYLE_BOLD, js_text(item, "id"));
-  table_cell(t, STYLE_NONE, js_text(item, "project"));
+  table_cellf(t, STYLE_NONE, "%s%s%s", js_text(item, "project"), js_has(item, "codebase") ? "/" : "", js_text(item, "codebase"));
   table_cell(t, STYLE_NONE, of);
   free(of);
   revision_cell(t, item);
@@ -130,7 +130,7 @@ static void change_row(struct table *t, const cJSON *item)
   table_cellf(t, STYLE_NONE, "%.*s", (int)strcspn(message, "\n"), message);
 }
 
-static const struct column worker_columns[] = { { "WORKER", 0 }, { "STATE", 0 },         { "SLOTS", 0 },
+static const struct column worker_columns[] = { { "WORKER", 0 }, { "STATE", 0 },         { "SLOTS", 0 }, { "POOL", 0 },
                                                 { "TAGS", TABLE_FLEX }, { "HOST", TABLE_FLEX }, { "ADDRESS", TABLE_FLEX } };
 
 char *list_worker_state(const cJSON *w)
@@ -139,6 +139,8 @@ char *list_worker_state(const cJSON *w)
 
   if (js_has(w, "removed") && !cJSON_IsFalse(js_get(w, "removed")))
     return xstrdup("removed");
+  if (js_true(w, "connected") && js_has(w, "quarantine"))
+    return xasprintf("quarantine, %s", fmt_due(js_num(w, "quarantine.until"), clock_wall_ms(), time));
   if (js_true(w, "connected"))
     return xstrdup("connected");
   if (js_has(w, "lost_at"))
@@ -148,7 +150,7 @@ char *list_worker_state(const cJSON *w)
 
 enum style list_worker_style(const cJSON *w)
 {
-  return js_true(w, "connected") ? STYLE_GOOD : js_has(w, "lost_at") ? STYLE_WARN : STYLE_DIM;
+  return js_true(w, "connected") && !js_has(w, "quarantine") ? STYLE_GOOD : js_has(w, "lost_at") || js_has(w, "quarantine") ? STYLE_WARN : STYLE_DIM;
 }
 
 static void worker_row(struct table *t, const cJSON *item)
@@ -160,6 +162,7 @@ static void worker_row(struct table *t, const cJSON *item)
   table_cell(t, list_worker_style(item), state);
   free(state);
   table_cellf(t, STYLE_NONE, "%lld of %lld", (long long)js_num(item, "used"), (long long)js_num(item, "slots"));
+  table_cell(t, STYLE_NONE, js_text(item, "pool"));
   buf_init(&text, BUF_NO_MAX);
   js_join(item, "tags", " ", &text);
   table_cell(t, STYLE_NONE, buf_str(&text));
@@ -174,16 +177,41 @@ static void worker_row(struct table *t, const cJSON *item)
   table_cell(t, STYLE_NONE, js_text(item, "peer"));
 }
 
+static const struct column pool_columns[] = { { "POOL", 0 }, { "MEMBERS", 0 }, { "CONNECTED", 0 }, { "SLOTS", 0 }, { "TAGS", TABLE_FLEX }, { "TOKEN", 0 } };
+
+static void pool_row(struct table *t, const cJSON *item)
+{
+  struct buf tags;
+
+  table_cell(t, STYLE_BOLD, js_text(item, "name"));
+  if (js_has(item, "max"))
+    table_cellf(t, STYLE_NONE, "%lld of %lld", (long long)js_num(item, "count"), (long long)js_num(item, "max"));
+  else
+    table_cellf(t, STYLE_NONE, "%lld", (long long)js_num(item, "count"));
+  table_cellf(t, js_num(item, "connected") ? STYLE_GOOD : STYLE_DIM, "%lld", (long long)js_num(item, "connected"));
+  table_cellf(t, STYLE_NONE, "%lld of %lld", (long long)js_num(item, "used"), (long long)(js_num(item, "connected") * js_num(item, "slots")));
+  buf_init(&tags, BUF_NO_MAX);
+  js_join(item, "tags", " ", &tags);
+  table_cell(t, STYLE_NONE, buf_str(&tags));
+  buf_free(&tags);
+  if (!js_true(item, "configured"))
+    table_cell(t, STYLE_WARN, "not in the configuration");
+  else if (js_has(item, "token_at"))
+    ago_cell(t, item, "token_at");
+  else
+    table_cell(t, STYLE_WARN, "none yet");
+}
+
 static const struct column project_columns[] = { { "PROJECT", TABLE_FLEX }, { "PIPELINE", 0 }, { "POLLED", 0 }, { "BRANCHES", TABLE_FLEX } };
-static void project_row(struct table *t, const cJSON *item)
+static void looks_row(struct table *t, const char *name, const char *pipeline, const cJSON *item)
 {
   const cJSON *head;
   struct buf text;
   char revision[FMT_MAX], next[FMT_MAX];
   int64_t left = js_num(item, "next_look") - clock_wall_ms();
 
-  table_cell(t, STYLE_BOLD, js_text(item, "name"));
-  table_cell(t, STYLE_NONE, js_text(item, "pipeline"));
+  table_cell(t, STYLE_BOLD, name);
+  table_cell(t, STYLE_NONE, pipeline);
   ago_cell(t, item, "looked");
   buf_init(&text, BUF_NO_MAX);
   cJSON_ArrayForEach(head, js_get(item, "heads"))
@@ -198,6 +226,20 @@ static void project_row(struct table *t, const cJSON *item)
   buf_free(&text);
 }
 
+/* Of several codebases a row each. */
+static void project_row(struct table *t, const cJSON *item)
+{
+  const cJSON *codebases = js_get(item, "codebases"), *it;
+
+  if (!cJSON_GetArraySize(codebases))
+    looks_row(t, js_text(item, "name"), js_text(item, "pipeline"), item);
+  cJSON_ArrayForEach(it, codebases) {
+    char *name = xasprintf("%s/%s", js_text(item, "name"), js_text(it, "name"));
+    looks_row(t, name, cJSON_IsTrue(js_get(it, "main")) ? js_text(item, "pipeline") : "", it);
+    free(name);
+  }
+}
+
 #define PAGED (FLAG_BIT(LIMIT) | FLAG_BIT(BEFORE))
 static const struct list_kind kinds[] = {
   { "builders", 0, builder_columns, COUNT(builder_columns), builder_row },
@@ -205,6 +247,7 @@ static const struct list_kind kinds[] = {
   { "requests", PAGED | FLAG_BIT(STATE) | FLAG_BIT(BUILDER) | FLAG_BIT(BUILDSET), request_columns, COUNT(request_columns), request_row },
   { "changes", PAGED | FLAG_BIT(PROJECT) | FLAG_BIT(BRANCH), change_columns, COUNT(change_columns), change_row },
   { "workers", 0, worker_columns, COUNT(worker_columns), worker_row },
+  { "pools", 0, pool_columns, COUNT(pool_columns), pool_row },
   { "projects", 0, project_columns, COUNT(project_columns), project_row },
 };
 
@@ -281,7 +324,7 @@ int cmd_list(struct cli *c, const struct args *a, const char *const *arg, int na
   if (!k) {
     near = args_nearest(name, names, COUNT(kinds));
     return cli_error(c, CLI_USAGE, "there is no list of \"%s\"%s%s%s", name, near ? " (did you mean " : "", near ? near : "",
-                     near ? "?)" : "; builders, builds, requests, changes, workers, projects");
+                     near ? "?)" : "; builders, builds, requests, changes, workers, pools, projects");
   }
   stranger = args_stranger(a, k->filters | FLAGS_GLOBAL);
   if (stranger != FLAG_COUNT)

@@ -25,25 +25,24 @@ void pause_line(struct cli *c, const cJSON *p)
   out_end(c);
 }
 
+static void show_pauses(struct cli *c, const cJSON *answer, const char *name)
+{
+  const cJSON *p;
+
+  (void)name;
+  if (!cJSON_GetArraySize(js_get(answer, "items"))) {
+    out(c, STYLE_NONE, "nothing is paused");
+    out_end(c);
+  }
+  cJSON_ArrayForEach(p, js_get(answer, "items"))
+    pause_line(c, p);
+}
+
 static int list_pauses(struct cli *c)
 {
   cJSON *answer = call_get(c, "/api/v1/pauses");
-  const cJSON *p;
 
-  if (!answer)
-    return c->code;
-  if (c->json) {
-    out_json(c);
-  } else {
-    if (!cJSON_GetArraySize(js_get(answer, "items"))) {
-      out(c, STYLE_NONE, "nothing is paused");
-      out_end(c);
-    }
-    cJSON_ArrayForEach(p, js_get(answer, "items"))
-      pause_line(c, p);
-  }
-  cJSON_Delete(answer);
-  return CLI_OK;
+  return call_show(c, answer, show_pauses, NULL);
 }
 
 static int send(struct cli *c, const char *path, cJSON *body)
@@ -88,6 +87,17 @@ int cmd_resume(struct cli *c, const struct args *a, const char *const *arg, int 
 
   (void)a, (void)narg;
   props_add_text(body, "object", arg[0]);
+  return send(c, "/api/v1/resume", body);
+}
+
+int cmd_worker_resume(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  cJSON *body = cJSON_CreateObject();
+  char *object = xasprintf("worker/%s", arg[0]);
+
+  (void)a, (void)narg;
+  props_add_text(body, "object", object);
+  free(object);
   return send(c, "/api/v1/resume", body);
 }
 

@@ -39,6 +39,12 @@ static char *set_off(const cJSON *s)
   } else {
     buf_adds(&b, str_eq(kind, "force") ? "by hand" : kind);
   }
+  if (js_has(s, "spec.from"))
+    buf_adds(&b, ", from what has changed");
+  if (js_has(s, "spec.until")) {
+    buf_adds(&b, " until ");
+    js_join(s, "spec.until", ", ", &b);
+  }
   if (js_has(s, "spec.only_if"))
     buf_addf(&b, ", if %s", js_text(s, "spec.only_if"));
   if (js_has(s, "spec.missed") && !str_eq(js_text(s, "spec.missed"), "once"))
@@ -282,7 +288,7 @@ static cJSON *post(struct cli *c, const struct args *a, const char *name, const 
   props_add_text(body, "reason", args_value(a, FLAG_REASON));
   if (parameters)
     cJSON_AddItemToObject(body, "parameters", parameters);
-  answer = call_send(c, "POST", full, body);
+  answer = props_add_at(c, a, body) ? call_send(c, "POST", full, body) : NULL;
   cJSON_Delete(body);
   free(path);
   free(full);

@@ -136,6 +136,10 @@ static void secret_row(struct table *t, const cJSON *s, int64_t now)
 
   buf_init(&builders, BUF_NO_MAX);
   js_join(s, "builders", " ", &builders);
+  if (cJSON_GetArraySize(js_get(s, "repositories"))) {
+    buf_addf(&builders, "%srepositories of ", builders.len ? "; " : "");
+    js_join(s, "repositories", " ", &builders);
+  }
   table_cell(t, STYLE_BOLD, js_text(s, "name"));
   table_cell(t, STYLE_NONE, js_has(s, "file") ? js_text(s, "file") : "the store");
   table_cell(t, STYLE_NONE, js_has(s, "set_at") ? fmt_ago(js_num(s, "set_at"), now, text) : "");
@@ -147,7 +151,7 @@ static void secret_row(struct table *t, const cJSON *s, int64_t now)
 
 int cmd_secret_list(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
-  static const struct column columns[] = { { "SECRET", 0 }, { "IN", TABLE_FLEX }, { "SET", 0 }, { "BY", 0 }, { "BUILDERS", TABLE_FLEX }, { "TROUBLE", TABLE_FLEX } };
+  static const struct column columns[] = { { "SECRET", 0 }, { "IN", TABLE_FLEX }, { "SET", 0 }, { "BY", 0 }, { "FOR", TABLE_FLEX }, { "TROUBLE", TABLE_FLEX } };
   cJSON *answer = call_get(c, "/api/v1/secrets");
   const cJSON *s;
   struct table *t;
@@ -175,6 +179,14 @@ int cmd_secret_list(struct cli *c, const struct args *a, const char *const *arg,
   return CLI_OK;
 }
 
+static void removed(struct cli *c, const cJSON *answer, const char *name)
+{
+  (void)answer;
+  out_label(c, STYLE_NONE, "removed");
+  out(c, STYLE_NONE, "%s is not in the store any more; backups may have it, encrypted", name);
+  out_end(c);
+}
+
 int cmd_secret_remove(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   char *path = id_path("secrets/%s", arg[0]);
@@ -182,17 +194,7 @@ int cmd_secret_remove(struct cli *c, const struct args *a, const char *const *ar
 
   (void)a, (void)narg;
   free(path);
-  if (!answer)
-    return c->code;
-  if (c->json) {
-    out_json(c);
-  } else {
-    out_label(c, STYLE_NONE, "removed");
-    out(c, STYLE_NONE, "%s is not in the store any more; backups may have it, encrypted", arg[0]);
-    out_end(c);
-  }
-  cJSON_Delete(answer);
-  return CLI_OK;
+  return call_show(c, answer, removed, arg[0]);
 }
 
 int cmd_secret_rotate(struct cli *c, const struct args *a, const char *const *arg, int narg)

@@ -87,11 +87,17 @@ static void show_steps(struct cli *c, const cJSON *build)
   struct table *t = table_new(columns, COUNT(columns));
   const cJSON *step;
   char text[FMT_MAX];
+  int hidden = 0;
 
   cJSON_ArrayForEach(step, js_get(build, "steps"))
   {
     int result = js_result(step);
-    char *summary = show_step_summary(step);
+    char *summary;
+    if (js_true(step, "hidden") && !c->all) {
+      hidden++;
+      continue;
+    }
+    summary = show_step_summary(step);
     table_cell(t, STYLE_BOLD, js_text(step, "name"));
     table_cell(t, fmt_result_style(result), result == FMT_NO_RESULT ? js_text(step, "state") : fmt_result(result));
     table_cell(t, STYLE_NONE, fmt_duration(js_duration(step, clock_wall_ms()), text));
@@ -100,11 +106,89 @@ static void show_steps(struct cli *c, const cJSON *build)
     free(summary);
   }
   print_table(c, t);
+  if (hidden) {
+    out(c, STYLE_DIM, "%d hidden: drover show --all %s", hidden, js_text(build, "id"));
+    out_end(c);
+  }
+}
+
+/* Which build triggered it. */
+static void parent_line(struct cli *c, const cJSON *o)
+{
+  if (js_has(o, "parent"))
+    linef(c, "parent", "%s:%s%s", js_text(o, "parent.build"), js_text(o, "parent.step"), cJSON_IsTrue(js_get(o, "parent.waits")) ? ", which waits for it" : "");
+}
+
+/* "triggered  s12 nightly  success  libfoo/linux/41" */
+static void triggered_lines(struct cli *c, const cJSON *step)
+{
+  const cJSON *s, *r;
+
+  cJSON_ArrayForEach(s, js_get(step, "triggered")) {
+    bool over = str_eq(js_text(s, "state"), "done");
+    out_label(c, STYLE_DIM, s->prev && s->prev->next ? "" : "triggered");
+    out(c, STYLE_NONE, "%s%s%s  ", js_text(s, "id"), *js_text(s, "scheduler") ? " " : "", js_text(s, "scheduler"));
+    out(c, over ? fmt_result_style(js_result(s)) : STYLE_BUSY, "%s", over ? fmt_result(js_result(s)) : js_text(s, "state"));
+    cJSON_ArrayForEach(r, js_get(s, "requests"))
+      out(c, STYLE_NONE, "  %s", js_text(r, *js_text(r, "build") ? "build" : "builder"));
+    out_end(c);
+  }
+  cJSON_ArrayForEach(s, js_get(step, "asking")) {
+    struct buf names;
+    buf_init(&names, BUF_NO_MAX);
+    js_join(s, "builders", ", ", &names);
+    out_label(c, STYLE_DIM, "triggers");
+    out(c, STYLE_NONE, "%s of project %s%s%s  ", buf_str(&names), js_text(s, "project"), *js_text(s, "branch") ? ", branch " : "", js_text(s, "branch"));
+    out(c, cJSON_IsTrue(js_get(s, "refused")) ? STYLE_BAD : STYLE_BUSY, "%s", cJSON_IsTrue(js_get(s, "refused")) ? "refused" : "about to be asked for");
+    out(c, STYLE_NONE, "%s%s", *js_text(s, "why") ? ": " : "", js_text(s, "why"));
+    out_end(c);
+    buf_free(&names);
+  }
+}
+
+/* Of several codebases what of each: as it was checked out, else as it was asked for. */
+static void show_stamps(struct cli *c, const cJSON *b)
+{
+  static const struct column columns[] = { { "CODEBASE", 0 }, { "BRANCH", 0 }, { "REVISION", 0 }, { "WHY", TABLE_FLEX } };
+  struct table *t = table_new(columns, COUNT(columns));
+  const cJSON *it;
+  char text[FMT_MAX];
+
+  cJSON_ArrayForEach(it, js_get(b, "stamps"))
+  {
+    const char *got = js_text(it, "got_revision"), *revision = *got ? got : js_text(it, "revision");
+    table_cell(t, STYLE_BOLD, js_text(it, "codebase"));
+    table_cell(t, STYLE_NONE, js_text(it, "branch"));
+    table_cell(t, STYLE_NONE, *revision ? fmt_revision(revision, text) : "(its tip)");
+    table_cell(t, STYLE_NONE, js_text(it, "why"));
+  }
+  print_table(c, t);
+}
+
+/* What it reported: properties, links, or why nothing of it was taken. */
+static void report_lines(struct cli *c, const cJSON *step)
+{
+  const cJSON *it, *first = js_get(step, "report.properties");
+  struct buf text;
+
+  cJSON_ArrayForEach(it, first) {
+    buf_init(&text, BUF_NO_MAX);
+    js_add(first, it->string, &text);
+    linef(c, it == first->child ? "reported" : "", "%s = %s", it->string, buf_str(&text));
+    buf_free(&text);
+  }
+  cJSON_ArrayForEach(it, js_get(step, "report.stamps"))
+    linef(c, "made", "%s %s%s%s", js_text(it, "codebase"), js_text(it, "revision"), *js_text(it, "branch") ? " on " : "", js_text(it, "branch"));
+  cJSON_ArrayForEach(it, js_get(step, "report.links"))
+    linef(c, "link", "%s  %s", js_text(it, "name"), js_text(it, "url"));
+  if (js_has(step, "report.trouble"))
+    linef(c, "warning", "%s: its report was left out: %s", js_text(step, "name"), js_text(step, "report.trouble"));
 }
 
 static void show_build(struct cli *c, const cJSON *b)
 {
   struct show_bytes bytes = show_build_bytes(b);
+  const cJSON *step;
   char time[FMT_MAX], length[FMT_MAX], stored[FMT_MAX];
 
   head(c, b, js_text(b, "id"));
@@ -120,7 +204,14 @@ static void show_build(struct cli *c, const cJSON *b)
   time_line(c, "started", js_num(b, "started"));
   time_line(c, "ended", js_num(b, "finished"));
   linef(c, "log", "%s (%s stored): drover log %s", fmt_size(bytes.length, length), fmt_size(bytes.stored, stored), js_text(b, "id"));
+  parent_line(c, b);
+  show_stamps(c, b);
   show_steps(c, b);
+  cJSON_ArrayForEach(step, js_get(b, "steps"))
+  {
+    triggered_lines(c, step);
+    report_lines(c, step);
+  }
 }
 
 static void show_commands(struct cli *c, const cJSON *step)
@@ -198,6 +289,8 @@ static int show_step(struct cli *c, const cJSON *build, const char *name)
   time_line(c, "ended", js_num(step, "finished"));
   linef(c, "log", "%s: drover log %s:%s", fmt_size(show_step_bytes(step).length, length), js_text(build, "id"), name);
   show_secrets(c, step);
+  triggered_lines(c, step);
+  report_lines(c, step);
   show_commands(c, step);
   return CLI_OK;
 }
@@ -226,12 +319,46 @@ static void show_request(struct cli *c, const cJSON *r)
   source_line(c, r);
   line(c, "buildset", js_text(r, "buildset"));
   join_line(c, "tags", r, "tags", " ");
+  join_line(c, "wants", r, "wants", " and ");
   needs_lines(c, r);
   linef(c, "priority", "%lld", (long long)js_num(r, "priority"));
   join_line(c, "builds", r, "builds", " ");
   time_line(c, "made", js_num(r, "created"));
   time_line(c, "claimed", js_num(r, "claimed"));
   time_line(c, "ended", js_num(r, "finished"));
+}
+
+/* "s12, triggered by p/b/3:go; s7, built again" */
+static void lineage_line(struct cli *c, const cJSON *s)
+{
+  const cJSON *it;
+  struct buf b;
+
+  buf_init(&b, BUF_NO_MAX);
+  cJSON_ArrayForEach(it, js_get(s, "lineage")) {
+    const char *how = js_text(it, "how");
+    buf_addf(&b, "%s%s, %s", b.len ? "; " : "", js_text(it, "buildset"), str_eq(how, "rerun") ? "built again" : how);
+    if (js_has(it, "build"))
+      buf_addf(&b, " by %s:%s", js_text(it, "build"), js_text(it, "step"));
+  }
+  line(c, "set of", buf_str(&b));
+  buf_free(&b);
+}
+
+/* The revisions of several codebases, and why each is there. */
+static void show_set(struct cli *c, const cJSON *o)
+{
+  static const struct column columns[] = { { "CODEBASE", 0 }, { "BRANCH", TABLE_FLEX }, { "REVISION", TABLE_FLEX }, { "WHY", TABLE_FLEX } };
+  struct table *t = table_new(columns, COUNT(columns));
+  const cJSON *it;
+
+  cJSON_ArrayForEach(it, js_get(o, "stamps")) {
+    table_cell(t, STYLE_BOLD, js_text(it, "codebase"));
+    table_cell(t, STYLE_NONE, js_text(it, "branch"));
+    table_cell(t, STYLE_NONE, js_text(it, "revision"));
+    table_cell(t, STYLE_NONE, js_text(it, "why"));
+  }
+  print_table(c, t);
 }
 
 static void show_buildset(struct cli *c, const cJSON *s)
@@ -243,13 +370,17 @@ static void show_buildset(struct cli *c, const cJSON *s)
   line(c, "because", js_text(s, "reason"));
   line(c, "scheduler", js_text(s, "scheduler"));
   line(c, "who", js_text(s, "who"));
+  parent_line(c, s);
+  lineage_line(c, s);
   line(c, "project", js_text(s, "project"));
-  source_line(c, s);
+  if (!js_has(s, "stamps"))
+    source_line(c, s);
   join_line(c, "changes", s, "changes", " ");
   if (js_has(s, "patch"))
     linef(c, "patch", "%s on top of it: /api/v1/buildsets/%s/patch", fmt_size(js_num(s, "patch.bytes"), size), js_text(s, "id"));
   time_line(c, "made", js_num(s, "created"));
   time_line(c, "ended", js_num(s, "finished"));
+  show_set(c, s);
   list_table(c, "requests", js_get(s, "requests"));
 }
 
@@ -258,7 +389,7 @@ static void show_change(struct cli *c, const cJSON *h)
   char *of = show_change_of(h);
 
   out(c, STYLE_BOLD, "%s  ", js_text(h, "id"));
-  out(c, STYLE_NONE, "%s %s %s", js_text(h, "project"), of, js_text(h, "revision"));
+  out(c, STYLE_NONE, "%s%s%s %s %s", js_text(h, "project"), js_has(h, "codebase") ? "/" : "", js_text(h, "codebase"), of, js_text(h, "revision"));
   out_end(c);
   free(of);
   line(c, "author", js_text(h, "author"));
@@ -274,6 +405,7 @@ static void show_change(struct cli *c, const cJSON *h)
   join_line(c, "buildsets", h, "buildsets", " ");
   out_block(c, 4, js_text(h, "message"));
   join_line(c, "files", h, "files", ", ");
+  show_set(c, h);
 }
 
 static int show_builder(struct cli *c, cJSON *builder)
@@ -320,7 +452,12 @@ static void show_worker(struct cli *c, const cJSON *w)
   out(c, STYLE_NONE, "  %lld of %lld slots used", (long long)js_num(w, "used"), (long long)js_num(w, "slots"));
   out_end(c);
   free(state);
+  line(c, "pool", js_text(w, "pool"));
   join_line(c, "tags", w, "tags", " ");
+  line(c, "quarantine", js_text(w, "quarantine.why"));
+  if (js_num(w, "weight") != 50)
+    linef(c, "weight", "%lld", (long long)js_num(w, "weight"));
+  line(c, "calendar", js_text(w, "calendar"));
   line(c, "address", js_text(w, "peer"));
   time_line(c, "since", js_num(w, "since"));
   time_line(c, "lost", js_num(w, "lost_at"));
@@ -402,7 +539,8 @@ int cmd_show(struct cli *c, const struct args *a, const char *const *arg, int na
   cJSON *o;
   int code;
 
-  (void)a, (void)narg;
+  (void)narg;
+  c->all = args_has(a, FLAG_ALL);
   if (!id_parse(arg[0], &id))
     return cli_error(c, CLI_USAGE, "\"%s\" is no id: libfoo/linux/42, linux/last:test, r118, s77, c991, a builder or a worker", arg[0]);
   switch (id.kind) {

@@ -104,13 +104,25 @@ static bool make_patch(struct cli *c, const struct args *a, struct attempt *t)
   return false;
 }
 
+/* Whether there may be a password in the address: then it is told to nobody. */
+static bool has_password(const char *url)
+{
+  const char *host = strstr(url, "://"), *at = host ? strchr(host, '@') : NULL;
+
+  return at && memchr(host + 3, ':', (size_t)(at - host - 3));
+}
+
 static int send(struct cli *c, const struct args *a, struct attempt *t, const char *const *builder, int n, cJSON *props)
 {
   cJSON *body = cJSON_CreateObject(), *answer, *list = NULL;
-  char *patch = str_base64(t->patch.data, t->patch.len);
+  char *patch = str_base64(t->patch.data, t->patch.len), *url = NULL;
   int code;
 
   props_add_text(body, "project", t->project);
+  props_add_text(body, "codebase", args_value(a, FLAG_CODEBASE));
+  if (!args_has(a, FLAG_CODEBASE) && (url = gitwork_line((const char *[]){ "config", "remote.origin.url", NULL })) && !has_password(url))
+    props_add_text(body, "repository", url); /* where the project has several, it is found by that */
+  free(url);
   props_add_text(body, "branch", t->branch);
   props_add_text(body, "revision", t->base);
   props_add_text(body, "reason", args_value(a, FLAG_REASON));
@@ -120,7 +132,7 @@ static int send(struct cli *c, const struct args *a, struct attempt *t, const ch
   for (int i = 0; i < n; i++) /* the project was taken off before */
     cJSON_AddItemToArray(list, cJSON_CreateString(strchr(builder[i], '/') ? strchr(builder[i], '/') + 1 : builder[i]));
   props_add(body, props);
-  answer = call_send(c, "POST", "/api/v1/try", body);
+  answer = props_add_at(c, a, body) ? call_send(c, "POST", "/api/v1/try", body) : NULL;
   code = answer ? made_go_on(c, a, answer) : c->code;
   cJSON_Delete(answer);
   cJSON_Delete(body);

@@ -8,11 +8,12 @@
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
 #include "master/cli/show.h"
+#include "master/cli/why_repo.h"
 
 /* "r118 libfoo/linux is pending: build1 is full (since 2 min ago)" */
 static int why_request(struct cli *c, const char *id)
 {
-  char *path = id_path("requests/%s/why", id), since[FMT_MAX];
+  char *path = id_path("requests/%s/why", id), *eta, since[FMT_MAX];
   cJSON *why = call_get(c, path);
 
   free(path);
@@ -26,6 +27,12 @@ static int why_request(struct cli *c, const char *id)
     if (js_has(why, "reason.since"))
       out(c, STYLE_DIM, "  (%s)", fmt_ago(js_num(why, "reason.since"), clock_wall_ms(), since));
     out_end(c);
+    if ((eta = show_eta(why))) {
+      out_label(c, STYLE_NONE, "begins");
+      out(c, STYLE_NONE, "%s, by its turn and by how long such builds take", eta);
+      out_end(c);
+    }
+    free(eta);
   }
   cJSON_Delete(why);
   return CLI_OK;
@@ -85,7 +92,7 @@ static void put_verdicts(struct cli *c, const cJSON *list)
 
 static int why_change(struct cli *c, const char *id)
 {
-  char *path = id_path("changes/%s", id), *of;
+  char *path = id_path("changes/%s", id), *of, since[FMT_MAX];
   cJSON *change = call_get(c, path);
   const cJSON *s, *verdicts = js_get(change, "verdicts");
   int code = CLI_OK;
@@ -102,12 +109,16 @@ static int why_change(struct cli *c, const char *id)
   of = show_change_of(change);
   out(c, STYLE_NONE, "%s %s: %s", js_text(change, "project"), of, js_text(change, "state"));
   free(of);
-  if (*js_text(change, "error"))
+  if (*js_text(change, "error") && !strcmp(js_text(change, "state"), "reading"))
+    out(c, STYLE_NONE, " since %s; it can't be read yet: %s", fmt_ago(js_num(change, "created"), clock_wall_ms(), since), js_text(change, "error"));
+  else if (*js_text(change, "error"))
     out(c, STYLE_NONE, ", %s", js_text(change, "error"));
   else if (*js_text(change, "why") && !cJSON_GetArraySize(verdicts))
     out(c, STYLE_NONE, ": %s", js_text(change, "why"));
   out_end(c);
   put_verdicts(c, verdicts);
+  if (!strcmp(js_text(change, "state"), "reading") && !why_silent(c, js_text(change, "project"), js_has(change, "codebase") ? js_text(change, "codebase") : NULL))
+    code = c->code;
   cJSON_ArrayForEach(s, js_get(change, "buildsets"))
     if (!code && cJSON_IsString(s))
       code = why_buildset(c, s->valuestring);
@@ -115,13 +126,21 @@ static int why_change(struct cli *c, const char *id)
   return code;
 }
 
-/* The newest request of a builder. */
+/* The newest request of a builder, and whether its repository is silent; a project or a scheduler of that name where there is no such builder. */
 static int why_builder(struct cli *c, const char *name)
 {
-  char *builder = call_builder(c, name), *path;
-  cJSON *list;
-  int code;
+  const char *slash = strchr(name, '/');
+  char *builder, *path, *project;
+  bool found = false;
+  cJSON *list, *there = call_find_builder(c, name);
+  int code = c->code;
 
+  if (!there && !code)
+    code = slash ? why_scheduler(c, name, &found) : why_project(c, name, &found);
+  cJSON_Delete(there);
+  if (found || code)
+    return code;
+  builder = call_builder(c, name);
   if (!builder)
     return c->code;
   path = id_path("requests?limit=1&builder=%s", builder);
@@ -137,6 +156,10 @@ static int why_builder(struct cli *c, const char *name)
     code = CLI_OK;
   }
   cJSON_Delete(list);
+  project = xstrndup(builder, strcspn(builder, "/"));
+  if (!code && !why_silent(c, project, NULL))
+    code = c->code;
+  free(project);
   free(builder);
   return code;
 }

@@ -40,7 +40,7 @@ cJSON *worker_body(struct cli *c, const struct args *a, const char *name)
   return body;
 }
 
-static void show_token(struct cli *c, const struct args *a, const cJSON *answer)
+void token_show(struct cli *c, const struct args *a, const cJSON *answer, bool pool)
 {
   const char *name = js_text(answer, "name"), *token = js_text(answer, "token");
   char host[HOST_NAME_MAX + 1] = "", *kind, *program, *real;
@@ -58,6 +58,11 @@ static void show_token(struct cli *c, const struct args *a, const cJSON *answer)
   kind = worker_kind_here();
   program = worker_program(kind);
   real = program ? realpath(program, NULL) : NULL;
+  if (pool) {
+    out(c, STYLE_NONE, "on each host, or in the image of all of them before the worker has run there:  drover-worker install");
+    out_end(c);
+    return;
+  }
   out(c, STYLE_NONE, "on %s:  scp %s:%s /tmp/drover-worker && sudo /tmp/drover-worker install", name, host, real ? real : "drover-worker");
   out_end(c);
   out(c, STYLE_NONE, "or here:  drover worker install root@%s", name);
@@ -81,7 +86,7 @@ int cmd_worker_add(struct cli *c, const struct args *a, const char *const *arg, 
   if (c->json)
     out_json(c);
   else
-    show_token(c, a, answer);
+    token_show(c, a, answer, false);
   cJSON_Delete(answer);
   return CLI_OK;
 }
@@ -94,6 +99,14 @@ int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg,
   return cmd_list(c, a, workers, 1);
 }
 
+static void removed(struct cli *c, const cJSON *answer, const char *name)
+{
+  (void)answer;
+  out_label(c, STYLE_NONE, "removed");
+  out(c, STYLE_NONE, "%s gets no new builds; drover worker add %s brings it back", name, name);
+  out_end(c);
+}
+
 int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   char *path = id_path("workers/%s", arg[0]);
@@ -101,15 +114,5 @@ int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *ar
 
   (void)a, (void)narg;
   free(path);
-  if (!answer)
-    return c->code;
-  if (c->json) {
-    out_json(c);
-  } else {
-    out_label(c, STYLE_NONE, "removed");
-    out(c, STYLE_NONE, "%s gets no new builds; drover worker add %s brings it back", arg[0], arg[0]);
-    out_end(c);
-  }
-  cJSON_Delete(answer);
-  return CLI_OK;
+  return call_show(c, answer, removed, arg[0]);
 }

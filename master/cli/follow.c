@@ -160,7 +160,7 @@ static bool follow_step(struct follow *f, cJSON **build, int index)
   tap_close(&tap);
   if (ok && f->c->json)
     out_json_line(f->c, "step", cJSON_GetArrayItem(js_get(*build, "steps"), index));
-  else if (ok && show_steps(f))
+  else if (ok && show_steps(f) && !js_true(cJSON_GetArrayItem(js_get(*build, "steps"), index), "hidden"))
     show_step_line(f->c, *build, cJSON_GetArrayItem(js_get(*build, "steps"), index));
   out_flush(f->c);
   free(name);

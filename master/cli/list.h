@@ -5,7 +5,7 @@
 
 #include "master/cli/cli.h"
 
-/* kind: builders, builds, requests, changes or workers. items: an array of such objects of the API. */
+/* kind: builders, builds, requests, changes, workers or pools. items: an array of such objects of the API. */
 void list_table(struct cli *c, const char *kind, const cJSON *items);
 /* "connected", "away, 2 min ago", … of a worker; the caller frees it. */
 char *list_worker_state(const cJSON *worker) must_check;

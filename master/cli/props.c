@@ -42,3 +42,30 @@ void props_add_text(cJSON *body, const char *key, const char *value)
   if (value)
     cJSON_AddStringToObject(body, key, value);
 }
+
+bool props_add_at(struct cli *c, const struct args *a, cJSON *body)
+{
+  cJSON *list = NULL;
+  const char *p;
+  int at = 0;
+
+  while ((p = args_each(a, FLAG_AT, &at))) {
+    const char *eq = strchr(p, '=');
+    char *name;
+    if (!eq || eq == p || !eq[1]) {
+      cli_error(c, CLI_USAGE, "--at wants CODEBASE=REVISION, got \"%s\"", p);
+      return false;
+    }
+    if (!list)
+      list = cJSON_AddObjectToObject(body, "at");
+    name = xstrndup(p, (size_t)(eq - p));
+    if (cJSON_HasObjectItem(list, name)) {
+      cli_error(c, CLI_USAGE, "--at says codebase %s twice", name);
+      free(name);
+      return false;
+    }
+    cJSON_AddStringToObject(list, name, eq + 1);
+    free(name);
+  }
+  return true;
+}

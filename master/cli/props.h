@@ -9,5 +9,7 @@
 cJSON *props_object(struct cli *c, const struct args *a) must_check;
 /* Puts them into body as "properties", or frees them where there are none. */
 void props_add(cJSON *body, cJSON *props);
+/* --at CODEBASE=REVISION…, as "at", where there is one. False: told. */
+bool props_add_at(struct cli *c, const struct args *a, cJSON *body) must_check;
 void props_add_text(cJSON *body, const char *key, const char *value); /* NULL: not at all */
 #endif

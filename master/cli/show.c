@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/str.h"
 #include "master/cli/js.h"
+#include "master/conf/vcs.h"
 
 #define SUMMARY_WIDTH 60
 #define WHAT_WIDTH 60
@@ -65,7 +66,9 @@ static bool is_shell(const char *program)
 
 static bool is_checkout(const cJSON *step)
 {
-  return str_eq(js_text(step, "kind"), "git");
+  enum vcs v;
+
+  return js_text(step, "kind") && vcs_of(js_text(step, "kind"), &v);
 }
 
 /* What a step is about, in a few words: its script's first line, its argv; "" where nothing is known. */
@@ -93,6 +96,8 @@ char *show_step_summary(const cJSON *step)
   const cJSON *command;
   struct buf names;
 
+  if (*js_text(step, "waits"))
+    return first_line(js_text(step, "waits"), SUMMARY_WIDTH * 4);
   if (*js_text(step, "summary"))
     return first_line(js_text(step, "summary"), SUMMARY_WIDTH * 4);
   buf_init(&names, BUF_NO_MAX);
@@ -139,7 +144,7 @@ void show_step_line(struct cli *c, const cJSON *build, const cJSON *step)
   used = fmt_width(summary) + (plain ? 0 : (int)strlen(fmt_result(result)) + (*summary != 0)) + (used > NAME_WIDTH ? used - NAME_WIDTH : 0);
   out(c, STYLE_NONE, "%*s%9s", used < SUMMARY_WIDTH ? SUMMARY_WIDTH - used : 0, "", fmt_duration(js_duration(step, clock_wall_ms()), text));
   fmt_revision(got, text);
-  if (is_checkout(step) && *got && !str_starts(summary, text))
+  if (is_checkout(step) && *got && !js_get(build, "stamps") && !str_starts(summary, text))
     out(c, STYLE_NONE, "   %s", text);
   out_end(c);
   free(summary);

@@ -19,6 +19,9 @@ char *show_step_summary(const cJSON *step) must_check;
 /* What a change is of: "main", "tag v1", "pull request 7 into main". The caller frees it. */
 char *show_change_of(const cJSON *change) must_check;
 
+/* When it will probably begin: "in about 4:00 min (1:10 min to 9:00 min)", "now"; NULL: nobody can tell. The caller frees it. */
+char *show_eta(const cJSON *o) must_check;
+
 void show_log_header(struct cli *c, const cJSON *step);                            /* "── test: make check ──" */
 void show_step_line(struct cli *c, const cJSON *build, const cJSON *step);         /* "  test      212 passed        6.2 s" */
 void show_build_head(struct cli *c, const cJSON *build);                           /* "build     drover/check/1 on here, because …" */

@@ -3,7 +3,7 @@ import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
 import { LogView, size } from './log.js';
-import { BAD, badge, branch, builderName, commandLine, crumbs, fact, firstLine, mark, person, problem, stateOf } from './parts.js';
+import { BAD, badge, branch, builderName, commandLine, crumbs, fact, firstLine, mark, parent, person, problem, revision, stateOf } from './parts.js';
 import { say, setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago, duration, now, runs } from './time.js';
@@ -34,7 +34,7 @@ function trail(s) {
 
 function why(s) {
   const c = s.commands[s.commands.length - 1];
-  return s.summary || (c && c.how === 'exit' && c.code ? 'exit ' + c.code : c && c.reason !== '-' && c.reason) || null;
+  return s.waits || s.summary || (c && c.how === 'exit' && c.code ? 'exit ' + c.code : c && c.reason !== '-' && c.reason) || null;
 }
 
 function secrets(s) {
@@ -42,12 +42,31 @@ function secrets(s) {
   return c && c.secrets.length ? h('p', { class: 'dim summary' }, 'takes ' + c.secrets.join(', ')) : null;
 }
 
+// What it triggered, each with how it stands.
+function triggered(s) {
+  return s.triggered.length ? h('p', { class: 'dim summary', 'data-test': 'triggered' }, 'triggered ', s.triggered.map((t) => [
+    h('a', { href: to('buildsets', t.id) }, mark(t.state === 'done' ? t.result_text : 'running'), t.scheduler || t.requests.map((r) => builderName(...r.builder.split('/'))).join(', ')), ' '])) : null;
+}
+
+// What it is about to trigger in other projects or on other branches, or can't.
+function asking(s) {
+  return (s.asking || []).map((a) => h('p', { class: 'dim summary', 'data-test': 'asking' },
+    `triggers ${a.builders.join(', ')} of project ${a.project}${a.branch ? ', branch ' + a.branch : ''}: ${a.refused ? 'refused' : 'about to be asked for'}${a.why ? ': ' + a.why : ''}`));
+}
+
+// What it reported: links, and whether it was left out. Only http and https get here (the master sees to it), and a link opens beside the page.
+function reported(s) {
+  const r = s.report;
+  return r ? [r.links ? h('p', { class: 'summary', 'data-test': 'links' }, r.links.map((l) => [h('a', { href: /^https?:/.test(l.url) ? l.url : null, target: '_blank', rel: 'noopener noreferrer nofollow' }, l.name), ' '])) : null,
+    r.trouble ? h('p', { class: 'dim summary', 'data-test': 'report-trouble' }, 'report left out: ' + r.trouble) : null] : null;
+}
+
 function stepItem(b, s, on) {
   const state = stepState(s);
   return h('li', { class: 'step' + (on ? ' on' : ''), 'data-test': 'step', 'data-name': s.name, 'data-state': s.result === null ? s.state : s.result_text, 'data-key': 'step-' + s.number },
     h('a', { class: 'steplink', href: to('builds', b.project, b.builder, b.number, s.name), 'aria-current': on ? 'true' : null }, mark(state), h('span', { class: 'name' }, s.name),
       h('span', { class: 'num' }, s.result === null ? runs(now() - s.duration) : duration(s.duration))),
-    why(s) ? h('p', { class: 'dim summary' }, why(s)) : null, secrets(s), trail(s));
+    why(s) ? h('p', { class: 'dim summary' }, why(s)) : null, secrets(s), triggered(s), asking(s), reported(s), trail(s));
 }
 
 function toolbar(b, s, log) {
@@ -66,7 +85,8 @@ function head(b) {
       h('span', { class: 'dim' }, alive ? runs(now() - b.duration) : duration(b.duration), alive && b.expected ? ' of ~' + duration(b.expected) : null)),
     b.why ? h('p', { class: 'lead', 'data-key': 'lead' }, b.why) : null,
     h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(b.branch)), fact('revision', short ? h('code', { class: 'rev', title: short }, short.slice(0, 12)) : null), fact('worker', b.worker ? h('a', { href: to('workers', b.worker) }, b.worker) : null),
-      fact('started', ago(b.started)), fact('ended', ago(b.finished)), fact('attempt', b.attempt > 1 ? b.attempt : null), fact('reason', b.reason), fact('request', h('a', { href: to('requests', b.request) }, b.request)),
+      fact('started', ago(b.started)), fact('ended', ago(b.finished)), fact('attempt', b.attempt > 1 ? b.attempt : null), fact('reason', b.reason), fact('request', h('a', { href: to('requests', b.request) }, b.request)), fact('triggered by', parent(b)),
+      fact('codebases', (b.stamps || []).map((t) => h('div', { 'data-key': t.codebase }, t.codebase, ' ', branch(t.branch), ' ', revision(t.got_revision || t.revision), h('span', { class: 'dim' }, t.why ? ' ' + t.why : '')))),
       fact('changes', b.changes.map((c) => h('div', {}, h('a', { href: to('changes', c.id) }, c.id), ' ', firstLine(c.message), h('span', { class: 'dim' }, ' ', person(c.author)))))),
   ];
 }
@@ -77,7 +97,7 @@ function commands(b) {
 }
 
 export function build(main, [, project, name, number, wish], hash) {
-  let b = null, log = null, spoken = null;
+  let b = null, log = null, spoken = null, all = false;
   const path = [project, name, number], object = project + '/' + name + '/' + number;
   setTitle(object, null);
 
@@ -98,9 +118,10 @@ export function build(main, [, project, name, number, wish], hash) {
   function render() {
     if (!b)
       return;
-    const s = stepNow();
+    const s = stepNow(), hidden = b.steps.filter((x) => x.hidden && x !== s).length, shown = b.steps.filter((x) => all || !x.hidden || x === s);
     show(main, head(b), h('div', { class: 'build', 'data-key': 'build' },
-      h('section', { class: 'card steps', 'aria-label': 'Steps', 'data-key': 'steps' }, b.steps.length ? h('ol', {}, b.steps.map((x) => stepItem(b, x, x === s))) : h('p', { class: 'none' }, 'No step has begun.')),
+      h('section', { class: 'card steps', 'aria-label': 'Steps', 'data-key': 'steps' }, b.steps.length ? h('ol', {}, shown.map((x) => stepItem(b, x, x === s))) : h('p', { class: 'none' }, 'No step has begun.'),
+        hidden ? h('button', { type: 'button', class: 'button small', 'data-do': 'all', 'data-test': 'hidden', 'aria-pressed': String(all) }, hidden + ' hidden') : null),
       s ? h('section', { class: 'card logcard', 'aria-labelledby': 'h-log', 'data-key': 'log' }, toolbar(b, s, log), h('div', { 'data-keep': '', 'data-key': 'log-' + s.name, class: 'logplace' })) : null), commands(b));
     const place = main.querySelector('.logplace');
     if (place && place.firstChild !== log.el)
@@ -116,7 +137,7 @@ export function build(main, [, project, name, number, wish], hash) {
 
   const w = watch({
     load: (signal) => get(['builds', ...path], {}, signal),
-    wants: (e) => e.object === object || e.object.startsWith(object + ':') || (b && e.object === b.request),
+    wants: (e) => e.object === object || e.object.startsWith(object + ':') || (b && (e.object === b.request || b.steps.some((s) => s.triggered.some((t) => t.id === e.object || t.requests.some((r) => r.id === e.object))))),
     shown(data) {
       b = data;
       setTitle('#' + b.number + ' ' + b.project + '/' + b.builder, stateOf(b));
@@ -136,6 +157,10 @@ export function build(main, [, project, name, number, wish], hash) {
   const onClick = (e) => {
     if (e.target.closest('[data-do="follow"]') && log)
       log.follow(!log.follows);
+    if (e.target.closest('[data-do="all"]')) {
+      all = !all;
+      render();
+    }
   };
   main.addEventListener('click', onClick);
   return {

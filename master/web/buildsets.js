@@ -2,7 +2,7 @@
 import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
-import { RESULTS, badge, branch, commandLine, crumbs, fact, idPath, mark, problem, revision, section, stateOf } from './parts.js';
+import { RESULTS, badge, branch, commandLine, crumbs, fact, idPath, mark, parent, problem, revision, section, stamps, stateOf } from './parts.js';
 import { setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago } from './time.js';
@@ -20,10 +20,11 @@ function levels(requests) {
   return out;
 }
 
-// Of another buildset: it was built before.
-function need(n, here) {
-  return h('span', { class: 'chip' }, mark(stateOf({ state: n.state, result_text: n.result === null ? null : RESULTS[n.result] })), nameOf(n),
-    n.soft ? ' (soft)' : null, here.has(n.request) ? null : [' ', h('a', { href: n.build ? idPath(n.build) : to('requests', n.request) }, 'from before')]);
+// Of another buildset: it was built before, or is another project's.
+function need(n, here, project) {
+  const outside = !n.builder.startsWith(project + '/');
+  return h('span', { class: 'chip' }, mark(stateOf({ state: n.state, result_text: n.result === null ? null : RESULTS[n.result] })), outside ? n.builder : nameOf(n),
+    n.soft ? ' (soft)' : null, here.has(n.request) || !n.request ? null : [' ', h('a', { href: n.build ? idPath(n.build) : to('requests', n.request) }, outside ? 'there' : 'from before')]);
 }
 
 function node(r, here) {
@@ -31,7 +32,7 @@ function node(r, here) {
   return h('li', { class: 'node s-' + state, 'data-test': 'node', 'data-id': r.id, 'data-state': state },
     h('div', { class: 'head' }, mark(state), h('a', { href: build ? idPath(build) : to('requests', r.id) }, r.builder), h('span', { class: 'no' }, build ? '#' + build.split('/')[2] : r.id)),
     r.why || r.waits ? h('p', { class: 'dim' }, r.state === 'done' ? r.why : r.waits.text) : null,
-    r.needs.length ? h('div', { class: 'after' }, h('span', { class: 'dim' }, 'after '), r.needs.map((n) => need(n, here))) : null);
+    r.needs.length ? h('div', { class: 'after' }, h('span', { class: 'dim' }, 'after '), r.needs.map((n) => need(n, here, r.project))) : null);
 }
 
 export function buildset(main, [, id]) {
@@ -45,7 +46,7 @@ export function buildset(main, [, id]) {
       show(main, crumbs(s.changes.length ? s.changes.map((c) => h('a', { href: to('changes', c) }, c)) : h('span', {}, s.project)),
         h('h1', { 'data-key': 'h1' }, 'Buildset ', s.id, ' ', badge(state, { 'data-test': 'buildset-state' })),
         h('p', { class: 'lead', 'data-key': 'lead' }, s.reason),
-        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('project', s.project), fact('branch', branch(s.branch)), fact('revision', revision(s.revision)), fact('scheduler', s.scheduler), fact('who', s.who),
+        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('project', s.project), s.stamps ? stamps(s.stamps) : [fact('branch', branch(s.branch)), fact('revision', revision(s.revision))], fact('scheduler', s.scheduler), fact('who', s.who), fact('triggered by', parent(s)),
           fact('made', ago(s.created)), fact('ended', ago(s.finished))),
         section('graph', graph.length > 1 ? 'One after the other' : 'Side by side', s.requests.length,
           h('ol', { class: 'graph', tabindex: '0', 'aria-label': 'stages' }, graph.map((list, i) => h('li', { class: 'stage', 'data-key': 'stage-' + i }, h('ul', {}, list.map((r) => node(r, here))))))),

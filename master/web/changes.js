@@ -2,7 +2,7 @@
 import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
-import { RESULTS, badge, branch, builderName, crumbs, commandLine, fact, firstLine, idPath, mark, person, problem, revision, row, rows, section } from './parts.js';
+import { RESULTS, badge, branch, builderName, codebase, crumbs, commandLine, fact, firstLine, idPath, mark, person, problem, revision, row, rows, section, stamps } from './parts.js';
 import { setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago, stamp } from './time.js';
@@ -35,7 +35,7 @@ function verdict(v) {
 function changeRow(c) {
   return row({
     id: c.id, state: worst(c), href: to('changes', c.id), title: firstLine(c.message) || c.revision.slice(0, 10),
-    sub: [h('span', { class: 'no' }, c.id), c.project, source(c), revision(c.revision), person(c.author), c.state === 'reading' ? 'its pipeline is being read' : c.error || null],
+    sub: [h('span', { class: 'no' }, c.id), codebase(c), source(c), revision(c.revision), person(c.author), c.state === 'reading' ? 'its pipeline is being read' : c.error || null],
     side: [ago(c.created)], more: c.requests.length ? outcome(c) : null,
   });
 }
@@ -92,10 +92,11 @@ export function change(main, [, id]) {
       const text = c.message.trimEnd(), rest = text.includes('\n') ? text.slice(text.indexOf('\n') + 1).trim() : '';
       setTitle(c.id + ' ' + firstLine(c.message), worst(c));
       show(main, crumbs(h('a', { href: to('changes') }, 'Changes')), h('h1', { 'data-key': 'h1' }, firstLine(c.message) || c.id), rest ? h('pre', { class: 'message' }, rest) : null,
-        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('change', c.id), fact('project', c.project), c.kind === 'pull_request' ? fact('pull request', c.number + ' into ', branch(c.branch)) : fact(c.kind, branch(c.branch)), fact('revision', h('code', {}, c.revision)),
+        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('change', c.id), fact('project', codebase(c)), c.kind === 'pull_request' ? fact('pull request', c.number + ' into ', branch(c.branch)) : fact(c.kind, branch(c.branch)), fact('revision', h('code', {}, c.revision)),
           fact('before', c.previous ? h('code', {}, c.previous.slice(0, 10)) : null), fact('author', c.author), fact('committer', c.committer === c.author ? null : c.committer), fact('category', c.category), fact('written', c.author_at ? stamp(c.author_at) : null), fact('told by', c.told_by), fact('seen', ago(c.created))),
         section('requests', 'What came of it', c.requests.length || null, c.requests.length ? rows(c.requests.map(requestRow), '') : h('p', { class: 'none' }, c.why || 'Nothing.')),
         c.verdicts.length ? section('verdicts', 'What the schedulers say', null, h('dl', { class: 'facts' }, c.verdicts.map(verdict))) : null,
+        c.stamps ? section('stamps', 'With which revisions', null, h('dl', { class: 'facts' }, stamps(c.stamps))) : null,
         c.files.length ? section('files', 'Files', c.files.length, h('ul', { class: 'files' }, c.files.map((f) => h('li', {}, h('code', {}, typeof f === 'string' ? f : f.path || JSON.stringify(f)))))) : null,
         h('div', { class: 'cmds', 'data-key': 'cmds' }, commandLine('drover why ' + c.id, 'why')));
     },

@@ -40,6 +40,20 @@ export function builderName(project, name) {
   return [h('span', { class: 'dim' }, project, '/'), name];
 }
 
+// The build that triggered it.
+export function parent(o) {
+  return o.parent ? [h('a', { href: idPath(o.parent.build) }, o.parent.build), ':' + o.parent.step, o.parent.waits ? ', which waits for it' : null] : null;
+}
+
+// Of several codebases: a fact for each, its revision and why it is there.
+export function stamps(list) {
+  return (list || []).map((s) => fact(s.codebase, branch(s.branch), ' ', revision(s.revision), ' ', s.why));
+}
+
+export function codebase(o) {
+  return o.codebase ? o.project + '/' + o.codebase : o.project;
+}
+
 export function revision(r) {
   return r ? h('code', { class: 'rev', title: r }, r.slice(0, 10)) : null;
 }

@@ -5,11 +5,16 @@ import { h, show } from './dom.js';
 import { RESULTS, badge, branch, builderName, crumbs, commandLine, fact, idPath, problem, revision, row, rows, section, stateOf } from './parts.js';
 import { setTitle } from './shell.js';
 import { watch } from './store.js';
-import { ago } from './time.js';
+import { ago, duration, now } from './time.js';
 
 function needRow(n) {
-  return row({ id: n.request, state: n.state === 'done' ? RESULTS[n.result] : stateOf(n), href: n.build ? idPath(n.build) : to('requests', n.request), title: n.build || n.builder,
+  return row({ id: n.request, state: n.state === 'done' ? RESULTS[n.result] : stateOf(n), href: n.build ? idPath(n.build) : n.request ? to('requests', n.request) : null, title: n.build || n.builder,
     sub: [n.request, n.soft ? 'however it ends' : null] });
+}
+
+// By its turn and by how long such builds take; null where nobody can tell.
+function begins(eta) {
+  return eta ? 'in about ' + duration(eta.likely - now()) + ' (' + duration(eta.low - now()) + ' to ' + duration(eta.high - now()) + ')' : null;
 }
 
 export function request(main, [, id]) {
@@ -24,7 +29,7 @@ export function request(main, [, id]) {
         h('h1', { 'data-key': 'h1' }, 'Request ', r.id, ' ', badge(state, { 'data-test': 'request-state' })),
         h('p', { class: 'lead', 'data-test': 'why', 'data-key': 'why' }, why.reason.text),
         h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(r.branch)), fact('revision', revision(r.revision)), fact('reason', r.reason), fact('priority', r.priority),
-          fact('worker tags', r.tags.length ? r.tags.join(', ') : null), fact('attempts', r.attempts || null), fact('made', ago(r.created)), fact('started', ago(r.claimed)), fact('ended', ago(r.finished)), fact('buildset', h('a', { href: to('buildsets', r.buildset) }, r.buildset))),
+          fact('worker tags', r.tags.length ? r.tags.join(', ') : null), fact('attempts', r.attempts || null), fact('made', ago(r.created)), fact('begins', begins(why.eta)), fact('started', ago(r.claimed)), fact('ended', ago(r.finished)), fact('buildset', h('a', { href: to('buildsets', r.buildset) }, r.buildset))),
         r.needs.length ? section('needs', 'Comes after', r.needs.length, rows(r.needs.map(needRow), '')) : null,
         section('builds', 'Builds', null, rows(r.builds.map((b) => row({ id: b, state: b === r.builds[r.builds.length - 1] ? state : 'retry', href: idPath(b), title: b })), 'It has not been started.')),
         r.state !== 'done' ? h('div', { class: 'cmds', 'data-key': 'cmds' }, commandLine('drover cancel ' + r.id, 'cancel it')) : null);

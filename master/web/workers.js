@@ -1,13 +1,13 @@
-// Workers, and one of them.
+// Workers with the site's locks, and one of them.
 import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
-import { buildRow, crumbs, commandLine, fact, problem, row, rows, section } from './parts.js';
+import { buildRow, crumbs, commandLine, fact, idPath, problem, row, rows, section } from './parts.js';
 import { setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago } from './time.js';
 
-const wants = (e) => /^(worker|build)\./.test(e.type);
+const wants = (e) => /^(worker|build|lock)\./.test(e.type);
 const stateOf = (w) => w.removed ? 'cancelled' : w.connected ? w.used ? 'running' : 'success' : w.since || w.lost_at ? 'exception' : 'none';
 const word = (w) => w.removed ? 'removed' : w.connected ? 'connected' : w.lost_at ? 'away' : 'never seen';
 
@@ -28,14 +28,29 @@ function workerRow(w) {
     side: [slots(w)] });
 }
 
+// " 2", " exclusive", or which.
+function amount(x) {
+  return x.n === null ? ' exclusive' : x.units && x.units.length ? ' ' + x.units.join(' ') : ' ' + x.n;
+}
+
+// Who holds it, and the first in its line.
+function lockRow(l) {
+  const first = l.waiting[0], holds = l.holders[0];
+  return row({ id: 'lock/' + l.name, state: first ? 'pending' : holds ? 'running' : 'none', title: l.name, href: first ? to('requests', first.request) : holds ? idPath(holds.build) : to('workers'),
+    sub: [l.gone ? 'not in the configuration any more' : null, ...l.holders.map((x) => h('span', {}, h('a', { href: idPath(x.build) }, x.build), amount(x), x.ghost ? ' (cancelled, its worker is away)' : null)),
+      first ? ['waits: ', h('a', { href: to('requests', first.request) }, first.request), amount(first), l.waiting.length > 1 ? ' and ' + (l.waiting.length - 1) + ' more' : null] : null],
+    side: [l.per ? l.count + ' on each worker' : l.free + ' of ' + l.count + ' free'] });
+}
+
 export function workers(main) {
   setTitle('Workers', null);
   return watch({
-    load: (signal) => get(['workers'], {}, signal),
+    load: (signal) => Promise.all([get(['workers'], {}, signal), get(['locks'], {}, signal)]),
     wants,
-    shown({ items }) {
+    shown([{ items }, { items: locks }]) {
       const there = items.filter((w) => !w.removed);
-      show(main, h('h1', { 'data-key': 'h1' }, 'Workers'), section('workers', 'All', there.length, rows(there.map(workerRow), 'No worker is known yet. On the master\'s host: drover worker add NAME')));
+      show(main, h('h1', { 'data-key': 'h1' }, 'Workers'), section('workers', 'All', there.length, rows(there.map(workerRow), 'No worker is known yet. On the master\'s host: drover worker add NAME')),
+        locks.length ? section('locks', 'Locks', locks.length, rows(locks.map(lockRow), '')) : null);
     },
     failed(e) {
       if (!main.firstChild)

@@ -1,0 +1,136 @@
+/* The queue: what waits for a worker, in the order of its turns, why, and when it will probably begin. */
+#include "master/api/handlers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/str.h"
+#include "master/dispatch/eta_now.h"
+
+/* The strings of a JSON array, as the database wrote it; they live as long as list. */
+static const char **strings(const cJSON *list, int *n)
+{
+  const char **v = xcalloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *v);
+  const cJSON *it;
+
+  *n = 0;
+  cJSON_ArrayForEach(it, list)
+    if (cJSON_IsString(it))
+      v[(*n)++] = it->valuestring;
+  return v;
+}
+
+void wanted_read(struct wanted *w, const char *project, const char *builder, const char *tags, const char *wants)
+{
+  *w = (struct wanted){ .of = { .project = project, .builder = builder }, .tags = cJSON_Parse(tags), .wants = cJSON_Parse(wants) };
+  w->of.tags = strings(w->tags, &w->of.ntags);
+  w->of.wants = strings(w->wants, &w->of.nwants);
+}
+
+void wanted_free(struct wanted *w)
+{
+  free((void *)(uintptr_t)w->of.tags);
+  free((void *)(uintptr_t)w->of.wants);
+  cJSON_Delete(w->tags);
+  cJSON_Delete(w->wants);
+}
+
+void eta_json(cJSON *o, const struct eta_begin *begin)
+{
+  static const char *const names[ETA_CASES] = { [ETA_LOW] = "low", [ETA_LIKELY] = "likely", [ETA_HIGH] = "high" };
+  int64_t now = clock_wall_ms();
+  cJSON *eta;
+
+  if (!begin) {
+    cJSON_AddNullToObject(o, "eta");
+    return;
+  }
+  eta = cJSON_AddObjectToObject(o, "eta");
+  for (int k = 0; k < ETA_CASES; k++)
+    json_ms(eta, names[k], now + begin->ms[k]);
+}
+
+static struct eta_now *running(struct call *c, const struct db_res *r, int stmt)
+{
+  struct eta_now *e = eta_now_new(call_master(c));
+
+  for (int i = 0; i < db_rows(r, stmt); i++)
+    eta_now_runs(e, db_num(r, stmt, i, 0), db_num(r, stmt, i, 1), db_str(r, stmt, i, 2));
+  return e;
+}
+
+static void waits(struct eta_now *e, const char *tags, const char *wants, const char *takes)
+{
+  struct wanted w;
+
+  wanted_read(&w, "", "", tags, wants);
+  eta_now_waits(e, &w.of, takes);
+  wanted_free(&w);
+}
+
+bool eta_of(struct call *c, const struct db_res *r, int before, int runs, struct eta_begin *out)
+{
+  enum { TAGS, WANTS, TAKES, ITSELF };
+  struct eta_now *e = running(c, r, runs);
+  const struct eta_begin *begin = NULL;
+  int n = db_rows(r, before);
+
+  for (int i = 0; i < n; i++)
+    waits(e, db_str(r, before, i, TAGS), db_str(r, before, i, WANTS), db_str(r, before, i, TAKES));
+  eta_now_reckon(e);
+  if (n && db_num(r, before, n - 1, ITSELF))
+    begin = eta_now_get(e, n - 1);
+  if (begin)
+    *out = *begin;
+  eta_now_free(e);
+  return begin;
+}
+
+bool eta_tells(const char *kind)
+{
+  return str_eq(kind, "slots") || str_eq(kind, "starting");
+}
+
+/* Columns of API_REQUEST, and behind them. */
+enum { REQUEST_TAGS = 12, REQUEST_WANTS = 18, TAKES = REQUEST_COLS, TOTAL };
+
+static bool row_tells(const cJSON *o)
+{
+  return eta_tells(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(o, "waits"), "kind")));
+}
+
+static void got_queue(struct call *c, const struct db_res *r)
+{
+  cJSON *body = cJSON_CreateObject(), *items = request_rows(c, r, 0), *o;
+  struct eta_now *e = running(c, r, 1);
+  int row = 0, n = 0;
+
+  cJSON_ArrayForEach(o, items) {
+    if (row_tells(o))
+      waits(e, db_str(r, 0, row, REQUEST_TAGS), db_str(r, 0, row, REQUEST_WANTS), db_str(r, 0, row, TAKES));
+    row++;
+  }
+  eta_now_reckon(e);
+  cJSON_ArrayForEach(o, items)
+    eta_json(o, row_tells(o) ? eta_now_get(e, n++) : NULL);
+  eta_now_free(e);
+  cJSON_AddItemToObject(body, "items", items);
+  json_num(body, "total", row ? db_num(r, 0, 0, TOTAL) : 0);
+  cJSON_AddNullToObject(body, "next");
+  call_json(c, 200, body);
+}
+
+/* Its begin, by ?limit=N. */
+void read_queue(struct call *c)
+{
+  struct page p;
+  struct db_tx *tx;
+
+  if (!page_get(c, &p))
+    return;
+  tx = call_tx(c);
+  db_q(tx, SQL_api_queue, "n", p.limit);
+  db_q(tx, SQL_api_queue_runs, "N", INT64_MIN);
+  call_ask(c, tx, got_queue);
+}

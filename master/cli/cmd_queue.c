@@ -1,0 +1,75 @@
+/* drover queue: what waits for a worker, in which order, why, and until about when. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/str.h"
+#include "master/cli/call.h"
+#include "master/cli/commands.h"
+#include "master/cli/js.h"
+#include "master/cli/show.h"
+#include "master/cli/table.h"
+
+#define NOW_MS 1000 /* what is nearer is now */
+
+char *show_eta(const cJSON *o)
+{
+  int64_t now = clock_wall_ms(), likely = js_num(o, "eta.likely") - now, low = js_num(o, "eta.low") - now, high = js_num(o, "eta.high") - now;
+  char text[FMT_MAX], from[FMT_MAX], to[FMT_MAX];
+
+  if (!js_has(o, "eta"))
+    return NULL;
+  if (high < NOW_MS)
+    return xstrdup("now");
+  fmt_duration(likely > 0 ? likely : 0, text);
+  fmt_duration(low > 0 ? low : 0, from);
+  fmt_duration(high, to);
+  return str_eq(from, to) ? xasprintf("in about %s", text) : xasprintf("in about %s (%s to %s)", text, from, to);
+}
+
+static void show_queue(struct cli *c, const cJSON *answer, const char *name)
+{
+  static const struct column columns[] = { { "REQUEST", 0 }, { "BUILDER", TABLE_FLEX }, { "PRIORITY", TABLE_RIGHT }, { "ASKED", 0 }, { "BEGINS", 0 }, { "WAITS", TABLE_FLEX } };
+  const cJSON *items = js_get(answer, "items"), *r;
+  int64_t left = js_num(answer, "total") - cJSON_GetArraySize(items);
+  struct table *t;
+  struct buf text;
+
+  (void)name;
+  if (!cJSON_GetArraySize(items)) {
+    out(c, STYLE_NONE, "nothing waits for a worker");
+    out_end(c);
+    return;
+  }
+  t = table_new(columns, COUNT(columns));
+  cJSON_ArrayForEach(r, items) {
+    char ago[FMT_MAX], *eta = show_eta(r);
+    table_cell(t, STYLE_BOLD, js_text(r, "id"));
+    table_cellf(t, STYLE_NONE, "%s/%s", js_text(r, "project"), js_text(r, "builder"));
+    table_cellf(t, STYLE_NONE, "%lld", (long long)js_num(r, "priority"));
+    table_cell(t, STYLE_DIM, fmt_ago(js_num(r, "created"), clock_wall_ms(), ago));
+    table_cell(t, STYLE_NONE, eta ? eta : "");
+    table_cell(t, STYLE_NONE, js_text(r, "waits.text"));
+    free(eta);
+  }
+  buf_init(&text, BUF_NO_MAX);
+  table_print(t, c->width, c->color, &text);
+  out_bytes(c, buf_str(&text), text.len);
+  buf_free(&text);
+  table_free(t);
+  if (left > 0) {
+    out(c, STYLE_DIM, "and %lld more: drover queue --limit %lld", (long long)left, (long long)js_num(answer, "total"));
+    out_end(c);
+  }
+}
+
+int cmd_queue(struct cli *c, const struct args *a, const char *const *arg, int narg)
+{
+  const char *limit = args_value(a, FLAG_LIMIT);
+  char *path = id_path("queue?limit=%s", limit ? limit : "50");
+  cJSON *answer = call_get(c, path);
+
+  (void)arg, (void)narg;
+  free(path);
+  return call_show(c, answer, show_queue, NULL);
+}
