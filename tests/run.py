@@ -4,23 +4,33 @@
 usage: tests/run.py BUILD SANITIZED [PATTERN ...]
 BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a file of tests for node (the page, the schema), a fuzzer (3 s), or a lint.
 """
+import atexit
 import concurrent.futures
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LIMIT_S = 420          # no suite takes longer
+LIMIT_S = 420   # no suite takes longer, on a machine that is not busy
 FUZZ_S = 3
 WHY = re.compile(r"(?:FAIL|ERROR): |\[  FAILED  \] test|not ok \d|.*(?:ERROR: \w+Sanitizer|runtime error:)|SUMMARY: ")
 WHYS, WHY_LINES = 5, 25
+RECAP, RECAP_LINES = 6, 12
+SECOND_MAX = 3  # suites that are tried again; where more fail it is no matter of a busy machine
 JOBS = (os.cpu_count() or 1) + 2  # suites wait more than they reckon
+SEED_FROM = 3  # suites of whole systems; fewer start for themselves
 BY_HAND = ("test_hosts.py",)  # make hosts: two hosts with systemd, root and some minutes
-# Under the sanitizers a whole system costs five times the processor time; what these are about is not memory. make soak runs them sanitized too (DROVER_SANITIZE_ALL=1).
-PLAIN = ("test_git.c", "test_backup.py", "test_config.py", "test_hostile.py", "test_decide.py", "test_schedulers.py", "test_web.py", "test_restore.py", "test_work.py", "test_timed.py", "test_rules_changes.py", "test_rules_stable.py", "test_rules_timed.py", "test_rules_sets.py", "test_rules_needs.py", "test_matrix.py", "test_needs.py", "test_pause.py", "test_try.py", "test_proxy.py", "test_notify.py", "test_doctor.py", "test_worker_install.py", "test_worker_proxy.py")
+# Under the sanitizers a whole system costs five times the processor time; what most of these are about is not memory. make soak runs all of them sanitized (DROVER_SANITIZE_ALL=1).
+SANITIZED = ("test_api.py", "test_hook_dialects.py", "test_liar.py", "test_secrets.py", "test_system.py", "test_vcs_helper.py")
+PLAIN = ("test_git.c", "test_checkouts.c", "test_private_pg.c", "test_dispatch_model.c")  # of the others, which are sanitized
+LONG = ("test_dispatch_model.c", "test_kill.py", "test_restore.py", "test_rules_hg.py", "test_rules_svn.py", "test_two_masters.py", "test_rules_timed.py", "test_rules_stable.py", "test_rules_codebases.py", "test_hooks.py",
+        "test_schedulers.py", "test_work.py", "test_demo.py", "test_second.py", "test_api.py", "test_pages.mjs", "test_private_pg.c", "test_checkout_login.py", "test_codebases.py", "test_worker.py", "test_system.py", "test_xss.mjs")
 AS_SHIPPED = ("test_worker.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
 
@@ -45,14 +55,24 @@ def suites(build, san, patterns):
     for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
         if os.path.basename(path) in BY_HAND:
             continue
-        plain = os.path.basename(path) in PLAIN and not os.environ.get("DROVER_SANITIZE_ALL")
+        plain = os.path.basename(path) not in SANITIZED and not os.environ.get("DROVER_SANITIZE_ALL")
         where = build if plain or "/fault/" in path or os.path.basename(path) in AS_SHIPPED else san
         found.append((rel(path), [sys.executable, path], where, "unittest"))
     for path in sorted(glob.glob(f"{TOP}/tests/browser/test_*.mjs") + glob.glob(f"{TOP}/tests/browser/unit/*.mjs") + glob.glob(f"{TOP}/tests/schema/test_*.mjs")):
         found.append((rel(path), ["node", "--test-reporter=tap", path], build, "node"))
     # The long ones first, so that nothing is waited for at the end.
-    found.sort(key=lambda s: (s[3] not in ("unittest", "node"), s[3] == "lint"))
+    found.sort(key=lambda s: (not s[0].endswith(LONG), s[3] not in ("unittest", "node"), s[3] == "lint"))
     return [s for s in found if not patterns or any(p in s[0] for p in patterns)]
+
+
+def seed(build):
+    """One first start for all suites whose matter it is not."""
+    made = subprocess.run([sys.executable, "-c", "import drover; print(drover.make_seed())"], cwd=f"{TOP}/tests/lib", env=dict(os.environ, DROVER_BUILD=build), stdout=subprocess.PIPE, text=True)
+    return made.stdout.strip() or None  # what hinders a first start is told by the suites that make one
+
+
+def limit():
+    return LIMIT_S * min(6, max(1, os.getloadavg()[0] / (os.cpu_count() or 1) / 2))  # as tests/lib/drover.py reckons
 
 
 def rel(path):
@@ -81,43 +101,92 @@ def counts(kind, text, code):
     return (1, 0) if code == 0 else (0, 1)
 
 
-def run(suite):
+def run(suite, first=None):
     name, command, where, kind = suite
     env = dict(os.environ, DROVER_BUILD=where, DROVER_CLI=f"{where}/drover", DROVER_API=f"{where}/tests/api_main", DROVER_BROWSER=f"{where}/browser", DROVER_SCHEMA=f"{where}/schema", ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
                PYTHONDONTWRITEBYTECODE="1")
-    begin = time.monotonic()
-    try:
-        p = subprocess.run(command, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S)
-        text, code = p.stdout.decode("utf-8", "replace"), p.returncode
-    except subprocess.TimeoutExpired as e:
-        text, code = (e.stdout or b"").decode("utf-8", "replace") + f"\ntook longer than {LIMIT_S} s\n", 124
-    except OSError as e:
-        text, code = str(e), 127
+    if first:
+        env["DROVER_FIRST_START"] = first
+    if "/fault/" in name:
+        env["DROVER_DURABLE"] = "1"
+    begin, most, used = time.monotonic(), limit(), 0
+    with tempfile.TemporaryFile() as said:
+        try:
+            p = subprocess.Popen(command, cwd=TOP, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+            late = threading.Timer(most, p.kill)
+            late.start()
+            _, status, usage = os.wait4(p.pid, 0)
+            late.cancel()
+            p.returncode = code = os.waitstatus_to_exitcode(status)
+            used = usage.ru_utime + usage.ru_stime  # with all that it waited for
+        except OSError as e:
+            said.write(str(e).encode())
+            code = 127
+        said.seek(0)
+        text = said.read().decode("utf-8", "replace")
+    took = time.monotonic() - begin
+    if took >= most:
+        text, code = text + f"\ntook longer than {most:.0f} s\n", 124
     passed, failed = counts(kind, text, code)
-    return name, passed, failed, code, time.monotonic() - begin, text
+    return name, passed, failed, took, used, text
 
 
-def shown(lines):
-    """Of a suite that failed: first which tests and why (whoever keeps only the head of this has that), then the end of all it said."""
-    why = [i for i, line in enumerate(lines) if WHY.match(line)]
+def second(suite, text, bad, first):
+    """What failed, once more and alone, so that whoever reads this knows whether it is a matter of timing. It has failed all the same: such a test has a fault, or has found a rare one."""
+    name, command, where, kind = suite
+    ids = re.findall(r"^(?:FAIL|ERROR): \w+ \(__main__\.(\w+\.\w+)\)", text, re.M) if kind == "unittest" else []
+    if len(set(ids)) != bad:
+        ids = []  # a class that could not begin: all of it
+    _, passed, failed, took, _, said = run((name, [*command, *sorted(set(ids))], where, kind), first)
+    print(f"alone {name:44} {passed:5} passed {failed:3} failed  {took:6.1f} s", flush=True)
+    if failed:
+        show(whys(said.splitlines(), WHY_LINES))
+
+
+def whys(lines, most):
+    """Which tests failed and why, of all that a suite said."""
     first = []
-    for i in why[:WHYS]:
-        end = next((k for k in range(i + 1, min(len(lines), i + WHY_LINES)) if lines[k].startswith("=====")), i + WHY_LINES)
+    for i in [i for i, line in enumerate(lines) if WHY.match(line)][:WHYS]:
+        end = next((k for k in range(i + 1, min(len(lines), i + most)) if lines[k].startswith("=====")), i + most)
         first += lines[i:end]
-    return first + (["..."] if first else []) + lines[-60:]
+    return first
+
+
+def show(lines):
+    print("".join(f"      | {line}\n" for line in lines), flush=True)
+
+
+def again(failures):
+    """Short, at the end, what failed: whoever keeps only the end of this has that."""
+    for name, lines in failures[:RECAP]:
+        print(f"FAIL  {name}")
+        show(whys(lines, RECAP_LINES) or lines[-RECAP_LINES:])
+    if len(failures) > RECAP:
+        print(f"      and {len(failures) - RECAP} more")
 
 
 def main():
     build, san, *patterns = sys.argv[1:]
     todo = suites(os.path.abspath(build), os.path.abspath(san), patterns)
     passed = failed = 0
+    failures, tries = [], []
+    first = seed(os.path.abspath(build)) if sum(s[3] in ("unittest", "cmocka") for s in todo) > SEED_FROM else None
+    if first:
+        atexit.register(shutil.rmtree, first, ignore_errors=True)
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("TEST_JOBS", JOBS))) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(run, s) for s in todo]):
-            name, ok, bad, code, seconds, text = done.result()
+        jobs = {pool.submit(run, s, first): s for s in todo}
+        for done in concurrent.futures.as_completed(jobs):
+            name, ok, bad, seconds, used, text = done.result()
             passed, failed = passed + ok, failed + bad
-            print(f"{'ok  ' if not bad else 'FAIL'}  {name:44} {ok:5} passed {bad:3} failed  {seconds:6.1f} s", flush=True)
+            print(f"{'ok  ' if not bad else 'FAIL'}  {name:44} {ok:5} passed {bad:3} failed  {seconds:6.1f} s {used:6.1f} s of a processor", flush=True)
             if bad:
-                print("".join(f"      | {line}\n" for line in shown(text.splitlines())), flush=True)
+                lines = text.splitlines()
+                failures.append((name, lines))
+                tries.append((jobs[done], text, bad))
+                show(whys(lines, WHY_LINES) + ["..."] + lines[-60:])
+    for suite, text, bad in tries if len(tries) <= SECOND_MAX else []:
+        second(suite, text, bad, first)
+    again(failures)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

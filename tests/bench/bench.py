@@ -20,11 +20,14 @@ import time
 LATENCY_WARM, LATENCY_N = 5, 50
 ONE_STEP_BUILDS, TEN_STEP_BUILDS = 1000, 200
 IDLE_S, IDLE_QUICK_S, WORKER_IDLE_S, HERD_SETTLE_S = 60, 10, 5, 2
-STARTS, KILLS, PUSHES, HELPER_PUSHES = 10, 5, 10, 3
+STARTS, KILLS, PUSHES, HELPER_PUSHES, DELIVERIES = 10, 5, 10, 3, 100
 SPAWNS = 500
 CONFIG_PROJECTS, CONFIG_RUNS = 200, 10
 REPOSITORIES, POLL_S, FIRST_LOOKS_S = 500, 60, 300
+CROWD_WAIT, CROWD_BUILDS, CROWD_ASKED, SLOW_STATEMENT_MS = 25000, 400, 20, 50
 NS_MS = 1e6
+FILE_BYTES, PUTS_IN_FLIGHT = 512 << 20, 8
+SMALL_FILES, SMALL_AT_ONCE = 20000, 500
 
 figures = {}
 
@@ -33,6 +36,61 @@ def emit(name, value, unit):
     figures[name] = {"value": value, "unit": unit}
     if not options.json:
         print(name, value if isinstance(value, str) else f"{value:.4g}" if value < 10000 else f"{value:.0f}", unit, flush=True)
+
+
+# ---- files ----
+
+def files(s):
+    """A file there and back, and many small ones, over TLS on loopback. The other end is Python's ssl: what it takes of the processors is in the figure."""
+    from fakemaster import Bench, records
+    data, step = os.urandom(FILE_BYTES), 1 << 20
+    digest = hashlib.sha256(data).hexdigest()
+    head = records(("path", "f"), ("size", len(data)), ("mode", "644"), ("sum", digest))
+    with Bench(tls=True) as bench:
+        link = bench.connect()
+        began, unanswered = time.monotonic(), 0
+        for off in range(0, len(data), step):
+            if unanswered == PUTS_IN_FLIGHT:
+                link.expect("done", tag="ok")
+                unanswered -= 1
+            link.send("put", off // step, off, len(head), blob=head + data[off:off + step])
+            unanswered += 1
+        for _ in range(unanswered):
+            told = link.expect("done", tag="ok").blob
+        emit("file_put", len(data) / 1e6 / (time.monotonic() - began), "MB/s")
+        assert b"complete=1" in told, told
+        began, got = time.monotonic(), 0
+        link.send("get", 1, 0, len(data), blob=records(("path", "f")))
+        while (m := link.recv()).verb == "data":
+            got += len(m.blob)
+        emit("file_get", got / 1e6 / (time.monotonic() - began), "MB/s")
+        assert got == len(data), m
+        trees(link)
+
+
+def trees(link):
+    from fakemaster import records
+    bodies, contents = [], os.urandom(1000)
+    head = records(("path", "t"))
+    for first in range(0, SMALL_FILES, SMALL_AT_ONCE):
+        bodies.append(head + b"".join(records(("name", f"d{i // 100}/f{i}"), ("type", "file"), ("mode", "644"), ("size", len(contents))) + contents for i in range(first, first + SMALL_AT_ONCE)))
+    began = time.monotonic()
+    for i, body in enumerate(bodies):
+        link.send("puttree", i, len(head), blob=body)
+        if i >= PUTS_IN_FLIGHT:
+            link.expect("done", tag="ok")
+    for _ in range(min(PUTS_IN_FLIGHT, len(bodies))):
+        link.expect("done", tag="ok")
+    emit("small_files_put", SMALL_FILES / (time.monotonic() - began), "/s")
+    began, after, got = time.monotonic(), None, 0
+    while True:
+        _, told, entries = link.get_tree("t", 16 << 20, after)
+        got += sum(e[1] == "file" for e in entries)
+        if told["complete"] == b"1":
+            break
+        after = entries[-1][0]
+    emit("small_files_get", got / (time.monotonic() - began), "/s")
+    assert got == SMALL_FILES, got
 
 
 # ---- the machine ----
@@ -225,13 +283,19 @@ def read_back(s, path, accept, size):
 
 # ---- many workers ----
 
+def gather(s, n):
+    """So many workers that start in the same instant: who holds them, and that instant."""
+    p = subprocess.Popen([s.path("herd"), f"{drover.BUILD}/drover-worker", s.root, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    began = int(p.stdout.readline())
+    drover.wait_for(lambda: s.connected() == n, "the herd", 120, every=0.002)
+    return p, began
+
+
 def herd(s):
     for i in range(site.HERD):
         s.token(f"h{i}")
     rss = status(s.master.pid, "VmRSS")
-    p = subprocess.Popen([s.path("herd"), f"{drover.BUILD}/drover-worker", s.root, str(site.HERD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    began = int(p.stdout.readline())
-    drover.wait_for(lambda: s.connected() == site.HERD, "the herd", 120, every=0.002)
+    p, began = gather(s, site.HERD)
     emit("herd_200_ready", (time.monotonic_ns() - began) / NS_MS, "ms")
     time.sleep(HERD_SETTLE_S)
     emit("rss_master_per_worker", (status(s.master.pid, "VmRSS") - rss) / site.HERD, "KiB")
@@ -320,6 +384,33 @@ def push_once(s, i):
     at = s.wait_stamp(n + 1)
     s.settle()
     return (at - began) / NS_MS, (done - began) / NS_MS
+
+
+def hook(s):
+    """The answer comes behind the commit of the change and, the pipeline being the site's, of the requests; so it is later than what is asked for, not earlier."""
+    s.start_worker("here")
+    before, values = "0" * 40, []
+    for i in range(DELIVERIES):
+        after = hashlib.sha1(f"{i} {time.time_ns()}".encode()).hexdigest()
+        commit = {"id": after, "message": f"delivery {i}", "timestamp": "2026-01-01T00:00:00Z", "author": {"name": "Ann", "email": "ann@example.org"}, "added": ["a"], "modified": [], "removed": []}
+        body, headers = site.hooks.github(site.hooks.push("main", before, after, [commit]))
+        c = drover.UnixHttp(s.path("api.sock"), drover.DEADLINE_S)
+        c.request("POST", "/hooks/told", body, headers)
+        sent = time.monotonic_ns()
+        r = c.getresponse()
+        values.append((time.monotonic_ns() - sent) / NS_MS)
+        if r.status != 202:
+            raise drover.Failed(f"a delivery: {r.status} {r.read()[:300]!r}")
+        c.close()
+        asked = s.db.one(f"select count(*) from build_request r join buildset b on b.id = r.buildset join sourcestamp x on x.id = b.sourcestamp where x.revision = '{after}'")
+        if asked != "1":
+            raise drover.Failed(f"{asked} requests behind the answer")
+        before = after
+        s.settle()
+    emit("hook_to_request_median", median(values), "ms")
+    emit("hook_to_request_p99", percentile(values, 99), "ms")
+    s.all_good("told")
+    s.stop_worker("here")
 
 
 # ---- many repositories ----
@@ -419,8 +510,56 @@ class HelperPeak(threading.Thread):
         return self.peak
 
 
+def again(s, project, builder, n):
+    """So many requests more, as one that is there already."""
+    s.db.rows("insert into build_request (buildset, project, builder, tags, priority) select r.buildset, r.project, r.builder, r.tags, r.priority from build_request r join builder u on u.id = r.builder "
+              f"join project p on p.id = r.project cross join generate_series(1, {n}) where r.state <> 'done' and p.name = '{project}' and u.name like '{builder}' returning 0")
+
+
+def crowd(s):
+    """25,000 requests of 200 builders wait for 500 workers, which are all busy; one more worker takes what it can. The sleepers stay, so this is the last figure."""
+    for i in range(site.CROWD):
+        s.token(f"h{i}")
+    p, _ = gather(s, site.CROWD)
+    s.line.build("p/sleep")
+    again(s, "p", "sleep", site.CROWD - 1)
+    running = lambda: int(s.db.one("select count(*) from build where state = 'running'"))
+    drover.wait_for(lambda: running() == site.CROWD, "all to be busy", 240, every=0.1)
+    for i in range(site.CROWD_BUILDERS):
+        s.line.build(f"crowd/n{i}")
+    again(s, "crowd", "n%", CROWD_WAIT // site.CROWD_BUILDERS - 1)
+    s.db.rows("analyze build_request; select 0")
+    s.db.rows(f"alter system set log_min_duration_statement = {SLOW_STATEMENT_MS}")
+    s.db.rows("select pg_reload_conf()")
+    last, logged = int(s.db.one("select max(id) from build")), slow_statements(s)
+    s.start_worker(site.SINGLES[0])
+    drover.wait_for(lambda: int(s.db.one(f"select count(*) from build where id > {last} and state = 'done'")) >= CROWD_BUILDS, "so many builds", 240, every=0.2)
+    asked = []
+    for path in ["/queue", "/requests/r" + s.db.one("select max(id) from build_request where state = 'pending'") + "/why"] * CROWD_ASKED:
+        began = time.monotonic()
+        s.line.ask("GET", path)
+        asked.append((time.monotonic() - began) * 1000)
+    slow = slow_statements(s) - logged
+    gaps = [float(x[0]) for x in s.db.rows(f"select extract(epoch from started - lag) * 1000 from (select started, lag(finished) over (order by id) from build where id > {last}) x where lag is not null order by 1")]
+    emit("crowd_freed_slot", median(gaps), "ms median")
+    emit("crowd_freed_slot_p99", percentile(gaps, 99), "ms")
+    emit("crowd_queue", median(asked[::2]), "ms median")
+    emit("crowd_why", median(asked[1::2]), "ms median")
+    emit("crowd_slow_statements", slow, f"over {SLOW_STATEMENT_MS} ms")
+    s.db.rows("alter system reset log_min_duration_statement")
+    s.db.rows("update build_request set state = 'done', result = 6 where state = 'pending'")
+    s.stop_worker(site.SINGLES[0])
+    p.stdin.close()
+    p.wait()
+    p.stdout.close()
+
+
+def slow_statements(s):
+    return sum(drover.read(s.path(*x)).count(b"duration: ") for x in (("master.log",), ("pg", "postgres.log")))
+
+
 # In this order: what is idle is measured before anything large has gone through.
-BENCHES = (sizes, spawn, memory, latency, one, ten, log, herd, start, kill, push, polls, config)
+BENCHES = (sizes, spawn, files, memory, latency, one, ten, log, herd, start, kill, push, hook, polls, config, crowd)
 
 
 def main():

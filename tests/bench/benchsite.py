@@ -12,11 +12,13 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "lib"))
 import drover  # noqa: E402  (DROVER_BUILD is set by then)
+import hooks  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
 HERE = os.path.dirname(os.path.abspath(__file__))
 HELPERS = ("stamp", "spawnrate", "herd", "genlog")
 HERD = 200
+CROWD, CROWD_BUILDERS = 500, 200
 LOG_MIB = 200
 KEPT_S = 2  # the server closes idle connections after some more
 SINGLES = [f"w{i}" for i in range(8)]
@@ -146,7 +148,7 @@ class Site(drover.Drover):
 
     def __init__(self):
         run = lambda *argv: {"run": list(argv)}
-        workers = {"here": {"slots": 8}, **{w: {"slots": 1} for w in SINGLES}, **{f"h{i}": {"slots": 1} for i in range(HERD)}}
+        workers = {"here": {"slots": 8}, **{w: {"slots": 1} for w in SINGLES}, **{f"h{i}": {"slots": 1} for i in range(CROWD)}}
         super().__init__({}, workers, tcp=True)
         self.line = self.db = None
         for name in HELPERS:
@@ -164,7 +166,10 @@ class Site(drover.Drover):
                 "stamp": builder(stamp), "one": builder(run("/bin/true")), "ten": builder(*[{"name": f"s{i}", **run("/bin/true")} for i in range(10)]),
                 "log": builder(run("/bin/cat", self.path("log.txt"))), "sleep": builder(run("/bin/sleep", "600")),
                 "tick": builder(run(self.path("genlog"), "0", "600"))}},
-            "q": {"git": self.bare, "poll": "1s", "builders": {"pushed": builder(stamp)}}})
+            "crowd": {"git": self.bare, "poll": "1d", "schedulers": {"never": {"change": {"branches": "never"}}}, "builders": {f"n{i}": builder(run("/bin/true")) for i in range(CROWD_BUILDERS)}},
+            "q": {"git": self.bare, "poll": "1s", "builders": {"pushed": builder(stamp)}},
+            "told": {"git": self.bare, "poll": "1d", "hook": {"dialect": "github", "secret": {"file": self.write_token(self.path("hook.secret"), hooks.SECRET + "\n")}},
+                     "builders": {"told": builder(run("/bin/true"))}, "schedulers": {"all": {"change": {}}}}})
 
     # Figures are those of a site as people run it: without the tests' debugging words.
     def spawn(self, log, *argv, env=None):

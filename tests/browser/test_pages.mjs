@@ -9,7 +9,7 @@ const PIPELINE = `
 builders:
   good: {steps: [{name: say, run: "seq 1 200; printf '\\\\033[31mred\\\\033[0m \\\\033[1;32mgreen\\\\033[0m \\\\033[33myellow\\\\033[0m \\\\033[34mblue\\\\033[0m\\\\n'; printf '%0500d\\\\n' 7"}]}
   bad: {checkout: none, steps: [{name: fine, run: echo fine}, {name: fails, run: "echo 'parse.c:88: expected U+FFFD, got U+0000'; exit 2"}]}
-  hold: {checkout: none, steps: [{name: hold, run: "echo holding; while [ ! -e @ROOT@/go ]; do sleep 0.05; done"}]}
+  hold: {checkout: none, locks: {boards: {take: 2, as: UNITS}}, steps: [{name: hold, run: "echo holding; while [ ! -e @ROOT@/go ]; do sleep 0.05; done"}]}
   core: {checkout: none, matrix: {CC: [gcc, c++], ARCH: [x86_64]}, steps: [{name: say, run: "echo $CC on $ARCH"}]}
   nobody: {checkout: none, worker: {tags: [of-no-worker]}, steps: [{name: never, run: "true"}]}
   dist: {checkout: none, needs: [good, core, hold, {bad: soft}], steps: [{name: never, run: "true"}]}
@@ -18,7 +18,7 @@ const MATRIX = 'core[c++,x86_64]';
 const PHONE = { width: 360, height: 740 }, DESK = { width: 1280, height: 800 };
 let paths, held, bad;
 
-suite(() => site.up(PIPELINE, { 'a.c': 'int x;' }, { here: { slots: 2 } }), {
+suite(() => site.up(PIPELINE, { 'a.c': 'int x;' }, { here: { slots: 2 } }, false, 'p', { boards: { units: ['alpha1', 'alpha2', 'beta1'] } }), {
   ready: prepare,
   end: () => site?.touch('go'),
 });
@@ -45,6 +45,28 @@ async function ready(page) {
 
 // Each page once, in light and dark, on a desk and on a phone; the tests below look at what was found.
 const walk = new Map();
+
+check('who holds the locks', async () => {
+  const page = await browser.open();
+  await page.goto(browser.url + 'workers');
+  const text = await page.locator('[data-test="locks"] [data-test="row"]').innerText();
+  assert.match(text, /boards/);
+  assert.match(text, /p\/hold\/\d+ alpha1 alpha2/);
+  assert.match(text, /1 of 3 free/);
+});
+
+// The span itself is test_pause's; here the answer of a request that really waits gets one.
+check('when what waits will probably begin', async () => {
+  const page = await browser.open();
+  await page.route('**/requests/*/why', async (route) => {
+    const response = await route.fetch(), body = await response.json(), at = Date.now();
+    assert.equal(body.eta, null, 'nobody is there to take it');
+    await route.fulfill({ response, json: { ...body, eta: { low: at + 65500, likely: at + 242500, high: at + 3902500 } } });
+  });
+  await page.goto(browser.url + paths.find((x) => x.startsWith('requests/')));
+  await page.locator('.facts', { hasText: 'begins' }).waitFor();
+  assert.match(await page.locator('.facts').innerText(), /begins\s+in about 4:0[0-2] min \(1:0[3-5] min to 1:05 h\)/);
+});
 
 check('each page by its address, and loaded again', async () => {
   const page = await browser.open();

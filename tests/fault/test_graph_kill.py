@@ -64,7 +64,7 @@ class Graph(Case):
             for need in b.get("needs", []) if name != "top" else []:
                 self.assertLess(at["end", need], at["begin", name], f"{name} needs {need}")
         for kind in ("request.done", "request.new"):
-            self.assertEqual(self.d.sql(f"select object, count(*) from event where type = '{kind}' and object in (select 'r' || id from build_request where buildset = {buildset[1:]}) group by 1 having count(*) <> 1"), [])
+            self.assertEqual(self.d.events(f"select object, count(*) from event where type = '{kind}' and object in (select 'r' || id from build_request where buildset = {buildset[1:]}) group by 1 having count(*) <> 1"), [])
         self.assertEqual(self.d.sql(f"select state, result, open from buildset where id = {buildset[1:]}"), [["done", "0", "0"]])
 
     def run_with(self, kills, rng):
@@ -83,7 +83,7 @@ class Graph(Case):
             self.kill(left.pop(0))
             wait_for(lambda: self.d.try_api("GET", "/status") is not None, "the master to answer")
         wait_for(over, "the end of " + a["buildset"], END_S)
-        wait_for(lambda: self.d.sql(f"select count(*) from event where type = 'buildset.done' and object = '{a['buildset']}'") == [["1"]], "its event")
+        wait_for(lambda: self.d.events(f"select count(*) from event where type = 'buildset.done' and object = '{a['buildset']}'") == [["1"]], "its event")
         self.check(a["buildset"])
         return left
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kill -9 of the master, of the agent, of PostgreSQL, at any moment: the same build goes on as attempt 1 and ends with the same result, no command runs twice, the log is exact.
 
-DROVER_KILLS: how many kills of each (default 5). DROVER_SEED: of the moments. DROVER_MIB: what the generator writes (default 64).
+DROVER_KILLS: how many kills of each (default 5). DROVER_SEED: of the moments. DROVER_MIB: what the generator writes (default 16, in the soak 64).
 The oracles: each step appends a line to a file outside the work folder (exactly one a step at the end); a generator writes numbered
 records on both streams and its own sha256 of each to a file, and the stored log, split by its spans, must have the same; the request
 has one build, attempt 1, and one result in the event log. The moments are spread evenly over claim to result of a dry run, and three
@@ -20,7 +20,7 @@ from drover import Case, alive, compile_c, make_repo, read, sha, wait_for  # noq
 
 KILLS = int(os.environ.get("DROVER_KILLS") or 5)
 SEED = int(os.environ.get("DROVER_SEED") or time.time())
-MIB = int(os.environ.get("DROVER_MIB") or 64)
+MIB = int(os.environ.get("DROVER_MIB") or (64 if os.environ.get("DROVER_SOAK") else 16))
 PIECES = 10          # of the histogram
 BACK_S = 10          # the database is back by then
 QUERY_S = 30
@@ -91,7 +91,7 @@ class Killed(Case):
             self.assertEqual([(c["state"], c["how"]) for c in s["commands"]], [("done", "exited")], s)
             self.assertEqual([x["complete"] for x in s["logs"]], [True], s)
         for kind, what in (("build.done", b["id"]), ("request.done", rid), ("build.started", b["id"])):
-            numbered = wait_for(lambda: int(d.sql(f"select count(*) from event where type = '{kind}' and object = '{what}'")[0][0]), f"{kind} of {what}")
+            numbered = wait_for(lambda: int(d.events(f"select count(*) from event where type = '{kind}' and object = '{what}'")[0][0]), f"{kind} of {what}")
             self.assertEqual(numbered, 1, kind)
         return b
 
@@ -158,10 +158,9 @@ class Killed(Case):
         self.d.start_worker(wait=False)
 
     def postmaster(self):
-        was, begin = self.d.postmaster(), time.monotonic()
+        was = self.d.postmaster()
         os.kill(was, 9)
         wait_for(lambda: (p := self.d.postmaster()) and p != was and alive(p) and self.database_up(), "the database", BACK_S)
-        self.assertLess(time.monotonic() - begin, BACK_S)
 
     def database_up(self):
         a = self.d.try_api("GET", "/status")
@@ -169,10 +168,9 @@ class Killed(Case):
 
     def backend(self):
         """PostgreSQL ends all its sessions and recovers; its postmaster stays."""
-        begin, was, postmaster = time.monotonic(), wait_for(self.d.backends, "a backend"), self.d.postmaster()
+        was, postmaster = wait_for(self.d.backends, "a backend"), self.d.postmaster()
         os.kill(random.choice(was), 9)
         wait_for(lambda: not set(was) & set(self.d.backends()) and self.database_up(), "the database", BACK_S)
-        self.assertLess(time.monotonic() - begin, BACK_S)
         self.assertEqual(postmaster, self.d.postmaster())
 
     def computing(self):
@@ -209,12 +207,10 @@ class Killed(Case):
 
     def test_2_two_restarts(self):
         rid = self.brief()
-        begin = time.monotonic()
         self.d.kill_master()
         self.d.start_master(wait=False)
         time.sleep(AGAIN_S)
         self.d.kill_master()
-        self.assertLess(time.monotonic() - begin, 1)
         self.d.start_master()
         self.once(rid, ["one", "two"], 0)
 
@@ -290,7 +286,7 @@ class Killed(Case):
             numbers.add(r["builds"][0])
         lines = read(self.d.path("ran.quick")).decode().splitlines()[before:]
         self.assertEqual((len(lines), set(lines)), (STORM, numbers))
-        done = self.d.sql(f"select count(*), count(distinct object) from event where type = 'request.done' and object in ({','.join(repr(r) for r in requests)})")
+        done = self.d.events(f"select count(*), count(distinct object) from event where type = 'request.done' and object in ({','.join(repr(r) for r in requests)})")
         self.assertEqual(done, [[str(STORM)] * 2])
 
     def test_3_storm_master(self):

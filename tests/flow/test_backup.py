@@ -91,7 +91,7 @@ class Folders(Base):
         holder.stdin.flush()
         self.assertEqual(holder.stdout.readline(), b"locked\n")
         b = d.spawn("backup.log", f"{BUILD}/drover-master", "backup", d.path("b"), *argv, "--config", d.path("master.yaml"))
-        wait_for(lambda: d.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock'"), "the backup at the lock")
+        wait_for(lambda: d.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' and application_name in ('drover backup', 'pg_dump')"), "the backup at the lock")
         return b, holder
 
     def release(self, holder):

@@ -175,7 +175,7 @@ class Words(Cli):
         self.assertRegex(self.text('--version'), r'^drover \d+\.\d+\n$')
 
     def test_did_you_mean(self):
-        for args, want in ((['stauts'], 'did you mean status?'), (['worker', 'ad', 'x'], 'did you mean worker add?'), (['worker'], 'add, install, list, show, clean, remove'),
+        for args, want in ((['stauts'], 'did you mean status?'), (['worker', 'ad', 'x'], 'did you mean worker add?'), (['worker'], 'add, install, list, show, clean, forget-ghosts, resume, remove'),
                            (['build', 'x', '--brnch', 'y'], 'did you mean --branch?'), (['list', 'bulds'], 'did you mean builds?'),
                            (['xyzzy'], 'drover --help'), (['log'], 'ID[:STEP] is missing'), (['log', 'a/b/1', 'c'], 'too many'),
                            (['log', 'a/b/1', '--branch', 'x'], 'takes no --branch'), (['build', 'x', '--wait=1'], 'takes no value'),
@@ -283,14 +283,14 @@ older ones: drover list builds --before 17
             self.fake.on('GET ' + API + 'changes/c2', change)
             self.assertIn(f'c2  libfoo {said} {HASH}\n', self.text('show', 'c2'))
         self.fake.on('GET ' + API + 'workers', {'items': [
-            {'name': 'build1', 'connected': True, 'slots': 2, 'used': 1, 'tags': ['a', 'b'], 'facts': {'host': 'h1', 'os': 'linux', 'arch': 'x86_64'}, 'peer': '[::1]:5'},
+            {'name': 'build1', 'connected': True, 'slots': 2, 'used': 1, 'tags': ['a', 'b'], 'facts': {'host': 'h1', 'os': 'linux', 'arch': 'x86_64'}, 'peer': '[::1]:5', 'pool': 'lab'},
             {'name': 'build2', 'connected': False, 'lost_at': NOW - 3.5 * HOUR, 'slots': 1, 'used': 0, 'tags': [], 'facts': {}},
             {'name': 'build3', 'connected': False, 'lost_at': None, 'slots': 1, 'used': 0, 'removed': NOW}], 'next': None})
         self.assertEqual(self.text('worker', 'list'), '''\
-WORKER  STATE          SLOTS   TAGS  HOST             ADDRESS
-build1  connected      1 of 2  a b   h1 linux x86_64  [::1]:5
-build2  away, 3 h ago  0 of 1  -     -                -
-build3  removed        0 of 1  -     -                -
+WORKER  STATE          SLOTS   POOL  TAGS  HOST             ADDRESS
+build1  connected      1 of 2  lab   a b   h1 linux x86_64  [::1]:5
+build2  away, 3 h ago  0 of 1  -     -     -                -
+build3  removed        0 of 1  -     -     -                -
 ''')
 
     def test_show(self):
@@ -364,6 +364,8 @@ build3  removed        0 of 1  -     -                -
         self.fake.on('GET ' + API + 'buildsets/s77', {'requests': [request(), request(id='r119')]})
         self.assertEqual(self.text('why', 's77').count('build1 is full'), 2)
         self.fake.on('GET ' + API + 'requests', {'items': [request()], 'next': None})
+        self.fake.on('GET ' + API + 'builders', {'items': [{'project': 'libfoo', 'name': 'linux'}], 'next': None})
+        self.fake.on('GET ' + API + 'projects', {'items': [{'name': 'libfoo', 'looked': NOW, 'trouble': None}], 'next': None})
         self.assertIn('r118', self.text('why', 'libfoo/linux'))
         self.fake.on('GET ' + API + 'requests', {'items': [], 'next': None})
         self.assertIn('never asked for', self.text('why', 'libfoo/linux'))
@@ -407,6 +409,16 @@ class Acting(Cli):
         self.assertEqual(json.loads(self.run_cli('force', 'linux', '--json')), {'buildset': 's77', 'requests': ['r118']})
         self.assertEqual(self.fake.asked[-1].json, {'builder': 'linux'})
 
+    def test_changes(self):
+        self.fake.on('GET ' + API + 'changes', {'items': [{'id': 'c9', 'project': 'libfoo', 'branch': 'x', 'state': 'decided', 'kind': 'branch', 'revision': HASH, 'author': 'Ann', 'message': 'a fix', 'created': NOW}], 'next': None})
+        self.assertEqual(self.text('change', 'list', '--branch', 'x'), self.text('list', 'changes', '--branch', 'x'))
+        self.assertEqual([a.query for a in self.fake.asked[-2:]], [{'branch': 'x'}] * 2)
+        self.fake.on('GET ' + API + 'changes/c9', {'id': 'c9', 'project': 'libfoo', 'branch': 'x', 'state': 'decided', 'buildsets': []})
+        self.assertEqual(self.text('change', 'show', 'c9'), self.text('show', 'c9'))
+        for other in ('linux/42', 'r118', '118', 'c', 'c9x'):
+            self.run_cli('change', 'show', other, code=2)
+            self.assertIn('a change is c and a number', self.err)
+
     def test_builders_by_name(self):
         self.fake.on('GET ' + API + 'builders', {'items': [{'project': p, 'name': n} for p, n in (('libfoo', 'linux'), ('libfoo', 'dist'), ('bar', 'dist'))], 'next': None})
         self.fake.on('GET ' + API + 'builds', {'items': [], 'next': None})
@@ -414,6 +426,8 @@ class Acting(Cli):
         self.assertEqual(self.fake.asked[-1].query, {'builder': 'libfoo/linux'})
         self.run_cli('list', '--builder', 'dist', code=2)
         self.assertIn('more than one project has a builder "dist": libfoo/dist, bar/dist', self.err)
+        for noun in ('projects', 'schedulers'):  # what else the name could be of
+            self.fake.on('GET ' + API + noun, {'items': [], 'next': None})
         self.run_cli('why', 'linx', code=2)
         self.assertIn('did you mean linux?', self.err)
         for asked in self.fake.requests(pattern='.*/builders'):

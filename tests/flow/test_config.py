@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import unittest
 
-from drover import BUILD, DEADLINE_S, Case, commit, git, make_repo, read, wait_for
+from drover import BUILD, DEADLINE_S, Case, commit, commit_on, git, make_repo, read, wait_for
 
 
 class Site(Case):
@@ -192,7 +192,7 @@ class Versions(Site):
         self.assertEqual((last[1]["refused"]["count"], last[1]["who"], last[1]["size"]), (1, "SIGHUP", 0))
         self.assertIn('unknown key "nonsense"', last[1]["refused"]["text"])
         self.assertGreater(last[2]["version"], first)
-        events = self.d.sql("select type, body->>'version', body->>'how' from event where type like 'config%' order by number desc limit 3")
+        events = self.d.events("select type, body->>'version', body->>'how' from event where type like 'config%' order by number desc limit 3")
         self.assertEqual([tuple(e) for e in events], [("config", str(last[0]["version"]), "activate"), ("config.refused", str(last[1]["version"]), "reload"), ("config", str(last[2]["version"]), "reload")])
         # A restart with the same files is no new version.
         before = self.history()[0]["version"]
@@ -461,9 +461,7 @@ class Explain(Site):
         self.d.wait_looked("e")
         revisions = []
         for n, branch in enumerate(("main", "main", "side")):
-            if branch == "side":
-                git(self.d.path("e"), "checkout", "-q", "-b", "side")
-            revisions.append(commit(self.d.path("e"), {".drover.yml": "\n" * n + f"steps: [{{name: work, run: 'true', env: {{N: '{n}'}}}}]\n"}, f"number {n}"))
+            revisions.append(commit_on(self.d.path("e"), branch, {".drover.yml": "\n" * n + f"steps: [{{name: work, run: 'true', env: {{N: '{n}'}}}}]\n"}, f"number {n}"))
             wait_for(lambda: [c for c in self.d.get("/changes?project=e")["items"] if c["revision"] == revisions[-1] and c["state"] == "decided"], "the change")
         out = self.cli("config", "explain", "e/e")
         self.assertIn(f"e/e  configuration {self.config()['version']}, .drover.yml of side at {revisions[2][:7]}\n", out)

@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, commit, free_port, git, make_repo, wait_for  # noqa: E402
+from drover import BUILD, Case, commit, commit_on, free_port, git, make_repo, wait_for  # noqa: E402
 from hooks import SECRET, entry, github, push, send  # noqa: E402
 
 SUCCESS, CANCELLED = 0, 6
@@ -395,7 +395,7 @@ class Superseded(Forge):
     def files(cls, name):
         pipeline = {"builders": {x: {"checkout": "none", "steps": [{"name": "wait", "run": f"while ! [ -e {cls.d.path('go')} ]; do sleep 0.1; done"}]} for x in ("a", "b", "c")},
                     "schedulers": {"commits": {"change": {"branches": ["main", "dev"]}, "supersede": True}, "calm": {"change": {"branches": "calm"}, "stable": "1s", "supersede": True, "builders": "a"}, "review": {"pull_request": {}, "supersede": True, "builders": "a"},
-                                   "keep": {"change": {"branches": "main"}, "builders": "a", "priority": 10}}}
+                                   "keep": {"change": {"branches": "main"}, "builders": "a", "priority": 'branch == "main" ? 10 : 90'}}}
         if name == "site":
             cls.PROJECTS["site"].update(pipeline)
         make_repo(cls.repo(name), {".drover.yml": json.dumps(pipeline), "word": "main"})
@@ -406,9 +406,8 @@ class Superseded(Forge):
 
     def told(self, project, branch, text):
         """One more commit on a branch, told by the forge; its change."""
-        git(self.repo(project), "checkout", "-q", "-B", branch, *([] if git(self.repo(project), "branch", "--list", branch) else ["main"]))
-        at = git(self.repo(project), "rev-parse", "HEAD")
-        rev = commit(self.repo(project), {"word": text}, text)
+        rev = commit_on(self.repo(project), branch, {"word": text}, text)
+        at = git(self.repo(project), "rev-parse", "HEAD^")
         git(self.repo(project), "checkout", "-q", "main")
         self.deliver(project, push(branch, at, rev, [entry(self.repo(project), rev)]))
         return self.change(project, rev)
@@ -453,7 +452,7 @@ class Superseded(Forge):
         second = self.pull("repo", 7, self.off("repo", "p7", {"word": "7a"}, "7a"), action="synchronize")
         r = self.d.wait_request(self.requests(first, "review")[0]["id"])
         self.assertEqual((r["result"], r["why"]), (CANCELLED, f"superseded by {second['id']}"))
-        self.assertEqual({r["state"] for r in self.requests(other, "review") + self.requests(second, "review")} - {"claimed"}, set())
+        wait_for(lambda: {r["state"] for r in self.requests(other, "review") + self.requests(second, "review")} == {"claimed"}, "both to be built")
 
     def test_after_the_quiet_time(self):
         one = self.told("repo", "calm", "one")
@@ -472,7 +471,7 @@ class Superseded(Forge):
         self.d.sql(f"update change set due_at = now() where revision = '{old}'")
         self.name(TWO=two)
         c = self.change("site", old)
-        self.assertEqual([self.verdicts(c)[s] for s in ("commits", "keep")], [("no", "supersede", f"superseded by {two['id']}"), ("builds", None, None)])
+        self.assertEqual([self.verdicts(c)[s] for s in ("commits", "keep")], [("no", "supersede", f"superseded by {two['id']}"), ("builds", None, "priority 10")])
         self.assertNotEqual(at, two["revision"])
         self.assertEqual({r["state"] for r in self.requests(two, "commits")} - {"claimed", "pending"}, set())
 

@@ -5,9 +5,13 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+from drover import slow  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD", os.path.join(TOP, "build")))
@@ -87,6 +91,7 @@ class Demo(unittest.TestCase):
         self.assertIn("(1 file not committed is not in it)", text)
         self.assertIn("exit 7", text)
 
+    @slow
     def test_pipeline_given_and_detached_head(self):
         repo = self.repository("none", None)
         git(repo, "checkout", "-q", "--detach")
@@ -99,6 +104,7 @@ class Demo(unittest.TestCase):
         text = self.finish(self.start(REPO=self.repository("none", None)), 2)
         self.assertIn("steps:", text)
 
+    @slow
     def test_tree_without_git(self):
         text = self.finish(self.start(REPO=self.repository("tarball", "steps:\n  - run: cat file\n", commit=False)), 0)
         self.assertIn("a copy of it was committed", text)

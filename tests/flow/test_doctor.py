@@ -22,6 +22,7 @@ class Doctor(Case):
     @classmethod
     def prepare(cls):
         d = cls.d
+        d.durable = True  # what it says of that is looked at
         make_repo(d.path("repo"), {"a": "a"})
         cls.projects = {"p": {"git": d.path("repo"), "poll": "1s", "builders": BUILDERS}}
         d.configure(projects=cls.projects, listen={**d.conf["listen"], "api": "127.0.0.1:0"})

@@ -20,8 +20,8 @@ class Login(Case):
     @classmethod
     def prepare(cls):
         d, made = cls.d, {}
-        for name in ("id", "rsa", "other", "host"):
-            make_key(d.path(name), "rsa" if name == "rsa" else "ed25519")
+        for name in ("id", "rsa", "rsa-other", "other", "host"):
+            make_key(d.path(name), "rsa" if name.startswith("rsa") else "ed25519")
         d.write_token(d.path("token"), TOKEN + "\n")
         d.write_token(d.path("token2"), "not-yet-the-token-0")
         make_repo(d.path("repos"), {".drover.yml": PIPELINE})
@@ -38,6 +38,7 @@ class Login(Case):
             "ed25519": {"git": ssh, "key": {"file": d.path("id")}, "host_keys": ["SHA256:" + "A" * 43, pin]},
             "rsa": {"git": ssh, "key": {"file": d.path("rsa")}, "host_keys": [pin]},
             "stranger": {"git": ssh, "key": {"file": d.path("other")}, "host_keys": [pin]},
+            "rsa-stranger": {"git": ssh, "key": {"file": d.path("rsa-other")}, "host_keys": [pin]},
             "unpinned": {"git": ssh, "key": {"file": d.path("id")}},
             "changed": {"git": ssh, "key": {"file": d.path("id")}, "host_keys": [fingerprint(d.path("other"))]},
             "keyless": {"git": ssh, "host_keys": [pin]},
@@ -77,10 +78,9 @@ class Login(Case):
         self.assertEqual(self.d.sql(f"select distinct author, committer, category from change where revision = '{new}'"), [["Ann <ann@example.org>", "Ann <ann@example.org>", ""]])
 
     def test_rsa(self):
-        """As libssh2 can: by SHA-1, which OpenSSH does not take any more; that is told as a key that is not taken."""
-        p = wait_for(lambda: (p := self.project("rsa")) and (p["looked"] or p["trouble"]) and p, "a look")
-        if p["trouble"]:
-            self.assertIn("the server does not take the project's key", p["trouble"])
+        """By the program git: libssh2 signs with SHA-1 only, which OpenSSH does not take any more."""
+        self.d.wait_looked("rsa")
+        self.assertIsNone(self.project("rsa")["trouble"])
 
     # ---- what does not ----
 
@@ -93,6 +93,7 @@ class Login(Case):
 
     def test_refused(self):
         self.assertIn("the server does not take the project's key", self.trouble("stranger"))
+        self.assertIn("can't read from the repository: the server does not take the project's key", self.trouble("rsa-stranger"))
         self.assertIn("credentials", self.trouble("keyless"))
         self.assertIn("the server asks for", self.trouble("none"))
         self.assertIn("the server does not take the project's token", self.trouble("wrong"))
@@ -153,6 +154,18 @@ class Login(Case):
                 ("has a passphrase, and nobody is there to type it", {"git": ssh, "key": {"file": locked}}),
                 ("there is no private key in", {"git": ssh, "key": {"file": d.path("token")}}),
                 ("can't be read: No such file", {"git": ssh, "key": {"file": d.path("nowhere")}}),
+                ("a password goes over https only", {"git": "http://git.example.org/p", "user": "ann", "password": {"file": d.path("token")}}),
+                ("whose password it is: neither", {"git": https, "password": {"file": d.path("token")}}),
+                ('"password" beside "token"', {"git": https, "user": "ann", "password": {"file": d.path("token")}, "token": {"file": d.path("token")}}),
+                ('"user" wants "password" beside it', {"git": https, "user": "ann"}),
+                ("it is for the user bob, and the URL names ann", {"git": "https://ann@git.example.org/p", "user": "bob", "password": {"file": d.path("token")}}),
+                ("Subversion knows no tokens", {"svn": "https://svn.example.org/p", "token": {"file": d.path("token")}}),
+                ("a key is for a repository that is reached by ssh", {"svn": "https://svn.example.org/p", "key": {"file": d.path("id")}}),
+                ("only git sends a token as a bearer", {"hg": "https://hg.example.org/p", "token": {"file": d.path("token"), "as": "bearer"}}),
+                ('wants "key" and "host_keys"', {"hg": "ssh://hg@hg.example.org/p"}),
+                ('there is no secret "deploy-kee" in the site\'s configuration', {"git": ssh, "key": "deploy-kee"}),
+                ('"secret" beside "file"', {"git": https, "token": {"file": d.path("token"), "secret": "x"}}),
+                ("it says neither a file nor a secret", {"git": https, "token": {"as": "bearer"}}),
                 ("this is no fingerprint of a host key", {"git": ssh, "host_keys": ["ssh-ed25519 AAAA"]}),
                 ("only ssh has host keys", {"git": https, "host_keys": [fingerprint(d.path("id"))]})):
             self.assertIn(want, self.refusals(**project))

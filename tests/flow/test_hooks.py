@@ -28,7 +28,9 @@ class GitHub(Hooked):
     def more(cls):
         same = {"git": cls.d.path("repo"), **cls.PROJECT}
         return {"look": {**same, "hook": "poll"}, "off": same, "narrow": {**same, "hook": cls.hook("github"), "branches": ["main", "release/*"]},
-                "unseen": {**same, "git": cls.d.path("no-such-repository"), "hook": cls.hook("github")}, **{x: {**same, "hook": cls.hook(x)} for x in ("gitlab", "gitea", "bitbucket")}}
+                "unseen": {**same, "git": cls.d.path("no-such-repository"), "hook": cls.hook("github")},
+                "sets": {"codebases": {"core": {"git": cls.d.path("repo"), "poll": "1h", "hook": cls.hook("github")}, "docs": {"git": cls.d.path("repo"), "poll": "1h", "hook": cls.hook("github")},
+                                       "quiet": {"git": cls.d.path("repo"), "poll": "1h"}}, **SITE}, **{x: {**same, "hook": cls.hook(x)} for x in ("gitlab", "gitea", "bitbucket")}}
 
     def repo(self):
         return self.d.path("repo")
@@ -290,6 +292,26 @@ class GitHub(Hooked):
         body, headers = github(push("other", None, "e" * 40), delivery="w")
         self.assertEqual(self.deliver(body, headers, "narrow", 200)["ignored"], ["branch other is not watched"])
         self.assertEqual(self.deliver(*github(push("main", None, "e" * 40)), "narrow", 202)["changes"][0]["branch"], "main")
+
+    def test_each_codebase_has_its_own(self):
+        """/hooks/PROJECT/CODEBASE; there is no other way to say which one is meant."""
+        wait_for(lambda: self.d.sql("select count(*) from branch_head h join project p on p.id = h.project where p.name = 'sets' and h.branch = 'main'") == [["3"]], "the first looks of its codebases")
+        git(self.repo(), "checkout", "-q", "-B", "sets", self.first)
+        at = commit(self.repo(), {"sets": "s"}, "for a codebase")
+        body, headers = github(push("sets", None, at, [entry(self.repo(), at)]))
+        a = self.deliver(body, headers, project="sets/core", status=202)
+        self.assertEqual(self.deliver(body, headers, project="sets/core", status=200)["replay"], True)
+        docs = self.deliver(body, headers, project="sets/docs", status=202)  # the same delivery's id, of another codebase
+        self.assertEqual((docs["replay"], docs["changes"][0]["new"]), (False, True))
+        for told, name in ((a, "core"), (docs, "docs")):
+            c = wait_for(lambda: (x := self.d.get("/changes/" + told["changes"][0]["change"]))["state"] == "decided" and x, "the decision")
+            self.assertEqual((c["codebase"], c["branch"], c["revision"], c["told_by"]), (name, "sets", at, "github hook"))
+            s = {x["codebase"]: x for x in self.d.get("/buildsets/" + c["buildsets"][0])["stamps"]}
+            self.assertEqual((s[name]["revision"], s[name]["why"], s["quiet"]["why"]), (at, c["id"], "tip of main"))
+        for project, says in (("sets", "each takes its own hooks"), ("sets/none", "no project of this name"), ("sets/quiet", "no project of this name"), ("look/core", "no project of this name"), ("none/core", "no project of this name")):
+            self.assertIn(says, self.deliver(body, headers, project=project, status=404)["error"]["message"], project)
+        self.deliver(body, {**headers, "X-Hub-Signature-256": "sha256=" + "0" * 64}, project="sets/core", status=401)
+        self.assertEqual(len(self.changes("sets")), 2)
 
     def test_another_secret(self):
         """A secret that is changed counts from the next reload on, and the configuration's text is the same."""

@@ -60,12 +60,13 @@ class Liar(Case):
         return wait_for(lambda: (r := self.d.request(rid)) and r["state"] == "done" and r, "its end")
 
     def test_facts_are_not_utf8(self):
-        w = self.liar(facts=[("host", BAD.replace(b"\0", b"")), ("unheard_of", b"\xff\xfe")]).ready()
+        w = self.liar(facts=[("host", BAD.replace(b"\0", b"")), ("unheard_of", b"\xff\xfe"), ("features", "all")]).ready()
         self.d.wait_worker("liar")
         facts = self.d.get("/workers/liar")["facts"]
         self.assertIn("caf\ufffd", facts["host"])
         self.assertEqual(facts["unheard_of"], "\ufffd\ufffd")
         self.assertNotIn("secret", facts)
+        self.assertEqual(facts["features"], "-")  # what it greeted with, not what it calls so
         w.close()
 
     def test_sentence_of_an_exit_is_not_utf8(self):
@@ -131,8 +132,8 @@ class Liar(Case):
     def test_chunks_that_are_not_what_they_say(self):
         """Each lie about a chunk closes the link or is dropped; the log never holds a byte of it."""
         data = b"line\n" * 100
-        lies = [{"crc": "00000000"}, {"bcrc": "00000000"}, {"raw": 65536}, {"raw": 0}, {"lines": 7}, {"spans": b"\0\x05\0"}, {"spans": b"\xff" * 40}, {"body": b"\xff" * 30},
-                {"off": 1 << 40}, {"off": 3}]
+        lies = [{"crc": "00000000"}, {"bcrc": "00000000"}, {"raw": 65536}, {"raw": 0}, {"raw": (1 << 32) + 500}, {"lines": (1 << 32) + 100}, {"lines": 7}, {"spans": b"\0\x05\0"}, {"spans": b"\xff" * 40}, {"body": b"\xff" * 30},
+                {"off": 1 << 40}, {"off": 3}, {"off": 2**63 - 1}, {"off": 2**64 - 65536}]
         for lie in lies:
             with self.subTest(lie=lie):
                 w, rid, cmd, epoch = self.begin()

@@ -172,9 +172,9 @@ class Matrix(Case):
         self.assertEqual(p.returncode, 0, p.stdout)
 
     def test_9_events_name_them(self):
-        names = {json.loads(body).get("builder") for body, in self.d.sql("select body from event where type = 'request.new'")}
+        names = {json.loads(body).get("builder") for body, in self.d.events("select body from event where type = 'request.new'")}
         self.assertLessEqual({"m/" + n for n in CORE} | {"m/nobody[c++]", "s/b[true]"}, names)
-        objects = {o for o, in self.d.sql("select distinct object from event where object like 'm/core%'")}
+        objects = {o for o, in self.d.events("select distinct object from event where object like 'm/core%'")}
         self.assertIn("m/core[x86_64,gcc]/1", objects)
 
 

@@ -21,7 +21,11 @@ def site(root):
     """Each builder writes its name to `ran`, waits while there is a file hold-NAME, and fails where there is fail-NAME."""
     run = {"name": "s", "run": 'n="${DROVER_BUILDER##*/}"; echo "$n $DROVER_REVISION" >>@/ran; while [ -e "@/hold-$n" ]; do sleep 0.02; done; [ ! -e "@/fail-$n" ]'.replace("@", root)}
     b = {"checkout": "none", "steps": [run]}
-    return {"base": {**b, "matrix": {"N": [1, 2]}}, "lib": {**b, "needs": "base"}, "docs": b, "dist": {**b, "needs": ["lib", {"docs": "soft"}]}, "top": {**b, "needs": {"dist": "good"}}}
+    return {"base": {**b, "matrix": {"N": [1, 2]}}, "lib": {**b, "needs": "base"}, "docs": b, "dist": {**b, "needs": ["lib", {"docs": "soft"}]}, "top": {**b, "needs": {"dist": "good"}},
+            "made": {"checkout": "none", "steps": ['echo "version=1.${DROVER_BUILD##*/}" >"$DROVER_REPORT/properties"']},
+            "uses": {"checkout": "none", "needs": ["made", {"docs": "soft"}], "steps": [
+                run, {"name": "say", "env": {"V": "${{ needs.made.version }} ${{ needs.docs.version ?? 'none' }}"}, "run": 'echo "$V"'},
+                {"name": "if", "if": "needs['made'].version == '0'", "run": "false"}]}}
 
 
 class Needs(Case):
@@ -77,6 +81,23 @@ class Needs(Case):
         p = subprocess.run([f"{BUILD}/drover", *argv], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock")}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         self.assertEqual(p.returncode, code, (argv, p.stdout, p.stderr))
         return p.stdout
+
+    def test_what_was_reported_there(self):
+        """Properties go along the edges, also where the build there is one of before, and over the master's death."""
+        self.mark("hold", "uses")
+        r, s = self.ask("uses")
+        b = self.d.wait_build(r["uses"]["id"], lambda b: "uses" in self.ran(), "the first step")
+        self.d.kill_master()
+        self.d.start_master()
+        self.go("uses")
+        self.assertEqual(self.wait_set(s)["uses"], (SUCCESS, 1))
+        made = self.d.request(r["made"]["id"])["builds"][0].rsplit("/", 1)[1]
+        self.assertEqual(self.d.log(b["id"], "say"), f"1.{made} none\n".encode())
+        self.assertEqual([x["result"] for x in self.d.get("/builds/" + b["id"])["steps"]], [SUCCESS, SUCCESS, SKIPPED])
+        r, s = self.ask("uses")
+        self.assertEqual(self.wait_set(s)["uses"], (SUCCESS, 1))
+        self.assertNotIn("made", r, "it is taken from before")
+        self.assertEqual(self.d.log(self.d.request(r["uses"]["id"])["builds"][0], "say"), f"1.{made} none\n".encode())
 
     def test_what_it_needs_comes_first(self):
         self.mark("hold", "base[1]", "lib", "docs")

@@ -19,7 +19,7 @@ class Pause(Case):
         d = cls.d
         b = {"checkout": "none", "steps": [{"name": "s", "run": f'echo "$DROVER_BUILDER" >>{d.root}/ran; while [ -e {d.root}/hold ]; do sleep 0.02; done'}]}
         make_repo(d.path("repo"), {"a": "a"})
-        d.configure(projects={name: {"git": d.path("repo"), "poll": "1h", "builders": {"b": b, "m": {**b, "matrix": {"N": [1, 2]}}, "only-two": {**b, "worker": {"tags": ["two"]}}}, "schedulers": {"none": {"force": {}}}} for name in ("p", "q")})
+        d.configure(projects={name: {"git": d.path("repo"), "poll": "1h", "builders": {"b": b, "m": {**b, "matrix": {"N": [1, 2]}}, "only-two": {**b, "worker": {"tags": ["two"]}}, "timed": {**b, "worker": {"tags": ["two"]}}}, "schedulers": {"none": {"force": {}}}} for name in ("p", "q")})
 
     def setUp(self):
         self.d.wait_looked("p", "q")
@@ -66,7 +66,7 @@ class Pause(Case):
         self.assertEqual(self.d.wait_request(rid)["result"], 0)
         self.assertIn("not paused  project/p", self.cli("resume", "p"))
         self.assertIn("nothing is paused", self.cli("pause"))
-        events = [e[0] for e in self.d.sql("select type || ' ' || object from event where type in ('paused', 'resumed') order by number desc limit 4")][::-1]
+        events = [e[0] for e in self.d.events("select type || ' ' || object from event where type in ('paused', 'resumed') order by number desc limit 4")][::-1]
         self.assertEqual(events, ["paused builder/p/b", "paused project/p", "resumed builder/p/b", "resumed project/p"])
 
     def test_a_matrix(self):
@@ -145,6 +145,41 @@ class Pause(Case):
         for argv, says in ((("priority", low, "90"), "has nothing that waits"), (("priority", "p/b/1", "9"), "neither a request"), (("priority", low, "x"), "whole number"), (("priority", "r99999", "9"), "has nothing that waits")):
             self.assertIn(says, self.cli(*argv, code=2))
         self.assertEqual(self.d.api("POST", f"/requests/{low}/priority", {"priority": 101}).status, 400)
+
+
+    def test_queue(self):
+        """Who is next, why it waits and when it will probably begin; durations of before are set by hand, so that it can be reckoned by hand."""
+        for _ in range(3):
+            self.assertEqual(self.d.wait_request(self.ask("p/timed"))["result"], 0)
+        self.assertIn("nothing waits for a worker", self.cli("queue"))
+        self.d.sql("update build b set started = b.finished - make_interval(mins => (b.number % 3)::int + 1) from builder u, project p where u.id = b.builder and u.name = 'timed' and p.id = u.project and p.name = 'p'")
+        open(self.d.path("hold"), "w").close()
+        runs = self.ask("p/timed")
+        wait_for(lambda: self.d.get("/requests/" + runs)["state"] == "claimed", "the first")
+        late, soon, paused = self.ask("p/timed"), self.ask("p/timed"), self.ask("q/only-two")
+        self.cli("priority", soon, "80")
+        self.cli("pause", "q/only-two")
+        self.wait_paused(paused, "builder/q/only-two")
+        q = self.d.get("/queue")
+        self.assertEqual(([r["id"] for r in q["items"]], q["total"]), ([soon, late, paused], 3))
+        self.assertEqual([r["waits"]["kind"] for r in q["items"]], ["slots", "slots", "paused"])
+        self.assertIsNone(q["items"][2]["eta"], "nobody knows when somebody resumes")
+        now = time.time() * 1000
+        for r, builds in ((q["items"][0], 1), (q["items"][1], 2)):
+            for key, s in (("low", 84), ("likely", 120), ("high", 156)):  # between 1, 2 and 3 minutes
+                ms = r["eta"][key] - now
+                self.assertTrue(s * builds - 60 < ms / 1000 <= s * builds + 1, (r["id"], key, ms))
+            told = self.d.get(f"/requests/{r['id']}/why")
+            self.assertLess(abs(told["eta"]["likely"] - r["eta"]["likely"]), 30000)
+        out = self.cli("queue").splitlines()
+        self.assertRegex(out[0], r"^REQUEST +BUILDER +PRIORITY +ASKED +BEGINS +WAITS$")
+        self.assertRegex(out[1], rf"^{soon} +p/timed +80 +\S.* in about [12]:\d\d min \([^)]* to 2:\d\d min\) +two is full")
+        self.assertRegex(out[3], rf"^{paused} +q/only-two +50 +\S.* - +builder q/only-two is paused")
+        self.assertRegex(self.cli("queue", "--limit", "1"), r"and 2 more: drover queue --limit 3\n$")
+        self.assertRegex(self.cli("why", late), r"\nbegins +in about [34]:\d\d min \(.*\), by its turn and by how long such builds take\n$")
+        self.assertNotIn("begins", self.cli("why", paused))
+        self.assertIsNone(self.d.get(f"/requests/{runs}/why")["eta"])
+        self.assertEqual(self.d.api("GET", "/queue?limit=0").status, 400)
 
 
 class Share(Case):

@@ -68,7 +68,7 @@ class Reload(Case):
         after = self.config()
         self.assertEqual((after["projects"], after["refused"]), (1, None))
         self.assertNotEqual(after["version"], before)
-        event = self.d.sql("select body->>'who', body->>'version' from event where type = 'config' order by number desc limit 1")
+        event = self.d.events("select body->>'who', body->>'version' from event where type = 'config' order by number desc limit 1")
         self.assertEqual(event, [["SIGHUP", str(after["version"])]])
         # It is polled, and what comes is built.
         self.looked("one")

@@ -61,7 +61,7 @@ class Sets(Rules):
             answers = list(pool.map(lambda r: self.d.api("POST", f"/requests/{r}/cancel").status, [r["id"] for s in sets for r in s["requests"]] * 2))
         self.assertEqual(set(answers), {200})
         ids = sorted(s["id"] for s in sets)
-        events = lambda: sorted(o for o, in self.d.sql(f"select object from event where type = 'buildset.done' and object in ({', '.join(repr(i) for i in ids)})"))
+        events = lambda: sorted(o for o, in self.d.events(f"select object from event where type = 'buildset.done' and object in ({', '.join(repr(i) for i in ids)})"))
         wait_for(lambda: len(events()) >= len(ids), "their events")
         self.assertEqual(events(), ids)
         self.assertEqual({self.d.get("/buildsets/" + i)["state"] for i in ids}, {"done"})

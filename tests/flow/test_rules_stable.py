@@ -236,6 +236,8 @@ class Quiet(Rules):
         more = self.change("dev")
         self.lapse(branch="dev")
         wait_for(lambda: self.built() == [[more]], "another branch's", SOON)
+        self.assertLessEqual(self.blocked(), 1)
+        self.wait_blocked()  # a try that waits in vain ends after some seconds, and there is another one
         self.assertEqual(self.blocked(), 1)
         other.close()
         self.assertEqual(self.wait_built(2), [[more], [one]])

@@ -308,6 +308,56 @@ class Time(Rules):
         self.assertEqual([r[1] for r in self.wait_rows(2)], ["built", "nothing"])
         self.assertEqual(len(self.sets()), 2)
 
+    @given(s={**HOURLY, "only_if": "last.result == failure"}, c={"change": {"branches": ["main", "dev"]}, "builders": "a"})
+    def test_4_9_36_a_condition_is_reckoned_when_its_time_has_come(self):
+        self.after_first()
+        said = "not so: last.result == failure (last.result: %s)"
+
+        def ended(change, result):
+            self.d.sql(f"select request_finish(r.id, {result}::smallint, 'test') from build_request r join buildset b on b.id = r.buildset where '{{{change[1:]}}}'::bigint[] = b.changes order by r.id")
+
+        def run(n):
+            self.due(0)
+            return self.wait_rows(n)[-1][1:]
+        self.assertEqual([(w, why.split("UTC: ")[-1]) for _, w, why in self.rows()], [("nothing", said % "none")])
+        ended(self.change(), 2)
+        self.assertEqual(run(2)[0], "built")
+        self.assertEqual(run(3)[0], "built", "what it built itself is not over yet, and counts for nothing")
+        self.assertIn("last.result", self.scheduler()["spec"]["only_if"])
+        ended(self.change(branch="dev"), 0)
+        self.assertEqual(run(4)[0], "built", "another branch is another matter")
+        ended(self.change(), 0)
+        what, why = run(5)
+        self.assertEqual((what, why.split("UTC: ")[-1]), ("nothing", said % "success"))
+        asked = self.d.post("/builds", {"builder": self.p + "/a", "branch": "main", "revision": self.revision()}, 201)["requests"][0]
+        self.d.sql(f"select request_finish({asked[1:]}, 2::smallint, 'test')")
+        self.assertEqual(run(6)[0], "nothing", "what somebody asked for does not count")
+
+    @given(s={**HOURLY, "only_if": "changes >= 2 and own.result != failure"})
+    def test_4_9_37_how_much_is_new(self):
+        self.after_first()
+        self.tell()
+        self.due(0)
+        self.assertEqual(self.wait_rows(2)[-1][1], "nothing")
+        c = self.d.get("/changes/" + self.tell())
+        self.move(c["revision"])
+        self.due(0)
+        self.assertEqual(self.wait_rows(3)[-1][1], "built")
+        self.tell(branch="dev")
+        self.due(0)
+        self.assertIn("(changes: 0, own.result: none)", self.wait_rows(4)[-1][2])
+        for _ in range(2):
+            self.tell()
+        self.d.sql("select request_finish(r.id, 2::smallint, 'test') from build_request r where r.buildset = %s" % self.sets()[-1]["id"][1:])
+        self.due(0)
+        self.assertIn("(changes: 2, own.result: failure)", self.wait_rows(5)[-1][2])
+
+    @given(s={**HOURLY, "only_if": "last.age < 1h"})
+    def test_4_9_38_one_that_can_not_be_reckoned_builds_nothing_and_says_why(self):
+        self.after_first()
+        self.assertEqual(self.rows()[0][1], "nothing")
+        self.assertIn("only_if: last.age < 1h: ", self.rows()[0][2])
+
     # ---- what is built ----
 
     @given(s=HOURLY, dev={**HOURLY, "branch": "dev"})

@@ -240,7 +240,7 @@ class Told(Web):
         self.assertEqual(times, sorted(times))
         self.assertEqual([x["state"] for x in say["trail"]], ["run"])
         self.assertEqual((b["now"], b["expected"]), (None, None))
-        moved = self.d.sql(f"select object, body->>'state' from event where number > {at} and type = 'step.moved' order by number")
+        moved = self.d.events(f"select object, body->>'state' from event where number > {at} and type = 'step.moved' order by number")
         self.assertEqual([s for o, s in moved if o == b["id"] + ":checkout"], states[1:])
 
     def test_ranges_of_a_log(self):

@@ -1,4 +1,5 @@
 """drover-worker install: from a token to the master's answer. A real master, real files below a folder, and once as real root in a mount namespace."""
+import contextlib
 import json
 import os
 import pty
@@ -57,7 +58,8 @@ class Case(drover.Case):
 
     def stop(self):
         for p in self.running():
-            os.kill(p, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it may end by itself just now
+                os.kill(p, signal.SIGTERM)
         wait_for(lambda: not self.running(), "the worker's end")
 
     def conf(self):

@@ -40,6 +40,51 @@ static void check_error(struct expr_error *e, size_t size)
   expr_error_free(e);
 }
 
+/* The text of a tree reads as a tree with the same text and the same value; its terms are as many and none is empty. */
+static void check_text(const struct expr *x, const struct expr_value *v)
+{
+  struct expr_memory *m = expr_memory_new();
+  struct buf one, two, term;
+  struct expr_error e;
+  struct expr_value w;
+  struct expr *y;
+
+  buf_init(&one, 1u << 24);
+  buf_init(&two, 1u << 24);
+  expr_text(x, &one);
+  y = one.len > EXPR_TEXT_MAX ? NULL : expr_parse(buf_str(&one), one.len, names, EXPR_ANY, &e);
+  if (one.len <= EXPR_TEXT_MAX && !y) {
+    assert(strstr(e.text, "within each other")); /* a bracket more is the one too many */
+    expr_error_free(&e);
+  }
+  if (y) {
+    expr_text(y, &two);
+    assert(one.len == two.len && (!one.len || !memcmp(one.data, two.data, one.len)));
+    assert(expr_eval(y, get, NULL, m, &w, &e) == (v != NULL));
+    if (v) {
+      buf_free(&one);
+      buf_free(&two);
+      buf_init(&one, 1u << 24);
+      buf_init(&two, 1u << 24);
+      expr_show(v, &one);
+      expr_show(&w, &two);
+      assert(v->type == w.type && one.len == two.len && (!one.len || !memcmp(one.data, two.data, one.len)));
+    } else {
+      expr_error_free(&e);
+    }
+    for (int i = 0; i < expr_terms(y); i++) {
+      buf_init(&term, 1u << 24);
+      expr_term_text(y, i, &term);
+      assert(term.len);
+      buf_free(&term);
+    }
+  }
+  expr_free(y);
+  buf_free(&one);
+  buf_free(&two);
+  expr_memory_free(m);
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
   struct expr_memory *m = expr_memory_new();
@@ -51,9 +96,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
   if (!x)
     check_error(&e, size);
   else if (expr_eval(x, get, NULL, m, &v, &e))
-    check_value(&v, expr_result(x));
+    check_value(&v, expr_result(x)), check_text(x, &v);
   else
-    check_error(&e, size);
+    check_error(&e, size), check_text(x, NULL);
   expr_free(x);
   t = interp_parse((const char *)data, size, names, &e);
   if (!t)

@@ -77,9 +77,9 @@ static void check_scheduler(const struct pipeline *p, const struct pipe_schedule
   buf_free(&why);
 }
 
-static void check_explained(const struct pipe_builder *b)
+static void check_explained(const struct pipeline *p, const struct pipe_builder *b)
 {
-  struct explain x = explain_builder(b);
+  struct explain x = explain_builder(p, b);
 
   assert(x.n > 0);
   for (int i = 0; i < x.n; i++)
@@ -110,7 +110,7 @@ static void check_pipeline(const struct pipeline *p)
     }
   }
   assert(steps <= PIPELINE_STEPS_MAX);
-  check_explained(&p->builders[0]);
+  check_explained(p, &p->builders[0]);
   for (int i = 0; i < p->nschedulers; i++)
     check_scheduler(p, &p->schedulers[i]);
 }

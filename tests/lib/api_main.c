@@ -16,10 +16,12 @@
 #include "master/changes/githelper.h"
 #include "master/db/db.h"
 #include "master/db/private_pg.h"
+#include "master/dispatch/eta_now.h"
 #include "master/dispatch/actions.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pauses.h"
 #include "master/dispatch/run.h"
+#include "master/dispatch/waits.h"
 #include "master/dispatch/why.h"
 #include "master/events/events.h"
 #include "master/logs/watch.h"
@@ -70,12 +72,18 @@ void act_run(struct master *master, enum action a, const char *id, const cJSON *
   uv_timer_start(&d->timer, deed_done, 1, 0);
 }
 
-void why_pending(struct master *master, const char *project, const char *builder, const char *const *tags, int ntags, struct why *w)
+void why_pending(struct master *master, const struct why_of *of, struct why *w)
 {
-  (void)master, (void)project, (void)builder;
+  (void)master;
   w->kind = "no_worker";
-  snprintf(w->text, sizeof w->text, "No worker has the tag %s.", ntags ? tags[0] : "-");
-  snprintf(w->object, sizeof w->object, "%s", ntags ? tags[0] : "");
+  snprintf(w->text, sizeof w->text, "No worker has the tag %s.", of->ntags ? of->tags[0] : "-");
+  snprintf(w->object, sizeof w->object, "%s", of->ntags ? of->tags[0] : "");
+}
+
+bool why_locks(struct master *master, int64_t request, bool running, struct why *w)
+{
+  (void)master, (void)request, (void)running, (void)w;
+  return false;
 }
 
 bool works_disk(const struct works *works, const char *worker, int64_t *free_bytes, int64_t *total)
@@ -90,6 +98,39 @@ void run_follow(struct master *master, int64_t build, bool on)
   log_info("test", "follow %lld %d", (long long)build, on);
 }
 
+/* When what waits begins goes by workers: here are none. */
+struct eta_now *eta_now_new(struct master *master)
+{
+  (void)master;
+  return NULL;
+}
+
+void eta_now_free(struct eta_now *e)
+{
+  (void)e;
+}
+
+void eta_now_runs(struct eta_now *e, int64_t worker, int64_t ran_ms, const char *takes)
+{
+  (void)e, (void)worker, (void)ran_ms, (void)takes;
+}
+
+void eta_now_waits(struct eta_now *e, const struct why_of *of, const char *takes)
+{
+  (void)e, (void)of, (void)takes;
+}
+
+void eta_now_reckon(struct eta_now *e)
+{
+  (void)e;
+}
+
+const struct eta_begin *eta_now_get(const struct eta_now *e, int n)
+{
+  (void)e, (void)n;
+  return NULL;
+}
+
 /* Hooks need projects: here are none. */
 struct world *worlds_find(struct worlds *w, const char *project)
 {
@@ -102,9 +143,9 @@ void worlds_kick(struct worlds *w)
   (void)w;
 }
 
-void worlds_look(struct worlds *w, struct world *p)
+void worlds_look(struct worlds *w, struct world *p, int codebase)
 {
-  (void)w, (void)p;
+  (void)w, (void)p, (void)codebase;
 }
 
 const struct pauses *dispatch_pauses(const struct master *master)
@@ -125,6 +166,22 @@ void dispatch_kick(struct dispatch *d)
   (void)d;
 }
 
+/* Hints of other masters: there are none. */
+void master_beat_soon(struct master *master)
+{
+  (void)master;
+}
+
+void dispatch_pauses_changed(struct dispatch *d)
+{
+  (void)d;
+}
+
+void waits_kick(struct waits *w)
+{
+  (void)w;
+}
+
 int link_count(const struct link_server *s)
 {
   (void)s;
@@ -143,22 +200,16 @@ const char *gith_program(const struct gith *g)
   return "";
 }
 
-int worlds_failures(const struct world *p)
+struct world_look worlds_looks(const struct world *p, int codebase)
 {
-  (void)p;
-  return 0;
+  (void)p, (void)codebase;
+  return (struct world_look){ .name = "", .ours = true, .next_ms = INT64_MIN };
 }
 
-int64_t worlds_next_look(const struct world *p)
+const char *world_repository(const struct world *p)
 {
   (void)p;
-  return INT64_MIN;
-}
-
-bool worlds_polls(const struct world *p)
-{
-  (void)p;
-  return true;
+  return "";
 }
 
 const char *ppg_version(const struct ppg *p)
@@ -272,6 +323,7 @@ int main(int argc, char **argv)
   conf.socket = argv[2];
   conf.worker_of = map_new();
   conf.keep_work_ms = 14 * INT64_C(86400000);
+  conf.look_ms = 5000;
   conf.file = argv[0];
   conf.url = argc > 4 ? argv[4] : NULL;
   conf.prefix = conf_prefix(conf.url);

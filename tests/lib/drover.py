@@ -21,10 +21,22 @@ import tempfile
 import time
 import unittest
 
+import pq
+import wire
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(TOP, "build"))
-DEADLINE_S = 30
+
+
+def busy():
+    """A deadline says that something hangs, not how fast a machine is: one that is busy with other things as well has more time, so many times as much."""
+    return min(6, max(1, os.getloadavg()[0] / (os.cpu_count() or 1) / 2))
+
+
+BUSY = busy()
+DEADLINE_S = 30 * BUSY
 YOUNG_S = 2  # an agent that was just started may not have come to where it takes signals
+SELDOM_S = 0.25
 LOG_TAIL = 60
 NOISE = ("debug sm: call:", "debug api:")
 BAD = re.compile(rb".*(?:Assertion|AddressSanitizer|LeakSanitizer|runtime error).*")  # in a program's log
@@ -37,16 +49,18 @@ class Failed(AssertionError):
     pass
 
 
-def wait_for(condition, what, seconds=DEADLINE_S, every=0.02):
+def wait_for(condition, what, seconds=30, every=0.02):
     """The condition's first true value."""
-    end = time.monotonic() + seconds
+    seconds *= busy()
+    begin = time.monotonic()
     while True:
         got = condition()
         if got:
             return got
-        if time.monotonic() > end:
+        passed = time.monotonic() - begin
+        if passed > seconds:
             raise Failed(f"waited {seconds} s in vain for {what}")
-        time.sleep(every)
+        time.sleep(max(every, min(SELDOM_S, passed / 20)))  # looking costs, too: what takes long is looked at less often
 
 
 def read(path):
@@ -102,7 +116,7 @@ class Drover:
                      "listen": {"socket": self.path("api.sock"), "api": "none", "workers": f"127.0.0.1:{self.port}",
                                 "workers_socket": self.path("w.sock")},
                      "site": {"address": f"127.0.0.1:{self.port}"}, "workers": self.workers, "projects": projects, **site}
-        self.master = None
+        self.master, self.durable = None, bool(os.environ.get("DROVER_DURABLE"))
         self.agents = {}    # name -> Popen
         self.begun = {}     # name -> when, of those that start_worker started
         self.started = 0    # how often the master was
@@ -125,14 +139,26 @@ class Drover:
         with open(self.path(log), "ab") as f:
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, cwd=self.root, env=env or self.env)
 
+    def seeded(self):
+        """A first start makes a database, which costs seconds: it is tried where it is the matter (DROVER_FIRST_START unset), else it is a copy of one that a first start made."""
+        seed, here = os.environ.get("DROVER_FIRST_START"), {"state": self.path("state"), "database": {"folder": self.path("pg")}}
+        if not seed or any(self.conf[k] != v for k, v in here.items()) or os.path.exists(here["state"]) or os.path.exists(self.path("pg")):
+            return
+        for name in ("state", "pg"):
+            subprocess.run(["cp", "-a", "--reflink=auto", f"{seed}/{name}", self.root], check=True)
+        if not self.durable:  # what is killed here is processes, never the machine
+            with open(self.path("pg/data/local.conf"), "a") as f:
+                f.write("fsync = off\nfull_page_writes = off\n")
+
     def start_master(self, wait=True, argv=()):
+        self.seeded()
         self.master = self.spawn("master.log", f"{BUILD}/drover-master", "--config", self.path("master.yaml"), "--log-level", "debug", *argv)
         self.started += 1
         if wait:
             self.wait_ready()
         return self
 
-    def wait_ready(self, seconds=DEADLINE_S):
+    def wait_ready(self, seconds=30):
         def ready():
             if self.master.poll() is not None:
                 raise Failed(f"the master ended with {self.master.returncode}")
@@ -172,7 +198,12 @@ class Drover:
             self.wait_worker(name)
         return self.agents[name]
 
-    def wait_worker(self, name="here", connected=True, seconds=DEADLINE_S):
+    def start_pool_worker(self, pool, token):
+        """The program, with a pool's token; once it is connected under whatever name it got."""
+        self.start_worker(pool, wait=False, token=token)
+        wait_for(lambda: self.get("/pools/" + pool)["connected"], f"a member of {pool}")
+
+    def wait_worker(self, name="here", connected=True, seconds=30):
         wait_for(lambda: (a := self.try_api("GET", f"/workers/{name}")) and a.status == 200 and a.json["connected"] == connected, f"worker {name}", seconds)
 
     def kill_worker(self, name="here", sig=signal.SIGKILL):
@@ -217,16 +248,33 @@ class Drover:
     def sql(self, text):
         """The answer's rows, as lists of strings. Patient where PostgreSQL does not take connections."""
         def asked():
-            if len(self.lock_file()) < 5:
+            lock = self.lock_file()
+            if len(lock) < 5:
                 return None
-            p = subprocess.run(self.psql_argv("-F", "\x1f", "-c", text), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", timeout=DEADLINE_S)
-            if p.returncode == 1:
-                raise Failed(p.stderr.decode())
-            return p if p.returncode == 0 else None  # 2: no connection
-        p = wait_for(asked, "psql")
-        return [line.split("\x1f") for line in p.stdout.decode().splitlines()]
+            try:
+                rows = pq.ask(f"host={lock[4]} user=drover dbname=drover connect_timeout={DEADLINE_S:.0f} options='-c statement_timeout={DEADLINE_S:.0f}s'", text)
+            except pq.Refused as e:
+                raise Failed(str(e)) from None
+            return None if rows is None else (rows,)
+        return wait_for(asked, "the database")[0]
+
+    def events(self, text):
+        """Rows of events, all of them that tell of what is committed by now: they have their numbers a moment after it."""
+        last = self.sql("select coalesce(max(id), 0) from outbox")[0][0]
+        wait_for(lambda: self.sql(f"select not exists (select from outbox where id <= {last})") == [["t"]], "the events to have their numbers")
+        return self.sql(text)
 
     # ---- API ----
+
+    def hook(self, project):
+        """A delivery without a word: look now."""
+        c = UnixHttp(self.path("api.sock"), DEADLINE_S)
+        try:
+            c.request("POST", f"/hooks/{project}", "")
+            r = c.getresponse()
+            return Answer(r.status, r.headers, r.read())
+        finally:
+            c.close()
 
     def api(self, method, path, body=None, headers=None, timeout=DEADLINE_S):
         c = UnixHttp(self.path("api.sock"), timeout)
@@ -272,7 +320,7 @@ class Drover:
         a = self.try_api("GET", f"/requests/{rid}")
         return a.json if a and a.status == 200 else None
 
-    def wait_request(self, rid, seconds=DEADLINE_S):
+    def wait_request(self, rid, seconds=30):
         """The request when it and its builds are over."""
         def over():
             r = self.request(rid)
@@ -283,14 +331,14 @@ class Drover:
         a = self.try_api("GET", f"/builds/{bid}")
         return a.json if a and a.status == 200 else None
 
-    def run(self, builder, seconds=DEADLINE_S, **more):
+    def run(self, builder, seconds=30, **more):
         """Builds to the end; the build."""
         r = self.wait_request(self.ask(builder, **more), seconds)
         if len(r["builds"]) != 1:
             raise Failed(f"not one build: {r}")
         return self.get("/builds/" + r["builds"][0])
 
-    def wait_build(self, rid, condition=lambda b: True, what="the build", seconds=DEADLINE_S):
+    def wait_build(self, rid, condition=lambda b: True, what="the build", seconds=30):
         def there():
             r = self.request(rid)
             b = r and r["builds"] and self.try_build(r["builds"][-1])
@@ -389,6 +437,24 @@ class Drover:
             raise Failed(f"left running, or ended badly: {left}")
 
 
+def make_seed():
+    """A drover's folder after its first start and a clean stop, for others to begin with (Drover.seeded), and `empty` in it, the same without a schema (tests/lib/pgfix.h); who calls removes it."""
+    d = Drover({})
+    d.configure(workers={})  # those of a first configuration are rows that stay
+    d.start_master()
+    bindir = os.path.dirname(os.readlink(f"/proc/{d.postmaster()}/exe"))
+    if d.stop_master():
+        raise Failed("the master did not end well:\n" + d.tails())
+    subprocess.run(["cp", "-a", "--reflink=auto", d.path("pg"), d.path("empty")], check=True)
+    as_owner = [] if os.geteuid() else ["setpriv", "--reuid", str(os.stat(d.path("pg")).st_uid), "--clear-groups"]
+    subprocess.run([*as_owner, f"{bindir}/postgres", "--single", "-D", d.path("empty", "data"), "drover"], input=b"drop schema public cascade\ncreate schema public\n", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, cwd="/")
+    atexit.unregister(d.sweep)
+    return d.root
+
+
+slow = unittest.skipUnless(os.environ.get("DROVER_SOAK"), "make soak")  # costs minutes of processor time, and others show most of it
+
+
 class Case(unittest.TestCase):
     """One Drover for the class, where it gives PROJECTS; logs are shown when a test failed; no process may be left."""
     PROJECTS = None
@@ -466,13 +532,7 @@ def alive(pid):
 
 def spans_of(data):
     """(channel, length) of each: three LEB128 numbers, the third is the time."""
-    numbers, value, shift = [], 0, 0
-    for b in data:
-        value |= (b & 127) << shift
-        shift += 7
-        if not b & 128:
-            numbers.append(value)
-            value = shift = 0
+    numbers = wire.read_leb128(data)
     return [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), 3)]
 
 
@@ -510,3 +570,13 @@ def commit(path, files, message):
     git(path, "add", "-A")
     git(path, "commit", "-q", "--allow-empty", "-m", message)
     return git(path, "rev-parse", "HEAD")
+
+
+def commit_on(path, branch, files, message, base="main"):
+    """The same on a branch, which stays checked out. A new one comes with its commit: what a look saw of it before would be a change, too."""
+    there = git(path, "branch", "--list", branch).strip()
+    git(path, "checkout", "-q", *([branch] if there else ["--detach", base]))
+    revision = commit(path, files, message)
+    if not there:
+        git(path, "checkout", "-q", "-b", branch)
+    return revision

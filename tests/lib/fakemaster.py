@@ -26,7 +26,7 @@ DEADLINE = 20.0
 VERB_TOKENS = {
     "hello": "version name instance boot conn high features", "have": "cmd epoch state stream lo hi", "listed": "count",
     "state": "cmd epoch state", "out": "cmd stream off raw lines crc spans bcrc",
-    "exit": "cmd epoch how code reason len crc lines wall_ms user_ms sys_ms maxrss_kib", "done": "req tag",
+    "exit": "cmd epoch how code reason len crc lines wall_ms user_ms sys_ms maxrss_kib", "done": "req tag", "data": "req off",
     "ping": "n", "pong": "n", "bye": "reason", "error": "tag what",
 }
 
@@ -341,10 +341,74 @@ class Session:
     def sh(self, cmd, script, *more, **args):
         return self.run_all({cmd: (["sh", "-c", script], *more)}, **args)[cmd]
 
+    def ask(self, verb, *numbers, blob, req=1):
+        """A file operation with an answer of any length: its tag, its records (or sentence), its bytes."""
+        self.send(verb, req, *numbers, blob=blob)
+        data = bytearray()
+        while True:
+            m = self.recv()
+            if m["req"] != req or m.verb not in ("data", "done"):
+                raise ProtocolError(f"{m} in the answer to {verb} {req}")
+            if m.verb == "done":
+                return m["tag"], (dict(parse_records(m.blob)) if m["tag"] == "ok" else m.blob), bytes(data)
+            if m["off"] != len(data) or not m.blob:
+                raise ProtocolError(f"{m}: the answer has {len(data)} bytes")
+            data += m.blob
+
     def file_op(self, verb, path, req=1):
-        self.send(verb, req, blob=path if isinstance(path, bytes) else path.encode())
-        m = self.expect("done", req=req)
-        return m["tag"], (dict(parse_records(m.blob)) if m["tag"] == "ok" else m.blob)
+        tag, told, _ = self.ask(verb, blob=path if isinstance(path, bytes) else path.encode(), req=req)
+        return tag, told
+
+    def list(self, path, most=1000, after=None, req=1):
+        """Tag, what `done` told, the entries as dicts."""
+        tag, told, data = self.ask("list", most, blob=records(("path", path), *([("after", after)] if after is not None else [])), req=req)
+        entries = []
+        for key, value in parse_records(data):
+            if key == "name":
+                entries.append({})
+            entries[-1][key] = value
+        return tag, told, entries
+
+    def put(self, path, data, mode=0o644, off=0, end=None, req=1, **lie):
+        """data[off:end] of a file that holds data in the end."""
+        head = records(("path", path), ("size", lie.get("size", len(data))), ("mode", "%o" % mode), ("sum", lie.get("sum") or hashlib.sha256(data).hexdigest()))
+        return self.ask("put", off, len(head), blob=head + data[off:end], req=req)[:2]
+
+    def put_all(self, path, data, mode=0o644, step=1 << 20):
+        """From wherever it stands to its end."""
+        told = self.put(path, data, mode, 0, 0)[1] if data else {"have": b"0"}
+        while told.get("complete") != b"1":
+            off = int(told["have"])
+            tag, told = self.put(path, data, mode, off, off + step)
+            if tag != "ok":
+                return tag
+        return "ok"
+
+    def put_tree(self, path, entries, req=1):
+        """entries: (name, type, mode, bytes)."""
+        head = records(("path", path))
+        body = b"".join(records(("name", n), ("type", t), ("mode", "%o" % m), ("size", len(b))) + b for n, t, m, b in entries)
+        return self.ask("puttree", len(head), blob=head + body, req=req)[:2]
+
+    def get_tree(self, path, most=1 << 20, after=None, req=1):
+        """Tag, what `done` told, the entries as for put_tree."""
+        tag, told, data = self.ask("gettree", most, blob=records(("path", path), *([("after", after)] if after is not None else [])), req=req)
+        entries, at = [], 0
+        while at < len(data):
+            values = []
+            for key in (b"name=", b"type=", b"mode=", b"size="):
+                end = data.index(b"\0", at)
+                if not data.startswith(key, at):
+                    raise ProtocolError(f"no {key} at {at} of a tree")
+                values.append(data[at + len(key):end])
+                at = end + 1
+            size = int(values[3])
+            entries.append((values[0], values[1].decode(), int(values[2], 8), data[at:at + size]))
+            at += size
+        return tag, told, entries
+
+    def get(self, path, off=0, most=1 << 20, version=None, req=1):
+        return self.ask("get", off, most, blob=records(("path", path), *([("version", version)] if version is not None else [])), req=req)
 
     def close(self):
         self.sock.close()

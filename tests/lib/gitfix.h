@@ -296,7 +296,7 @@ static inline const char *gitfix_head(const struct gitfix_got *got, const char *
 static inline void gitfix_read(struct gitfix_got *got, const char *name, const char *url, bool local, const char *branch, const char *revision, const char *path)
 {
   gitfix_free_got(got);
-  gith_read(gitfix, name, url, local, NULL, branch, revision, path, gitfix_cb, got);
+  gith_read(gitfix, VCS_GIT, name, url, local, NULL, branch, revision, path, gitfix_cb, got);
   assert_false(got->done);
   gitfix_wait(got);
 }

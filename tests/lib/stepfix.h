@@ -39,6 +39,26 @@ static inline int stepfix_all(const struct buf *spec, const char *key, const cha
   return n;
 }
 
+/* What a machine is answered, command by command: digits of a number that counts through all runs there are. */
+#define STEPFIX_COMMANDS_MAX 26
+struct stepfix_script {
+  int answer[STEPFIX_COMMANDS_MAX], choices[STEPFIX_COMMANDS_MAX]; /* choices: what the state at that place could have answered */
+  int used;
+};
+/* The next script that is not the same run again: digits behind the last one used don't matter. */
+static inline bool stepfix_next(struct stepfix_script *s)
+{
+  int i = s->used - 1;
+
+  while (i >= 0 && s->answer[i] + 1 >= s->choices[i])
+    i--;
+  if (i < 0)
+    return false;
+  s->answer[i]++;
+  memset(s->answer + i + 1, 0, sizeof s->answer - (size_t)(i + 1) * sizeof s->answer[0]);
+  return true;
+}
+
 /* What is printed when the code under test aborts: the case at hand. */
 static char stepfix_case[512];
 
@@ -59,7 +79,7 @@ static inline void stepfix_watch_aborts(void)
 static inline bool stepfix_same(const struct intent *a, const struct intent *b)
 {
   return a->want == b->want && a->spec.len == b->spec.len && (!a->spec.len || !memcmp(a->spec.data, b->spec.data, a->spec.len)) &&
-         (a->want != WANT_OP || (a->op == b->op && !strcmp(a->path, b->path))) &&
+         (a->want != WANT_OP || (a->op == b->op && !strcmp(a->path, b->path) && a->op_off == b->op_off && a->op_max == b->op_max && !strcmp(a->op_after, b->op_after))) &&
          (a->want != WANT_END || (a->result == b->result && !strcmp(a->summary, b->summary)));
 }
 #endif

@@ -39,7 +39,7 @@ def options(text, foreign=None):
 
 
 # The tables themselves, so that a name can't be told from its help alone.
-rows = re.findall(r'^  \{ "([a-z ]+)", "[^"]*", \d+, \d+, [^;]*?, cmd_\w+, (NULL|"[^"]*")', open("master/cli/commands.c", encoding="utf-8").read(), re.M)
+rows = re.findall(r'^  \{ "([a-z -]+)", "[^"]*", \d+, \d+, [^;]*?, cmd_\w+, (NULL|"[^"]*")', open("master/cli/commands.c", encoding="utf-8").read(), re.M)
 names = {n for n, help in rows if help != '""'}
 aliases = {n for n, help in rows if help == "NULL"}
 flags = set(re.findall(r"^  X\(\w+, ([a-z-]+),", open("master/cli/args.h", encoding="utf-8").read(), re.M))
@@ -49,7 +49,7 @@ if len(names) < 15 or len(flags) < 15:
 manual = plain("docs/drover.1")
 told = set()
 for line in manual.split("\n"):
-    m = re.match(r'\.BI?R? "?drover ([a-z]+)(?: ([a-z]+))?', line)
+    m = re.match(r'\.BI?R? "?drover ([a-z]+)(?: ([a-z-]+))?', line)
     if m:
         told.add(f"{m[1]} {m[2]}" if m[2] and f"{m[1]} {m[2]}" in names | {f"{m[1]} {m[2]}"} and any(x.startswith(m[1] + " ") for x in names) else m[1])
 for name in sorted(names - told - aliases):

@@ -33,7 +33,7 @@ for path in sorted(glob.glob("tests/f*/test_*.py")):
                     named[f"{suite}.{c.name}.{t}"] = ".".join(m.groups())
                 elif suite.startswith("test_rules_"):
                     say(path, f"{t} is named after no rule: test_4_1_3_what_holds")
-for path in sorted(glob.glob("tests/unit/test_*.c")):
+for path in sorted(glob.glob("tests/unit/test_*.c") + glob.glob("tests/seq/test_*.c")):
     text = open(path, encoding="utf-8").read()
     tests |= {f"{os.path.basename(path)[:-2]}:{f}" for f in re.findall(r"cmocka_unit_test\w*\((\w+)", text)}
 

@@ -8,8 +8,8 @@ import glob, re
 WHAT = {
     "master/changes/githelper.c": "A request to the git helper", "master/changes/gitproc.c": "A process of the git helper", "master/api/call.c": "An HTTP call", "master/dispatch/run.c": "A build in progress",
     "master/db/db.c": "The database as the master sees it", "master/db/db_conn.c": "One database connection", "master/db/private_pg.c": "The private PostgreSQL",
-    "master/workers/session.c": "A worker's session", "master/workers/link.c": "A worker's link, in the master", "master/steps/git.c": "Step: checkout by git",
-    "master/steps/shell.c": "Step: run", "worker/command.c": "A command, in the worker's agent", "worker/link.c": "The worker's link",
+    "master/workers/session.c": "A worker's session", "master/workers/link.c": "A worker's link, in the master", "master/steps/git.c": "Step: checkout by git", "master/steps/svn.c": "Step: checkout by svn", "master/steps/hg.c": "Step: checkout by hg",
+    "master/steps/shell.c": "Step: run", "master/steps/trigger.c": "Step: trigger", "worker/command.c": "A command, in the worker's agent", "worker/link.c": "The worker's link",
     "worker/minder.c": "A command, in its minder", "master/workers/work.c": "The work folders of a connected worker",
 }
 print("# States\n")

@@ -4,7 +4,7 @@
 
 #include "master/changes/githelper.h"
 
-enum { COMMANDS_MAX = 12, NEVER = -1, ALWAYS = -2 };
+enum { COMMANDS_MAX = STEPFIX_COMMANDS_MAX, NEVER = -1, ALWAYS = -2 };
 
 /* What the worker may answer to a command. LOST also stands for a worker that stayed away. In the state `revision` an OK is of several kinds. */
 enum answer { A_OK, A_FAILED, A_NOTFOUND, A_TIMEOUT, A_BROKEN, A_LOST, A_PLAIN, A_CANCELLED = 99 };
@@ -22,22 +22,47 @@ struct world {
   bool local;
   const char *ref, *spec;
   const char *patch;
+  struct pipe_checkout how;
+  const char *left;      /* how the tree was left; NULL: nobody knows */
+  const char *codebase;  /* the one that is found, of several; NULL: there is one repository */
+  bool other;            /* the build was set off by another codebase, whose ref and patch are not this one's */
 };
+static const char *const nested[] = { "lib/core", "a*b c", NULL };
 static const struct world worlds[] = {
-  { "remote, tip", "https://git.example.org/libfoo.git", "main", "", "refs/remotes/origin/main", false, NULL, NULL, NULL },
-  { "remote, revision", "git@git.example.org:libfoo.git", "release/1.x", HEX40, HEX40, false, NULL, NULL, NULL },
-  { "remote, revision without branch", "ssh://git@git.example.org/libfoo.git", "", "0123abc", "0123abc", false, NULL, NULL, NULL },
-  { "local, tip", "/srv/git/lib foo.git", "main", "", "refs/remotes/origin/main", true, NULL, NULL, NULL },
-  { "local, revision", "file:///srv/git/libfoo.git", "main", HEX64, HEX64, true, NULL, NULL, NULL },
-  { "remote, tag", "https://git.example.org/libfoo.git", "", HEX40, HEX40, false, "refs/tags/v1.0", "+refs/tags/v1.0:refs/tags/v1.0", NULL },
-  { "remote, patch", "https://git.example.org/libfoo.git", "main", HEX40, HEX40, false, NULL, NULL, "--- a/x\n+++ b/x\n" },
-  { "local, pull request", "/srv/git/libfoo.git", "", HEX40, HEX40, true, "refs/pull/7/head", "+refs/pull/7/head:refs/pull/7/head", NULL },
+  { "remote, tip", "https://git.example.org/libfoo.git", "main", "", "refs/remotes/origin/main", false, NULL, NULL, .patch = NULL },
+  { "remote, revision", "git@git.example.org:libfoo.git", "release/1.x", HEX40, HEX40, false, NULL, NULL, .patch = NULL },
+  { "remote, revision without branch", "ssh://git@git.example.org/libfoo.git", "", "0123abc", "0123abc", false, NULL, NULL, .patch = NULL },
+  { "local, tip", "/srv/git/lib foo.git", "main", "", "refs/remotes/origin/main", true, NULL, NULL, .patch = NULL },
+  { "local, revision", "file:///srv/git/libfoo.git", "main", HEX64, HEX64, true, NULL, NULL, .patch = NULL },
+  { "remote, tag", "https://git.example.org/libfoo.git", "", HEX40, HEX40, false, "refs/tags/v1.0", "+refs/tags/v1.0:refs/tags/v1.0", .patch = NULL },
+  { "remote, patch", "https://git.example.org/libfoo.git", "main", HEX40, HEX40, false, NULL, NULL, .patch = "--- a/x\n+++ b/x\n" },
+  { "local, pull request", "/srv/git/libfoo.git", "", HEX40, HEX40, true, "refs/pull/7/head", "+refs/pull/7/head:refs/pull/7/head", .patch = NULL },
+  { "another layout", "https://git.example.org/libfoo.git", "main", HEX40, HEX40, .how = { .layout = "" }, .left = "core of core\nui of ui" },
+  { "the same layout", "https://git.example.org/libfoo.git", "main", HEX40, HEX40, .how = { .layout = "core of core" , .to = "core", .codebase = "core" }, .left = "core of core", .codebase = "core" },
+  { "depth, tip", "https://git.example.org/libfoo.git", "main", "", "refs/remotes/origin/main", .spec = "+refs/heads/main:refs/remotes/origin/main", .how = { .depth = 3 } },
+  { "depth, tag, another layout", "https://git.example.org/libfoo.git", "", HEX40, HEX40, .ref = "refs/tags/v1.0", .spec = "+refs/tags/v1.0:refs/tags/v1.0", .how = { .depth = 3, .layout = "short" }, .left = "" },
+  { "submodules", "https://git.example.org/libfoo.git", "main", HEX40, HEX40, .how = { .submodules = true } },
+  { "submodules, not cleaned", "https://git.example.org/libfoo.git", "main", HEX40, HEX40, .how = { .submodules = true, .keep = true } },
+  { "not cleaned", "https://git.example.org/libfoo.git", "main", HEX40, HEX40, .how = { .keep = true } },
+  { "the main codebase with others in it", "/srv/git/core.git", "main", HEX40, HEX40, true, .how = { .to = "sub/dir", .inside = (const char **)nested }, .codebase = "core" },
+  { "a codebase that did not set it off", "https://git.example.org/ui.git", "main", HEX40, HEX40, .ref = "refs/tags/v1.0", .patch = "--- a/x\n", .how = { .codebase = "ui" }, .codebase = "ui", .other = true },
 };
 
-struct script {
-  int answer[COMMANDS_MAX], choices[COMMANDS_MAX]; /* choices: what the state at that place could have answered */
-  int used;
-};
+static bool has_ref(const struct world *w)
+{
+  return w->ref && !w->other;
+}
+
+/* Too many ways to try each with each: taken over at every place or nowhere, and cancelled only on the straight way. */
+static bool is_long(const struct world *w)
+{
+  return w->how.depth || w->how.submodules;
+}
+
+static bool has_patch(const struct world *w)
+{
+  return w->patch && !w->other;
+}
 
 static long runs, adopted_runs, moves_made;
 static double scripts_stood_for;
@@ -62,7 +87,7 @@ static bool is_ok(int a)
   return a == A_OK || (a >= A_PLAIN && a != A_CANCELLED);
 }
 
-static int ask(struct told *t, const char *state, const struct script *s, int cancel)
+static int ask(struct told *t, const char *state, const struct stepfix_script *s, int cancel)
 {
   assert_true(t->n < COMMANDS_MAX);
   t->state[t->n++] = state;
@@ -79,25 +104,51 @@ static enum result broken(int a)
   return a == A_CANCELLED || a == A_LOST ? failed(a) : RESULT_EXCEPTION;
 }
 
-static enum result model(struct told *t, const struct script *s, int cancel, bool local, bool ref, bool patch)
+/* What brings the revision. */
+static int transfer(struct told *t, const struct stepfix_script *s, int cancel, const struct world *w, bool tree)
 {
+  int a = A_OK;
+
+  if (w->how.depth && !tree)
+    a = ask(t, "init", s, cancel);
+  if (is_ok(a) && w->how.depth && ((a = ask(t, "shallow", s, cancel)) == A_FAILED || a == A_NOTFOUND))
+    a = ask(t, "fetch", s, cancel);
+  else if (w->how.depth)
+    return a;
+  else
+    a = ask(t, tree ? "fetch" : "clone", s, cancel);
+  if (is_ok(a) && has_ref(w) && ((a = ask(t, "ref", s, cancel)) == A_FAILED || a == A_NOTFOUND))
+    a = A_OK; /* the checkout will tell */
+  return a;
+}
+
+static enum result model(struct told *t, const struct stepfix_script *s, int cancel, const struct world *w)
+{
+  static const char *const modules[] = { "origin", "sync", "submodules" };
   bool wiped = false, tree;
   int a;
 
-  if (local && !is_ok(a = ask(t, "trust", s, cancel)))
+  if (w->local && !is_ok(a = ask(t, "trust", s, cancel)))
     return failed(a);
   a = ask(t, "stat", s, cancel);
   tree = is_ok(a);
   if (!tree && a != A_NOTFOUND)
     return broken(a);
+  if (w->left && strcmp(w->left, w->how.layout)) {
+    if (!is_ok(a = ask(t, "wipe", s, cancel)))
+      return broken(a);
+    tree = false;
+  }
   for (;;) {
-    a = ask(t, tree ? "fetch" : "clone", s, cancel);
-    if (is_ok(a) && ref && ((a = ask(t, "ref", s, cancel)) == A_FAILED || a == A_NOTFOUND))
-      a = A_OK; /* the checkout will tell */
+    a = transfer(t, s, cancel, w, tree);
     if (is_ok(a))
       a = ask(t, "checkout", s, cancel);
-    if (is_ok(a))
+    for (size_t i = 0; i < COUNT(modules) && w->how.submodules && is_ok(a); i++)
+      a = ask(t, modules[i], s, cancel);
+    if (is_ok(a) && !w->how.keep)
       a = ask(t, "clean", s, cancel);
+    if (is_ok(a) && !w->how.keep && w->how.submodules)
+      a = ask(t, "subclean", s, cancel);
     if (is_ok(a))
       break;
     if (wiped || a == A_BROKEN || a == A_LOST || a == A_CANCELLED)
@@ -111,7 +162,7 @@ static enum result model(struct told *t, const struct script *s, int cancel, boo
   if (!is_ok(a))
     return broken(a);
   t->revision = heads[a == A_OK ? 0 : a - A_PLAIN + 1].revision;
-  if (!t->revision || !patch)
+  if (!t->revision || !has_patch(w))
     return t->revision ? RESULT_SUCCESS : RESULT_EXCEPTION;
   a = ask(t, "patch", s, cancel);
   return is_ok(a) ? RESULT_SUCCESS : a == A_FAILED ? RESULT_FAILURE : broken(a);
@@ -126,10 +177,18 @@ static void check_argv(const struct world *w, const char *state, const struct in
   const struct { const char *state, *argv[16]; } table[] = {
     { "trust", { "git", "config", "--global", "--replace-all", "safe.directory", "*" } },
     { "clone", { "git", SAFE, "clone", "--no-checkout", "--no-local", "--origin", "origin", "--", w->url, "." } },
-    { "fetch", { "git", SAFE, "fetch", "--force", "--prune", "--", w->url, "+refs/heads/*:refs/remotes/origin/*" } },
+    { w->how.depth ? "" : "fetch", { "git", SAFE, "fetch", "--force", "--prune", "--", w->url, "+refs/heads/*:refs/remotes/origin/*" } },
+    { "fetch", { "git", SAFE, "fetch", "--force", "--prune", "--depth", "2147483647", "--", w->url, "+refs/heads/*:refs/remotes/origin/*" } },
+    { "init", { "git", SAFE, "init", "--quiet" } },
+    { "shallow", { "git", SAFE, "fetch", "--force", "--no-tags", "--depth", "3", "--", w->url, *w->revision ? "+" HEX40 ":refs/drover/built" : w->spec } },
+    { "origin", { "git", "config", "--replace-all", "remote.origin.url", w->url } },
+    { "sync", { "git", SAFE, "submodule", "sync", "--recursive" } },
+    { "submodules", { "git", SAFE, "submodule", "update", "--init", "--recursive", "--force", "--checkout" } },
+    { "subclean", { "git", SAFE, "submodule", "foreach", "--recursive", "git clean -ffdqx" } },
     { "patch", { "git", SAFE, "apply", "--index", "--whitespace=nowarn", "-p1", "-" } },
     { "ref", { "git", SAFE, "fetch", "--force", "--no-tags", "--", w->url, w->spec } },
     { "checkout", { "git", SAFE, "-c", "advice.detachedHead=false", "checkout", "--force", "--detach", w->target, "--" } },
+    { w->how.inside ? "clean" : "", { "git", SAFE, "clean", "-ffdqx", "-e", "/lib/core", "-e", "/a\\*b\\ c" } },
     { "clean", { "git", SAFE, "clean", "-ffdqx" } },
     { "revision", { "git", "rev-parse", "--verify", "HEAD" } },
   };
@@ -150,23 +209,30 @@ static void check_argv(const struct world *w, const char *state, const struct in
 
 static void check_intent(const struct world *w, const char *state, const struct intent *in, int *removed)
 {
-  const char *values[STEPFIX_WORDS_MAX + 1];
+  const char *values[STEPFIX_WORDS_MAX + 1], *to = w->how.to;
+  char tree[128], path[200];
 
+  snprintf(tree, sizeof tree, "libfoo/linux/3/tree%s%s", to ? "/" : "", to ? to : "");
   if (in->want == WANT_RUN) {
     check_argv(w, state, in);
     assert_false(in->spec.failed);
     assert_int_equal(stepfix_all(&in->spec, "cwd", values), 1);
-    assert_string_equal(values[0], strcmp(state, "trust") ? "libfoo/linux/3/tree" : "libfoo/linux/3/home");
+    assert_string_equal(values[0], strcmp(state, "trust") ? tree : "libfoo/linux/3/home");
     assert_int_equal(stepfix_all(&in->spec, "path", values), 4);
-    assert_string_equal(values[3], "GIT_CEILING_DIRECTORIES=libfoo/linux/3");
+    *strrchr(tree, '/') = 0;
+    snprintf(path, sizeof path, "GIT_CEILING_DIRECTORIES=%s", tree);
+    assert_string_equal(values[3], path);
   } else if (in->want == WANT_OP && in->op == VERB_remove) {
-    assert_string_equal(state, "remove");
-    assert_string_equal(in->path, "libfoo/linux/3/tree");
-    assert_int_equal(++*removed, 1);
+    if (strcmp(state, "wipe"))
+      assert_string_equal(state, "remove");
+    assert_string_equal(in->path, strcmp(state, "wipe") ? tree : "libfoo/linux/3/tree");
+    *removed += !strcmp(state, "remove");
+    assert_true(*removed <= 1);
   } else if (in->want == WANT_OP) {
     assert_int_equal(in->op, VERB_stat);
     assert_string_equal(state, "stat");
-    assert_string_equal(in->path, "libfoo/linux/3/tree/.git");
+    snprintf(path, sizeof path, "%s/.git", tree);
+    assert_string_equal(in->path, path);
   }
 }
 
@@ -212,17 +278,24 @@ static void take_over(struct step *s, struct build_ctx *ctx, struct intent *in, 
   buf_free(&vars2);
 }
 
-static void one(const struct world *w, struct script *sc, int cancel, int adopt)
+static void one(const struct world *w, struct stepfix_script *sc, int cancel, int adopt)
 {
-  static const struct pipe_step def = { .name = "checkout", .kind = PIPE_CHECKOUT };
-  struct build_ctx ctx = stepfix_ctx(w->url, w->branch, w->revision);
+  const struct pipe_step def = { .name = "checkout", .kind = PIPE_CHECKOUT, .checkout = w->how };
+  struct build_stamp stamps[] = { { VCS_GIT, "another", "https://git.example.org/another.git", "dev", HEX64, w->other, .got = NULL }, { VCS_GIT, w->codebase, w->url, w->branch, w->revision, !w->other, .got = NULL } };
+  struct build_ctx ctx = w->codebase ? stepfix_ctx("https://git.example.org/another.git", "dev", HEX64) : stepfix_ctx(w->url, w->branch, w->revision);
   struct told told = { .n = 0 };
   struct intent in;
   struct step s;
   int n = 0, removed = 0, at;
 
   ctx.allow_local = w->local;
+  ctx.layout = w->left;
   ctx.ref = w->ref;
+  if (w->codebase) {
+    ctx.stamps = stamps;
+    ctx.nstamps = COUNT(stamps);
+    ctx.main = "core";
+  }
   ctx.patch = w->patch;
   ctx.patch_len = w->patch ? strlen(w->patch) : 0;
   ctx.patch_level = 1;
@@ -252,37 +325,29 @@ static void one(const struct world *w, struct script *sc, int cancel, int adopt)
   }
   /* The straight line says the same. */
   struct told want = { .n = 0 };
-  enum result result = model(&want, sc, cancel, w->local, w->ref != NULL, w->patch != NULL);
+  enum result result = model(&want, sc, cancel, w);
   if (want.n != n || in.result != result)
     fail_msg("%s: %d commands, %s; the model says %d, %s", stepfix_case, n, result_text(in.result), want.n, result_text(result));
   for (int i = 0; i < n; i++)
     assert_string_equal(want.state[i], told.state[i]);
   assert_int_equal(s.result, result);
   assert_true(*in.summary);
-  assert_true((ctx.got_revision != NULL) == (want.revision != NULL));
+  if (w->codebase) {
+    assert_true((stamps[1].got != NULL) == (want.revision != NULL));
+    if (want.revision)
+      assert_string_equal(stamps[1].got, want.revision);
+  }
+  assert_true((ctx.got_revision != NULL) == (want.revision && !w->other));
   if (ctx.got_revision)
     assert_string_equal(ctx.got_revision, want.revision);
+  free(stamps[1].got);
   if (result == RESULT_CANCELLED)
     assert_true(cancel == n - 1);
   intent_free(&in);
   free(ctx.got_revision);
 }
 
-/* The next script that is not the same run again: digits behind the last one used don't matter. */
-static bool next_script(struct script *s)
-{
-  int i = s->used - 1;
-
-  while (i >= 0 && s->answer[i] + 1 >= s->choices[i])
-    i--;
-  if (i < 0)
-    return false;
-  s->answer[i]++;
-  memset(s->answer + i + 1, 0, sizeof s->answer - (size_t)(i + 1) * sizeof s->answer[0]);
-  return true;
-}
-
-static void describe(const struct world *w, const struct script *s, int cancel, int adopt)
+static void describe(const struct world *w, const struct stepfix_script *s, int cancel, int adopt)
 {
   size_t n = (size_t)snprintf(stepfix_case, sizeof stepfix_case, "git: %s, cancel after %d, taken over at %d, replies", w->name, cancel, adopt);
 
@@ -293,7 +358,7 @@ static void describe(const struct world *w, const struct script *s, int cancel, 
 
 static void all_scripts(const struct world *w, int cancel)
 {
-  struct script s = { .used = 0 };
+  struct stepfix_script s = { .used = 0 };
 
   do {
     int used;
@@ -306,7 +371,7 @@ static void all_scripts(const struct world *w, int cancel)
       for (int i = used; i < COMMANDS_MAX; i++)
         stands_for *= A_PLAIN;
       scripts_stood_for += stands_for;
-      for (int adopt = ALWAYS; adopt < (cancel == NEVER ? used : NEVER); adopt++) { /* a cancelled run's beginnings are among the others */
+      for (int adopt = ALWAYS; adopt < (cancel != NEVER || is_long(w) ? NEVER : used); adopt++) { /* a cancelled run's beginnings are among the others */
         if (adopt == NEVER)
           continue;
         describe(w, &s, cancel, adopt);
@@ -315,7 +380,7 @@ static void all_scripts(const struct world *w, int cancel)
       }
     }
     s.used = used;
-  } while (next_script(&s));
+  } while (!(is_long(w) && cancel != NEVER) && stepfix_next(&s));
 }
 
 static void every_script_and_cancel(void **state)
@@ -452,8 +517,8 @@ static void strange_rows_are_refused(void **state)
   struct step s;
 
   (void)state;
-  assert_int_equal(step_init(&s, &def, &ctx, "hg", "stat", "{}"), ERR_UNKNOWN);
-  assert_int_equal(step_init(&s, &def, &ctx, "git", "submodules", "{}"), ERR_UNKNOWN);
+  assert_int_equal(step_init(&s, &def, &ctx, "cvs", "stat", "{}"), ERR_UNKNOWN);
+  assert_int_equal(step_init(&s, &def, &ctx, "git", "rebase", "{}"), ERR_UNKNOWN);
   assert_int_equal(step_init(&s, &def, &ctx, "git", "", "{}"), ERR_UNKNOWN);
   static const char *const vars[] = { "", "{}", "{", "[]", "null", "{\"retried\":1}", "{\"retried\":\"true\"}", "{\"other\":{\"retried\":true}}" };
   for (size_t i = 0; i < COUNT(vars); i++) {
@@ -462,6 +527,36 @@ static void strange_rows_are_refused(void **state)
   }
   assert_int_equal(step_init(&s, &def, &ctx, "git", "fetch", "{\"retried\":true,\"new\":1}"), ERR_OK);
   assert_true(s.retried);
+}
+
+/* Names that lead to no codebase of the build end the step before any command. */
+static void codebases_that_are_none(void **state)
+{
+  struct build_stamp stamps[] = { { VCS_GIT, "core", GOOD_URL, GOOD_BRANCH, "", true, .got = NULL }, { VCS_GIT, "ui", "--upload-pack=x", GOOD_BRANCH, "", false, .got = NULL } };
+  static const struct { const char *said, *main, *summary; int n; } rows[] = {
+    { "core", NULL, "the project has one repository, and no codebase \"core\"", 0 },
+    { NULL, NULL, "the project has several codebases: say which is to be checked out", 2 },
+    { NULL, "gone", "nothing of the codebase \"gone\" is to be built: it was no codebase of the project when this was asked for", 2 },
+    { "server", "core", "nothing of the codebase \"server\" is to be built: it was no codebase of the project when this was asked for", 2 },
+    { "ui", "core", "this repository address may not be used: --upload-pack=x", 2 },
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    struct pipe_step def = { .name = "checkout", .kind = PIPE_CHECKOUT, .checkout = { .codebase = rows[i].said } };
+    struct build_ctx ctx = stepfix_ctx(GOOD_URL, GOOD_BRANCH, "");
+    struct intent in;
+    struct step s;
+    ctx.stamps = stamps;
+    ctx.nstamps = rows[i].n;
+    ctx.main = rows[i].main;
+    assert_int_equal(step_init(&s, &def, &ctx, NULL, NULL, NULL), ERR_OK);
+    step_enter(&s, &in);
+    assert_int_equal(in.want, WANT_END);
+    assert_int_equal(in.result, RESULT_EXCEPTION);
+    assert_string_equal(in.summary, rows[i].summary);
+    intent_free(&in);
+  }
 }
 
 /* A step that is made anew in an end state has not succeeded unless it had. */
@@ -484,7 +579,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(every_script_and_cancel),       cmocka_unit_test(refs), cmocka_unit_test(hostile_words_end_at_once), cmocka_unit_test(local_places_need_the_setting),
-    cmocka_unit_test(strange_rows_are_refused),      cmocka_unit_test(stored_ends_are_no_success),
+    cmocka_unit_test(codebases_that_are_none), cmocka_unit_test(strange_rows_are_refused),      cmocka_unit_test(stored_ends_are_no_success),
   };
 
   stepfix_watch_aborts();

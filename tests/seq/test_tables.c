@@ -3,7 +3,7 @@
 
 #include "common/str.h"
 
-static const struct step_kind *const kinds[] = { &step_git, &step_shell };
+static const struct step_kind *const kinds[] = { &step_git, &step_svn, &step_hg, &step_shell, &step_trigger };
 
 static uint64_t closure(const struct step_kind *k, uint64_t from)
 {
@@ -57,13 +57,16 @@ static void names_are_good_and_unique(void **state)
     }
     assert_int_equal(sm_find(k->rows, k->count, "nowhere"), -1);
   }
-  assert_null(step_kind_named("svn"));
+  assert_null(step_kind_named("cvs"));
 }
 
 /* In every state but the ends something is asked of the worker; what is asked never depends on anything but state, variables and context. */
 static void every_state_wants_something(void **state)
 {
-  static const struct pipe_step defs[] = { { .name = "checkout", .kind = PIPE_CHECKOUT }, { .name = "run", .kind = PIPE_RUN, .script = (char *)"true" } };
+  static struct pipeline empty;
+  static struct pipe_asks asks = { .in = &empty, .wait = true };
+  static const struct pipe_step checkout = { .name = "checkout", .kind = PIPE_CHECKOUT };
+  static const struct pipe_step others[] = { { .name = "run", .kind = PIPE_RUN, .script = (char *)"true" }, { .name = "go", .kind = PIPE_TRIGGER, .asks = &asks } };
 
   (void)state;
   for (size_t n = 0; n < COUNT(kinds); n++)
@@ -71,7 +74,7 @@ static void every_state_wants_something(void **state)
       struct build_ctx ctx = stepfix_ctx("https://git.example.org/x.git", "main", "");
       struct intent a, b;
       struct step s;
-      assert_int_equal(step_init(&s, &defs[n], &ctx, kinds[n]->name, kinds[n]->rows[i].name, "{}"), ERR_OK);
+      assert_int_equal(step_init(&s, step_is_checkout(kinds[n]) ? &checkout : &others[kinds[n] == &step_trigger], &ctx, kinds[n]->name, kinds[n]->rows[i].name, "{}"), ERR_OK);
       step_enter(&s, &a);
       assert_true((a.want == WANT_END) == !kinds[n]->rows[i].next);
       step_enter(&s, &b);

@@ -22,6 +22,7 @@
 #include "common/map.h"
 #include "common/mem.h"
 #include "common/notify.h"
+#include "common/quota.h"
 #include "common/sm.h"
 #include "common/str.h"
 
@@ -561,6 +562,24 @@ static void test_notify(void **state)
   notify_init();
 }
 
+/* So many in a second; then what was kept back is told once, with the first of the next. */
+static void test_quota(void **state)
+{
+  struct quota q = { 0 };
+  int missed, passed = 0;
+
+  (void)state;
+  for (int i = 0; i < 3 * QUOTA_LINES_PER_S; i++)
+    passed += quota_take(&q, 5000 + i, &missed) && !missed;
+  assert_int_equal(passed, QUOTA_LINES_PER_S);
+  assert_true(quota_take(&q, 6000, &missed));
+  assert_int_equal(missed, 2 * QUOTA_LINES_PER_S);
+  assert_true(quota_take(&q, 6001, &missed));
+  assert_int_equal(missed, 0);
+  assert_true(quota_take(&q, 60000, &missed));
+  assert_int_equal(missed, 0);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -569,7 +588,7 @@ int main(void)
     cmocka_unit_test(test_glob),  cmocka_unit_test(test_distance), cmocka_unit_test(test_map),
     cmocka_unit_test(test_list),  cmocka_unit_test(test_err),      cmocka_unit_test(test_clock),
     cmocka_unit_test(test_mem),   cmocka_unit_test(test_sm),       cmocka_unit_test(test_log),
-    cmocka_unit_test(test_log_json), cmocka_unit_test(test_notify),
+    cmocka_unit_test(test_log_json), cmocka_unit_test(test_notify), cmocka_unit_test(test_quota),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }

@@ -36,10 +36,10 @@ static void test_defaults(void **state)
   assert_false(c->same_user);
   assert_int_equal(c->window_ms, 30 * 60000);
   assert_int_equal(c->helpers, 4);
-  assert_int_equal(conf_keep_work_ms(c, "any"), INT64_C(14) * 86400000);
-  assert_int_equal(conf_min_free(c, "any", -1), INT64_C(10) << 30);
-  assert_int_equal(conf_min_free(c, "any", INT64_C(500) << 30), INT64_C(10) << 30);
-  assert_int_equal(conf_min_free(c, "any", INT64_C(20) << 30), INT64_C(2) << 30); /* a small disk takes builds too */
+  assert_int_equal(conf_keep_work_ms(c, "any", NULL), INT64_C(14) * 86400000);
+  assert_int_equal(conf_min_free(c, "any", NULL, -1), INT64_C(10) << 30);
+  assert_int_equal(conf_min_free(c, "any", NULL, INT64_C(500) << 30), INT64_C(10) << 30);
+  assert_int_equal(conf_min_free(c, "any", NULL, INT64_C(20) << 30), INT64_C(2) << 30); /* a small disk takes builds too */
   assert_int_equal(c->nworkers, 0);
   assert_int_equal(c->nprojects, 0);
   assert_null(conf_project(c, "x"));
@@ -94,12 +94,12 @@ static void test_everything(void **state)
   assert_true(c->allow_local && c->same_user);
   assert_int_equal(c->window_ms, 90000);
   assert_int_equal(c->helpers, 64);
-  assert_int_equal(conf_keep_work_ms(c, "build1"), 0);
-  assert_int_equal(conf_keep_work_ms(c, "build2"), INT64_C(30) * 86400000);
-  assert_int_equal(conf_keep_work_ms(c, "not named here"), INT64_C(30) * 86400000);
-  assert_int_equal(conf_min_free(c, "build1", INT64_C(1) << 30), INT64_C(500) << 20);
-  assert_int_equal(conf_min_free(c, "build2", INT64_C(1) << 30), INT64_C(20) << 30); /* what is said counts, on a small disk too */
-  assert_int_equal(conf_min_free(c, "not named here", -1), INT64_C(20) << 30);
+  assert_int_equal(conf_keep_work_ms(c, "build1", NULL), 0);
+  assert_int_equal(conf_keep_work_ms(c, "build2", NULL), INT64_C(30) * 86400000);
+  assert_int_equal(conf_keep_work_ms(c, "not named here", NULL), INT64_C(30) * 86400000);
+  assert_int_equal(conf_min_free(c, "build1", NULL, INT64_C(1) << 30), INT64_C(500) << 20);
+  assert_int_equal(conf_min_free(c, "build2", NULL, INT64_C(1) << 30), INT64_C(20) << 30); /* what is said counts, on a small disk too */
+  assert_int_equal(conf_min_free(c, "not named here", NULL, -1), INT64_C(20) << 30);
   assert_int_equal(c->nworkers, 2);
   assert_string_equal(c->workers[0].name, "build1");
   assert_int_equal(c->workers[0].slots, 2);
@@ -108,15 +108,15 @@ static void test_everything(void **state)
   assert_int_equal(c->workers[1].slots, 1);
   assert_int_equal(c->workers[1].ntags, 0);
   p = conf_project(c, "libfoo");
-  assert_string_equal(p->git, "https://git.example.org/libfoo.git");
-  assert_int_equal(p->nbranches, 2);
-  assert_int_equal(p->poll_ms, 250);
+  assert_string_equal(p->codebases[0].git, "https://git.example.org/libfoo.git");
+  assert_int_equal(p->codebases[0].nbranches, 2);
+  assert_int_equal(p->codebases[0].poll_ms, 250);
   assert_null(p->pipeline);
   assert_null(p->pipeline_file);
   assert_null(p->pipeline_text);
   p = conf_project(c, "here");
-  assert_int_equal(p->nbranches, 1);
-  assert_int_equal(p->poll_ms, 60000);
+  assert_int_equal(p->codebases[0].nbranches, 1);
+  assert_int_equal(p->codebases[0].poll_ms, 60000);
   conf_free(c);
 }
 
@@ -249,6 +249,48 @@ static void put_mode(const struct fixture *f, const char *name, const char *text
   free(p);
 }
 
+static void test_codebases(void **state)
+{
+  struct fixture *f = *state;
+  const struct conf_project *p;
+  struct conf *c;
+  char *json;
+
+  put(f, "master.yaml",
+                 "projects:\n"
+                   "  one: {git: \"https://h/one\"}\n"
+                   "  several:\n"
+                   "    main: ui\n"
+                   "    stamps: {others: [pinned, last_seen]}\n"
+                   "    codebases:\n"
+                   "      core: &git {git: \"https://h/core\", branches: [main, \"release/*\"], poll: 5m, first: build}\n"
+                   "      ui: {<<: *git, git: \"https://h/ui\", pin: v1.2, poll: 2m}\n"
+                   "    steps: [make]\n"
+                   "    schedulers: {s: {change: {}, codebases: [core, ui]}}\n");
+  c = must_load(f);
+  p = conf_project(c, "one");
+  assert_false(conf_has_codebases(p));
+  assert_ptr_equal(conf_codebase(p, ""), p->codebases);
+  assert_null(conf_codebase(p, "core"));
+  json = conf_codebases_json(p);
+  assert_string_equal(json, "{}");
+  free(json);
+  p = conf_project(c, "several");
+  assert_true(conf_has_codebases(p));
+  assert_int_equal(p->ncodebases, 2);
+  assert_int_equal(p->main, 1);
+  assert_null(conf_codebase(p, ""));
+  assert_int_equal(conf_codebase(p, "core")->poll_ms, 300000);
+  assert_int_equal(conf_codebase(p, "ui")->poll_ms, 120000);
+  assert_int_equal(conf_codebase(p, "ui")->nbranches, 2);
+  assert_true(conf_codebase(p, "ui")->first_build);
+  json = conf_codebases_json(p);
+  assert_string_equal(json, "{\"main\":\"ui\",\"stamps\":[\"pinned\",\"last_seen\"],\"codebases\":[{\"name\":\"core\",\"repository\":\"https://h/core\"},"
+                            "{\"name\":\"ui\",\"repository\":\"https://h/ui\",\"pin\":\"v1.2\"}]}");
+  free(json);
+  conf_free(c);
+}
+
 static void test_hooks(void **state)
 {
   struct fixture *f = *state;
@@ -262,14 +304,14 @@ static void test_hooks(void **state)
                         "  full: {git: \"git@host:a.git\", hook: {dialect: github, secret: {file: s}}}\n");
   put_mode(f, "s", "0123456789abcdef 0123\n", 0600);
   c = must_load(f);
-  assert_false(conf_project(c, "none")->hook.on);
-  assert_true(conf_project(c, "poll")->hook.on);
-  assert_null(conf_project(c, "poll")->hook.dialect);
-  assert_null(conf_project(c, "poll")->hook.secret);
-  assert_string_equal(conf_project(c, "bare")->hook.dialect, "gitea");
-  assert_null(conf_project(c, "bare")->hook.secret);
-  assert_string_equal(conf_project(c, "full")->hook.secret_file, want);
-  assert_string_equal(conf_project(c, "full")->hook.secret, "0123456789abcdef 0123");
+  assert_false(conf_project(c, "none")->codebases[0].hook.on);
+  assert_true(conf_project(c, "poll")->codebases[0].hook.on);
+  assert_null(conf_project(c, "poll")->codebases[0].hook.dialect);
+  assert_null(conf_project(c, "poll")->codebases[0].hook.secret);
+  assert_string_equal(conf_project(c, "bare")->codebases[0].hook.dialect, "gitea");
+  assert_null(conf_project(c, "bare")->codebases[0].hook.secret);
+  assert_string_equal(conf_project(c, "full")->codebases[0].hook.secret_file, want);
+  assert_string_equal(conf_project(c, "full")->codebases[0].hook.secret, "0123456789abcdef 0123");
   assert_null(strstr(c->text, "0123456789abcdef")); /* the version row has none of it */
   put_mode(f, "s", "0123456789abcdef 0123", 0640);
   again = must_load(f);
@@ -340,7 +382,7 @@ static void test_pipeline_in_the_site(void **state)
                         "  c: {git: \"git@host:c.git\", steps: [make]}\n");
   c = must_load(f);
   p = conf_project(c, "b");
-  assert_string_equal(p->git, "git@host:b.git");
+  assert_string_equal(p->codebases[0].git, "git@host:b.git");
   assert_int_equal(p->pipeline->nbuilders, 2);
   assert_string_equal(p->pipeline->schedulers[0].builders[0], "two");
   assert_null(strstr(p->pipeline_text, "poll"));
@@ -377,7 +419,7 @@ static const struct { const char *text, *printed; } refusals[] = {
     "master.yaml:1:37: \"trusted_proxies\" wants an address or network, got \"10.0.0.1/8\" (such as 127.0.0.1, \"::1\" or 10.0.0.0/8; a network's address has no bits behind its length)\n"
     "  trusted_proxies: [127.0.0.1, nginx, 10.0.0.1/8]\n                                      ^\n" },
   { "sites: {}\n", "master.yaml:1:1: unknown key \"sites\" (did you mean \"site\"?)\n  sites: {}\n  ^\n" },
-  { "locks: {}\n", "master.yaml:1:1: \"locks\" is not supported by this version yet\n  locks: {}\n  ^\n" },
+  { "notify: {}\n", "master.yaml:1:1: \"notify\" is not supported by this version yet\n  notify: {}\n  ^\n" },
   { "steps: [a]\n", "master.yaml:1:1: unknown key \"steps\" (it is a key of a project of the site)\n  steps: [a]\n  ^\n" },
   { "[a]\n", "master.yaml:1:1: the site's configuration is a map, got a list\n  [a]\n  ^\n" },
   { "site: {url: ci.example.org}\n", "master.yaml:1:13: \"url\" wants an http or https URL, got \"ci.example.org\"\n"
@@ -403,11 +445,48 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "database: \"\"\n", "master.yaml:1:11: \"database\" wants a string or a map, got \"\"\n  database: \"\"\n            ^\n" },
   { "workers: {a b: }\n", "master.yaml:1:11: \"workers\" wants a name, got \"a b\" (1 to 64 letters, digits, dots, underscores and hyphens, first "
                           "a letter or digit)\n  workers: {a b: }\n            ^\n" },
-  { "workers: {a: {pool: x}}\n", "master.yaml:1:15: \"pool\" is not supported by this version yet\n  workers: {a: {pool: x}}\n                ^\n" },
-  { "projects: {p: {branches: main}}\n", "master.yaml:1:12: \"p\" wants the key \"git\"\n  projects: {p: {branches: main}}\n             ^\n" },
-  { "projects: {p: }\n", "master.yaml:1:12: \"p\" wants the key \"git\"\n  projects: {p: }\n             ^\n" },
-  { "projects: {p: {codebases: {}}}\n",
-    "master.yaml:1:16: \"codebases\" is not supported by this version yet\n  projects: {p: {codebases: {}}}\n                 ^\n" },
+  { "pools: {a: {latent: x}}\n", "master.yaml:1:13: \"latent\" is not supported by this version yet\n  pools: {a: {latent: x}}\n              ^\n" },
+  { "workers: {a-1: {}}\npools: {a: {slots: 2}}\n",
+    "master.yaml:1:11: \"a-1\" is a name that the pool \"a\" gives to its members (call one of them otherwise)\n  workers: {a-1: {}}\n            ^\n" },
+  { "pools: {a: {max: 0}}\n", "master.yaml:1:18: \"max\" wants a whole number from 1 to 10000, got \"0\"\n  pools: {a: {max: 0}}\n                   ^\n" },
+  { "pools: {a: {forget: 1s}}\n", "master.yaml:1:21: \"forget\" wants a duration from 10s to 365d, got \"1s\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n  pools: {a: {forget: 1s}}\n                      ^\n" },
+  { "pools: {a2345678901234567890123456789012345678901234567890abcde: {}}\n",
+    "master.yaml:1:9: a pool's name has at most 54 bytes, since its members are called NAME-1 and so on\n  pools: {a2345678901234567890123456789012345678901234567890abcde: {}}\n          ^\n" },
+  { "projects: {p: {branches: main}}\n", "master.yaml:1:12: \"p\" wants the key \"git\", or \"svn\" or \"hg\"\n  projects: {p: {branches: main}}\n             ^\n" },
+  { "projects: {p: }\n", "master.yaml:1:12: \"p\" wants the key \"git\", or \"svn\" or \"hg\"\n  projects: {p: }\n             ^\n" },
+  { "projects: {p: {svn: \"svn://h/x\", git: \"git@h:p\"}}\n",
+    "master.yaml:1:21: a project has one repository: \"svn\" can't stand beside \"git\"\n  projects: {p: {svn: \"svn://h/x\", git: \"git@h:p\"}}\n                      ^\n" },
+  { "projects: {p: {svn: \"svn+ssh://h/x\"}}\n", "master.yaml:1:21: \"svn+ssh://h/x\" is not a repository's URL (it starts with https://, http:// or svn://)\n"
+                                                "  projects: {p: {svn: \"svn+ssh://h/x\"}}\n                      ^\n" },
+  { "projects: {p: {hg: \"file:///x\"}}\n", "master.yaml:1:20: a repository on this host needs \"allow_local\" (in master.yaml: allow_local: true)\n"
+                                            "  projects: {p: {hg: \"file:///x\"}}\n                     ^\n" },
+  { "projects: {p: {hg: \"http://h/x\", layout: folder}}\n", "master.yaml:1:42: \"layout\" is for \"svn\" only: the branches of a hg repository are known without it\n"
+                                                            "  projects: {p: {hg: \"http://h/x\", layout: folder}}\n                                           ^\n" },
+  { "projects: {p: {svn: \"http://h/x\", host_keys: x}}\n", "master.yaml:1:46: only ssh has host keys\n"
+                                                           "  projects: {p: {svn: \"http://h/x\", host_keys: x}}\n                                               ^\n" },
+  { "projects: {p: {git: \"git@h:p\", roles: {}}}\n", "master.yaml:1:32: \"roles\" is not supported by this version yet\n  projects: {p: {git: \"git@h:p\", roles: {}}}\n                                 ^\n" },
+  { "projects: {p: {codebases: {}}}\n", "master.yaml:1:27: \"codebases\" has none (codebases: {core: {git: URL}, ui: {git: URL}})\n  projects: {p: {codebases: {}}}\n                            ^\n" },
+  { "projects: {p: {git: \"https://h/a\", codebases: {a: {git: \"https://h/a\"}}}}\n",
+    "master.yaml:1:16: \"git\" can't stand beside \"codebases\": it is of each codebase (write it at the codebases it is for; an anchor saves repeating it)\n"
+    "  projects: {p: {git: \"https://h/a\", codebases: {a: {git: \"https://h/a\"}}}}\n                 ^\n" },
+  { "projects: {p: {codebases: {A: {git: \"https://h/a\"}}}}\n",
+    "master.yaml:1:28: a codebase's name has 1 to 32 of [a-z0-9_-], first a letter or digit (small letters, digits, - and _, such as core)\n"
+    "  projects: {p: {codebases: {A: {git: \"https://h/a\"}}}}\n                             ^\n" },
+  { "projects: {p: {main: b, codebases: {a: {git: \"https://h/a\"}, c: {git: \"https://h/c\"}}}}\n",
+    "master.yaml:1:22: the project has no codebase \"b\" (there is a, c)\n"
+    "  projects: {p: {main: b, codebases: {a: {git: \"https://h/a\"}, c: {git: \"https://h/c\"}}}}\n                       ^\n" },
+  { "projects: {p: {main: b, git: \"https://h/a\"}}\n",
+    "master.yaml:1:16: \"main\" is for projects with \"codebases\"\n  projects: {p: {main: b, git: \"https://h/a\"}}\n                 ^\n" },
+  { "projects: {p: {stamps: {others: pinned}, codebases: {a: {git: \"https://h/a\"}}}}\n",
+    "master.yaml:1:33: \"pinned\" means the \"pin\" of a codebase, and none has one (codebases: {NAME: {pin: v1.2, …}})\n"
+    "  projects: {p: {stamps: {others: pinned}, codebases: {a: {git: \"https://h/a\"}}}}\n                                  ^\n" },
+  { "projects: {p: {stamps: {others: [newest]}, codebases: {a: {git: \"https://h/a\"}}}}\n",
+    "master.yaml:1:34: \"others\" wants \"same_branch\" or \"last_good\" or \"tip\" or \"last_seen\" or \"pinned\", got \"newest\"\n"
+    "  projects: {p: {stamps: {others: [newest]}, codebases: {a: {git: \"https://h/a\"}}}}\n                                   ^\n" },
+  { "projects: {p: {codebases: {a: {git: \"https://h/a\"}, core: {git: \"https://h/c\"}}, steps: [make], schedulers: {s: {change: {}, codebases: cor}}}}\n",
+    "master.yaml:1:137: project p has no codebase \"cor\" (did you mean \"core\"?)\n"
+    "  projects: {p: {codebases: {a: {git: \"https://h/a\"}, core: {git: \"https://h/c\"}}, steps: [make], schedulers: {s: {change: {}, codebases: cor}}}}\n"
+    "                                                                                                                                          ^\n" },
   { "projects: {p: {git: \"git@h:p\", poll: 500ms}}\n", "master.yaml:1:38: \"poll\" below 1s needs \"allow_local: true\"\n"
                                                        "  projects: {p: {git: \"git@h:p\", poll: 500ms}}\n                                       ^\n" },
   { "allow_local: true\nprojects: {p: {git: \"git@h:p\", poll: 50ms}}\n",
@@ -511,38 +590,77 @@ static void test_reference(void **state)
   conf_reference(&b);
   assert_true(str_starts(buf_str(&b), "# Configuration\n"));
   assert_non_null(strstr(buf_str(&b), "\n- **`poll`**: a duration from 100ms to 30d, default `60s`. "));
-  assert_non_null(strstr(buf_str(&b), "\n- **`git`**: a string, required. "));
+  assert_non_null(strstr(buf_str(&b), "\n- **`git`**: a string. "));
   buf_free(&b);
 }
 
-/* Who may take which secret. The rows: project, builder, branch, worker, fork, and what is said (NULL: it may). */
+static void test_pools(void **state)
+{
+  struct fixture *f = *state;
+  const struct conf_pool *p;
+  struct conf *c;
+
+  put(f, "master.yaml", "workers: {linux: {}, linux-0: {}, linux-01: {}, linux-x: {}, linux-1x: {}, lin-7: {}}\n"
+                        "pools: {linux: {tags: [build, big], slots: 4, max: 40, weight: 20, keep_work: 2d, forget: 5m}, vault: {min_free: 1G, calendar: \"Mon-Fri 08:00-18:00\"}}\n");
+  c = must_load(f);
+  assert_int_equal(c->npools, 2);
+  p = conf_pool(c, "linux");
+  assert_int_equal(p->is.slots, 4);
+  assert_int_equal(p->is.ntags, 2);
+  assert_int_equal(p->is.weight, 20);
+  assert_int_equal(p->max, 40);
+  assert_int_equal(p->forget_ms, 300000);
+  p = conf_pool(c, "vault");
+  assert_int_equal(p->is.slots, 1);
+  assert_int_equal(p->max, 0);
+  assert_int_equal(p->forget_ms, 3600000);
+  assert_string_equal(p->is.calendar, "Mon-Fri 08:00-18:00");
+  assert_null(conf_pool(c, "none"));
+  assert_null(conf_pool(c, NULL));
+  assert_ptr_equal(conf_pool_of_name(c, "linux-1"), conf_pool(c, "linux"));
+  assert_ptr_equal(conf_pool_of_name(c, "vault-900"), p);
+  for (int i = 0; i < c->nworkers; i++)
+    assert_null(conf_pool_of_name(c, c->workers[i].name));
+  assert_int_equal(conf_keep_work_ms(c, "linux-3", "linux"), 2 * INT64_C(86400000));
+  assert_int_equal(conf_keep_work_ms(c, "linux-3", "vault"), 14 * INT64_C(86400000));
+  assert_int_equal(conf_min_free(c, "vault-1", "vault", INT64_C(1) << 40), INT64_C(1) << 30);
+  assert_ptr_equal(conf_worker_of(c, "linux", NULL), &c->workers[0]);
+  assert_null(conf_worker_of(c, "linux", "gone")); /* its pool has left the configuration */
+  conf_free(c);
+}
+
+/* Who may take which secret. The rows: project, builder, branch, worker, its pool, fork, and what is said (NULL: it may). */
 static void test_secrets(void **state)
 {
   static const struct { const char *secret; struct secret_taker t; const char *why; } rows[] = {
-    { "plain", { "a", "b", "main", "w", SECRET_OWN }, NULL },
-    { "plain", { "a", "b", "", "w", SECRET_OWN }, NULL },
-    { "plain", { "a", "b", "main", "w", SECRET_FORK }, "it wants the secret \"plain\", and builds of pull requests from forks get no secrets, approved or not" },
-    { "plane", { "a", "b", "main", "w", SECRET_OWN }, "there is no secret \"plane\" in the site's configuration" },
-    { "plane", { "a", "b", "main", "w", SECRET_FORK }, "it wants the secret \"plane\", and builds of pull requests from forks get no secrets, approved or not" },
-    { "plain", { "a", "b", "main", "w", SECRET_TRY }, "it wants the secret \"plain\", and builds that try a patch get no secrets" },
-    { "narrow", { "a", "sign", "release/1", "vault1", SECRET_OWN }, NULL },
-    { "narrow", { "a", "sign[gcc]", "release/1", "vault1", SECRET_OWN }, NULL },
-    { "narrow", { "b", "x[clang]", "release/1", "vault1", SECRET_OWN }, NULL },
-    { "narrow", { "b", "x[gcc]", "release/1", "vault1", SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is b/x[gcc]" },
-    { "narrow", { "ab", "sign", "release/1", "vault1", SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is ab/sign" },
-    { "narrow", { "a", "sign", "release/1/2", "vault1", SECRET_OWN }, "the secret \"narrow\" is only for branches release/*, and this is a build of release/1/2" },
-    { "narrow", { "a", "sign", "", "vault1", SECRET_OWN }, "the secret \"narrow\" is only for branches release/*, and this is no build of a branch" },
-    { "narrow", { "a", "sign", "release/1", "linux1", SECRET_OWN }, "the secret \"narrow\" is only for workers vault?, and this is linux1" },
-    { "narrow", { "a", "sign", NULL, NULL, SECRET_OWN }, NULL },
-    { "narrow", { "a", "other", NULL, NULL, SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is a/other" },
+    { "plain", { "a", "b", "main", "w", NULL, SECRET_OWN }, NULL },
+    { "plain", { "a", "b", "", "w", NULL, SECRET_OWN }, NULL },
+    { "plain", { "a", "b", "main", "w", NULL, SECRET_FORK }, "it wants the secret \"plain\", and builds of pull requests from forks get no secrets, approved or not" },
+    { "plane", { "a", "b", "main", "w", NULL, SECRET_OWN }, "there is no secret \"plane\" in the site's configuration" },
+    { "plane", { "a", "b", "main", "w", NULL, SECRET_FORK }, "it wants the secret \"plane\", and builds of pull requests from forks get no secrets, approved or not" },
+    { "plain", { "a", "b", "main", "w", NULL, SECRET_TRY }, "it wants the secret \"plain\", and builds that try a patch get no secrets" },
+    { "narrow", { "a", "sign", "release/1", "vault1", NULL, SECRET_OWN }, NULL },
+    { "narrow", { "a", "sign[gcc]", "release/1", "vault1", NULL, SECRET_OWN }, NULL },
+    { "narrow", { "b", "x[clang]", "release/1", "vault1", NULL, SECRET_OWN }, NULL },
+    { "narrow", { "b", "x[gcc]", "release/1", "vault1", NULL, SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is b/x[gcc]" },
+    { "narrow", { "ab", "sign", "release/1", "vault1", NULL, SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is ab/sign" },
+    { "narrow", { "a", "sign", "release/1/2", "vault1", NULL, SECRET_OWN }, "the secret \"narrow\" is only for branches release/*, and this is a build of release/1/2" },
+    { "narrow", { "a", "sign", "", "vault1", NULL, SECRET_OWN }, "the secret \"narrow\" is only for branches release/*, and this is no build of a branch" },
+    { "narrow", { "a", "sign", "release/1", "linux1", NULL, SECRET_OWN }, "the secret \"narrow\" is only for workers vault?, and this is linux1" },
+    { "narrow", { "a", "sign", NULL, NULL, NULL, SECRET_OWN }, NULL },
+    { "pooled", { "a", "b", "main", "vault-2", "vault", SECRET_OWN }, NULL },
+    { "pooled", { "a", "b", "main", "vault-2", NULL, SECRET_OWN }, "the secret \"pooled\" is only for members of the pools vault, safe*, and this is vault-2, a member of none" },
+    { "pooled", { "a", "b", "main", "linux-1", "linux", SECRET_OWN }, "the secret \"pooled\" is only for members of the pools vault, safe*, and this is linux-1, a member of linux" },
+    { "pooled", { "a", "b", "main", NULL, NULL, SECRET_OWN }, NULL },
+    { "narrow", { "a", "other", NULL, NULL, NULL, SECRET_OWN }, "the secret \"narrow\" is only for builders a/sign, b/x[clang], and this is a/other" },
   };
   struct fixture *f = *state;
   struct conf *c;
 
   put(f, "master.yaml", "secrets: {plain: {file: s/one}, narrow: {store: true, for: {builders: [a/sign, \"b/x[clang]\"], branches: [\"release/*\"], workers: \"vault?\"}}}\n");
-  put(f, "conf.d/more.yaml", "secrets: {other: {file: two}}\n");
+  put(f, "conf.d/more.yaml", "secrets: {other: {file: two}, pooled: {store: true, for: {pools: [vault, \"safe*\"]}}}\n");
   c = must_load(f);
-  assert_int_equal(c->nsecrets, 3);
+  assert_int_equal(c->nsecrets, 4);
   assert_true(str_starts(conf_secret(c, "plain")->file, f->folder) && !strcmp(conf_secret(c, "plain")->file + strlen(f->folder), "/s/one"));
   assert_true(!strcmp(conf_secret(c, "other")->file + strlen(f->folder), "/conf.d/two"));
   assert_null(conf_secret(c, "narrow")->file);
@@ -625,12 +743,14 @@ int main(void)
     cmocka_unit_test_setup_teardown(test_files, setup, teardown),
     cmocka_unit_test_setup_teardown(test_relative_file, setup, teardown),
     cmocka_unit_test_setup_teardown(test_pipeline_file, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_codebases, setup, teardown),
     cmocka_unit_test_setup_teardown(test_hooks, setup, teardown),
     cmocka_unit_test_setup_teardown(test_hook_errors, setup, teardown),
     cmocka_unit_test_setup_teardown(test_pipeline_in_the_site, setup, teardown),
     cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
     cmocka_unit_test_setup_teardown(test_socket_too_long, setup, teardown),
     cmocka_unit_test_setup_teardown(test_git_urls, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_pools, setup, teardown),
     cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
     cmocka_unit_test_setup_teardown(test_wrong_secrets, setup, teardown),
     cmocka_unit_test_setup_teardown(test_secrets_of_steps, setup, teardown),

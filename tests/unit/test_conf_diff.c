@@ -114,6 +114,7 @@ static void test_workers(void **state)
   (void)state;
   expect("workers: {a: {slots: 2}, b: {}}\n", "workers: {a: {slots: 3, tags: [x]}, c: {}}\n", "changed worker a: slots, tags|added worker c|removed worker b");
   expect("workers: {a: {slots: 1}}\n", "workers: {a: {}}\n", "");
+  expect("pools: {a: {max: 2}, b: {}}\n", "pools: {a: {tags: [x]}, c: {}}\n", "changed pool a: max, tags|added pool c|removed pool b");
 }
 
 static void test_projects(void **state)
@@ -143,6 +144,12 @@ static void test_pipelines(void **state)
   expect(P("    steps: [make]\n"), P(""), "changed project a: the pipeline is the repository's|removed builder a/a");
 }
 
+static void test_locks(void **state)
+{
+  (void)state;
+  expect("locks: {a: {}, b: {count: 2}, c: {}}\n", "locks: {b: {count: 3}, c: {units: [u]}, d: {}}\n", "changed lock b: count|changed lock c: units|added lock d|removed lock a");
+}
+
 static void test_restart(void **state)
 {
   (void)state;
@@ -167,7 +174,7 @@ static void test_every_key_is_compared(void **state)
   while (schema_keys(&at, &v)) {
     char *name = *v.path ? xasprintf("%s.%s", v.path, v.key) : xstrdup(v.key);
     bool found = false, site = v.group == SCHEMA_SITE || v.group == SCHEMA_SITE_INFO || v.group == SCHEMA_LISTEN || v.group == SCHEMA_DATABASE;
-    static const char *const maps[] = { "site", "listen", "database", "workers", "secrets", "projects" };
+    static const char *const maps[] = { "site", "listen", "database", "workers", "pools", "secrets", "locks", "projects" };
     for (int i = 0; i < c->keys.n; i++)
       found |= !strcmp(c->keys.v[i].name, name) && (restart += c->keys.v[i].restart, true);
     for (size_t i = 0; i < COUNT(maps); i++)
@@ -201,7 +208,7 @@ int main(void)
     cmocka_unit_test(test_workers), cmocka_unit_test(test_secrets),
     cmocka_unit_test(test_projects),
     cmocka_unit_test(test_pipelines),
-    cmocka_unit_test(test_restart),
+    cmocka_unit_test(test_locks), cmocka_unit_test(test_restart),
     cmocka_unit_test(test_every_key_is_compared),
     cmocka_unit_test(test_references),
   };

@@ -230,17 +230,17 @@ static void prepared_refused(void **s)
   for (int i = 0; i < 3; i++) {
     tx = db_tx(db, 1);
     db_q_text(tx, "select 1", "");
-    db_q(tx, SQL_project_add, "s", "a name");
+    db_q(tx, SQL_builder_add, "ss", "a name", "b");
     a = run_tx(tx, NULL, NULL);
     assert_int_equal(a.err, ERR_FAILED);
-    assert_non_null(strstr(a.text, "project_add: 42P01"));
+    assert_non_null(strstr(a.text, "builder_add: 42P01"));
   }
   assert_int_equal(error_lines, 1);
-  assert_non_null(strstr(error_line, "project_add: 42P01"));
+  assert_non_null(strstr(error_line, "builder_add: 42P01"));
   log_set_sink(NULL);
   must("alter table project_away rename to project");
   tx = db_tx(db, 1);
-  db_q(tx, SQL_project_add, "s", "a name");
+  db_q(tx, SQL_builder_add, "ss", "a name", "b");
   assert_int_equal(run_tx(tx, NULL, NULL).err, ERR_OK);
   db_shut();
 }
@@ -253,18 +253,19 @@ static void prepared_after_error(void **s)
   (void)s;
   db_open(1, 0);
   reset_counts();
+  must("insert into project (name) values ('a name') on conflict do nothing");
   tx = db_tx(db, DB_ANY);
   db_q_text(tx, "select 1 / 0", "");
-  db_q(tx, SQL_project_add, "s", "b");
+  db_q(tx, SQL_builder_add, "ss", "a name", "b");
   send_counted(tx);
   for (int i = 0; i < 3; i++) {
     tx = db_tx(db, DB_ANY);
-    db_q(tx, SQL_project_add, "s", "b");
+    db_q(tx, SQL_builder_add, "ss", "a name", "b");
     send_counted(tx);
   }
   pgfix_until(&f, &answered, 4, 10000);
   assert_int_equal(failed, 1);
-  assert_int_equal(number("select count(*) from project where name = 'b'"), 1);
+  assert_int_equal(number("select count(*) from builder where name = 'b'"), 1);
   db_shut();
 }
 

@@ -360,6 +360,34 @@ static void plan(void **state)
   buf_free(&json);
 }
 
+static void priorities(void **state)
+{
+  static const char text[] = "builders: {a: {steps: [make]}}\n"
+                             "schedulers:\n"
+                             "  by: {change: {}, builders: a, priority: 'branch == \"main\" ? 80 : files ?? [] == [] ? 1000 : number ?? 0 - 5'}\n"
+                             "  odd: {change: {}, builders: a, priority: '100 / (branch == \"main\" ? 0 : 2)'}\n"
+                             "  none: {change: {}, builders: a, priority: properties.p}\n";
+  static const struct { const char *branch; int nfiles; const char *want[3]; int numbers[3]; } table[] = {
+    { "main", 1, { "priority 80", "priority 50, as its expression can't be reckoned: ", "priority 50" }, { 80, 50, 50 } },
+    { "dev", 1, { "priority 0", "priority 50", "priority 50" }, { 0, 50, 50 } },
+    { "dev", 0, { "priority 100", "priority 50", "priority 50" }, { 100, 50, 50 } } };
+  struct pipeline *p = parse(text);
+  char *files[] = { (char *)(uintptr_t)"x" };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(table); i++)
+    for (int k = 0; k < 3; k++) {
+      struct decide_change c = { .project = "p", .repository = "", .revision = "1", .author = "", .message = "", .branch = table[i].branch, .files = files, .nfiles = table[i].nfiles, .whole = true };
+      struct verdict v;
+      assert_true(decide_verdict(&p->schedulers[k], &c, &v));
+      assert_int_equal(v.kind, VERDICT_BUILDS);
+      assert_int_equal(v.priority, table[i].numbers[k]);
+      assert_memory_equal(buf_str(&v.why), table[i].want[k], strlen(table[i].want[k]));
+      buf_free(&v.why);
+    }
+  pipeline_free(p);
+}
+
 /* Told, not tested: how fast a machine is says nothing about the code. */
 static void how_long(void **state)
 {
@@ -398,7 +426,7 @@ static void how_long(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(plan), cmocka_unit_test(words), cmocka_unit_test(long_words), cmocka_unit_test(generated), cmocka_unit_test(builders),
+  const struct CMUnitTest tests[] = { cmocka_unit_test(plan), cmocka_unit_test(priorities), cmocka_unit_test(words), cmocka_unit_test(long_words), cmocka_unit_test(generated), cmocka_unit_test(builders),
                                       cmocka_unit_test(how_long) };
 
   return cmocka_run_group_tests_name("decide", tests, NULL, NULL) ? 1 : 0;

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "common/mem.h"
+#include "master/conf/expr.h"
+#include "master/conf/pipe_expr.h"
 #include "master/conf/zone.h"
 
 enum { MINUTE = 60, DAY = 86400, CASES = 3000 };
@@ -111,19 +113,19 @@ static int slow_plan(const struct pipe_scheduler *s, const struct slow *all, int
     return i;
   late = now - all->v[i + n - 1] > DUE_LATE_MS;
   if (s->missed == PIPE_MISSED_ONCE) {
-    plan->v[plan->n++] = (struct due_act){ all->v[i + n - 1], DUE_BUILD, n - 1 < DUE_COUNT_MAX ? n - 1 : DUE_COUNT_MAX };
+    plan->v[plan->n++] = (struct due_act){ .at = all->v[i + n - 1], .what = DUE_BUILD, .missed = n - 1 < DUE_COUNT_MAX ? n - 1 : DUE_COUNT_MAX };
   } else if (s->missed == PIPE_MISSED_SKIP) {
     int miss = late ? n : n - 1;
     if (miss)
-      plan->v[plan->n++] = (struct due_act){ all->v[i + miss - 1], DUE_MISSED, miss <= DUE_COUNT_MAX ? miss : DUE_COUNT_MAX + 1 };
+      plan->v[plan->n++] = (struct due_act){ .at = all->v[i + miss - 1], .what = DUE_MISSED, .missed = miss <= DUE_COUNT_MAX ? miss : DUE_COUNT_MAX + 1 };
     if (!late)
-      plan->v[plan->n++] = (struct due_act){ all->v[i + n - 1], DUE_BUILD, 0 };
+      plan->v[plan->n++] = (struct due_act){ .at = all->v[i + n - 1], .what = DUE_BUILD, .missed = 0 };
   } else {
     int first = n > DUE_ALL_MAX ? n - DUE_ALL_MAX : 0;
     if (first)
-      plan->v[plan->n++] = (struct due_act){ all->v[i + first - 1], DUE_MISSED, first <= DUE_COUNT_MAX ? first : DUE_COUNT_MAX + 1 };
+      plan->v[plan->n++] = (struct due_act){ .at = all->v[i + first - 1], .what = DUE_MISSED, .missed = first <= DUE_COUNT_MAX ? first : DUE_COUNT_MAX + 1 };
     for (int k = first; k < n; k++)
-      plan->v[plan->n++] = (struct due_act){ all->v[i + k], DUE_BUILD, 0 };
+      plan->v[plan->n++] = (struct due_act){ .at = all->v[i + k], .what = DUE_BUILD, .missed = 0 };
   }
   return i + n;
 }
@@ -312,29 +314,84 @@ static void long_away(void **state)
   assert_int_equal(p.next, at("2024-11-30T23:00:00Z"));
 }
 
+static struct pipe_scheduler with_cond(const char *text)
+{
+  struct pipe_scheduler s = { .trigger = PIPE_ON_EVERY, .every_ms = 1000, .missed = PIPE_MISSED_ALL, .only_if_text = text };
+  struct expr_error e;
+
+  s.only_if = expr_parse(text, strlen(text), time_names, EXPR_BOOL, &e);
+  if (!s.only_if)
+    fail_msg("%s: %s", text, e.text);
+  return s;
+}
+
+/* One time, without earlier ones. */
+static struct due_act asked(const struct pipe_scheduler *s, const char *head, const char *built, const char *past)
+{
+  struct due_plan p = planned(s, "2024-01-01T00:00:00Z", false, NULL, "2024-01-01T00:00:00Z");
+  cJSON *json = past ? cJSON_Parse(past) : NULL;
+
+  due_only_if(s, &(struct due_facts){ "p", "main", head, head, built, json }, &p);
+  cJSON_Delete(json);
+  assert_int_equal(p.n, 1);
+  return p.v[0];
+}
+
 static void only_if_changed(void **state)
 {
-  struct pipe_scheduler s = { .trigger = PIPE_ON_EVERY, .every_ms = 1000, .missed = PIPE_MISSED_ALL, .only_if_changed = true };
+  struct pipe_scheduler s = with_cond("changed"), plain = { .trigger = PIPE_ON_EVERY, .every_ms = 1000, .missed = PIPE_MISSED_ALL };
   struct due_plan p;
 
   (void)state;
   p = planned(&s, "2024-01-01T00:00:00Z", false, NULL, "2024-01-01T00:00:02Z");
-  due_only_if(&s, "abc", NULL, &p); /* the first always builds, the others have nothing new */
+  due_only_if(&s, &(struct due_facts){ "p", "main", "abc", "abc", NULL, NULL }, &p); /* the first always builds, the others have nothing new */
   assert_int_equal(p.n, 3);
   assert_int_equal(p.v[0].what, DUE_BUILD);
   assert_int_equal(p.v[1].what, DUE_NOTHING);
   assert_int_equal(p.v[2].what, DUE_NOTHING);
-  p = planned(&s, "2024-01-01T00:00:00Z", false, NULL, "2024-01-01T00:00:00Z");
-  due_only_if(&s, "abc", "abc", &p);
-  assert_int_equal(p.v[0].what, DUE_NOTHING);
-  p = planned(&s, "2024-01-01T00:00:00Z", false, NULL, "2024-01-01T00:00:00Z");
-  due_only_if(&s, "abd", "abc", &p);
+  assert_int_equal(asked(&s, "abc", "abc", NULL).what, DUE_NOTHING);
+  assert_string_equal(asked(&s, "abc", "abc", NULL).why, "");
+  assert_int_equal(asked(&s, "abd", "abc", NULL).what, DUE_BUILD);
+  assert_int_equal(asked(&s, NULL, "abc", NULL).what, DUE_NOTHING);
+  assert_int_equal(asked(&plain, "abd", "abd", NULL).what, DUE_BUILD);
+  assert_int_equal(asked(&plain, NULL, "abd", NULL).what, DUE_NOTHING);
+  expr_free((struct expr *)(uintptr_t)s.only_if);
+}
+
+static void only_if_an_expression(void **state)
+{
+  static const char past[] = "{\"result\":\"failure\",\"age\":7200000,\"revision\":\"abc\",\"changes\":3,\"own\":\"success\"}";
+  static const struct { const char *cond, *past, *why; } rows[] = {
+    { "last.result == failure", past, NULL },
+    { "last.result == success", past, "not so: last.result == success (last.result: failure)" },
+    { "last.result == failure", "{\"changes\":0}", "not so: last.result == failure (last.result: none)" },
+    { "last.age > 1h and changes >= 3", past, NULL },
+    { "last.age < 1h", past, "not so: last.age < 1h (last.age: 7200000)" },
+    { "last.age < 1h", "{}", "only_if: last.age < 1h: " },
+    { "own.result == success and last.revision == revision", past, NULL },
+    { "branch == 'main' and project == 'p' and changed", past, "not so: branch == 'main' and project == 'p' and changed (branch: main, project: p, changed: false)" },
+    { "changed or last.result in [failure, exception]", past, NULL },
+    { "not changed", past, NULL },
+  };
+  struct pipe_scheduler s = with_cond("changes > 0 and own.result != failure");
+  struct due_plan p = planned(&s, "2024-01-01T00:00:00Z", false, NULL, "2024-01-01T00:00:02Z");
+  cJSON *json = cJSON_Parse(past);
+
+  (void)state;
+  due_only_if(&s, &(struct due_facts){ "p", "main", "abc", "abc", "abd", json }, &p);
   assert_int_equal(p.v[0].what, DUE_BUILD);
-  s.only_if_changed = false;
-  due_only_if(&s, "abd", "abd", &p);
-  assert_int_equal(p.v[0].what, DUE_BUILD);
-  due_only_if(&s, NULL, "abd", &p);
-  assert_int_equal(p.v[0].what, DUE_NOTHING);
+  assert_string_equal(p.v[2].why, "not so: changes > 0 and own.result != failure (changes: 0, own.result: none)"); /* of missed times that are all made up for only the first has anything new */
+  expr_free((struct expr *)(uintptr_t)s.only_if);
+  cJSON_Delete(json);
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    struct due_act a;
+    s = with_cond(rows[i].cond);
+    a = asked(&s, "abc", "abc", rows[i].past);
+    assert_int_equal(a.what, rows[i].why ? DUE_NOTHING : DUE_BUILD);
+    if (rows[i].why && strncmp(a.why, rows[i].why, strlen(rows[i].why)))
+      fail_msg("%s: %s", rows[i].cond, a.why);
+    expr_free((struct expr *)(uintptr_t)s.only_if);
+  }
 }
 
 static void say(const struct pipe_scheduler *s, struct due_act a, const char *head, const char *text)
@@ -353,21 +410,22 @@ static void words(void **state)
   int64_t t = at("2024-07-01T00:30:00Z");
 
   (void)state;
-  say(&s, (struct due_act){ t, DUE_BUILD, 0 }, "abc", "due 2024-07-01 02:30 Europe/Berlin");
-  say(&s, (struct due_act){ t, DUE_BUILD, 1 }, "abc", "due 2024-07-01 02:30 Europe/Berlin, and for 1 time before that was missed");
-  say(&s, (struct due_act){ t, DUE_BUILD, DUE_COUNT_MAX }, "abc", "due 2024-07-01 02:30 Europe/Berlin, and for at least 1000 times before that were missed");
-  say(&s, (struct due_act){ t, DUE_NOTHING, 0 }, "0123456789abcdef", "due 2024-07-01 02:30 Europe/Berlin: main is at 0123456789ab still, which it built last");
-  say(&every, (struct due_act){ t, DUE_NOTHING, 0 }, NULL, "due 2024-07-01 00:30:00 UTC: no branch main has been seen in the repository");
+  say(&s, (struct due_act){ .at = t, .what = DUE_BUILD, .missed = 0 }, "abc", "due 2024-07-01 02:30 Europe/Berlin");
+  say(&s, (struct due_act){ .at = t, .what = DUE_BUILD, .missed = 1 }, "abc", "due 2024-07-01 02:30 Europe/Berlin, and for 1 time before that was missed");
+  say(&s, (struct due_act){ .at = t, .what = DUE_BUILD, .missed = DUE_COUNT_MAX }, "abc", "due 2024-07-01 02:30 Europe/Berlin, and for at least 1000 times before that were missed");
+  say(&s, (struct due_act){ .at = t, .what = DUE_NOTHING, .missed = 0 }, "0123456789abcdef", "due 2024-07-01 02:30 Europe/Berlin: main is at 0123456789ab still, which it built last");
+  say(&every, (struct due_act){ .at = t, .what = DUE_NOTHING, .why = "not so: changes > 2 (changes: 1)" }, "0123456789abcdef", "due 2024-07-01 00:30:00 UTC: not so: changes > 2 (changes: 1)");
+  say(&every, (struct due_act){ .at = t, .what = DUE_NOTHING, .missed = 0 }, NULL, "due 2024-07-01 00:30:00 UTC: no branch main has been seen in the repository");
   s.missed = PIPE_MISSED_SKIP;
-  say(&s, (struct due_act){ t, DUE_MISSED, 3 }, "abc", "3 times missed, the last at 2024-07-01 02:30 Europe/Berlin (missed: skip)");
-  say(&s, (struct due_act){ t, DUE_MISSED, 1 }, "abc", "1 time missed, at 2024-07-01 02:30 Europe/Berlin (missed: skip)");
+  say(&s, (struct due_act){ .at = t, .what = DUE_MISSED, .missed = 3 }, "abc", "3 times missed, the last at 2024-07-01 02:30 Europe/Berlin (missed: skip)");
+  say(&s, (struct due_act){ .at = t, .what = DUE_MISSED, .missed = 1 }, "abc", "1 time missed, at 2024-07-01 02:30 Europe/Berlin (missed: skip)");
 }
 
 int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(agrees_with_the_minutes), cmocka_unit_test(every_is_a_row_without_drift), cmocka_unit_test(first_times), cmocka_unit_test(long_away),
-    cmocka_unit_test(only_if_changed), cmocka_unit_test(words),
+    cmocka_unit_test(only_if_changed), cmocka_unit_test(only_if_an_expression), cmocka_unit_test(words),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }

@@ -280,10 +280,61 @@ static void interpolation(void **state)
   }
 }
 
+/* A tree as text, and that text again; known values are written out. */
+static void as_text(void **state)
+{
+  static const struct expr_value arm = { .type = EXPR_TEXT, .text = { "arm\"64", 6 } }, big = { .type = EXPR_NUMBER, .number = INT64_C(3) << 30 }, minus = { .type = EXPR_NUMBER, .number = -7 };
+  static const struct expr_name known[] = { { "memory", EXPR_NUMBER, "", NULL }, { "cores", EXPR_NUMBER, "", NULL }, { "os", EXPR_TEXT, "", NULL }, { "a", EXPR_BOOL, "", NULL }, { "b", EXPR_BOOL, "", NULL },
+                                            { "c", EXPR_BOOL, "", NULL }, { "p.*", EXPR_ANY, "", NULL }, { "matrix.arch", EXPR_TEXT, "", &arm }, { "matrix.n", EXPR_NUMBER, "", &big },
+                                            { "matrix.m", EXPR_NUMBER, "", &minus }, { NULL, EXPR_NONE, NULL, NULL } };
+  static const struct { const char *text, *out; int terms; } cases[] = {
+    { "memory>=8G and os=='linux'", "memory >= 8G and os == \"linux\"", 2 }, { "a or b and c", "a or b and c", 1 }, { "(a or b) and c", "(a or b) and c", 2 }, { "a and (b and c)", "a and (b and c)", 3 },
+    { "((a and b)) and c", "a and b and c", 3 }, { "not (a or b)", "not (a or b)", 1 }, { "not a == b", "not a == b", 1 }, { "(not a) == b", "(not a) == b", 1 },
+    { "memory - (1 - 2) > 3 * (4 + 5)", "memory - (1 - 2) > 3 * (4 + 5)", 1 }, { "memory - 1 - 2 == 0", "memory - 1 - 2 == 0", 1 }, { "-(memory + 1) < - -3", "-(memory + 1) < --3", 1 },
+    { "(p.x ?? p.y) ?? 3 == 3", "(p.x ?? p.y) ?? 3 == 3", 1 }, { "p.x ?? p.y ?? 3 == 3", "p.x ?? p.y ?? 3 == 3", 1 }, { "a ? b : c", "a ? b : c", 1 }, { "(a ? b : c) and a", "(a ? b : c) and a", 2 },
+    { "a ? (b ? a : c) : c", "a ? (b ? a : c) : c", 1 }, { "os in ['x', \"y\\n\\\\\"]", "os in [\"x\", \"y\\n\\\\\"]", 1 }, { "os not in []", "os not in []", 1 }, { "p['x y'] == none", "p[\"x y\"] == none", 1 },
+    { "os == matrix.arch", "os == \"arm\\\"64\"", 1 }, { "memory > matrix.n", "memory > 3G", 1 }, { "memory > 2 - matrix.m", "memory > 2 - -7", 1 }, { "memory > 1024", "memory > 1024", 1 },
+    { "memory >= 3M and memory < 2T", "memory >= 3M and memory < 2T", 2 }, { "true", "true", 1 }, { "true and a", "true and a", 2 },
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    struct expr_error e;
+    struct expr *x = expr_parse(cases[i].text, strlen(cases[i].text), known, EXPR_BOOL, &e), *y;
+    struct buf one, two, all;
+    if (!x)
+      fail_msg("%s: at %d: %s", cases[i].text, e.at, e.text);
+    buf_init(&one, BUF_NO_MAX);
+    buf_init(&two, BUF_NO_MAX);
+    buf_init(&all, BUF_NO_MAX);
+    expr_text(x, &one);
+    assert_string_equal(buf_str(&one), cases[i].out);
+    y = expr_parse(buf_str(&one), one.len, known, EXPR_BOOL, &e);
+    assert_non_null(y);
+    expr_text(y, &two);
+    assert_string_equal(buf_str(&two), cases[i].out);
+    assert_int_equal(expr_terms(x), cases[i].terms);
+    for (int t = 0; t < cases[i].terms; t++) {
+      struct expr *z;
+      buf_free(&all);
+      buf_init(&all, BUF_NO_MAX);
+      expr_term_text(x, t, &all);
+      z = expr_parse(buf_str(&all), all.len, known, EXPR_BOOL, &e); /* each stands by itself */
+      assert_non_null(z);
+      expr_free(z);
+    }
+    expr_free(x);
+    expr_free(y);
+    buf_free(&one);
+    buf_free(&two);
+    buf_free(&all);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(values), cmocka_unit_test(errors), cmocka_unit_test(help_is_near), cmocka_unit_test(depth_and_size_are_bounded), cmocka_unit_test(each_operand_is_looked_at_once), cmocka_unit_test(texts_are_bounded),
+    cmocka_unit_test(as_text), cmocka_unit_test(values), cmocka_unit_test(errors), cmocka_unit_test(help_is_near), cmocka_unit_test(depth_and_size_are_bounded), cmocka_unit_test(each_operand_is_looked_at_once), cmocka_unit_test(texts_are_bounded),
     cmocka_unit_test(interpolation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) != 0;

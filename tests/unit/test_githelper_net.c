@@ -229,7 +229,7 @@ static void two_at_once_on_one_mirror(void **state)
   new_repo("twice");
   gitfix_commit("twice", "main", NULL, "one", "a", "1");
   for (int i = 0; i < 6; i++)
-    i % 2 ? gith_read(gitfix, "twice", url, false, NULL, "main", "", "a", gitfix_cb, &got[i]) : gith_poll(gitfix, &q, gitfix_cb, &got[i]);
+    i % 2 ? gith_read(gitfix, VCS_GIT, "twice", url, false, NULL, "main", "", "a", gitfix_cb, &got[i]) : gith_poll(gitfix, &q, gitfix_cb, &got[i]);
   for (int i = 0; i < 6; i++) {
     gitfix_wait(&got[i]);
     assert_int_equal(got[i].err, ERR_OK);

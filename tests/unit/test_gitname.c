@@ -86,6 +86,39 @@ static void revisions(void **state)
   assert_false(gith_is_revision("0123456\n"));
 }
 
+/* Of each kind of repository: what may be its address, and its revisions. */
+static void other_kinds(void **state)
+{
+  static const struct { const char *url; bool svn, hg, local; } urls[] = {
+    { "https://svn.example.org/x", true, true, false },   { "http://h:8080/a/b/", true, true, false },  { "svn://h/x", true, false, false },        { "svn://h", true, false, false },
+    { "http://127.0.0.1:8000/", true, true, false },      { "https://u@h/x%20y", true, true, false },   { "https://h/x@y", true, true, false },     { "file:///srv/x", true, true, true },
+    { "/srv/x", false, true, true },                      { "svn+ssh://h/x", false, false, false },     { "ssh://h/x", false, true, false },          { "ssh://-oProxyCommand=x/y", false, false, false },       { "git://h/x", false, false, false },
+    { "u@h:x", false, false, false },                     { "-x", false, false, false },                { "https://-h/x", false, false, false },    { "https://h/a/../b", false, false, false },
+    { "https://h/a b", false, false, false },             { "https://h/\n", false, false, false },      { "bundle:x", false, false, false },        { "https://h:0/x", false, false, false },
+    { "", false, false, false },                          { "x", false, false, false },                 { "static-http://h/x", false, false, false }, { "file://srv", false, false, false },
+  };
+  static const struct { const char *s; bool svn, hg, git; } revisions[] = {
+    { "1", true, false, false },          { "42", true, false, false },          { "2147483647", true, true, true }, { "2147483648", false, true, true }, { "99999999999", false, true, true },
+    { "0", false, false, false },         { "01", false, false, false },         { "-1", false, false, false },      { "1:HEAD", false, false, false },   { "HEAD", false, false, false },
+    { "abcdef0", false, true, true },     { "1 ", false, false, false },         { "", false, false, false },        { "1\n", false, false, false },
+    { "0123456789abcdef0123456789abcdef01234567", false, true, true }, { "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", false, false, true },
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(urls); i++)
+    for (int local = 0; local < 2; local++) {
+      bool may = local || !urls[i].local;
+      if (gith_is_url_of(VCS_SVN, urls[i].url, local) != (urls[i].svn && may) || gith_is_url_of(VCS_SVN_FOLDER, urls[i].url, local) != (urls[i].svn && may) ||
+          gith_is_url_of(VCS_HG, urls[i].url, local) != (urls[i].hg && may))
+        fail_msg("url %s", urls[i].url);
+      assert_int_equal(gith_is_url_of(VCS_GIT, urls[i].url, local), gith_is_url(urls[i].url, local));
+    }
+  for (size_t i = 0; i < COUNT(revisions); i++)
+    if (gith_is_revision_of(VCS_SVN, revisions[i].s) != revisions[i].svn || gith_is_full(VCS_SVN_FOLDER, revisions[i].s) != revisions[i].svn || gith_is_revision_of(VCS_HG, revisions[i].s) != revisions[i].hg ||
+        gith_is_revision_of(VCS_GIT, revisions[i].s) != revisions[i].git || gith_is_full(VCS_HG, revisions[i].s) != (revisions[i].hg && strlen(revisions[i].s) == 40))
+      fail_msg("revision %s", revisions[i].s);
+}
+
 static void very_long_names_are_refused(void **state)
 {
   static const char *const heads[] = { "", "https://h/", "git://", "u@h:", "/", "ssh://u@" };
@@ -110,7 +143,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(hostile_names_are_refused), cmocka_unit_test(local_paths_only_where_allowed), cmocka_unit_test(good_names_are_taken),
-    cmocka_unit_test(revisions),                 cmocka_unit_test(very_long_names_are_refused),
+    cmocka_unit_test(revisions),                 cmocka_unit_test(other_kinds), cmocka_unit_test(very_long_names_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }

@@ -47,6 +47,31 @@ static void test_whom_it_means(void **state)
   pipeline_free(p);
 }
 
+static void test_other_projects(void **state)
+{
+  struct pipeline *p = must_parse("builders:\n"
+                                  "  dist: {needs: [linux, {lib/dist: soft}, \"lib/arm[1]\"], steps: [a]}\n"
+                                  "  linux: {matrix: {CC: [gcc, clang]}, needs: \"lib/pre[${{ matrix.CC }}]\", steps: [a]}\n");
+  const struct pipe_builder *dist = pipeline_builder(p, "dist"), *clang = pipeline_builder(p, "linux[clang]");
+  struct buf json;
+
+  (void)state;
+  needs_are(p, "dist", "linux[gcc] linux[clang]");
+  assert_int_equal(dist->noutside, 2);
+  assert_string_equal(dist->outside[0].project, "lib");
+  assert_string_equal(dist->outside[0].builder, "dist");
+  assert_true(dist->outside[0].soft);
+  assert_string_equal(dist->outside[1].builder, "arm[1]");
+  assert_false(dist->outside[1].soft);
+  assert_int_equal(clang->noutside, 1);
+  assert_string_equal(clang->outside[0].name, "lib/pre[clang]");
+  buf_init(&json, BUF_NO_MAX);
+  decide_builders(p, (char *[]){ "linux[gcc]" }, 1, &json);
+  assert_string_equal(buf_str(&json), "[{\"name\":\"linux[gcc]\",\"tags\":[],\"needs\":[{\"name\":\"lib/pre[gcc]\",\"outside\":true}]}]");
+  buf_free(&json);
+  pipeline_free(p);
+}
+
 static void test_messages(void **state)
 {
   static const struct { const char *text, *printed; } refusals[] = {
@@ -58,6 +83,11 @@ static void test_messages(void **state)
     { "builders:\n  a: {needs: [b, b], steps: [x]}\n  b: {steps: [x]}\n", ":2:18: builder \"b\" stands twice\n  a: {needs: [b, b], steps: [x]}\n                 ^\n" },
     { "builders:\n  a: {needs: {b: hard}, steps: [x]}\n  b: {steps: [x]}\n",
       ":2:18: \"b\" wants \"good\" or \"soft\", got \"hard\" (good: it must end well (which is so without a word, too); soft: it must end)\n  a: {needs: {b: hard}, steps: [x]}\n                 ^\n" },
+    { "builders:\n  a: {needs: libfoo/b, steps: [x]}\n",
+      ":2:14: \"libfoo/b\" is of this project: its name alone says that (needs: b)\n  a: {needs: libfoo/b, steps: [x]}\n             ^\n" },
+    { "builders:\n  a: {needs: [lib/b, lib/b], steps: [x]}\n", ":2:22: builder \"lib/b\" stands twice\n  a: {needs: [lib/b, lib/b], steps: [x]}\n                     ^\n" },
+    { "builders:\n  a: {needs: lib/b/c, steps: [x]}\n",
+      ":2:14: \"needs\" wants a builder or a list of builders, got \"lib/b/c\" (its name, or one combination of its matrix: linux, \"linux[gcc]\")\n  a: {needs: lib/b/c, steps: [x]}\n             ^\n" },
     { "builders:\n  a: {needs: [[b]], steps: [x]}\n", ":2:15: \"needs\" wants builders, got a list (needs: [linux, {docs: soft}])\n  a: {needs: [[b]], steps: [x]}\n              ^\n" },
     { "builders:\n  a: {needs: \"b c\", steps: [x]}\n",
       ":2:14: \"needs\" wants a builder or a list of builders, got \"b c\" (its name, or one combination of its matrix: linux, \"linux[gcc]\")\n  a: {needs: \"b c\", steps: [x]}\n             ^\n" },
@@ -76,8 +106,8 @@ static void test_messages(void **state)
     expect_refused(refusals[i].text, refusals[i].printed);
 }
 
-/* A pipeline whose builder i needs some of those of `before`, by their numbers; in a file that lists them in any order. */
-static struct pipeline *made(unsigned *seed, int n, bool (*edge)[64])
+/* A pipeline whose builder i needs some of those before it; in a file that lists them in any order. which: of each builder, the one of `more` that it says too. */
+static struct pipeline *made(unsigned *seed, int n, bool (*edge)[64], const char *const *more, size_t nmore, int *which)
 {
   int order[64];
   struct buf b;
@@ -95,7 +125,8 @@ static struct pipeline *made(unsigned *seed, int n, bool (*edge)[64])
   buf_adds(&b, "builders:\n");
   for (int x = 0; x < n; x++) {
     int i = order[x];
-    buf_addf(&b, "  b%d: {steps: [x], needs: [", i);
+    which[i] = (int)(rand_r(seed) % nmore);
+    buf_addf(&b, "  b%d: {%ssteps: [x], needs: [", i, more[which[i]]);
     for (int k = 0, some = 0; k < i; k++)
       if (rand_r(seed) % (unsigned)i < 3) {
         edge[i][k] = true;
@@ -116,7 +147,7 @@ static void test_closure(void **state)
   (void)state;
   for (int round = 0; round < 500; round++) {
     int n = 1 + (int)(rand_r(&seed) % 40), asked = 1 + (int)(rand_r(&seed) % 3), all, place[64];
-    struct pipeline *p = made(&seed, n, edge);
+    struct pipeline *p = made(&seed, n, edge, (const char *const[]){ "" }, 1, place);
     bool in[64] = { 0 }, by_name[64] = { 0 };
     char names[3][8], *list[3];
     struct graph_node *nodes;
@@ -146,10 +177,158 @@ static void test_closure(void **state)
   }
 }
 
+/* ---- from: changed ---- */
+
+/* "a b": what changes in these codebases set off. */
+static void follows_are(const struct pipeline *p, const char *scheduler, const char *main, const char *changed, const char *want)
+{
+  char **names = xcalloc((size_t)p->nbuilders + 1, sizeof *names), *copy = xstrdup(changed), *save = NULL;
+  const struct pipe_scheduler *s = pipeline_scheduler(p, scheduler);
+  const char *codebases[8];
+  struct buf is;
+  int n = 0, all;
+
+  assert_true(s->from_changed);
+  for (char *it = *copy ? strtok_r(copy, " ", &save) : copy; it; it = *copy ? strtok_r(NULL, " ", &save) : NULL)
+    codebases[n++] = it;
+  all = pipeline_follow(p, s->until, s->nuntil, codebases, n, main, names);
+  buf_init(&is, BUF_NO_MAX);
+  for (int i = 0; i < all; i++)
+    buf_addf(&is, "%s%s", i ? " " : "", names[i]);
+  assert_string_equal(buf_str(&is), want);
+  buf_free(&is);
+  free(names);
+  free(copy);
+}
+
+static void test_what_follows(void **state)
+{
+  struct pipeline *p = must_parse("builders:\n"
+                                  "  style: {checkout: [core, ui], steps: [a]}\n"
+                                  "  core: {checkout: core, matrix: {CC: [gcc, clang]}, steps: [a]}\n"
+                                  "  server: {checkout: server, needs: \"core[gcc]\", steps: [a]}\n"
+                                  "  ui: {checkout: ui, needs: {core: soft}, steps: [a]}\n"
+                                  "  system: {checkout: none, needs: [server, ui], steps: [a]}\n"
+                                  "  manual: {steps: [a]}\n"
+                                  "  sign: {checkout: none, needs: [system, lib/dist], steps: [a]}\n"
+                                  "  alone: {checkout: none, steps: [a]}\n"
+                                  "schedulers:\n"
+                                  "  all: {change: {}, from: changed}\n"
+                                  "  some: {tag: v*, from: changed, until: [system, manual]}\n"
+                                  "  combinations: {pull_request: {}, from: changed, until: core}\n"
+                                  "  one: {change: {}, from: changed, until: \"core[clang]\"}\n"
+                                  "  ours: {change: {}, codebases: [server, ui], from: changed, until: [system, manual]}\n");
+  const struct pipe_scheduler *ours = pipeline_scheduler(p, "ours");
+
+  (void)state;
+  follows_are(p, "all", "manual", "server", "server system sign");
+  follows_are(p, "all", "manual", "core", "style core[gcc] core[clang] server ui system sign");
+  follows_are(p, "all", "manual", "manual", "manual");
+  follows_are(p, "all", "core", "core", "style core[gcc] core[clang] server ui system manual sign");
+  follows_are(p, "some", "manual", "ui", "ui system");
+  follows_are(p, "some", "manual", "ui server", "server ui system");
+  follows_are(p, "some", "manual", "core manual", "core[gcc] core[clang] server ui system manual");
+  follows_are(p, "some", "manual", "tools", "");
+  follows_are(p, "combinations", "manual", "core", "core[gcc] core[clang]");
+  follows_are(p, "combinations", "manual", "ui", "");
+  follows_are(p, "one", "manual", "core", "core[clang]");
+  assert_int_equal(ours->nbuilders, 4); /* server, ui, system, and manual, of which nobody knows here whether it is another codebase's */
+  assert_string_equal(ours->builders[3], "manual");
+  assert_int_equal(pipeline_scheduler(p, "some")->nbuilders, 6);
+  pipeline_free(p);
+  p = must_parse("builders:\n  a: {steps: [x]}\n  b: {checkout: none, needs: a, steps: [x]}\n  c: {checkout: none, steps: [x]}\nschedulers: {s: {change: {}, from: changed}}\n");
+  follows_are(p, "s", "", "", "a b");
+  pipeline_free(p);
+}
+
+/* By the words of the rule: somebody on the way from it has changed, and it is on the way to one of those. */
+static bool reckoned(bool (*edge)[64], const bool *goal, const bool *root, int n, int i, bool down)
+{
+  bool yes = down ? root[i] : goal[i];
+
+  for (int k = 0; k < n && !yes; k++)
+    yes = (down ? edge[i][k] : edge[k][i]) && reckoned(edge, goal, root, n, k, down);
+  return yes;
+}
+
+static void test_follow(void **state)
+{
+  static const char *const checkouts[] = { "", "checkout: none, ", "checkout: core, ", "checkout: [core, ui], ", "checkout: ui, " }, *const codebases[] = { "core", "ui", "other" };
+  static bool edge[64][64];
+  unsigned seed = 3;
+  int some = 0, none = 0;
+
+  (void)state;
+  for (int round = 0; round < 500; round++) {
+    int n = 1 + (int)(rand_r(&seed) % 12), checkout[64], all, nuntil = 0, nchanged = 0, m = 0;
+    bool root[64] = { 0 }, goal[64] = { 0 };
+    const char *changed[3], *main = codebases[rand_r(&seed) % 3];
+    struct pipeline *p = made(&seed, n, edge, checkouts, COUNT(checkouts), checkout);
+    char *until[64], *names[64];
+    for (int i = 0; i < 3; i++)
+      if (rand_r(&seed) % 2)
+        changed[nchanged++] = codebases[i];
+    for (int i = 0; i < n; i++) {
+      int k = atoi(p->builders[i].name + 1);
+      if (rand_r(&seed) % 4 == 0)
+        goal[k] = true, until[nuntil++] = p->builders[i].name;
+      for (int c = 0; c < nchanged; c++)
+        root[k] |= checkout[k] ? strstr(checkouts[checkout[k]], changed[c]) != NULL : !strcmp(changed[c], main);
+    }
+    for (int i = 0; i < n && !nuntil; i++)
+      goal[i] = true;
+    all = pipeline_follow(p, until, nuntil, changed, nchanged, main, names);
+    for (int i = 0; i < n; i++) {
+      int k = atoi(p->builders[i].name + 1);
+      bool want = reckoned(edge, goal, root, n, k, true) && reckoned(edge, goal, root, n, k, false);
+      assert_int_equal(m < all && !strcmp(names[m], p->builders[i].name), want);
+      m += want;
+    }
+    assert_int_equal(m, all);
+    some += all > 0, none += all == 0;
+    pipeline_free(p);
+  }
+  assert_true(some > 100 && none > 50);
+}
+
+/* Its words, and what is asked for. */
+static void test_from_changed(void **state)
+{
+  struct pipeline *p = must_parse("builders:\n"
+                                  "  core: {checkout: core, steps: [a]}\n"
+                                  "  ui: {checkout: ui, needs: core, steps: [a]}\n"
+                                  "  system: {checkout: none, needs: ui, steps: [a]}\n"
+                                  "schedulers:\n"
+                                  "  s: {change: {}, from: changed, until: ui}\n");
+  static const struct { const char *codebase, *want; } rows[] = {
+    { "ui", "[{\"scheduler\":\"s\",\"verdict\":\"builds\",\"why\":\"codebase ui sets off ui\",\"builders\":["
+            "{\"name\":\"core\",\"tags\":[],\"priority\":50,\"codebases\":[\"core\"],\"needed\":true},"
+            "{\"name\":\"ui\",\"tags\":[],\"priority\":50,\"needs\":[{\"name\":\"core\"}],\"codebases\":[\"core\",\"ui\"]}]}]" },
+    { "other", "[{\"scheduler\":\"s\",\"verdict\":\"no\",\"rule\":\"from\",\"why\":\"codebase other sets nothing off on the way to ui\"}]" },
+  };
+  const char *const waited[] = { "core", "other" };
+  struct buf json;
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    const struct decide_change c = { .kind = CHANGE_BRANCH, .project = "p", .codebase = rows[i].codebase, .main = "other", .branch = "main", .revision = "r", .message = "" };
+    buf_init(&json, BUF_NO_MAX);
+    assert_false(decide_plan(p, &c, &json));
+    assert_string_equal(buf_str(&json), rows[i].want);
+    buf_free(&json);
+  }
+  buf_init(&json, BUF_NO_MAX);
+  decide_waited(p, p->schedulers, waited, 2, "other", &json);
+  assert_non_null(strstr(buf_str(&json), "{\"name\":\"core\",\"tags\":[],\"priority\":50,\"codebases\":[\"core\"]},"));
+  assert_null(strstr(buf_str(&json), "needed"));
+  buf_free(&json);
+  pipeline_free(p);
+}
+
 /* A chain as long as there may be builders: nothing of this is done by the stack. */
 static void test_a_long_chain(void **state)
 {
-  char last[] = "b999";
+  char last[] = "b999", **names;
   struct graph_node *nodes;
   struct pipeline *p;
   struct buf b;
@@ -163,6 +342,9 @@ static void test_a_long_chain(void **state)
   assert_int_equal(graph_closure(p, (char *[]){ last }, 1, &nodes), PIPELINE_BUILDERS_MAX);
   assert_string_equal(nodes[0].builder->name, "b0");
   assert_true(nodes[PIPELINE_BUILDERS_MAX - 1].asked && !nodes[0].asked);
+  names = xcalloc(PIPELINE_BUILDERS_MAX, sizeof *names);
+  assert_int_equal(pipeline_follow(p, NULL, 0, NULL, 0, NULL, names), PIPELINE_BUILDERS_MAX);
+  free(names);
   free(nodes);
   pipeline_free(p);
   buf_free(&b);
@@ -219,7 +401,7 @@ static void test_asked_by_a_scheduler(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_whom_it_means), cmocka_unit_test(test_messages), cmocka_unit_test(test_closure), cmocka_unit_test(test_a_long_chain), cmocka_unit_test(test_too_many),
+    cmocka_unit_test(test_whom_it_means), cmocka_unit_test(test_other_projects), cmocka_unit_test(test_messages), cmocka_unit_test(test_closure), cmocka_unit_test(test_what_follows), cmocka_unit_test(test_follow), cmocka_unit_test(test_from_changed), cmocka_unit_test(test_a_long_chain), cmocka_unit_test(test_too_many),
     cmocka_unit_test(test_asked_by_a_scheduler),
   };
 

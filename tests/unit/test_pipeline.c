@@ -114,6 +114,156 @@ static void test_checkout(void **state)
   pipeline_free(p);
 }
 
+static void expect_checkout(const struct pipe_step *s, const char *name, const char *codebase, const char *to)
+{
+  assert_int_equal(s->kind, PIPE_CHECKOUT);
+  assert_string_equal(s->name, name);
+  assert_true(codebase ? s->checkout.codebase && !strcmp(s->checkout.codebase, codebase) : !s->checkout.codebase);
+  assert_true(to ? s->checkout.to && !strcmp(s->checkout.to, to) : !s->checkout.to);
+}
+
+static void test_codebases(void **state)
+{
+  struct pipeline *p = must_parse("builders:\n"
+                                  "  one: {checkout: core, steps: [make]}\n"
+                                  "  list: {checkout: [core, server, ui], steps: [make]}\n"
+                                  "  within: {checkout: [{core: {to: ./firmware//lib/core/}}, {firmware: {submodules: true}}, {ui: }], steps: [make]}\n"
+                                  "  map: {checkout: {core: {to: src, depth: 1, clean: false}}, steps: [make]}\n"
+                                  "  options: {checkout: {depth: 3, to: .}, steps: [make]}\n"
+                                  "  later: {checkout: [core, ui], steps: [make, checkout, {checkout: {docs: {to: docs}}, if: branch == \"main\"}]}\n"
+                                  "  axis: {matrix: {A: [x, y]}, checkout: {to: \"src-${{ matrix.A }}\"}, steps: [make]}\n"
+                                  "  plain: {steps: [make]}\n"
+                                  "  none: {checkout: none, steps: [make]}\n");
+  const struct pipe_builder *b = p->builders;
+
+  (void)state;
+  assert_int_equal(b[0].nsteps, 2);
+  expect_checkout(&b[0].steps[0], "checkout", "core", NULL);
+  assert_string_equal(b[0].steps[0].checkout.layout, ". of core");
+  assert_int_equal(b[1].nsteps, 4);
+  expect_checkout(&b[1].steps[0], "checkout-core", "core", "core");
+  expect_checkout(&b[1].steps[1], "checkout-server", "server", "server");
+  expect_checkout(&b[1].steps[2], "checkout-ui", "ui", "ui");
+  assert_string_equal(b[1].steps[0].checkout.layout, "core of core\nserver of server\nui of ui");
+  assert_null(b[1].steps[1].checkout.layout);
+  assert_null(b[1].steps[0].checkout.inside);
+  assert_int_equal(b[1].ncodebases, 3);
+  assert_string_equal(b[1].codebases[2], "ui");
+  /* parents first */
+  expect_checkout(&b[2].steps[0], "checkout-firmware", "firmware", "firmware");
+  expect_checkout(&b[2].steps[1], "checkout-ui", "ui", "ui");
+  expect_checkout(&b[2].steps[2], "checkout-core", "core", "firmware/lib/core");
+  assert_string_equal(b[2].steps[0].checkout.inside[0], "lib/core");
+  assert_null(b[2].steps[0].checkout.inside[1]);
+  assert_null(b[2].steps[1].checkout.inside);
+  assert_true(b[2].steps[0].checkout.submodules && !b[2].steps[2].checkout.submodules);
+  assert_string_equal(b[2].steps[0].checkout.layout, "firmware of firmware with submodules\nui of ui\nfirmware/lib/core of core");
+  expect_checkout(&b[3].steps[0], "checkout", "core", "src");
+  assert_true(b[3].steps[0].checkout.keep && b[3].steps[0].checkout.depth == 1);
+  expect_checkout(&b[4].steps[0], "checkout", NULL, NULL);
+  assert_true(b[4].steps[0].checkout.depth == 3 && !b[4].steps[0].checkout.keep);
+  assert_string_equal(b[4].steps[0].checkout.layout, ". short");
+  assert_int_equal(b[5].nsteps, 4);
+  assert_int_equal(b[5].steps[0].kind, PIPE_RUN);
+  expect_checkout(&b[5].steps[1], "checkout-core", "core", "core");
+  expect_checkout(&b[5].steps[2], "checkout-ui", "ui", "ui");
+  expect_checkout(&b[5].steps[3], "checkout", "docs", "docs");
+  assert_non_null(b[5].steps[3].cond);
+  assert_null(b[5].steps[1].cond);
+  pipeline_free(p);
+  p = must_parse("builders:\n"
+                 "  both: {checkout: core, steps: [make, {checkout: {ui: {to: ui}}}]}\n"
+                 "  axis: {matrix: {A: [x, y]}, checkout: {to: \"src-${{ matrix.A }}\"}, steps: [make]}\n"
+                 "  plain: {steps: [make]}\n"
+                 "  none: {checkout: none, steps: [make]}\n");
+  b = p->builders;
+  expect_checkout(&b[0].steps[0], "checkout", "core", NULL);
+  expect_checkout(&b[0].steps[2], "checkout-2", "ui", "ui");
+  assert_string_equal(b[0].steps[0].checkout.inside[0], "ui");
+  expect_checkout(&b[1].steps[0], "checkout", NULL, "src-x");
+  expect_checkout(&b[2].steps[0], "checkout", NULL, "src-y");
+  assert_string_equal(b[3].steps[0].checkout.layout, "");
+  assert_int_equal(b[3].ncodebases, 1);
+  assert_string_equal(b[3].codebases[0], "");
+  assert_int_equal(b[4].ncodebases, 0);
+  pipeline_free(p);
+}
+
+/* What a file alone can't know: told when it is bound to its project. */
+static void test_unknown_codebases(void **state)
+{
+  static const char text[] = "builders:\n"
+                             "  a: {checkout: [core, {servr: {to: x}}], steps: [{run: [a, \"x ${{ stamps.uj.revision }}\"]}]}\n"
+                             "  b:\n    checkout: core\n    steps:\n      - {run: a, if: 'stamps.core.branch == stamps[\"x-y\"].branch'}\n";
+  static const char *const names[] = { "core", "server", "ui" }, *const one[] = { "" };
+  struct pipeline *p = must_parse(text);
+  struct diags d;
+  struct buf b;
+
+  (void)state;
+  diag_init(&d);
+  pipeline_check_codebases(p, NULL, 0, &d);
+  assert_int_equal(diag_count(&d), 0);
+  pipeline_check_codebases(p, names, COUNT(names), &d);
+  diag_sort(&d);
+  buf_init(&b, BUF_NO_MAX);
+  diag_print(&d, &b);
+  assert_string_equal(buf_str(&b), PIPELINE_FILE ":2:25: the project has no codebase \"servr\" (did you mean \"server\"?)\n"
+                                   "  a: {checkout: [core, {servr: {to: x}}], steps: [{run: [a, \"x ${{ stamps.uj.revision }}\"]}]}\n"
+                                   "                        ^\n"
+                                   PIPELINE_FILE ":2:68: the project has no codebase \"uj\" (did you mean \"ui\"?)\n"
+                                   "  a: {checkout: [core, {servr: {to: x}}], steps: [{run: [a, \"x ${{ stamps.uj.revision }}\"]}]}\n"
+                                   "                                                                   ^\n"
+                                   PIPELINE_FILE ":6:22: the project has no codebase \"x-y\"\n"
+                                   "  - {run: a, if: 'stamps.core.branch == stamps[\"x-y\"].branch'}\n"
+                                   "                 ^\n");
+  buf_free(&b);
+  diag_free(&d);
+  diag_init(&d);
+  pipeline_check_codebases(p, one, 1, &d);
+  assert_int_equal(diag_count(&d), 6);
+  assert_string_equal(d.v[0].message, "the project has one repository, and no codebase \"uj\"");
+  diag_free(&d);
+  pipeline_free(p);
+}
+
+static void test_checkouts_refused(void **state)
+{
+  static const struct { const char *text, *printed; } rows[] = {
+    { "builders: {b: {checkout: core, steps: [a, {checkout: {ui: {to: ui}}}, checkout]}}\n",
+      ":1:26: this is checked out into \".\", in which there is \"ui\" already, of line 1 (put it first: a checkout leaves alone only what comes after it)\n"
+      "  builders: {b: {checkout: core, steps: [a, {checkout: {ui: {to: ui}}}, checkout]}}\n                           ^\n" },
+    { "builders: {b: {checkout: [core, {core: {to: x}}], steps: [a]}}\n",
+      ":1:34: a second checkout of \"core\", the first is in line 1\n  builders: {b: {checkout: [core, {core: {to: x}}], steps: [a]}}\n                                   ^\n" },
+    { "builders: {b: {checkout: [core, {ui: {to: ./core}}], steps: [a]}}\n",
+      ":1:34: two codebases are checked out into \"core\", the first in line 1 (give one of them another folder: {CODEBASE: {to: FOLDER}})\n"
+      "  builders: {b: {checkout: [core, {ui: {to: ./core}}], steps: [a]}}\n                                   ^\n" },
+    { "builders: {b: {checkout: {to: .git/x}, steps: [a]}}\n",
+      ":1:31: nothing is checked out into .git\n  builders: {b: {checkout: {to: .git/x}, steps: [a]}}\n                                ^\n" },
+    { "builders: {b: {checkout: {dept: 1}, steps: [a]}}\n",
+      ":1:27: unknown key \"dept\" (did you mean \"depth\"?)\n  builders: {b: {checkout: {dept: 1}, steps: [a]}}\n                            ^\n" },
+    { "builders: {b: {checkout: {core: {depth: 0}}, steps: [a]}}\n",
+      ":1:41: \"depth\" wants a whole number from 1 to 1000000, got \"0\"\n  builders: {b: {checkout: {core: {depth: 0}}, steps: [a]}}\n                                          ^\n" },
+    { "builders: {b: {checkout: [{depth: 1}], steps: [a]}}\n",
+      ":1:27: in a list each of \"checkout\" is a codebase, with options or without (checkout: [{core: {to: lib/core}}, ui])\n"
+      "  builders: {b: {checkout: [{depth: 1}], steps: [a]}}\n                            ^\n" },
+    { "builders: {b: {checkout: [], steps: [a]}}\n",
+      ":1:26: \"checkout\" wants \"git\" or \"none\" or a name or a map or list of codebases, got an empty list\n  builders: {b: {checkout: [], steps: [a]}}\n                           ^\n" },
+    { "steps: [{checkout: none}]\n",
+      ":1:20: \"checkout\" wants \"git\" or a name or a map or list of codebases, got \"none\" (1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit)\n"
+      "  steps: [{checkout: none}]\n                     ^\n" },
+    { "builders: {b: {checkout: core, steps: [a, {checkout: [ui, docs], name: x}]}}\n",
+      ":1:72: a checkout of several codebases has no name of its own (leave it out: each of them is a step, called checkout-CODEBASE)\n"
+      "  builders: {b: {checkout: core, steps: [a, {checkout: [ui, docs], name: x}]}}\n                                                                         ^\n" },
+    { "steps: [{run: a, if: stamps.core.revison == \"x\"}]\n",
+      ":1:22: there is no \"stamps.core.revison\" here\n  steps: [{run: a, if: stamps.core.revison == \"x\"}]\n                       ^\n" },
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(rows); i++)
+    expect_refused(rows[i].text, rows[i].printed);
+}
+
 static void test_names(void **state)
 {
   static const char *const want[] = { "checkout", "make-check", "make-check-3", "make-check-2", "make-check-4",
@@ -216,7 +366,7 @@ static void test_timed_schedulers(void **state)
   assert_int_equal(s[0].cron.minutes, UINT64_C(1) << 30);
   assert_string_equal(s[0].zone, "Europe/Berlin");
   assert_int_equal(s[0].missed, PIPE_MISSED_ALL);
-  assert_true(s[0].only_if_changed);
+  assert_string_equal(s[0].only_if_text, "changed");
   assert_string_equal(s[0].branch, "stable/2");
   assert_int_equal(s[1].trigger, PIPE_ON_EVERY);
   assert_int_equal(s[1].every_ms, 4 * 3600 * 1000);
@@ -395,7 +545,7 @@ static void test_table(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_smallest), cmocka_unit_test(test_inheritance), cmocka_unit_test(test_checkout), cmocka_unit_test(test_names),
+    cmocka_unit_test(test_smallest), cmocka_unit_test(test_inheritance), cmocka_unit_test(test_checkout), cmocka_unit_test(test_codebases), cmocka_unit_test(test_unknown_codebases), cmocka_unit_test(test_checkouts_refused), cmocka_unit_test(test_names),
     cmocka_unit_test(test_schedulers), cmocka_unit_test(test_filters), cmocka_unit_test(test_timed_schedulers), cmocka_unit_test(test_parameters), cmocka_unit_test(test_anchors),
     cmocka_unit_test(test_script_may_look_like_an_expression), cmocka_unit_test(test_limits), cmocka_unit_test(test_table),
   };

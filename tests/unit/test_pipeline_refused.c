@@ -61,9 +61,10 @@ static const struct { const char *text, *printed; } refusals[] = {
                                       "  steps: [{run: a, cwd: /tmp}]\n                        ^\n" },
   { "steps: [{run: a, cwd: a/../..}]\n", ":1:23: \"cwd\" wants a folder below the checkout, got \"a/../..\" (a relative path without ..)\n"
                                          "  steps: [{run: a, cwd: a/../..}]\n                        ^\n" },
-  { "builders: {a: {checkout: svn, steps: [a]}}\n",
-    ":1:26: \"checkout\" wants \"git\" or \"none\", got \"svn\"\n  builders: {a: {checkout: svn, steps: [a]}}\n                           ^\n" },
-  { "steps: [{checkout: none}]\n", ":1:20: \"checkout\" wants \"git\" or a map, got \"none\"\n  steps: [{checkout: none}]\n                     ^\n" },
+  { "builders: {a: {checkout: \"a b\", steps: [a]}}\n",
+    ":1:26: \"checkout\" wants \"git\" or \"none\" or a name or a map or list of codebases, got \"a b\" (1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit)\n"
+    "  builders: {a: {checkout: \"a b\", steps: [a]}}\n                           ^\n" },
+  { "steps: [{checkout: none}]\n", ":1:20: \"checkout\" wants \"git\" or a name or a map or list of codebases, got \"none\" (1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit)\n  steps: [{checkout: none}]\n                     ^\n" },
   /* environment and expressions */
   { "steps: [{run: a, env: {DROVER_X: 1}}]\n",
     ":1:24: variables that start with DROVER_ are set by drover only\n  steps: [{run: a, env: {DROVER_X: 1}}]\n                         ^\n" },
@@ -97,7 +98,7 @@ static const struct { const char *text, *printed; } refusals[] = {
     ":1:22: \"if\" wants a condition, got nothing\n"
     "  steps: [{run: a, if: }]\n                       ^\n" },
   /* steps and builders */
-  { "steps: [{name: a}]\n", ":1:9: a step wants \"run\", \"checkout\" or \"use\"\n  steps: [{name: a}]\n          ^\n" },
+  { "steps: [{name: a}]\n", ":1:9: a step wants \"run\", \"checkout\", \"trigger\" or \"use\"\n  steps: [{name: a}]\n          ^\n" },
   { "steps: [{run: a, checkout: {}}]\n", ":1:10: a checkout has no \"run\" (make it a step of its own)\n  steps: [{run: a, checkout: {}}]\n           ^\n" },
   { "steps: [{checkout: {}, env: {A: b}}]\n", ":1:24: a checkout has no \"env\"\n  steps: [{checkout: {}, env: {A: b}}]\n                         ^\n" },
   { "steps: [checkout, a, checkout]\n", ":1:22: a second checkout, the first is in line 1\n  steps: [checkout, a, checkout]\n                       ^\n" },
@@ -160,7 +161,43 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [a]\nschedulers: {n: {every: 3h, missed: twice}}\n",
     ":2:37: \"missed\" wants \"once\" or \"skip\" or \"all\", got \"twice\"\n  schedulers: {n: {every: 3h, missed: twice}}\n                                      ^\n" },
   { "steps: [a]\nschedulers: {n: {every: 3h, only_if: green}}\n",
-    ":2:38: \"only_if\" wants \"changed\", got \"green\"\n  schedulers: {n: {every: 3h, only_if: green}}\n                                       ^\n" },
+    ":2:38: there is no \"green\" here\n  schedulers: {n: {every: 3h, only_if: green}}\n                                       ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 3h, only_if: changed and last.resul == failure}}\n",
+    ":2:50: there is no \"last.resul\" here (did you mean \"last.result\"?)\n  schedulers: {n: {every: 3h, only_if: changed and last.resul == failure}}\n"
+    "                                                   ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 3h, only_if: last.age > failure}}\n",
+    ":2:49: a number can't be compared with a text\n  schedulers: {n: {every: 3h, only_if: last.age > failure}}\n                                                  ^\n" },
+  { "steps: [a]\nschedulers: {n: {every: 3h, only_if: last.result}}\n",
+    ":2:38: a condition is true or false, and this is a text (compare it: ==, !=, in, <, >)\n  schedulers: {n: {every: 3h, only_if: last.result}}\n                                       ^\n" },
+  { "steps: [{trigger: libfoo/b}]\n", ":1:19: \"libfoo/b\" is of this project: its name alone says that (builders: b)\n  steps: [{trigger: libfoo/b}]\n                    ^\n" },
+  { "steps: [{trigger: {builders: [x/b, x/b]}}]\n", ":1:36: builder \"x/b\" stands twice\n  steps: [{trigger: {builders: [x/b, x/b]}}]\n                                     ^\n" },
+  { "steps: [{trigger: {builders: x/b, wait: true, unimportant: x/c}}]\n",
+    ":1:60: \"x/c\" is none of the schedulers and builders that the step triggers\n  steps: [{trigger: {builders: x/b, wait: true, unimportant: x/c}}]\n                                                             ^\n" },
+  { "steps: [{trigger: {builders: x/b, branch: b, revision: abcdef0}}]\n",
+    ":1:46: \"revision\" can't stand beside \"branch\" (a branch has its revision)\n  steps: [{trigger: {builders: x/b, branch: b, revision: abcdef0}}]\n                                               ^\n" },
+  { "builders: {a: {steps: [{trigger: {schedulers: s, branch: b}}]}, c: {steps: [x]}}\nschedulers: {s: {triggered: {}, builders: c}}\n",
+    ":1:50: \"branch\" can't stand beside \"schedulers\", which ask for the build's own revision (name the builders)\n  builders: {a: {steps: [{trigger: {schedulers: s, branch: b}}]}, c: {steps: [x]}}\n"
+    "                                                   ^\n" },
+  { "steps: [a]\nschedulers: {n: {cron: H H * * *, from: changed}}\n",
+    ":2:35: \"from\" can't stand beside \"cron\" (it goes by what has changed, and is for schedulers with `change`, `tag` or `pull_request`)\n  schedulers: {n: {cron: H H * * *, from: changed}}\n"
+    "                                    ^\n" },
+  { "steps: [a]\nschedulers: {n: {change: {}, from: main}}\n",
+    ":2:36: \"from\" wants \"changed\", got \"main\"\n  schedulers: {n: {change: {}, from: main}}\n                                     ^\n" },
+  { "builders: {a: {steps: [x]}}\nschedulers: {n: {change: {}, until: a}}\n",
+    ":2:30: \"until\" says how far a change goes, and stands beside \"from\" (from: changed)\n  schedulers: {n: {change: {}, until: a}}\n                               ^\n" },
+  { "builders: {a: {steps: [x]}}\nschedulers: {n: {change: {}, from: changed, builders: a}}\n",
+    ":2:45: \"builders\" can't stand beside \"from\", which finds them by what has changed (`until` says how far it goes)\n  schedulers: {n: {change: {}, from: changed, builders: a}}\n"
+    "                                              ^\n" },
+  { "builders: {a: {steps: [x]}}\nschedulers: {n: {change: {}, from: changed, until: [a, b]}}\n",
+    ":2:56: there is no builder \"b\" (did you mean \"a\"?)\n  schedulers: {n: {change: {}, from: changed, until: [a, b]}}\n                                                         ^\n" },
+  { "builders: {a: {steps: [x]}, b: {checkout: none, steps: [x]}}\nschedulers: {n: {change: {}, from: changed, until: [a, b]}}\n",
+    ":2:56: no change leads to builder \"b\" (neither it nor what it needs checks anything out)\n  schedulers: {n: {change: {}, from: changed, until: [a, b]}}\n"
+    "                                                         ^\n" },
+  { "builders: {a: {checkout: ui, steps: [x]}}\nschedulers: {n: {change: {}, codebases: core, from: changed, until: a}}\n",
+    ":2:69: no change leads to builder \"a\" (what it needs must check out one of the scheduler's `codebases`)\n  schedulers: {n: {change: {}, codebases: core, from: changed, until: a}}\n"
+    "                                                                      ^\n" },
+  { "builders: {a: {checkout: none, steps: [x]}}\nschedulers: {n: {change: {}, from: changed}}\n",
+    ":2:36: no builder checks anything out, so nothing follows from a change\n  schedulers: {n: {change: {}, from: changed}}\n                                     ^\n" },
   { "steps: [a]\nschedulers: {n: {force: , branch: \"release/*\"}}\n",
     ":2:35: \"branch\" wants one branch, not a pattern\n  schedulers: {n: {force: , branch: \"release/*\"}}\n                                    ^\n" },
   { "steps: [a]\nschedulers: {n: {force: {parameters: {v: {type: integer, match: a}}}}}\n",
@@ -211,8 +248,24 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [a]\nschedulers: {s: {change: , tag: v1}}\n",
     ":2:28: a scheduler has only one thing that sets it off (make a second scheduler of it)\n"
     "  schedulers: {s: {change: , tag: v1}}\n                             ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: , stable: 1m, priority: number ?? 7}}\n",
+    ":2:50: an expression is over one change, and with \"stable\" there may be several (a number from 0 to 100)\n"
+    "  schedulers: {s: {change: , stable: 1m, priority: number ?? 7}}\n"
+    "                                                   ^\n" },
+  { "steps: [a]\nschedulers: {s: {every: 4h, priority: 1 + 1}}\n",
+    ":2:39: an expression is over a change, and none sets this off (a number from 0 to 100)\n"
+    "  schedulers: {s: {every: 4h, priority: 1 + 1}}\n"
+    "                                        ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: , priority: branch}}\n",
+    ":2:38: this is a text, and a number is wanted\n"
+    "  schedulers: {s: {change: , priority: branch}}\n"
+    "                                       ^\n" },
+  { "steps: [a]\nschedulers: {s: {change: , priority: 1 + brnch}}\n",
+    ":2:42: there is no \"brnch\" here (did you mean \"branch\"?)\n"
+    "  schedulers: {s: {change: , priority: 1 + brnch}}\n"
+    "                                           ^\n" },
   { "steps: [a]\nschedulers: {s: {change: , priority: 101}}\n",
-    ":2:38: \"priority\" wants a whole number from 0 to 100, got \"101\"\n"
+    ":2:38: \"priority\" wants a whole number from 0 to 100 or an expression, got \"101\" (such as branch == \"main\" ? 80 : 50)\n"
     "  schedulers: {s: {change: , priority: 101}}\n                                       ^\n" },
   { "steps: [a]\nschedulers: {s: {pull_request: {forks: build}}}\n",
     ":2:33: unknown key \"forks\" (it is a key of a project of the site)\n"
@@ -232,12 +285,12 @@ static void test_messages(void **state)
 static void test_all_at_once(void **state)
 {
   (void)state;
-  expect_refused("steps:\n  - {run: a, nam: x}\n  - {run: 1, cwd: /}\nschedulers:\n  s: {change: {}, builders: b}\nlocks: {}\n",
+  expect_refused("steps:\n  - {run: a, nam: x}\n  - {run: 1, cwd: /}\nschedulers:\n  s: {change: {}, builders: b}\nnotify: {}\n",
                  ":2:14: unknown key \"nam\" (did you mean \"name\"?)\n  - {run: a, nam: x}\n             ^\n"
                  ":3:19: \"cwd\" wants a folder below the checkout, got \"/\" (a relative path without ..)\n"
                  "  - {run: 1, cwd: /}\n                  ^\n"
                  ":5:29: there is no builder \"b\"\n  s: {change: {}, builders: b}\n                            ^\n"
-                 ":6:1: \"locks\" is not supported by this version yet\n  locks: {}\n  ^\n");
+                 ":6:1: \"notify\" is not supported by this version yet\n  notify: {}\n  ^\n");
 }
 
 int main(void)

@@ -79,6 +79,7 @@ static void first_start(void **s)
 
   (void)s;
   assert_true(fd >= 0);
+  f.first_start = true;
   pgfix_open(&f);
   pgfix_until(&f, &f.ready, 1, 5000);
   assert_int_equal(f.lost, 0);

@@ -34,7 +34,7 @@ static void common_is(const struct build_ctx *c, const char *want)
 }
 
 #define PLACES(how) how "=libfoo/linux/3/home\npath=HOME=libfoo/linux/3/home\n" how "=libfoo/linux/3/tmp\npath=TMPDIR=libfoo/linux/3/tmp\n" \
-                    how "=libfoo/linux/3/report\npath=DROVER_REPORT=libfoo/linux/3/report\n"
+                    "fresh=libfoo/linux/3/report\npath=DROVER_REPORT=libfoo/linux/3/report\n"
 #define FACTS(revision) "env=LANG=C.UTF-8\nenv=CI=true\nenv=DROVER_PROJECT=libfoo\nenv=DROVER_BUILDER=linux\nenv=DROVER_BUILD=libfoo/linux/42\nenv=DROVER_BRANCH=main\n" \
                         "env=DROVER_REVISION=" revision "\nenv=DROVER_CHANGES=991,992\nenv=DROVER_CORES=8\n"
 #define END "grace=10000\nalone=1680000\n"

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,8 @@ static void test_good(void **state)
   there_and_back("h:1#" PIN "," PIN "#a.b_c-d:" SECRET);
   there_and_back("h:1#" PIN "#w:" SECRET "ABCDEFGHIJKLMNOPQRSTUVWXYZabc_-9"); /* 64 */
   there_and_back("unix:/a##w:" SECRET);
+  there_and_back("unix:/a##pool/w:" SECRET);
+  there_and_back("unix:/a##pool:" SECRET);
   there_and_back("unix:/a,unix:b/c:d##w:" SECRET);
   there_and_back("a:1,b:2,c:3,d:4,e:5,f:6,g:7,h:8" TAIL);
 
@@ -56,7 +59,26 @@ static void test_good(void **state)
   assert_int_equal(t.pin[0][31], 0xef);
   assert_string_equal(t.name, "w1");
   assert_string_equal(t.secret, SECRET);
+  assert_false(t.pool);
   token_free(&t);
+
+  assert_int_equal(token_parse("unix:/a##pool/linux:" SECRET, &t, &why), ERR_OK);
+  assert_true(t.pool);
+  assert_string_equal(t.name, "linux");
+  token_free(&t);
+}
+
+static void test_secret(void **state)
+{
+  char one[TOKEN_SECRET_LEN + 1], other[TOKEN_SECRET_LEN + 1], text[200];
+
+  (void)state;
+  token_secret(one);
+  token_secret(other);
+  assert_int_equal(strlen(one), TOKEN_SECRET_LEN);
+  assert_string_not_equal(one, other);
+  snprintf(text, sizeof text, "unix:/a##w:%s", one);
+  there_and_back(text);
 }
 
 static void test_bad(void **state)
@@ -64,7 +86,7 @@ static void test_bad(void **state)
   static const char form[] = "not of the form ADDRESS#FINGERPRINT#NAME:SECRET";
   static const char addr[] = "an address is not HOST:PORT or unix:PATH";
   static const char pin[] = "a fingerprint is not spki-sha256: and 64 hex digits";
-  static const char name[] = "the name is not one of a worker";
+  static const char name[] = "the name is not one of a worker or a pool";
   static const char secret[] = "the secret is not 32 to 64 letters, digits, _ or -";
   static const struct { const char *s, *why; } rows[] = {
     { "", form },
@@ -107,6 +129,10 @@ static void test_bad(void **state)
     { "h:1#" PIN "#:" SECRET, name },
     { "h:1#" PIN "#" SECRET, name },
     { "h:1#" PIN "#-w:" SECRET, name },
+    { "h:1#" PIN "#pool/:" SECRET, name },
+    { "h:1#" PIN "#pool/a/b:" SECRET, name },
+    { "h:1#" PIN "#pool:/a" SECRET, secret },
+    { "h:1#" PIN "#pools/a:" SECRET, name },
     { "h:1#" PIN "#w#x:" SECRET, name },
     { "h:1#" PIN "#w:", secret },
     { "h:1#" PIN "#w:short", secret },
@@ -151,7 +177,7 @@ static void test_address(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_good),
+    cmocka_unit_test(test_good), cmocka_unit_test(test_secret),
     cmocka_unit_test(test_bad),
     cmocka_unit_test(test_address),
   };

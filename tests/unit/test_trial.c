@@ -14,17 +14,17 @@
 #define BUILDERS "builders: {a: {steps: [make]}, b: {steps: [make]}}\n"
 
 /* "scheduler verdict rule then|…; would; did; added; dropped" */
-static char *trial(const char *pipeline, struct decide_change c, const char *verdicts, const char *built)
+static char *trial(const char *pipeline, struct decide_change c, const char *verdicts, const char *built, const char *together)
 {
   struct pipeline *p = pipeline ? must_parse(pipeline) : NULL;
-  cJSON *then = cJSON_Parse(verdicts), *did = cJSON_Parse(built), *o;
+  cJSON *then = cJSON_Parse(verdicts), *did = cJSON_Parse(built), *along = cJSON_Parse(together), *o;
   const cJSON *it, *name;
   struct buf b;
 
   c.project = c.repository = c.revision = c.author = "x";
   c.message = c.message ? c.message : "";
   c.branch = c.branch ? c.branch : "main";
-  o = trial_change(p, &c, then, did);
+  o = trial_change(p, &c, then, did, along);
   buf_init(&b, BUF_NO_MAX);
   cJSON_ArrayForEach(it, cJSON_GetObjectItem(o, "verdicts")) {
     const char *rule = cJSON_GetStringValue(cJSON_GetObjectItem(it, "rule")), *was = cJSON_GetStringValue(cJSON_GetObjectItem(it, "then"));
@@ -43,6 +43,7 @@ static char *trial(const char *pipeline, struct decide_change c, const char *ver
   cJSON_Delete(o);
   cJSON_Delete(then);
   cJSON_Delete(did);
+  cJSON_Delete(along);
   pipeline_free(p);
   return buf_take(&b);
 }
@@ -81,15 +82,36 @@ static void test_trials(void **state)
 
   (void)state;
   for (size_t i = 0; i < COUNT(rows); i++) {
-    char *got = trial(rows[i].pipeline, rows[i].change, rows[i].verdicts, rows[i].built);
+    char *got = trial(rows[i].pipeline, rows[i].change, rows[i].verdicts, rows[i].built, "[]");
     assert_string_equal(got, rows[i].want);
     free(got);
   }
 }
 
+/* `from: changed`: by its own codebase, and after a quiet time by those of all that were built together. */
+static void test_from_changed(void **state)
+{
+  static const char builders[] = "builders: {a: {checkout: core, steps: [x]}, b: {checkout: ui, steps: [x]}, c: {checkout: none, needs: a, steps: [x]}}\n";
+  static const struct { const char *schedulers, *codebase, *built, *along, *want; } rows[] = {
+    { "{s: {change: {}, from: changed}}", "core", "[\"a\",\"c\"]", "[\"core\"]", "s builds - -; a c; a c;;" },
+    { "{s: {change: {}, from: changed, until: a}}", "core", "[\"a\",\"c\"]", "[\"core\"]", "s builds - -; a; a c;; c" },
+    { "{s: {change: {}, from: changed, until: c}}", "ui", "[\"b\"]", "[\"ui\"]", "s no from -;; b;; b" },
+    { "{s: {change: {}, stable: 1s, from: changed}}", "ui", "[\"a\",\"b\",\"c\"]", "[\"core\",\"ui\"]", "s waits - - 1000; a b c; a b c;;" },
+    { "{s: {change: {}, stable: 1s, from: changed}}", "ui", "[]", "[]", "s waits - - 1000; b;; b;" },
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    char *text = xasprintf("%sschedulers: %s\n", builders, rows[i].schedulers), *got = trial(text, (struct decide_change){ .codebase = rows[i].codebase, .main = "core" }, "[]", rows[i].built, rows[i].along);
+    assert_string_equal(got, rows[i].want);
+    free(got);
+    free(text);
+  }
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(test_trials) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(test_trials), cmocka_unit_test(test_from_changed) };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,495 @@
+"""A worker in Python, from docs/protocol.md alone (wire.py): it registers with a join token, runs commands and file operations in
+a folder for real, and resumes after a lost link. One thread with one loop; its spool is in memory, so commands go with the object.
+
+A test steers it by attributes: `cut_at` cuts the link in the midst of the chunk that passes that offset.
+"""
+import json
+import os
+import platform
+import queue
+import random
+import secrets
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import threading
+import time
+import traceback
+
+import wire
+
+TICK_S = 0.05
+CLOSE_S, FOLLOWED_S = 1.0, 0.1    # a chunk's age
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+FEATURES = "disk,control"
+SIGNALS = "HUP INT QUIT KILL USR1 USR2 TERM ALRM CONT STOP TSTP WINCH".split()
+
+
+class Refused(Exception):
+    """An error tag and a sentence: what is answered instead of a result."""
+
+    def __init__(self, tag, why=""):
+        super().__init__(why)
+        self.tag, self.why = tag, why
+
+
+def beneath(work, path, follow=True):
+    """The absolute path of a place below the work folder, links resolved; a link at its end only with `follow`."""
+    if path.startswith("/") or "\0" in path or ".." in path.split("/"):
+        raise Refused("badarg", "not below the work folder")
+    full = os.path.join(work, path)
+    folder, last = os.path.split(full.rstrip("/"))
+    real = os.path.realpath(full) if follow else os.path.join(os.path.realpath(folder), last)
+    if real != work and not real.startswith(work + "/"):
+        raise Refused("outside", "a link leaves the work folder")
+    return real
+
+
+def tag_of(e):
+    known = {FileNotFoundError: "notfound", NotADirectoryError: "notdir", IsADirectoryError: "isdir", FileExistsError: "exists", PermissionError: "denied"}
+    return known.get(type(e), "io")
+
+
+class Spec:
+    """What the records of a `run` ask for."""
+
+    def __init__(self, work, cmd, blob):
+        self.argv, self.env, self.folders, self.cwd, self.stdin = [], {"PATH": PATH, "DROVER_COMMAND": cmd}, [], work, None
+        self.limits = {"idle": 0, "total": 0, "grace": 10000, "alone": 1680000}
+        for key, value in wire.read_records(blob):
+            text = os.fsdecode(value)
+            name, _, rest = text.partition("=")
+            if key == "arg":
+                self.argv.append(value)
+            elif key == "env":
+                self.env[name] = rest
+            elif key in ("path", "prepend"):
+                place, had = beneath(work, rest), self.env.get(name)
+                self.env[name] = f"{place}:{had}" if key == "prepend" and had else place
+            elif key == "unset":
+                self.env.pop(text, None)
+            elif key in ("fresh", "mkdir"):
+                self.folders.append((key, beneath(work, text)))
+            elif key == "cwd":
+                self.cwd = beneath(work, text)
+            elif key == "stdin":
+                self.stdin = value
+            elif key in self.limits:
+                self.limits[key] = wire.number(text)
+            else:
+                raise Refused("badarg", f"unknown record {key}")
+        if not self.argv:
+            raise Refused("badarg", "no arg")
+
+    def start(self):
+        for what, folder in self.folders:
+            if what == "fresh":
+                shutil.rmtree(folder, ignore_errors=True)
+            os.makedirs(folder, exist_ok=True)
+        os.makedirs(self.cwd, exist_ok=True)
+        program = self.argv[0]
+        if b"/" not in program:
+            program = shutil.which(os.fsdecode(program), path=self.env.get("PATH", "")) or ""
+        if not program:
+            raise FileNotFoundError(2, f"no such program: {self.argv[0]!r}")
+        stdin = subprocess.PIPE if self.stdin is not None else subprocess.DEVNULL
+        return subprocess.Popen(self.argv, executable=program, env=self.env, cwd=self.cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+class Command:
+    """One command with its spool. `chunks`: messages `out` in their order; `sent` of them went over this link."""
+
+    def __init__(self, cmd, build, epoch, limit, spec):
+        self.cmd, self.build, self.epoch, self.limit, self.spec = cmd, build, epoch, limit, spec
+        self.state, self.chunks, self.sent, self.told, self.open_link = "accepted", [], 0, False, True
+        self.hi = self.lines = self.crc = 0
+        self.buffer, self.spans, self.opened = b"", [], 0
+        self.begun = self.heard = time.monotonic()
+        self.reason, self.kill_at, self.follow = "-", None, False
+        self.process, self.exit, self.failed = None, None, None
+        self.pipes = {}
+
+    def start(self):
+        try:
+            self.process = self.spec.start()
+        except OSError as e:
+            self.failed = e
+            self.finish("failed", e.errno or 5, f"{os.fsdecode(self.spec.argv[0])}: {e.strerror}")
+            return
+        self.state = "running"
+        self.pipes = {self.process.stdout.fileno(): 0, self.process.stderr.fileno(): 1}
+        if self.spec.stdin is not None:
+            threading.Thread(target=self.give, daemon=True).start()
+
+    def give(self):
+        try:
+            self.process.stdin.write(self.spec.stdin)
+            self.process.stdin.close()
+        except OSError:
+            pass  # it reads no more
+
+    def take(self, fd):
+        """Bytes of a pipe, into chunks."""
+        data = os.read(fd, wire.READ_SIZE)
+        if not data:
+            del self.pipes[fd]
+            return
+        now = time.monotonic()
+        self.heard = now
+        while data:
+            if not self.buffer:
+                self.opened = now
+            piece, data = data[:wire.CHUNK_MAX - len(self.buffer)], data[wire.CHUNK_MAX - len(self.buffer):]
+            self.buffer += piece
+            self.spans.append((self.pipes[fd], len(piece), int((now - self.begun) * 1000)))
+            if len(self.buffer) == wire.CHUNK_MAX:
+                self.close_chunk()
+
+    def close_chunk(self):
+        if not self.buffer:
+            return
+        self.chunks.append(wire.out(self.cmd, 0, self.hi, self.buffer, self.spans))
+        self.crc = wire.zlib.crc32(self.buffer, self.crc)
+        self.lines += self.buffer.count(b"\n")
+        self.hi += len(self.buffer)
+        self.buffer, self.spans = b"", []
+
+    def kill(self, grace_ms, reason):
+        if self.exit or not self.process:
+            return
+        self.reason = reason
+        at = time.monotonic() + grace_ms / 1000
+        self.kill_at = min(self.kill_at or at, at)
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number):
+        try:
+            os.killpg(self.process.pid, number)
+        except OSError:
+            pass  # nobody is left
+
+    def tick(self, now):
+        if self.exit:
+            return
+        if self.buffer and now - self.opened >= (FOLLOWED_S if self.follow else CLOSE_S):
+            self.close_chunk()
+        limits = self.spec.limits
+        for name, since in (("idle", self.heard), ("total", self.begun)):
+            if limits[name] and not self.kill_at and now - since > limits[name] / 1000:
+                self.kill(limits["grace"], name)
+        if self.kill_at and now >= self.kill_at:
+            self.signal(signal.SIGKILL)
+        if not self.pipes and self.process.poll() is not None:
+            code = self.process.returncode
+            self.finish("signaled" if code < 0 else "exited", abs(code))
+
+    def finish(self, how, code, why=""):
+        self.close_chunk()
+        wall = int((time.monotonic() - self.begun) * 1000)
+        self.state = "done"
+        self.exit = wire.Message("exit", [self.cmd, self.epoch, how, code, self.reason, self.hi, f"{self.crc:08x}", self.lines, wall, 0, 0, 0], why.encode())
+
+    def end(self):
+        """Kills what runs."""
+        if self.process:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+            self.process.stdout.close()
+            self.process.stderr.close()
+            self.pipes = {}
+
+
+class Files:
+    """The file operations that every worker has, and those of the feature `disk`: blob to records."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def stat(self, blob):
+        try:
+            s = os.lstat(beneath(self.work, os.fsdecode(blob), follow=False))
+        except FileNotFoundError:
+            raise Refused("notfound", "nothing there") from None
+        kind = "file" if stat.S_ISREG(s.st_mode) else "dir" if stat.S_ISDIR(s.st_mode) else "link" if stat.S_ISLNK(s.st_mode) else "other"
+        return [("type", kind), ("size", s.st_size), ("mode", f"{stat.S_IMODE(s.st_mode):o}"), ("mtime", int(s.st_mtime))]
+
+    def mkdir(self, blob):
+        os.makedirs(beneath(self.work, os.fsdecode(blob)), exist_ok=True)
+        return []
+
+    def remove(self, blob):
+        path = beneath(self.work, os.fsdecode(blob), follow=False)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
+        return []
+
+    def usage(self, blob):
+        top = beneath(self.work, os.fsdecode(blob))
+        if not os.path.isdir(top):
+            raise Refused("notdir" if os.path.lexists(top) else "notfound", "no folder")
+        total = entries = 0
+        for folder, dirs, files in os.walk(top):
+            for name in dirs + files:
+                s = os.lstat(os.path.join(folder, name))
+                total += s.st_blocks * 512 // (1 if stat.S_ISDIR(s.st_mode) else s.st_nlink)
+                entries += 1
+        return [("bytes", total), ("entries", entries), ("complete", 1)]
+
+    def disk(self, _):
+        s = os.statvfs(self.work)
+        return [("disk_free_kib", s.f_bavail * s.f_frsize >> 10), ("disk_total_kib", s.f_blocks * s.f_frsize >> 10)]
+
+
+class Worker(threading.Thread):
+    """token: a wire.Token. folder: its state, with `work` in it. addresses: instead of the token's."""
+
+    def __init__(self, token, folder, addresses=None, features=FEATURES):
+        super().__init__(daemon=True)
+        self.token, self.folder, self.work, self.features = token, folder, os.path.join(os.path.realpath(folder), "work"), features
+        self.addresses = addresses or token.addresses
+        os.makedirs(self.work, exist_ok=True)
+        self.files, self.commands = Files(self.work), {}
+        self.link, self.ping_s, self.pings, self.failures = None, 10, 0, 0
+        self.posted, self.ending = queue.Queue(), False
+        self.welcomes = []       # arguments of each
+        self.said = []           # (verb, …) of what the master asked, for tests
+        self.cut_at = None
+        self.cuts = 0
+        self.broken = None       # what went wrong in the loop itself
+        self.kept = self.load()
+
+    # ---- the state that outlives it ----
+
+    def load(self):
+        try:
+            with open(os.path.join(self.folder, "ident")) as f:
+                return json.load(f)
+        except OSError:
+            return {"instance": secrets.token_hex(16), "conn": 0, "incarnation": 0, "high": "0-0"}
+
+    def save(self, **change):
+        self.kept.update(change)
+        new = os.path.join(self.folder, "ident.new")
+        with open(new, "w") as f:
+            json.dump(self.kept, f)
+            f.flush()
+            os.fsync(f.fileno())
+        os.rename(new, os.path.join(self.folder, "ident"))
+
+    # ---- the loop ----
+
+    def run(self):
+        try:
+            while not self.ending:
+                self.once()
+        except Exception:
+            self.broken = traceback.format_exc()
+        finally:
+            for c in self.commands.values():
+                c.end()
+            self.hang_up()
+
+    def once(self):
+        """A connection from its beginning to its end, and the pause behind it."""
+        pause = random.random()
+        try:
+            pause = self.connect()
+            while not self.ending and self.link:
+                self.turn()
+        except (wire.Closed, OSError):
+            pass
+        except wire.Malformed as e:
+            self.bye("protocol")
+            self.said.append(("malformed", str(e)))
+        self.hang_up()
+        end = time.monotonic() + pause
+        while not self.ending and time.monotonic() < end:
+            self.turn()
+
+    def connect(self):
+        """Up to the end of the inventory; how long to wait before the next connection."""
+        self.failures += 1
+        last = OSError("no address")
+        for address in self.addresses:
+            try:
+                self.link = wire.Link(wire.dial(address, self.token.pins), "master")
+                break
+            except OSError as e:
+                last = e
+        if not self.link:
+            self.failures = 0
+            raise last
+        self.greet()
+        answer = self.link.receive(20)
+        if not answer or answer.verb in ("no", "busy", "bye"):
+            self.said.append((answer.verb, *answer.args) if answer else ("silent",))
+            self.hang_up()
+            return wire.number(answer.retry_ms if answer.verb == "no" else answer.ms) / 1000 if answer and answer.verb != "bye" else min(60, 2**(self.failures - 1))
+        self.failures = 0
+        self.welcomes.append(answer.args)
+        self.ping_s = wire.number(answer.ping_ms) / 1000
+        incarnation = wire.number(answer.incarnation)
+        if incarnation < self.kept["incarnation"]:
+            self.bye("incarnation")
+            return 1
+        self.save(incarnation=incarnation)
+        self.inventory()
+        return random.random()
+
+    def greet(self):
+        self.save(conn=self.kept["conn"] + 1)
+        with open("/proc/sys/kernel/random/boot_id") as f:
+            boot = f.read().strip().replace("-", "")
+        facts = wire.records(("secret", self.token.secret), ("os", "linux"), ("arch", platform.machine()), ("cores", os.cpu_count()),
+                             ("host", platform.node() or "here"), ("version", "python"), ("work", self.work), ("path", PATH), ("uid", os.getuid()))
+        self.link.send("hello", wire.VERSION, self.token.name, self.kept["instance"], boot, self.kept["conn"], self.kept["high"], self.features, blob=facts)
+
+    def inventory(self):
+        for c in self.commands.values():
+            c.open_link = False
+            self.link.send("have", c.cmd, c.epoch, c.state, 0, 0, c.hi)
+        self.link.send("listed", len(self.commands))
+
+    def turn(self):
+        """What came, from the master or a command, or a moment."""
+        fds = {fd: c for c in self.commands.values() for fd in c.pipes}
+        watched = list(fds) + ([self.link] if self.link else [])
+        ready = select.select(watched, [], [], 0 if self.link and self.link.pending() else TICK_S)[0]
+        for fd in [x for x in ready if x in fds]:
+            fds[fd].take(fd)
+        while not self.posted.empty():
+            self.posted.get()()
+        now = time.monotonic()
+        for c in self.commands.values():
+            c.tick(now)
+        if self.link and (self.link in ready or self.link.pending()):
+            self.link.read()
+            while self.link and (message := self.link.poll()):
+                self.serve(message)
+        if self.link:
+            self.live(now)
+            for c in list(self.commands.values()):
+                self.send_on(c)
+
+    def live(self, now):
+        if now - self.link.heard > 3 * self.ping_s:
+            self.bye("silence")
+        elif now - self.link.said > self.ping_s:
+            self.pings += 1
+            self.link.send("ping", self.pings)
+
+    def send_on(self, c):
+        """Chunks that the credit allows, then the exit."""
+        while self.link and c.open_link and c.sent < len(c.chunks):
+            m = c.chunks[c.sent]
+            end = wire.number(m.off) + wire.number(m.raw)
+            if end > c.limit:
+                return
+            if self.cut_at is not None and end > self.cut_at:
+                self.cut_at, self.cuts = None, self.cuts + 1
+                data = m.encode()
+                self.link.write(data[:len(data) // 2])
+                raise wire.Closed("cut")
+            self.link.write(m.encode())
+            c.sent += 1
+        if self.link and c.open_link and c.exit and not c.told:
+            self.link.write(c.exit.encode())
+            c.told = True
+
+    def bye(self, reason):
+        try:
+            self.link.send("bye", reason)
+        except (wire.Closed, AttributeError):
+            pass
+        self.hang_up()
+
+    def hang_up(self):
+        if self.link:
+            self.link.close()
+            self.link = None
+
+    # ---- what the master asks for ----
+
+    def serve(self, m):
+        self.said.append((m.verb, *m.args))
+        if m.verb in wire.VERBS and hasattr(self, "on_" + m.verb):
+            try:
+                getattr(self, "on_" + m.verb)(m)
+            except Refused as e:
+                self.link.send("error", e.tag, m.args[0] if m.args else "-", blob=e.why.encode())
+        elif m.verb in wire.VERBS and m.verb in ("stat", "mkdir", "remove", "usage", "disk"):
+            self.file_operation(m)
+        elif m.verb not in ("error", "pong"):
+            self.link.send("error", "unknown", "-", blob=m.verb.encode())
+
+    def file_operation(self, m):
+        try:
+            tag, blob = "ok", wire.records(*getattr(self.files, m.verb)(m.blob))
+        except Refused as e:
+            tag, blob = e.tag, e.why.encode()
+        except OSError as e:
+            tag, blob = tag_of(e), str(e.strerror).encode()
+        self.link.send("done", m.req, tag, blob=blob)
+
+    def on_run(self, m):
+        if c := self.commands.get(m.cmd):
+            self.link.send("state", c.cmd, c.epoch, c.state)
+            return
+        if any(c.build == m.build and wire.ident(c.epoch) > wire.ident(m.epoch) for c in self.commands.values()):
+            raise Refused("fenced", "an older epoch")
+        c = Command(m.cmd, m.build, m.epoch, wire.number(m.limit), Spec(self.work, m.cmd, m.blob))
+        if wire.ident(m.cmd) > wire.ident(self.kept["high"]):
+            self.save(high=m.cmd)
+        self.commands[m.cmd] = c
+        self.link.send("state", c.cmd, c.epoch, c.state)
+        c.start()
+
+    def on_resume(self, m):
+        c = self.commands.get(m.cmd)
+        at = next((i for i, x in enumerate(c.chunks) if x.off == m.off), None) if c else None
+        if not c or (at is None and wire.number(m.off) != c.hi):
+            raise Refused("notfound", "no chunk begins there")
+        c.epoch, c.limit = m.epoch, wire.number(m.limit)
+        c.sent, c.told, c.open_link = len(c.chunks) if at is None else at, False, True
+        if c.exit:
+            c.exit.args[1] = c.epoch
+
+    def on_ack(self, m):
+        if c := self.commands.get(m.cmd):
+            c.limit = max(c.limit, wire.number(m.limit))
+
+    def on_follow(self, m):
+        if c := self.commands.get(m.cmd):
+            c.follow = m.on == "1"
+
+    def on_kill(self, m):
+        if c := self.commands.get(m.cmd):
+            c.kill(wire.number(m.grace_ms), m.reason)
+
+    def on_signal(self, m):
+        if m.name not in SIGNALS:
+            raise Refused("badarg", "no such signal")
+        if (c := self.commands.get(m.cmd)) and c.process and c.process.poll() is None:
+            os.kill(c.process.pid, getattr(signal, "SIG" + m.name))
+
+    def on_forget(self, m):
+        if c := self.commands.pop(m.cmd, None):
+            c.end()
+
+    def on_inventory(self, m):
+        self.inventory()
+
+    def on_bye(self, m):
+        self.hang_up()
+
+    # ---- for tests ----
+
+    def stop(self, seconds=10):
+        self.ending = True
+        self.join(seconds)
+        return not self.is_alive() and self.broken is None

@@ -1,0 +1,315 @@
+/* The model check of dispatch (tests/model/model.h): many small worlds by seed, each played with faults of all kinds and then left in peace, in which all must end.
+
+   MODEL_SEED=n plays one seed, MODEL_SEEDS=n so many, from MODEL_FROM on; MODEL_SECONDS=n plays as many as there is time for, from a seed of the day on; MODEL_VERBOSE=1 tells each move. */
+#include "tests/lib/pgfix.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "master/db/migrate.h"
+#include "tests/model/model.h"
+
+enum { SEEDS = 150, SITE_SEEDS = 20 /* that share a site */, MOVES_MIN = 20, MOVES_MORE = 21, CHECK_EACH = 7, SWEEP_SEEDS = 60 };
+
+static struct pgfix f;
+static char *conninfo;
+
+/* What a seed leaves behind goes by DELETE: TRUNCATE would have every statement planned anew. */
+static const char clean_sql[] = "with a as (delete from buildset), b as (delete from build_request), c as (delete from request_need), d as (delete from build), e as (delete from step), f as (delete from command), g as (delete from log), "
+  "h as (delete from outbox), i as (delete from event), j as (delete from lock_hold), k as (delete from lock_wait), l as (delete from worker_session), m as (delete from work_folder), n as (delete from pause), "
+  "p as (delete from sourcestamp), q as (delete from builder), r as (update event_cursor set last = 0), s as (update worker set quarantine_ms = 0, quarantine_at = null, quarantine_until = null, quarantine_why = null where quarantine_ms > 0) "
+  "select setval('command_number', 1, false), setval(pg_get_serial_sequence('buildset', 'id'), 1, false), setval(pg_get_serial_sequence('build_request', 'id'), 1, false), setval(pg_get_serial_sequence('build', 'id'), 1, false), "
+  "setval(pg_get_serial_sequence('step', 'id'), 1, false), setval(pg_get_serial_sequence('log', 'id'), 1, false), setval(pg_get_serial_sequence('outbox', 'id'), 1, false), setval(pg_get_serial_sequence('sourcestamp', 'id'), 1, false), "
+  "setval(pg_get_serial_sequence('builder', 'id'), 1, false), setval(pg_get_serial_sequence('master', 'id'), 1, false)";
+
+static void setting(PGconn *c, const char *sql)
+{
+  PGresult *res = PQexec(c, sql);
+
+  if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
+    fail_msg("%s: %s", sql, PQerrorMessage(c));
+  PQclear(res);
+}
+
+/* A database whose now() is what the check says: a schema ahead of pg_catalog, in which everything else is made too, so that defaults are bound to it. */
+static void make_database(void)
+{
+  static const char *const texts[] = {
+    "alter system set fsync = off", "alter system set full_page_writes = off", "alter system set autovacuum = off", "select pg_reload_conf()",
+    "create schema drover_model",
+    "create function drover_model.now() returns timestamptz language sql stable as $$ select to_timestamp(current_setting('drover.now')::float8 / 1000) $$",
+    "create function drover_model.clock_timestamp() returns timestamptz language sql stable as $$ select to_timestamp(current_setting('drover.now')::float8 / 1000) $$",
+  };
+  PGconn *c = PQconnectdb(ppg_conninfo(f.ppg));
+  struct buf why;
+  char *sql;
+
+  for (size_t i = 0; i < COUNT(texts); i++)
+    setting(c, texts[i]);
+  sql = xasprintf("alter database \"%s\" set search_path = drover_model, pg_catalog", PQdb(c));
+  setting(c, sql);
+  free(sql);
+  sql = xasprintf("alter database \"%s\" set drover.now = '1700000000000'", PQdb(c));
+  setting(c, sql);
+  free(sql);
+  PQfinish(c);
+  buf_init(&why, 4096);
+  if (migrate_run(ppg_conninfo(f.ppg), &why))
+    fail_msg("%s", buf_str(&why));
+  buf_free(&why);
+}
+
+static int group_setup(void **s)
+{
+  (void)s;
+  log_set_level(getenv("MODEL_VERBOSE") ? LOG_DEBUG : LOG_ERROR + 1);
+  pgfix_folders(&f);
+  pgfix_open(&f);
+  pgfix_until(&f, &f.ready, 1, 20000);
+  make_database();
+  conninfo = xstrdup(ppg_conninfo(f.ppg));
+  base_open(conninfo);
+  model_time_on = true;
+  return 0;
+}
+
+static int group_teardown(void **s)
+{
+  (void)s;
+  model_time_on = false;
+  base_close();
+  site_free(&sim.site);
+  free(conninfo);
+  model_tell_reset();
+  pgfix_close(&f, true);
+  pgfix_remove(&f);
+  return 0;
+}
+
+static uint64_t current_seed;
+
+/* An assertion of the master's own code says where, and this for which seed. */
+static void on_abort(int signal)
+{
+  fprintf(stderr, "the process is ended in seed %llu (MODEL_SEED=%llu plays it again)\n", (unsigned long long)current_seed, (unsigned long long)current_seed);
+  model_tell_all();
+  (void)signal;
+}
+
+static void clean(void)
+{
+  model_tell_reset();
+  base_must(clean_sql);
+  base_must("delete from master");
+}
+
+/* Rows that are gone stay in the way until they are swept out, and it is the check that deletes so many. */
+static void sweep(void)
+{
+  base_must("vacuum buildset, build_request, request_need, build, step, command, log, outbox, event, event_cursor, lock_hold, lock_wait, worker, worker_session, work_folder, pause, sourcestamp, builder, master, lock, pipeline, project, cluster");
+}
+
+static void new_site(void)
+{
+  base_must("with a as (delete from worker), b as (delete from lock), c as (delete from pipeline), d as (delete from project) "
+            "select setval(pg_get_serial_sequence('worker', 'id'), 1, false), setval(pg_get_serial_sequence('lock', 'id'), 1, false), setval(pg_get_serial_sequence('pipeline', 'id'), 1, false), setval(pg_get_serial_sequence('project', 'id'), 1, false)");
+  site_rows(&sim.site);
+}
+
+/* each: look at the rows after each move, and not only now and then. */
+static void play(uint64_t seed, bool each)
+{
+  uint64_t site = seed / SITE_SEEDS;
+  int moves;
+
+  current_seed = seed;
+  clean();
+  if (seed % SWEEP_SEEDS == 0)
+    sweep();
+  if (!sim.site.conf || sim.site.seed != site) {
+    site_free(&sim.site);
+    site_make(&sim.site, site);
+    new_site();
+  }
+  chance_from(seed);
+  sim_begin(chance_of(50));
+  moves = MOVES_MIN + (int)chance(MOVES_MORE);
+  for (int i = 0; i < moves && !model_badness(); i++) {
+    moves_one();
+    if (each || i % CHECK_EACH == CHECK_EACH - 1)
+      check_rows();
+    check_world();
+  }
+  moves_calm();
+  check_over();
+  sim_end();
+}
+
+static void failed(uint64_t seed)
+{
+  fprintf(stderr, "seed %llu: %s\nMODEL_SEED=%llu plays it again, with MODEL_VERBOSE=1 each transaction is told; what happened:\n%s", (unsigned long long)seed, model_badness(), (unsigned long long)seed, sim.site.text);
+  model_tell_all();
+}
+
+static uint64_t number_of(const char *name, uint64_t otherwise)
+{
+  const char *text = getenv(name);
+
+  return text && *text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static void test_seeds(void **s)
+{
+  uint64_t from = number_of("MODEL_FROM", 0), n = number_of("MODEL_SEEDS", SEEDS), bad = 0, seconds = number_of("MODEL_SECONDS", 0), done = 0;
+  time_t end = time(NULL) + (time_t)seconds;
+
+  (void)s;
+  if (getenv("MODEL_SEED")) {
+    from = number_of("MODEL_SEED", 0);
+    n = 1;
+  } else if (seconds) {
+    from = number_of("MODEL_FROM", (uint64_t)time(NULL) * 1000);
+  }
+  model_verbose = getenv("MODEL_VERBOSE") != NULL;
+  for (; seconds ? time(NULL) < end : done < n; done++) {
+    play(from + done, n == 1);
+    if (model_badness()) {
+      play(from + done, true); /* where exactly */
+      failed(from + done);
+      if (++bad == number_of("MODEL_BAD", 1))
+        break;
+    }
+  }
+  print_message("%llu seeds, %lld transactions, processor time %.1f s here and %.1f s in PostgreSQL\n", (unsigned long long)done, (long long)base_done, (double)clock() / CLOCKS_PER_SEC,
+                (double)base_cpu_ms() / 1000);
+  assert_int_equal(bad, 0);
+}
+
+/* ---- what the seeds have found ---- */
+
+static void begin_case(int workers, const char *site, const char *pipeline)
+{
+  clean();
+  site_free(&sim.site);
+  site_given(&sim.site, workers, site, pipeline);
+  new_site();
+  chance_from(1);
+  sim_begin(false);
+  sim_settle();
+  for (int i = 0; i < workers; i++)
+    moves_dial(&sim.workers[i]);
+  sim_settle();
+}
+
+static void ask_one(const char *name, int revision)
+{
+  char *names[] = { xstrdup(name) };
+
+  site_ask_for(&sim.site, &sim.masters[0], names, 1, revision, false);
+  free(names[0]);
+  sim_settle();
+}
+
+/* Or the case is not what it was made for. */
+static void must_be(const char *sql, int64_t n)
+{
+  int64_t is = base_number(sql);
+
+  if (is != n)
+    model_bad("%" PRId64 ", not %" PRId64 ": %s", is, n, sql);
+}
+
+static void end_case(void)
+{
+  moves_calm();
+  check_over();
+  sim_end();
+  if (model_badness()) {
+    model_tell_all();
+    fail_msg("%s", model_badness());
+  }
+}
+
+#define PROJECT "projects:\n  " SITE_PROJECT ": {git: /nowhere}\n"
+#define SITE "allow_local: true\nsame_user: true\nmin_free: 0\n"
+
+/* More builds than their worker has slots find that what they waited for is over, all in one look: here since their master is a new one. */
+static void test_several_go_on_at_once(void **s)
+{
+  (void)s;
+  begin_case(2, SITE "workers:\n  w1: {tags: asks}\n  w2: {tags: leaf, slots: 2}\n" PROJECT,
+             "builders:\n  leaf: {checkout: none, worker: {tags: leaf}, steps: [{name: s, run: \"true\"}]}\n  asks: {checkout: none, worker: {tags: asks}, steps: [{name: go, trigger: {builders: leaf, wait: true}}]}\n");
+  ask_one("asks", 1);
+  ask_one("asks", 2);
+  must_be("select count(*) from step where kind = 'trigger' and result is null", 2);
+  sim_kill(&sim.masters[0]);
+  sim_start(&sim.masters[0]);
+  sim_settle();
+  moves_dial(&sim.workers[1]);
+  sim_settle();
+  moves_end_all();
+  sim_settle();
+  must_be("select count(*) from build_request where state = 'done'", 2);
+  end_case();
+}
+
+/* Build and first step take locks, and the step's is somebody else's. */
+static void test_locks_of_build_and_first_step(void **s)
+{
+  (void)s;
+  begin_case(1, SITE "workers:\n  w1: {slots: 2}\nlocks: {one: {}, two: {}}\n" PROJECT,
+             "builders:\n  has: {checkout: none, steps: [{name: s, run: \"true\", locks: {two: 1}}]}\n  wants: {checkout: none, locks: {one: 1}, steps: [{name: s, run: \"true\", locks: {two: 1}}]}\n");
+  ask_one("has", 1);
+  ask_one("wants", 1);
+  must_be("select count(*) from build where state = 'running'", 2);
+  must_be("select count(*) from lock_wait where step = 1", 1);
+  end_case();
+}
+
+/* A master that was silent for longer than others wait has its workers still. */
+static void test_silent_master_keeps_its_workers(void **s)
+{
+  (void)s;
+  begin_case(1, SITE "workers:\n  w1: {}\n" PROJECT, "builders:\n  one: {checkout: none, steps: [{name: s, run: \"true\"}]}\n");
+  ask_one("one", 1);
+  sim_start(&sim.masters[1]);
+  sim_settle();
+  sim_freeze(&sim.masters[0], true);
+  sim_wait(MODEL_DEAD_MS + 1000);
+  must_be("select count(*) from worker_session where not connected", 1);
+  sim_freeze(&sim.masters[0], false);
+  sim_wait(1000);
+  must_be("select count(*) from worker_session where connected and lost_at is null", 1);
+  sim_wait(31 * 60000);
+  must_be("select count(*) from build where state = 'running'", 1);
+  end_case();
+}
+
+static void act(enum action a, const char *json)
+{
+  sim_act(&sim.masters[0], a, "", json);
+  sim_settle();
+}
+
+/* A worker that is paused no more gets builds at once, and not when somebody looks the next time. */
+static void test_resumed_worker_is_taken_at_once(void **s)
+{
+  (void)s;
+  begin_case(1, SITE "workers:\n  w1: {}\n" PROJECT, "builders:\n  one: {checkout: none, steps: [{name: s, run: \"true\"}]}\n");
+  act(ACT_PAUSE, "{\"object\": \"w1\"}");
+  ask_one("one", 1);
+  must_be("select count(*) from build", 0);
+  act(ACT_RESUME, "{\"object\": \"w1\"}");
+  must_be("select count(*) from build", 1);
+  end_case();
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = { cmocka_unit_test(test_several_go_on_at_once), cmocka_unit_test(test_locks_of_build_and_first_step), cmocka_unit_test(test_silent_master_keeps_its_workers), cmocka_unit_test(test_resumed_worker_is_taken_at_once),
+                                      cmocka_unit_test(test_seeds) };
+
+  signal(SIGABRT, on_abort);
+  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
