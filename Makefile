@@ -9,9 +9,9 @@ COMMON = -std=c11 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -I. -I$(B) -MMD 
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CFLAGS ?= -O2 -g
 # gcc's flow analysis goes wrong under its own sanitizers: those two warnings are the plain build's.
-MASTER_CFLAGS = $(COMMON) $(WARN) $(CFLAGS) $(if $(SAN),-O1 -fsanitize=$(SAN) -fno-omit-frame-pointer -Wno-format-truncation -Wno-maybe-uninitialized,$(HARDEN))
+MASTER_CFLAGS = $(COMMON) $(WARN) $(CFLAGS) $(if $(SAN),-O1 -g1 -fsanitize=$(SAN) -fno-omit-frame-pointer -Wno-format-truncation -Wno-maybe-uninitialized,$(HARDEN))
 MASTER_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN),-pie -Wl,-z,relro,-z,now) -Wl,--as-needed
-WORKER_CFLAGS = $(COMMON) $(WARN) -Os -g -ffunction-sections -fdata-sections -I$(B)/musl-include
+WORKER_CFLAGS = $(COMMON) $(WARN) -Os -g -ffunction-sections -fdata-sections -I$(B)/musl-include -fno-asynchronous-unwind-tables
 WORKER_LDFLAGS = -static -Wl,--gc-sections
 
 # Sources, by the stops on the data's way (docs/tour.md).
@@ -21,13 +21,13 @@ WORKER_SRC = $(wildcard worker/*.c)
 MASTER_SRC = $(filter-out master/changes/githelper_main.c,$(foreach d,conf core db keep changes changes/hooks schedulers dispatch workers steps logs events api,$(wildcard master/$(d)/*.c)))
 CONF_SRC = $(wildcard master/conf/*.c)
 CLI_SRC = $(wildcard master/cli/*.c)
-HELPER_SRC = master/changes/githelper_main.c $(wildcard master/changes/helper/*.c) master/changes/gitname.c master/changes/gitwire.c
+HELPER_SRC = master/changes/githelper_main.c $(wildcard master/changes/helper/*.c) master/changes/gitname.c master/changes/gitwire.c $(addprefix master/conf/,vcs.c vcs_ssh.c vcs_url.c) master/steps/login.c
 UNIT_SRC = $(wildcard tests/unit/test_*.c) $(wildcard tests/seq/test_*.c)
 FUZZ_SRC = $(wildcard tests/fuzz/fuzz_*.c)
 
 MASTER_LIBS = -luv -lpq -lcjson -lyaml -lmicrohttpd -lssl -lcrypto -lz
 CLI_LIBS = -lcjson -lyaml -lz
-HELPER_LIBS = -lgit2 -lz
+HELPER_LIBS = -lgit2 -lexpat -lcjson -lz
 WORKER_LIBS = $(B)/musl-lib/libbearssl.a $(B)/musl-lib/libz.a
 WEB_SRC = $(wildcard master/web/*)
 
@@ -41,7 +41,7 @@ HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units fuzzers
+.PHONY: hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -119,10 +119,17 @@ $(B)/tests/%: %.c $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)
 # What is pure in the worker. Its objects come first: some of their names are also the master's.
-WORKER_PURE = $(call obj,m,worker/conf.c worker/proxy.c worker/mask.c worker/mask_forms.c)
+WORKER_PURE = $(call obj,m,worker/conf.c worker/proxy.c worker/mask.c worker/mask_forms.c worker/sha256.c)
 $(filter $(B)/tests/test_worker_%,$(UNIT)): $(B)/tests/%: %.c $(WORKER_PURE) $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_PURE) $(B)/libdrover.a $(TEST_LIBS)
+# The model check of dispatch: the master's code between a clock, a loop, links and workers that are made up, in place of what wrap.txt names.
+MODEL_OBJ = $(call obj,m,$(wildcard tests/model/*.c))
+MODEL_WRAP = $(patsubst %,-Wl$(comma)--wrap=%,$(shell cat tests/model/wrap.txt))
+comma = ,
+$(B)/tests/test_dispatch_model: test_dispatch_model.c $(MODEL_OBJ) $(B)/libdrover.a tests/model/wrap.txt
+	@mkdir -p $(@D)
+	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(MODEL_WRAP) -o $@ $< $(MODEL_OBJ) $(B)/libdrover.a $(TEST_LIBS)
 unit: $(UNIT) $(TEST_PROGRAMS)
 # What the demo's build runs: the module tests alone, without sanitizers.
 units: unit
@@ -130,23 +137,26 @@ units: unit
 
 vpath fuzz_%.c tests/fuzz
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
-FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) worker/proxy.c worker/mask.c worker/mask_forms.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c
-FUZZ_CFLAGS = $(COMMON) $(WARN) -O1 -g
+FUZZ_CODE = $(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) worker/proxy.c worker/mask.c worker/mask_forms.c $(wildcard master/changes/hooks/*.c) master/changes/gitname.c master/changes/helper/svnxml.c
+FUZZ_CFLAGS = $(COMMON) $(WARN) -O1 -g1
 FUZZ_OBJ = $(call obj,f,$(FUZZ_CODE))
 $(B)/f/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,clang) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(SANITIZE) -c $< -o $@
 $(B)/fuzz/%: %.c $(FUZZ_OBJ)
 	@mkdir -p $(@D)
-	$(call say,fuzz) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_OBJ) -lz -lyaml -lcjson -lcrypto
+	$(call say,fuzz) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_OBJ) -lz -lyaml -lcjson -lcrypto -lexpat
 fuzzers: $(FUZZERS)
 
 check:
 	@.ci/deps check
-	@$(MAKE) -j2 all $(B)/tests/test_git
-	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
+	@$(MAKE) -j2 all $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/unit/test_private_pg.c)))
+	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all $(if $(T),some,unit fuzzers)
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)
+# Of these sources those that T names, by any part of their paths; all where it names none.
+asked = $(foreach f,$(1),$(if $(T),$(if $(strip $(foreach t,$(T),$(findstring $(t),$(f)))),$(f)),$(f)))
+some: $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,$(UNIT_SRC)))) $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(call asked,$(FUZZ_SRC))) $(TEST_PROGRAMS)
 # What the tests of the page and of the schema import, by their lock files; nothing of it comes into the tree.
 $(B)/browser/.made $(B)/schema/.made: $(B)/%/.made: tests/%/package.json tests/%/package-lock.json tests/%/.npmrc
 	@mkdir -p $(@D)
@@ -166,11 +176,13 @@ lint:
 	@for f in tests/lint/*.sh; do DROVER_BUILD=$(B) bash $$f || exit 1; done
 bench: all
 	@python3 tests/bench/bench.py $(B)
-soak: all
+soak: all $(B)/tests/test_dispatch_model
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
-	@DROVER_SANITIZE_ALL=1 python3 tests/run.py $(B) $(S) tests/flow
+	@MODEL_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_dispatch_model
+	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
+	@DROVER_SOAK=1 DROVER_SANITIZE_ALL=1 python3 tests/run.py $(B) $(S) tests/flow tests/browser
 	@DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_graph_kill.py
-	@DROVER_BUILD=$(B) DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_two_masters.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
+	@DROVER_BUILD=$(B) DROVER_SOAK=1 DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) DROVER_CUT_STEP=1 python3 tests/fault/test_cut.py && DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_two_masters.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
 # The packages on two hosts with systemd (needs root), the later version too: build/hosts.txt is what was typed and answered.
 hosts: all
 	@.ci/deps check
