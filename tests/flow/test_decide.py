@@ -37,12 +37,12 @@ class Deciding(Case):
         return {v["scheduler"]: (v["verdict"], v["rule"], v["why"]) for v in self.d.get("/changes/" + change["id"])["verdicts"]}
 
     def why(self, change, requests=False):
-        """What `drover why` says, without the lines of requests; ids of buildsets and times become words."""
+        """What `drover why` says, without the lines of requests and of when they begin; ids of buildsets and times become words."""
         p = subprocess.run([f"{BUILD}/drover", "why", change["id"]], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock")}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, timeout=60)
         self.assertEqual((p.returncode, p.stderr), (0, b""))
         text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", re.sub(r"\bs\d+", "SET", re.sub(r"\bc\d+\b", lambda m: self.ids.get(m[0], m[0]), p.stdout.decode())))
-        return [re.sub(r"^(\w+) +", r"\1 ", x) for x in text.splitlines() if requests or not re.match(r"r\d+ ", x)]
+        return [re.sub(r"^(\w+) +", r"\1 ", x) for x in text.splitlines() if requests or not re.match(r"r\d+ |begins ", x)]
 
     def setUp(self):
         self.ids = {}
