@@ -19,8 +19,9 @@ static const struct json_col broken_cols[] = {
   { "id", JSON_TEXT }, { "project", JSON_TEXT }, { "name", JSON_TEXT }, { "last", JSON_SKIP }, { "since", JSON_TEXT }, { "since_at", JSON_TIME }, { "good", JSON_NUM }, { "count", JSON_NUM }, { "change", JSON_RAW },
 };
 static const struct json_col reason_cols[] = { /* changes of a build */
-  { "id", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "author", JSON_TEXT }, { "message", JSON_TEXT },
+  { "id", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "author", JSON_TEXT }, { "message", JSON_TEXT }, { "own", JSON_BOOL },
 };
+enum { CHANGES_COUNT = COUNT(reason_cols), CHANGES_SINCE };
 static const struct json_col stamp_cols[] = {
   { "codebase", JSON_TEXT }, { "repository", JSON_TEXT }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "got_revision", JSON_TEXT }, { "set_off", JSON_BOOL }, { "why", JSON_TEXT },
 };
@@ -222,6 +223,8 @@ static void got_build(struct call *c, const struct db_res *r)
     cJSON_AddItemToArray(steps, t);
   }
   cJSON_AddItemToObject(o, "changes", json_rows(r, 4, reason_cols, COUNT(reason_cols)));
+  cJSON_AddNumberToObject(o, "changes_count", db_rows(r, 4) ? (double)db_num(r, 4, 0, CHANGES_COUNT) : 0);
+  json_text(o, "since", db_rows(r, 4) && !db_null(r, 4, 0, CHANGES_SINCE) ? db_str(r, 4, 0, CHANGES_SINCE) : NULL);
   parent = json_row(r, 6, 0, parent_cols, COUNT(parent_cols));
   cJSON_AddItemToObject(o, "parent", cJSON_DetachItemFromObject(parent, "parent"));
   cJSON_Delete(parent);

@@ -185,6 +185,23 @@ static void report_lines(struct cli *c, const cJSON *step)
     linef(c, "warning", "%s: its report was left out: %s", js_text(step, "name"), js_text(step, "report.trouble"));
 }
 
+/* Each with the first line of what it says; what the list is counted from behind them. */
+static void changes_lines(struct cli *c, const cJSON *b)
+{
+  const cJSON *changes = js_get(b, "changes"), *h;
+  long long more = (long long)js_num(b, "changes_count") - cJSON_GetArraySize(changes);
+
+  cJSON_ArrayForEach(h, changes)
+  {
+    const char *message = js_text(h, "message");
+    linef(c, h == changes->child ? "changes" : "", "%s %.*s (%s)", js_text(h, "id"), (int)strcspn(message, "\n"), message, js_text(h, "author"));
+  }
+  if (more > 0)
+    linef(c, "", "… and %lld older ones since %s", more, js_text(b, "since"));
+  else if (*js_text(b, "since"))
+    linef(c, "", "all since %s", js_text(b, "since"));
+}
+
 static void show_build(struct cli *c, const cJSON *b)
 {
   struct show_bytes bytes = show_build_bytes(b);
@@ -199,6 +216,7 @@ static void show_build(struct cli *c, const cJSON *b)
   line(c, "why", js_text(b, "why"));
   line(c, "because", js_text(b, "reason"));
   source_line(c, b);
+  changes_lines(c, b);
   linef(c, "worker", "%s, slot %lld", js_text(b, "worker"), (long long)js_num(b, "slot"));
   linef(c, "request", "%s of buildset %s", js_text(b, "request"), js_text(b, "buildset"));
   time_line(c, "started", js_num(b, "started"));

@@ -3,7 +3,7 @@ import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
 import { LogView, size } from './log.js';
-import { BAD, badge, branch, builderName, commandLine, crumbs, fact, firstLine, mark, parent, person, problem, revision, stateOf } from './parts.js';
+import { BAD, badge, branch, builderName, commandLine, crumbs, fact, firstLine, idPath, mark, parent, person, problem, revision, stateOf } from './parts.js';
 import { say, setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago, duration, now, runs } from './time.js';
@@ -77,6 +77,14 @@ function toolbar(b, s, log) {
     h('a', { class: 'button small', href: log.address({}), download: b.project + '-' + b.builder + '-' + b.number + '-' + s.name + '.txt' }, 'Download'));
 }
 
+/** What the changes are counted from; nothing where they are just those that set the build off. */
+function sinceLine(b) {
+  const more = b.changes_count - b.changes.length;
+  if (!b.since)
+    return null;
+  return h('div', { class: 'dim', 'data-key': 'since' }, more ? '… and ' + more + ' older ones' : 'all', ' since ', h('a', { href: idPath(b.since) }, '#' + b.since.split('/').pop()));
+}
+
 function head(b) {
   const state = stateOf(b), alive = b.state !== 'done', short = b.got_revision || b.revision;
   return [
@@ -87,7 +95,7 @@ function head(b) {
     h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(b.branch)), fact('revision', short ? h('code', { class: 'rev', title: short }, short.slice(0, 12)) : null), fact('worker', b.worker ? h('a', { href: to('workers', b.worker) }, b.worker) : null),
       fact('started', ago(b.started)), fact('ended', ago(b.finished)), fact('attempt', b.attempt > 1 ? b.attempt : null), fact('reason', b.reason), fact('request', h('a', { href: to('requests', b.request) }, b.request)), fact('triggered by', parent(b)),
       fact('codebases', (b.stamps || []).map((t) => h('div', { 'data-key': t.codebase }, t.codebase, ' ', branch(t.branch), ' ', revision(t.got_revision || t.revision), h('span', { class: 'dim' }, t.why ? ' ' + t.why : '')))),
-      fact('changes', b.changes.map((c) => h('div', {}, h('a', { href: to('changes', c.id) }, c.id), ' ', firstLine(c.message), h('span', { class: 'dim' }, ' ', person(c.author)))))),
+      fact('changes', !b.changes.length ? null : [...b.changes.map((c) => h('div', {}, h('a', { href: to('changes', c.id) }, c.id), ' ', firstLine(c.message), h('span', { class: 'dim' }, ' ', person(c.author)))), sinceLine(b)]),
   ];
 }
 

@@ -87,7 +87,12 @@ class Sets(Case):
         # the next one fetches into what is there, and an older revision is no trouble
         old = git(self.repo["ui"], "rev-parse", "HEAD")
         commit(self.repo["ui"], {"word": "ui 2\n"}, "two")
-        b = self.build(builder, self.at(*NAMES))
+        tell = "insert into change (project, codebase, repository, branch, revision, told_by, state) select id, '%s', '', 'main', '%s', 'test', 'decided' from project where name = 'p' returning 'c' || id"
+        for name in NAMES:
+            self.d.sql(tell % (name, tips[name]))
+        [[two]] = self.d.sql(tell % ("ui", git(self.repo["ui"], "rev-parse", "HEAD")))
+        before, b = b, self.build(builder, self.at(*NAMES))
+        self.assertEqual(([c["id"] for c in b["changes"]], b["since"]), ([two], before["id"]), "4.3.16: of each codebase what is newer than in the build before")
         self.assertEqual((b["result"], self.shown(b)[2], self.commands(b, "checkout-ui")), (SUCCESS, "./ui/word ui 2", ["trust", "fetch", "checkout", "clean", "revision"]))
         b = self.build(builder, self.at(*NAMES, ui=old))
         self.assertEqual((b["result"], self.shown(b)[2]), (SUCCESS, "./ui/word ui 1"))

@@ -3,11 +3,12 @@
 import concurrent.futures
 import json
 import os
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import commit, git, wait_for  # noqa: E402
+from drover import BUILD, commit, git, wait_for  # noqa: E402
 from schedsite import Rules, given  # noqa: E402
 
 SUCCESS, WARNINGS, FAILURE, SKIPPED, EXCEPTION, RETRY, CANCELLED = range(7)
@@ -325,6 +326,33 @@ class Built(Rules):
         hand = self.ended(self.d.post(f"/schedulers/{self.p}/hand/run", {"parameters": {"n": 41}}, 201))[0]
         again = self.ended(self.d.post(f"/builds/{hand['id']}/rerun", status=201))[0]
         self.assertEqual([self.d.log(b["id"], "say") for b in (hand, again)], [b"main none 41\n"] * 2)
+
+    @given(s={"change": {"branches": ["main", "x"]}, "supersede": True, "builders": "first"}, hand={"force": {}, "builders": "low"})
+    def test_4_3_16_all_since_the_builders_last_one(self):
+        """Whoever was superseded meanwhile; of its own branch alone, and from a build with a result."""
+        go = self.d.path("go")
+        open(go, "w").close()
+        build = lambda c: self.ended({"requests": [r["id"] for r in self.d.get("/buildsets/" + self.verdict(c)["buildset"])["requests"]]})[0]
+        one = self.change()
+        a = build(one)
+        os.unlink(go)
+        holds = self.d.post("/builds", {"builder": self.p + "/low", "branch": "main", "revision": self.first}, 201)
+        self.d.wait_build(holds["requests"][0])
+        two, other, three = self.change(), self.change("x"), self.change()
+        skipped = self.change(message="[skip ci] words")
+        four = self.change(message="the fourth\nmore of it", author="Bo <bo@example.org>")
+        open(go, "w").close()
+        b, x = build(four), build(other)
+        told = lambda y: ([(c["id"], c["own"]) for c in y["changes"]], y["changes_count"], y["since"])
+        self.assertEqual([told(y) for y in (a, x)], [([(one, True)], 1, None), ([(other, True)], 1, None)])
+        self.assertEqual(told(b), ([(four, True), (skipped, False), (three, False), (two, False)], 4, a["id"]))
+        p = subprocess.run([f"{BUILD}/drover", "show", b["id"]], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock")}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        self.assertRegex(p.stdout, rf"changes +{four} the fourth \(Bo <bo@example.org>\)\n +{skipped} (.*\n)+ +all since {a['id']}\n")
+        again = self.ended(self.d.post(f"/builds/{b['id']}/rerun", status=201))[0]
+        self.assertEqual(told(again), ([(four, True)], 1, None), "nothing is new in what is built again")
+        self.d.sql(f"update build set result = {RETRY} where id in (select b.id from build b join builder u on u.id = b.builder join project p on p.id = u.project where p.name = '{self.p}' and b.number = {b['number']})")
+        five = self.change()
+        self.assertEqual(told(build(five)), ([(five, True)], 1, again["id"]))
 
     @given(s={"change": {}, "supersede": True, "builders": "first"}, t={"change": {"branches": "never"}})
     def test_4_3_5_built_again_it_is_not_superseded(self):
