@@ -81,6 +81,13 @@ class Codebases(Case):
         wait_for(lambda: self.d.sql(f"select 1 from branch_head h join project x on x.id = h.project where x.name = '{project}' and h.codebase = '{codebase}' and h.branch = '{branch}' and h.revision = '{revision}'"),
                  f"{project}/{codebase} {branch} at {revision[:12]}")
 
+    def settle(self, project):
+        """Until it has seen all that was pushed: a branch that is new then begins at commits that are known, and brings one change."""
+        for n, path in self.repos.items():
+            heads = sorted(git(path, "for-each-ref", "--format=%(refname:short) %(objectname)", "refs/heads").split("\n"))
+            wait_for(lambda: sorted(" ".join(r) for r in self.d.sql(f"select h.branch, h.revision from branch_head h join project x on x.id = h.project where x.name = '{project}' and h.codebase = '{n}'")) == heads,
+                     f"{project} to have seen all of {n}")
+
     def buildset(self, change, scheduler="pushes"):
         for s in change["buildsets"]:
             b = self.d.get("/buildsets/" + s)
@@ -213,6 +220,7 @@ class Codebases(Case):
         self.assertEqual(self.stamps(self.buildset(c))["ui"], ("", old, "pinned to v9"))
 
     def test_4_10_15_a_quiet_time_is_of_all_codebases(self):
+        self.settle("q")
         c1 = self.change("q", "core", self.push("core", "calm"), "calm")
         c2 = self.change("q", "server", self.push("server", "calm"), "calm")
         c3 = self.change("q", "core", self.push("core", "calm", "2"), "calm")
