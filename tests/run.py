@@ -24,6 +24,7 @@ WHYS, WHY_LINES = 5, 25
 RECAP, RECAP_LINES = 6, 12
 SECOND_MAX = 3  # suites that are tried again; where more fail it is no matter of a busy machine
 JOBS = (os.cpu_count() or 1) + 2  # suites wait more than they reckon
+MEMORY_DISK, ROOM_MIN = "/dev/shm", 8 << 30
 SEED_FROM = 3  # suites of whole systems; fewer start for themselves
 BY_HAND = ("test_hosts.py",)  # make hosts: two hosts with systemd, root and some minutes
 # Under the sanitizers a whole system costs five times the processor time; what most of these are about is not memory. make soak runs all of them sanitized (DROVER_SANITIZE_ALL=1).
@@ -67,12 +68,26 @@ def suites(build, san, patterns):
 
 def seed(build):
     """One first start for all suites whose matter it is not."""
-    made = subprocess.run([sys.executable, "-c", "import drover; print(drover.make_seed())"], cwd=f"{TOP}/tests/lib", env=dict(os.environ, DROVER_BUILD=build), stdout=subprocess.PIPE, text=True)
+    made = subprocess.run([sys.executable, "-c", "import drover; print(drover.make_seed())"], cwd=f"{TOP}/tests/lib", env=dict(os.environ, DROVER_BUILD=build, **({"DROVER_ROOM": ROOM} if ROOM else {})), stdout=subprocess.PIPE, text=True)
     return made.stdout.strip() or None  # what hinders a first start is told by the suites that make one
+
+
+def room():
+    """A file system in memory, with room, where programs may be run: making the thousand files of a database there costs a tenth. None where there is no such thing; what is killed under fault lies on a disk in any case."""
+    try:
+        mounts = [line.split() for line in open("/proc/mounts")]
+        options = next((m[3].split(",") for m in mounts if m[1] == MEMORY_DISK and m[2] == "tmpfs"), ["noexec"])
+        free, memory = os.statvfs(MEMORY_DISK), int(re.search(r"MemAvailable: +(\d+)", open("/proc/meminfo").read()).group(1)) << 10
+        return MEMORY_DISK if "noexec" not in options and min(free.f_bavail * free.f_frsize, memory) >= ROOM_MIN and os.access(MEMORY_DISK, os.W_OK) else None
+    except (OSError, AttributeError):
+        return None
 
 
 def limit():
     return LIMIT_S * min(6, max(1, os.getloadavg()[0] / (os.cpu_count() or 1) / 2))  # as tests/lib/drover.py reckons
+
+
+ROOM = room()
 
 
 def rel(path):
@@ -109,6 +124,8 @@ def run(suite, first=None):
         env["DROVER_FIRST_START"] = first
     if "/fault/" in name:
         env["DROVER_DURABLE"] = "1"
+    elif ROOM:
+        env["DROVER_ROOM"] = ROOM
     begin, most, used = time.monotonic(), limit(), 0
     with tempfile.TemporaryFile() as said:
         try:

@@ -2,7 +2,7 @@
 """The HTTP API against a PostgreSQL of its own with rows put in by hand: reading, logs byte for byte, following, events, refusals.
 
 DROVER_API names the program to test (tests/lib/api_main.c, built), or DROVER_MASTER the real master: then what depends on a world that stands still is left out.
-Needs PostgreSQL's programs. Folders are made under /var/tmp and removed."""
+Needs PostgreSQL's programs. Folders are made under DROVER_ROOM or /var/tmp and removed."""
 import base64, glob, gzip, http.client, json, os, pwd, random, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -38,7 +38,7 @@ class World:
     """A PostgreSQL with our schema, and the API on it."""
 
     def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix='drover-api-', dir='/var/tmp')
+        self.folder = tempfile.mkdtemp(prefix='drover-api-', dir=os.environ.get('DROVER_ROOM') or '/var/tmp')
         self.socket = os.path.join(self.folder, 'api.sock')
         self.master = None
         self.as_user = []

@@ -85,7 +85,7 @@ HOSTILE = {
 
 class Hostile(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="drover-t.", dir="/var/tmp")
+        self.folder = tempfile.mkdtemp(prefix="drover-t.", dir=os.environ.get("DROVER_ROOM") or "/var/tmp")
         self.addCleanup(shutil.rmtree, self.folder)
 
     def put(self, name, text):

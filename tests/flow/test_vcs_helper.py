@@ -18,7 +18,7 @@ LAYOUT = '<lists><list path="x"><entry kind="dir"><name>trunk</name><commit revi
 
 class Helper(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="drover-t.", dir="/var/tmp")
+        self.folder = tempfile.TemporaryDirectory(prefix="drover-t.", dir=os.environ.get("DROVER_ROOM") or "/var/tmp")
         self.addCleanup(self.folder.cleanup)
 
     def path(self, *names):

@@ -1,6 +1,6 @@
 """A whole drover in a folder of its own: master with its private PostgreSQL, workers, API; started, killed and swept up by pid.
 
-DROVER_BUILD names the folder of the programs (default build). The folder lies under /var/tmp, because root's database runs as
+DROVER_BUILD names the folder of the programs (default build). The folder lies under /var/tmp, or where DROVER_ROOM says, because root's database runs as
 user postgres, who must get there. Nothing here waits for a time: wait_for() polls a condition until its deadline.
 """
 import atexit
@@ -28,6 +28,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(TOP, "build"))
 
 
+ROOM = os.environ.get("DROVER_ROOM") or "/var/tmp"
+
+
 def busy():
     """A deadline says that something hangs, not how fast a machine is: one that is busy with other things as well has more time, so many times as much."""
     return min(6, max(1, os.getloadavg()[0] / (os.cpu_count() or 1) / 2))
@@ -37,6 +40,7 @@ BUSY = busy()
 DEADLINE_S = 30 * BUSY
 YOUNG_S = 2  # an agent that was just started may not have come to where it takes signals
 SELDOM_S = 0.25
+SEED_SEGMENT_MIB = 1
 LOG_TAIL = 60
 NOISE = ("debug sm: call:", "debug api:")
 BAD = re.compile(rb".*(?:Assertion|AddressSanitizer|LeakSanitizer|runtime error).*")  # in a program's log
@@ -107,7 +111,7 @@ class Drover:
     """projects: as in the configuration. workers: {name: settings}; tcp: workers dial over TLS, else over the unix socket."""
 
     def __init__(self, projects, workers=None, tcp=False, **site):
-        self.root = tempfile.mkdtemp(prefix="drover-t.", dir="/var/tmp")
+        self.root = tempfile.mkdtemp(prefix="drover-t.", dir=ROOM)
         os.chmod(self.root, 0o755)
         self.tcp, self.port = tcp, free_port()
         self.workers = workers or {"here": {"slots": 4}}
@@ -445,9 +449,16 @@ def make_seed():
     bindir = os.path.dirname(os.readlink(f"/proc/{d.postmaster()}/exe"))
     if d.stop_master():
         raise Failed("the master did not end well:\n" + d.tails())
-    subprocess.run(["cp", "-a", "--reflink=auto", d.path("pg"), d.path("empty")], check=True)
     as_owner = [] if os.geteuid() else ["setpriv", "--reuid", str(os.stat(d.path("pg")).st_uid), "--clear-groups"]
-    subprocess.run([*as_owner, f"{bindir}/postgres", "--single", "-D", d.path("empty", "data"), "drover"], input=b"drop schema public cascade\ncreate schema public\n", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, cwd="/")
+
+    def single(folder, database, text):
+        subprocess.run([*as_owner, f"{bindir}/postgres", "--single", "-D", d.path(folder, "data"), database], input=text, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, cwd="/")
+
+    # It is copied hundreds of times: without a database that nobody opens, and with small segments of its log.
+    single("pg", "drover", b"update pg_database set datistemplate = false where datname = 'template0'\ndrop database template0\n")
+    subprocess.run([*as_owner, f"{bindir}/pg_resetwal", f"--wal-segsize={SEED_SEGMENT_MIB}", "-D", d.path("pg", "data")], stdout=subprocess.DEVNULL, check=True, cwd="/")
+    subprocess.run(["cp", "-a", "--reflink=auto", d.path("pg"), d.path("empty")], check=True)
+    single("empty", "drover", b"drop schema public cascade\ncreate schema public\n")
     atexit.unregister(d.sweep)
     return d.root
 

@@ -1,4 +1,4 @@
-/* For tests: a loop with a deadline, a private PostgreSQL in a folder of its own under /var/tmp, removed at the end. */
+/* For tests: a loop with a deadline, a private PostgreSQL in a folder of its own under DROVER_ROOM or /var/tmp, removed at the end. */
 #ifndef TESTS_LIB_PGFIX_H
 #define TESTS_LIB_PGFIX_H
 #include <setjmp.h>
@@ -90,8 +90,10 @@ static inline void pgfix_guard(struct pgfix *f)
 
 static inline void pgfix_folders(struct pgfix *f)
 {
+  const char *room = getenv("DROVER_ROOM");
+
   memset(f, 0, sizeof *f);
-  snprintf(f->root, sizeof f->root, "/var/tmp/drover-test-XXXXXX");
+  snprintf(f->root, sizeof f->root, "%s/drover-test-XXXXXX", room ? room : "/var/tmp");
   assert_non_null(mkdtemp(f->root));
   assert_int_equal(chmod(f->root, 0711), 0); /* as root: user postgres must get through */
   snprintf(f->state, sizeof f->state, "%s/state", f->root);
