@@ -548,8 +548,9 @@ void sessions_beaten(struct sessions *ss, const struct db_res *res, int stmt)
   for (int i = 0; i < db_rows(res, stmt); i++) {
     struct session *s = session_of_worker(ss, db_num(res, stmt, i, 0));
     struct db_tx *tx;
-    if (s && session_ready(s) && !s->in_tx && s->number < db_num(res, stmt, i, 1)) {
-      session_close(s, "replaced"); /* a member of a pool that was forgotten meanwhile: nothing that is sent for it counts */
+    bool removed = db_num(res, stmt, i, 2), forgotten = s && !s->in_tx && s->number < db_num(res, stmt, i, 1);
+    if (s && session_ready(s) && (removed || forgotten)) {
+      session_close(s, removed ? "stop" : "replaced"); /* nothing that is sent for it counts */
       continue;
     }
     if (!s || s->number != db_num(res, stmt, i, 1) || !session_ready(s))

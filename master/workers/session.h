@@ -68,7 +68,7 @@ void sessions_free(struct sessions *ss);
 extern const struct link_ops session_link_ops;   /* ctx of the link server: struct master */
 void sessions_db_up(struct sessions *ss);
 void sessions_db_down(struct sessions *ss);
-/* Into the transaction of a heartbeat, one statement; then its answer, with that statement's number: sessions that other masters gave up, since this one was silent for too long, are connected again. */
+/* Into the transaction of a heartbeat, one statement; then its answer, with that statement's number: sessions that other masters gave up, since this one was silent for too long, are connected again; those of workers that were removed are closed. */
 void sessions_beat(struct sessions *ss, struct db_tx *tx);
 void sessions_beaten(struct sessions *ss, const struct db_res *res, int stmt);
 /* m->conf is another one now: connected workers that it names get its slots and tags. Builds that are running stay, whatever the new number of slots. */

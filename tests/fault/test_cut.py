@@ -9,7 +9,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
-from fakemaster import Bench, Gone, Log, ProtocolError, Session, encode, parse_records, records, wait_for  # noqa: E402
+from fakemaster import Bench, Gone, Log, ProtocolError, Session, parse_records, records  # noqa: E402
 
 STEP = int(os.environ.get("DROVER_CUT_STEP", "101"))
 PATIENCE_S = 60

@@ -3,7 +3,7 @@
 
 DROVER_API names the program to test (tests/lib/api_main.c, built), or DROVER_MASTER the real master: then what depends on a world that stands still is left out.
 Needs PostgreSQL's programs. Folders are made under DROVER_ROOM or /var/tmp and removed."""
-import base64, glob, gzip, http.client, json, os, pwd, random, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest, zlib
+import base64, glob, gzip, http.client, json, os, pwd, random, shutil, signal, socket, subprocess, tempfile, threading, time, unittest, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))

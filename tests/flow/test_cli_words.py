@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """The command line's completion in real shells, verbs of the configuration, and the log of what failed, against a scripted API; and the configuration's verbs once through a real master."""
-import os, re, shutil, subprocess, sys, time, unittest
+import os, shutil, subprocess, sys, time, unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'lib')]
 import drover
-from test_cli import API, HASH, HOUR, NOW, PROGRAM, Cli, build, step
+from test_cli import API, HASH, PROGRAM, Cli, build, step
 
 DRIVER = r'''
 source /dev/stdin <<<"$(drover completion bash)"

@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, commit, git, make_repo, read, slow, wait_for  # noqa: E402
+from drover import BUILD, Case, commit, git, make_repo, slow, wait_for  # noqa: E402
 from gitserve import GitHttp  # noqa: E402
 from vcsserve import Hg, Svn, SvnServe  # noqa: E402
 

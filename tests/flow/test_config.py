@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import unittest
 
-from drover import BUILD, DEADLINE_S, Case, commit, commit_on, git, make_repo, read, wait_for
+from drover import BUILD, DEADLINE_S, Case, commit, commit_on, make_repo, read, wait_for
 
 
 class Site(Case):

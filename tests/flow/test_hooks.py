@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import random
-import re
 import socket
 import subprocess
 import sys

@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from drover import TOP, Case, Failed, commit, free_port, make_repo, read, wait_for  # noqa: E402
+from drover import TOP, Case, Failed, free_port, make_repo, read, wait_for  # noqa: E402
 
 NAME = "ci.example.org"
 CLIENT = "127.0.0.2"

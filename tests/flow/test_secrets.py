@@ -2,7 +2,6 @@
 """Secrets on their whole way: who gets them and who doesn't, that only names are ever written down, and that nothing of a value is in any log, whatever it looks like and whoever dies."""
 import base64
 import hashlib
-import json
 import os
 import pty
 import re

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, commit, git, make_repo, wait_for  # noqa: E402
+from drover import BUILD, Case, git, make_repo, wait_for  # noqa: E402
 
 SUCCESS, FAILURE = 0, 2
 PIPELINE = """builders:

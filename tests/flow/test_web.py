@@ -2,7 +2,6 @@
 """The page as it is served: addresses, headers, gzip and not, ETags, what must not be had; --web-dir; and what the API tells only for it: trail of states, broken builders, reasons in lists."""
 import gzip
 import http.client
-import json
 import os
 import re
 import sys

@@ -13,7 +13,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from fakemaster import (SECRET, WORKER, Bench, Gone, Log, Session, encode, processes_with, records, wait_for)  # noqa: E402
+from fakemaster import (SECRET, WORKER, Bench, Gone, Log, encode, processes_with, records, wait_for)  # noqa: E402
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -12,7 +12,6 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-import fakemaster
 from fakemaster import Bench, WORKER
 
 

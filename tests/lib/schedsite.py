@@ -2,7 +2,6 @@
 import itertools
 import os
 import subprocess
-import time
 
 from drover import BUILD, Case, git, make_repo, wait_for
 
