@@ -95,7 +95,7 @@ function head(b) {
     h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(b.branch)), fact('revision', short ? h('code', { class: 'rev', title: short }, short.slice(0, 12)) : null), fact('worker', b.worker ? h('a', { href: to('workers', b.worker) }, b.worker) : null),
       fact('started', ago(b.started)), fact('ended', ago(b.finished)), fact('attempt', b.attempt > 1 ? b.attempt : null), fact('reason', b.reason), fact('request', h('a', { href: to('requests', b.request) }, b.request)), fact('triggered by', parent(b)),
       fact('codebases', (b.stamps || []).map((t) => h('div', { 'data-key': t.codebase }, t.codebase, ' ', branch(t.branch), ' ', revision(t.got_revision || t.revision), h('span', { class: 'dim' }, t.why ? ' ' + t.why : '')))),
-      fact('changes', !b.changes.length ? null : [...b.changes.map((c) => h('div', {}, h('a', { href: to('changes', c.id) }, c.id), ' ', firstLine(c.message), h('span', { class: 'dim' }, ' ', person(c.author)))), sinceLine(b)]),
+      fact('changes', !b.changes.length ? null : [...b.changes.map((c) => h('div', {}, h('a', { href: to('changes', c.id) }, c.id), ' ', firstLine(c.message), h('span', { class: 'dim' }, ' ', person(c.author)))), sinceLine(b)])),
   ];
 }
 

@@ -1,13 +1,14 @@
-// Workers with the site's locks, and one of them.
+// Workers with the site's pools and locks, and one of them.
 import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
 import { buildRow, crumbs, commandLine, fact, idPath, problem, row, rows, section } from './parts.js';
 import { setTitle } from './shell.js';
 import { watch } from './store.js';
-import { ago } from './time.js';
+import { ago, stamp } from './time.js';
 
 const wants = (e) => /^(worker|build|lock)\./.test(e.type);
+const wantsToo = (e) => wants(e) || /^(pool|paused|resumed)/.test(e.type);
 const stateOf = (w) => w.removed ? 'cancelled' : w.connected ? w.used ? 'running' : 'success' : w.since || w.lost_at ? 'exception' : 'none';
 const word = (w) => w.removed ? 'removed' : w.connected ? 'connected' : w.lost_at ? 'away' : 'never seen';
 
@@ -22,10 +23,21 @@ function system(w) {
   return [f.os, f.arch, f.cores ? f.cores + ' cores' : null].filter(Boolean).map(String).join(' · ');
 }
 
+function quarantine(w) {
+  return w.quarantine ? ['in quarantine until ', h('span', {}, stamp(w.quarantine.until)), ': ', w.quarantine.why] : null;
+}
+
 function workerRow(w) {
   return row({ id: w.name, state: stateOf(w), href: to('workers', w.name), title: w.name,
-    sub: [word(w), w.connected ? ['since ', ago(w.since)] : w.lost_at ? ['since ', ago(w.lost_at)] : null, system(w), w.tags.length ? w.tags.map((t) => h('span', { class: 'chip' }, t)) : null],
+    sub: [w.pool ? 'of pool ' + w.pool : null, word(w), quarantine(w), w.connected ? ['since ', ago(w.since)] : w.lost_at ? ['since ', ago(w.lost_at)] : null, system(w), w.tags.length ? w.tags.map((t) => h('span', { class: 'chip' }, t)) : null],
     side: [slots(w)] });
+}
+
+// A token for any number of workers: how many there are, and how many there may be.
+function poolRow(p) {
+  return row({ id: 'pool/' + p.name, state: p.connected ? p.used ? 'running' : 'success' : 'none', href: to('workers'), title: p.name,
+    sub: [p.configured ? null : 'not in the configuration any more', p.count + ' of ' + p.max + ' members, ' + p.connected + ' connected', p.tags.length ? p.tags.map((t) => h('span', { class: 'chip' }, t)) : null],
+    side: [h('span', { class: 'num' }, p.used + '/' + p.connected * p.slots)] });
 }
 
 // " 2", " exclusive", or which.
@@ -45,11 +57,12 @@ function lockRow(l) {
 export function workers(main) {
   setTitle('Workers', null);
   return watch({
-    load: (signal) => Promise.all([get(['workers'], {}, signal), get(['locks'], {}, signal)]),
-    wants,
-    shown([{ items }, { items: locks }]) {
+    load: (signal) => Promise.all([get(['workers'], {}, signal), get(['locks'], {}, signal), get(['pools'], {}, signal)]),
+    wants: wantsToo,
+    shown([{ items }, { items: locks }, { items: pools }]) {
       const there = items.filter((w) => !w.removed);
       show(main, h('h1', { 'data-key': 'h1' }, 'Workers'), section('workers', 'All', there.length, rows(there.map(workerRow), 'No worker is known yet. On the master\'s host: drover worker add NAME')),
+        pools.length ? section('pools', 'Pools', pools.length, rows(pools.map(poolRow), '')) : null,
         locks.length ? section('locks', 'Locks', locks.length, rows(locks.map(lockRow), '')) : null);
     },
     failed(e) {
@@ -66,7 +79,7 @@ export function worker(main, [, name]) {
     wants,
     shown(w) {
       show(main, crumbs(h('a', { href: to('workers') }, 'Workers')), h('h1', { 'data-key': 'h1' }, w.name), h('p', { class: 'lead', 'data-key': 'lead' }, word(w), ' ', w.connected ? ['since ', ago(w.since)] : w.lost_at ? ['since ', ago(w.lost_at)] : null),
-        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('slots', slots(w)), fact('tags', w.tags.join(', ')), fact('address', w.peer), fact('instance', w.instance),
+        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('slots', slots(w)), fact('tags', w.tags.join(', ')), fact('pool', w.pool), fact('quarantine', quarantine(w)), fact('address', w.peer), fact('instance', w.instance),
           Object.entries(w.facts || {}).map(([k, v]) => fact(k, typeof v === 'object' ? JSON.stringify(v) : String(v)))),
         section('running', 'Running on it', w.running.length || null, rows(w.running.map((b) => buildRow(b)), 'Nothing.')),
         h('div', { class: 'cmds', 'data-key': 'cmds' }, commandLine('drover worker show ' + w.name, 'more')));

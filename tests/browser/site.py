@@ -70,13 +70,13 @@ class Site:
     def __init__(self):
         self.d = self.tap = None
 
-    def up(self, pipeline, files=None, workers=None, tap=False, project="p", locks=None):
+    def up(self, pipeline, files=None, workers=None, tap=False, project="p", locks=None, pools=None):
         self.d = d = Drover({}, workers or {"here": {"slots": 4}})
         self.port = free_port()
         self.repo = d.path("repo")
         make_repo(self.repo, {".drover.yml": pipeline.replace("@ROOT@", d.root), **(files or {})})
         d.conf["listen"]["api"] = f"127.0.0.1:{self.port}"
-        d.configure(projects={project: {"git": self.repo, "poll": "300ms"}}, locks=locks or {})
+        d.configure(projects={project: {"git": self.repo, "poll": "300ms"}}, locks=locks or {}, pools=pools or {})
         d.up()
         if tap:
             self.tap = Tap(self.port)

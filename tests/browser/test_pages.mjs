@@ -18,7 +18,7 @@ const MATRIX = 'core[c++,x86_64]';
 const PHONE = { width: 360, height: 740 }, DESK = { width: 1280, height: 800 };
 let paths, held, bad;
 
-suite(() => site.up(PIPELINE, { 'a.c': 'int x;' }, { here: { slots: 2 } }, false, 'p', { boards: { units: ['alpha1', 'alpha2', 'beta1'] } }), {
+suite(() => site.up(PIPELINE, { 'a.c': 'int x;' }, { here: { slots: 2 } }, false, 'p', { boards: { units: ['alpha1', 'alpha2', 'beta1'] } }, { linux: { tags: ['build'], slots: 2, max: 3 } }), {
   ready: prepare,
   end: () => site?.touch('go'),
 });
@@ -53,6 +53,39 @@ check('who holds the locks', async () => {
   assert.match(text, /boards/);
   assert.match(text, /p\/hold\/\d+ alpha1 alpha2/);
   assert.match(text, /1 of 3 free/);
+});
+
+check('the pools', async () => {
+  const page = await browser.open();
+  await page.goto(browser.url + 'workers');
+  const text = await page.locator('[data-test="pools"] [data-test="row"]').innerText();
+  assert.match(text, /linux\s/);
+  assert.match(text, /0 of 3 members, 0 connected/);
+  assert.match(text, /build/);
+});
+
+check('a quarantine is told', async () => {
+  const page = await browser.open();
+  await page.route('**/api/v1/workers', async (route) => {
+    const answer = await route.fetch(), body = await answer.json();
+    body.items[0].quarantine = { since: Date.now(), until: Date.now() + 60000, why: 'no git there' };
+    await route.fulfill({ response: answer, json: body });
+  });
+  await page.goto(browser.url + 'workers');
+  assert.match(await page.locator('[data-test="workers"] [data-test="row"]').first().innerText(), /in quarantine until .*: no git there/);
+});
+
+// What the list has in it is test_rules_sets'.
+check('what the changes of a build are counted from', async () => {
+  const page = await browser.open();
+  await page.route('**/api/v1/builds/p/good/*', async (route) => {
+    const answer = await route.fetch(), body = await answer.json();
+    await route.fulfill({ response: answer, json: { ...body, since: 'p/good/1', changes_count: body.changes.length + 7 } });
+  });
+  await page.goto(browser.url + paths[3]);
+  const line = page.locator('dl.facts').getByText('… and 7 older ones since #1');
+  await line.waitFor();
+  assert.match(await line.locator('a').getAttribute('href'), /builds\/p\/good\/1$/);
 });
 
 // The span itself is test_pause's; here the answer of a request that really waits gets one.

@@ -1,7 +1,7 @@
 #!/bin/bash
-# The page's files: nothing that turns text into markup or code, nothing inline, nothing of other hosts, no file too long. The policy that the master sends forbids most of it too; this tells at once.
+# The page's files: whole modules of JavaScript, and nothing that turns text into markup or code, nothing inline, nothing of other hosts, no file too long. The policy that the master sends forbids most of it too; this tells at once.
 cd "$(dirname "$0")/../.." && exec python3 - <<'PY'
-import glob, re, sys
+import glob, re, subprocess, sys
 
 LINES = 300
 EVERYWHERE = [
@@ -31,6 +31,11 @@ for path in files:
             if re.search(pattern, line):
                 bad += 1
                 print(f"{path}:{n}: {why}: {line.strip()[:80]}")
+    if path.endswith(".js"):
+        said = subprocess.run(["node", "--input-type=module", "--check"], input=text, capture_output=True, text=True)
+        if said.returncode:
+            bad += 1
+            print(f"{path}: " + "\n".join(said.stderr.splitlines()[:5]))
     if text.count("\n") > LINES:
         bad += 1
         print(f"{path}:1: {text.count(chr(10))} lines, the limit is {LINES}")
