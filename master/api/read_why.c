@@ -6,15 +6,17 @@
 #include <string.h>
 
 #include "common/str.h"
+#include "master/core/master.h"
+#include "master/dispatch/reasons.h"
 #include "master/dispatch/why.h"
 #include "master/steps/step.h"
 
 /* Columns of api_why. */
 enum {
-  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS, WANTS, ENDED, ASKING,
+  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS, WANTS, ENDED, ASKING, CLASS,
 };
 
-enum { REQUEST_ID = 0, REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_WHY = 6, REQUEST_TAGS = 12, REQUEST_NEEDS = 17, REQUEST_WANTS = 18, REQUEST_ROW = 19 }; /* of request_cols */
+enum { REQUEST_ID = 0, REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_WHY = 6, REQUEST_TAGS = 12, REQUEST_CREATED = 13, REQUEST_NEEDS = 17, REQUEST_WANTS = 18, REQUEST_ROW = 19 }; /* of request_cols */
 
 struct reason {
   const char *kind, *object;
@@ -59,11 +61,12 @@ static void why_waiting(struct call *c, int64_t id, const struct db_res *r, stru
   why_pending(call_master(c), &of, w);
   free_texts(tags, of.ntags);
   free_texts(wants, of.nwants);
+  reasons_add(call_master(c)->reasons, col(r, CLASS), w);
   if (str_eq(w->kind, "starting"))
     why_locks(call_master(c), id, false, w);
   out->kind = w->kind && *w->kind ? w->kind : "starting";
   out->object = w->object;
-  out->since = w->since ? w->since : db_ms(r, 0, 0, CREATED);
+  out->since = w->since > db_ms(r, 0, 0, CREATED) ? w->since : db_ms(r, 0, 0, CREATED); /* those before it may have waited for the same */
   buf_addf(&out->text, "%s.", w->text[0] ? w->text : "it is about to start");
   if (db_num(r, 0, 0, ATTEMPTS))
     buf_addf(&out->text, " It was tried before (%s).", *col(r, WHY) ? col(r, WHY) : "without a result");
@@ -227,11 +230,12 @@ static void got_why(struct call *c, const struct db_res *r)
   call_json(c, 200, o);
 }
 
-static void put_waits(cJSON *waits, const struct why *w)
+static void put_waits(cJSON *waits, const struct why *w, int64_t created)
 {
   json_text(waits, "kind", w->kind && *w->kind ? w->kind : "starting");
   json_text(waits, "text", w->text[0] ? w->text : "about to start");
   json_text(waits, "object", w->object[0] ? w->object : NULL);
+  json_ms(waits, "since", w->since > created ? w->since : created);
 }
 
 /* Rows of one builder with the same tags, which stand together more often than not, wait for the same; so do those with the same needs. */
@@ -262,11 +266,13 @@ cJSON *request_rows(struct call *c, const struct db_res *r, int stmt)
         why_needs(needs, &w);
       else
         why_of_row(c, project, builder, tags, wants, &w);
+      if (!strcmp(state, "pending"))
+        reasons_add(call_master(c)->reasons, mine, &w);
     }
     free(last);
     last = mine;
     locked = str_eq(w.kind, "starting") && why_locks(call_master(c), row, false, &lock); /* each has its own place in the line */
-    put_waits(cJSON_AddObjectToObject(o, "waits"), locked ? &lock : &w);
+    put_waits(cJSON_AddObjectToObject(o, "waits"), locked ? &lock : &w, db_ms(r, stmt, i - 1, REQUEST_CREATED));
   }
   free(last);
   return list;

@@ -33,6 +33,7 @@
 #include "master/db/private_pg.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pipes.h"
+#include "master/dispatch/reasons.h"
 #include "master/dispatch/waits.h"
 #include "master/events/events.h"
 #include "master/events/hints.h"
@@ -296,14 +297,11 @@ static void on_roll(uv_timer_t *t)
 static void ppg_gone(void *arg)
 {
   struct life *l = arg;
+  uv_handle_t *all[] = { (uv_handle_t *)&l->term, (uv_handle_t *)&l->intr, (uv_handle_t *)&l->hup, (uv_handle_t *)&l->beat, (uv_handle_t *)&l->roll, (uv_handle_t *)&l->stop };
 
   l->m.ppg = NULL;
-  uv_close((uv_handle_t *)&l->term, NULL);
-  uv_close((uv_handle_t *)&l->intr, NULL);
-  uv_close((uv_handle_t *)&l->hup, NULL);
-  uv_close((uv_handle_t *)&l->beat, NULL);
-  uv_close((uv_handle_t *)&l->roll, NULL);
-  uv_close((uv_handle_t *)&l->stop, NULL);
+  for (size_t i = 0; i < COUNT(all); i++)
+    uv_close(all[i], NULL);
 }
 
 static void db_gone(void *arg)
@@ -314,6 +312,7 @@ static void db_gone(void *arg)
   reload_free(l->m.reload);
   waits_free(l->m.waits);
   dispatch_free(l->m.dispatch);
+  reasons_free(l->m.reasons);
   worlds_free(l->m.worlds);
   hints_free(l->m.hints);
   events_free(l->m.events);
@@ -559,6 +558,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   m->sessions = sessions_new(m);
   m->works = works_new(m);
   m->dispatch = dispatch_new(m);
+  m->reasons = reasons_new(m);
   m->waits = waits_new(m);
   m->worlds = worlds_new(m);
   m->reload = reload_new(m);

@@ -18,6 +18,7 @@ struct watches;
 struct sessions;
 struct works;
 struct dispatch;
+struct reasons;
 struct waits;
 struct worlds;
 struct api;
@@ -44,6 +45,7 @@ struct master {
   struct sessions *sessions;
   struct works *works;         /* work folders */
   struct dispatch *dispatch;
+  struct reasons *reasons;
   struct waits *waits;         /* builds that wait for those they triggered */
   struct worlds *worlds;       /* changes and schedulers */
   struct api *api;

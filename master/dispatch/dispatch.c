@@ -19,6 +19,7 @@
 #include "master/dispatch/lockbook_rows.h"
 #include "master/dispatch/pauses.h"
 #include "master/dispatch/pipes.h"
+#include "master/dispatch/reasons.h"
 #include "master/dispatch/run.h"
 #include "master/dispatch/run_locks.h"
 #include "master/dispatch/run_stamps.h"
@@ -444,6 +445,7 @@ static void look(struct dispatch *d)
   cJSON *kinds;
   int slots;
 
+  reasons_kick(d->m->reasons);
   if (d->looking || d->claiming) { /* numbers and rows are about to change; look when that is done */
     d->again = true;
     return;

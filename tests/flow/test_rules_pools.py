@@ -357,23 +357,16 @@ class Two(Site):
         cls.d.conf.update(pools=cls.POOLS)
         super().set_up(hosts, **projects)
 
-    def second(self):
-        d = self.d
-        s = self.own({"p": {}}, database=f"host={d.lock_file()[4]} user=drover dbname=drover")
-        self.owned.insert(0, self.owned.pop())  # it stops before the one whose child the database is
-        s.configure(projects=d.conf["projects"], workers=d.conf["workers"], pools=self.POOLS)
-        return s.start_master()
-
     def test_4_13_15_removed_through_the_other_master(self):
         s = self.second()
-        s.start_worker("two", token=self.d.token("two"))
+        self.move("two", s)
         here, there = Instance(self, "linux").come(), Instance(self, "linux", s).come()
         self.assertEqual(sorted([here.name, there.name]), ["linux-1", "linux-2"])
         self.d.post("/workers/two", method="DELETE")
         self.d.post(f"/workers/{there.name}", method="DELETE")
         self.assertEqual(there.worker.next("bye")[1], ["stop"])
         wait_for(lambda: self.d.sql("select s.connected from worker_session s join worker w on w.id = s.worker where w.name = 'two'") == [["f"]], "the worker to be sent away")
-        wait_for(lambda: b"bye" in read(s.path("worker-two.log")), "the worker to hear of it")
+        wait_for(lambda: b"two says bye" in (log := read(s.path("master.log"))) or b"worker: two" in log and b"away" in log, "the other master to say so")
         self.assertEqual(here.build("p/build")["worker"], here.name)
 
     def test_4_13_15_a_pool_that_goes(self):

@@ -1,4 +1,4 @@
-"""A site with workers that are made up, for tests of which worker gets a build: tests/flow/test_rules_workers.py and test_rules_pools.py."""
+"""A site with workers that are made up, for tests of which worker gets a build: tests/flow/test_rules_workers.py, test_rules_pools.py, test_rules_reasons.py."""
 import itertools
 import json
 import os
@@ -75,6 +75,19 @@ class Site(Case):
         for rid, in self.d.sql("select 'r' || id from build_request where state <> 'done'"):
             self.d.post(f"/requests/{rid}/cancel", {})
         wait_for(lambda: self.d.sql("select count(*) from build where state <> 'done'") == [["0"]], "the end of all builds")
+
+    def second(self):
+        """Another master on the same database."""
+        d = self.d
+        s = self.own({"p": {}}, database=f"host={d.lock_file()[4]} user=drover dbname=drover")
+        self.owned.insert(0, self.owned.pop())  # it stops before the one whose child the database is
+        s.configure(**{k: d.conf[k] for k in ("projects", "workers", "pools") if k in d.conf})
+        return s.start_master()
+
+    def move(self, name, master):
+        """The worker is started at the other master's socket."""
+        master.write_token(master.path("token-" + name), read(self.d.token(name)).decode())
+        master.start_worker(name)
 
     def cli(self, *argv):
         p = subprocess.run([f"{BUILD}/drover", *argv], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock")}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)

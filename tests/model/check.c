@@ -7,6 +7,7 @@
 #include "master/conf/conf.h"
 #include "master/dispatch/lockbook.h"
 #include "master/dispatch/dispatch.h"
+#include "master/dispatch/reasons.h"
 #include "master/dispatch/why.h"
 #include "tests/model/model.h"
 
@@ -114,6 +115,26 @@ static char **words(char *array, int *n)
   return v;
 }
 
+/* What is stored of requests like this is what would be said now; without a time by when it is over, which is a text's. */
+static void check_stored(struct sim_master *m, const struct pending_row *q, const struct why *why)
+{
+  char id[24], master[24], said[128];
+  const char *values[] = { id, master }, *is;
+  PGresult *res;
+
+  if (!reasons_rest(m->m.reasons))
+    return; /* something changed within the last second */
+  snprintf(id, sizeof id, "%" PRId64, q->id);
+  snprintf(master, sizeof master, "%" PRId64, m->m.id);
+  snprintf(said, sizeof said, "%s %s", why->kind, why->object);
+  res = base_ask("select w.kind || ' ' || w.object from build_request r join builder u on u.id = r.builder join project p on p.id = u.project "
+                 "join wait_reason w on w.class = p.name || '/' || u.name || ' ' || array_to_json(r.tags)::text || ' ' || array_to_json(r.wants)::text where r.id = $1::bigint and w.master = $2::bigint", values, 2);
+  is = PQntuples(res) ? PQgetvalue(res, 0, 0) : "nothing";
+  if (!str_eq(is, said))
+    model_bad("master %ld would say of r%" PRId64 ": %s; stored is: %s", (long)(m - sim.masters), q->id, said, is);
+  PQclear(res);
+}
+
 /* As api/read_why.c does for a request that is pending. */
 static void reason_of(struct sim_master *m, const struct pending_row *q, struct why *why)
 {
@@ -123,6 +144,7 @@ static void reason_of(struct sim_master *m, const struct pending_row *q, struct 
   v = words(tags, &of.ntags);
   of.tags = (const char *const *)v;
   why_pending(&m->m, &of, why);
+  check_stored(m, q, why);
   if (str_eq(why->kind, "starting"))
     why_locks(&m->m, q->id, false, why);
   for (int i = 0; i < of.ntags; i++)

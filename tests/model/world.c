@@ -8,6 +8,7 @@
 #include "master/conf/conf.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pipes.h"
+#include "master/dispatch/reasons.h"
 #include "master/dispatch/waits.h"
 #include "master/events/events.h"
 #include "master/events/hints.h"
@@ -63,6 +64,7 @@ void sim_start(struct sim_master *s)
   m->hints = hints_new(m);
   m->sessions = sessions_new(m);
   m->dispatch = dispatch_new(m);
+  m->reasons = reasons_new(m);
   m->waits = waits_new(m);
   tx = db_tx(m->db, DB_ANY);
   db_q(tx, SQL_master_add, "sns", "model", INT64_C(1), s == sim.masters ? "first" : "second");
@@ -120,6 +122,7 @@ void sim_kill(struct sim_master *s)
   }
   waits_free(m->waits);
   dispatch_free(m->dispatch);
+  reasons_free(m->reasons);
   hints_free(m->hints);
   events_free(m->events);
   watches_free(m->watches);

@@ -18,7 +18,7 @@ static char *conninfo;
 /* What a seed leaves behind goes by DELETE: TRUNCATE would have every statement planned anew. */
 static const char clean_sql[] = "with a as (delete from buildset), b as (delete from build_request), c as (delete from request_need), d as (delete from build), e as (delete from step), f as (delete from command), g as (delete from log), "
   "h as (delete from outbox), i as (delete from event), j as (delete from lock_hold), k as (delete from lock_wait), l as (delete from worker_session), m as (delete from work_folder), n as (delete from pause), "
-  "p as (delete from sourcestamp), q as (delete from builder), r as (update event_cursor set last = 0), s as (update worker set quarantine_ms = 0, quarantine_at = null, quarantine_until = null, quarantine_why = null where quarantine_ms > 0) "
+  "p as (delete from sourcestamp), q as (delete from builder), t as (delete from wait_reason), r as (update event_cursor set last = 0), s as (update worker set quarantine_ms = 0, quarantine_at = null, quarantine_until = null, quarantine_why = null where quarantine_ms > 0) "
   "select setval('command_number', 1, false), setval(pg_get_serial_sequence('buildset', 'id'), 1, false), setval(pg_get_serial_sequence('build_request', 'id'), 1, false), setval(pg_get_serial_sequence('build', 'id'), 1, false), "
   "setval(pg_get_serial_sequence('step', 'id'), 1, false), setval(pg_get_serial_sequence('log', 'id'), 1, false), setval(pg_get_serial_sequence('outbox', 'id'), 1, false), setval(pg_get_serial_sequence('sourcestamp', 'id'), 1, false), "
   "setval(pg_get_serial_sequence('builder', 'id'), 1, false), setval(pg_get_serial_sequence('master', 'id'), 1, false)";
