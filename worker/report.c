@@ -14,9 +14,10 @@
 #include "proto/records.h"
 #include "worker/beneath.h"
 
-static const char *const names[] = { "properties", "properties.json", "summary", "links", "stamps" };
+static const char *const names[] = { "properties", "properties.json", "summary", "links", "stamps", "nodes.yml" };
 /* Keys of records have no dot. */
-static const char *const keys[COUNT(names)] = { "properties", "properties_json", "summary", "links", "stamps" };
+static const char *const keys[COUNT(names)] = { "properties", "properties_json", "summary", "links", "stamps", "nodes" };
+enum { NODES = COUNT(names) - 1 };
 
 printf_like(2, 3) static void bad(struct buf *out, const char *fmt, ...)
 {
@@ -103,6 +104,7 @@ void report_read(int work, const char *folder, const struct mask *mask, struct b
 {
   int fd = beneath_open(work, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   bool there[COUNT(names)] = { false };
+  struct stat st;
   DIR *d = fd < 0 ? NULL : fdopendir(fd);
   int n;
 
@@ -119,5 +121,7 @@ void report_read(int work, const char *folder, const struct mask *mask, struct b
       break;
   if (out->len > REPORT_MAX)
     bad(out, "all of it is longer than %d bytes", REPORT_MAX);
+  if (records_get(out->data, out->len, "bad") && !fstatat(dirfd(d), names[NODES], &st, AT_SYMLINK_NOFOLLOW))
+    records_put(out, keys[NODES], ""); /* what was to be built is lost: that the master must know */
   closedir(d);
 }

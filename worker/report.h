@@ -7,7 +7,7 @@
 #define REPORT_MAX 61440       /* bytes of all that is told */
 #define REPORT_ENTRIES_MAX 64  /* files in the folder; more are not looked at */
 
-/* Into out, records: of each file that is known by its name its contents, secrets masked (mask may be NULL). Where something is wrong only `bad`, which says what. Nothing where nothing was
+/* Into out, records: of each file that is known by its name its contents, secrets masked (mask may be NULL). Where something is wrong only `bad`, which says what, and where a nodes.yml is among it `nodes` without a byte. Nothing where nothing was
    left there. work: the work folder; folder: below it. Bounded in time and memory whatever is there; links are not followed, and nothing but plain files is opened for good. */
 void report_read(int work, const char *folder, const struct mask *mask, struct buf *out);
 #endif

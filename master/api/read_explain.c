@@ -120,7 +120,7 @@ static void got_build(struct call *c, const struct db_res *r)
     conf = conf_of_text("the version", db_str(r, 0, 0, 5), NULL, &d);
   diag_free(&d);
   p = project_then(conf, a);
-  if (p)
+  if (p && pipeline_builder(p->pipeline, a->builder)) /* else it was reported: the site's files don't have it */
     answer(c, a, p->pipeline, true);
   else
     load(c, a);

@@ -13,10 +13,10 @@
 
 /* Columns of api_why. */
 enum {
-  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS, WANTS, ENDED, ASKING, CLASS,
+  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS, WANTS, ENDED, ASKING, REPORTER, CLASS,
 };
 
-enum { REQUEST_ID = 0, REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_WHY = 6, REQUEST_TAGS = 12, REQUEST_CREATED = 13, REQUEST_NEEDS = 17, REQUEST_WANTS = 18, REQUEST_ROW = 19 }; /* of request_cols */
+enum { REQUEST_ID = 0, REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_WHY = 6, REQUEST_TAGS = 12, REQUEST_CREATED = 13, REQUEST_NEEDS = 17, REQUEST_WANTS = 18, REQUEST_ROW = 20 }; /* of request_cols */
 
 struct reason {
   const char *kind, *object;
@@ -32,6 +32,8 @@ static const char *col(const struct db_res *r, int c)
 /* Who or what wanted it. */
 static void add_origin(struct buf *text, const struct db_res *r)
 {
+  if (*col(r, REPORTER))
+    buf_addf(text, "%s reported it. ", col(r, REPORTER));
   if (*col(r, SCHEDULER))
     buf_addf(text, "Scheduler %s asked for it", col(r, SCHEDULER));
   else

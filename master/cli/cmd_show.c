@@ -169,6 +169,7 @@ static void show_stamps(struct cli *c, const cJSON *b)
 static void report_lines(struct cli *c, const cJSON *step)
 {
   const cJSON *it, *first = js_get(step, "report.properties");
+  const char *trouble = js_text(step, "report.trouble");
   struct buf text;
 
   cJSON_ArrayForEach(it, first) {
@@ -181,8 +182,13 @@ static void report_lines(struct cli *c, const cJSON *step)
     linef(c, "made", "%s %s%s%s", js_text(it, "codebase"), js_text(it, "revision"), *js_text(it, "branch") ? " on " : "", js_text(it, "branch"));
   cJSON_ArrayForEach(it, js_get(step, "report.links"))
     linef(c, "link", "%s  %s", js_text(it, "name"), js_text(it, "url"));
-  if (js_has(step, "report.trouble"))
-    linef(c, "warning", "%s: its report was left out: %s", js_text(step, "name"), js_text(step, "report.trouble"));
+  join_line(c, "builders", step, "report.nodes", " ");
+  if (strchr(trouble, '\n')) { /* diagnostics */
+    linef(c, "warning", "%s: its report was left out:", js_text(step, "name"));
+    out_block(c, 2, trouble);
+  } else if (*trouble) {
+    linef(c, "warning", "%s: its report was left out: %s", js_text(step, "name"), trouble);
+  }
 }
 
 /* Each with the first line of what it says; what the list is counted from behind them. */
@@ -338,6 +344,7 @@ static void show_request(struct cli *c, const cJSON *r)
   line(c, "buildset", js_text(r, "buildset"));
   join_line(c, "tags", r, "tags", " ");
   join_line(c, "wants", r, "wants", " and ");
+  line(c, "reported by", js_text(r, "reported_by"));
   needs_lines(c, r);
   linef(c, "priority", "%lld", (long long)js_num(r, "priority"));
   join_line(c, "builds", r, "builds", " ");

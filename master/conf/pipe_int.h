@@ -14,9 +14,19 @@ struct block {
   struct block *next;
 };
 
+/* A text that builders of the pipeline are from. */
+struct pipe_layer {
+  struct yml_doc *doc;        /* held */
+  const struct yml_node *top; /* the map in it that has them */
+  const char *reporter;       /* NULL: the pipeline's own */
+};
+
 struct whole {
   struct pipeline p; /* first: what is handed out */
-  struct yml_doc *doc;
+  struct pipe_layer *layers; /* the pipeline's own, then what was reported on top of it */
+  int nlayers;
+  enum schema_group group;   /* of the first one's top */
+  char *project;
   struct block *blocks;
   struct pipe_exprs exprs;
 };
@@ -30,6 +40,8 @@ struct maker {
   const struct yml_node *named_templates; /* the map of them; or NULL */
   char **all;            /* names of all builders; shared by all schedulers that want all */
   struct pipe_builder *made; /* so far */
+  const struct pipe_layer *layer; /* that is being read */
+  int below;             /* builders of the layers before it */
   int nmade, cap;
   struct block *scratch;
   int steps, nodes, needs, triggers; /* so far, against the limits */

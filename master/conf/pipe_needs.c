@@ -99,6 +99,15 @@ static void join_outside(struct maker *m, struct pipe_builder *b, const struct p
   }
 }
 
+/* What is reported comes behind who has reported it, also where it doesn't say so. */
+static void join_reporter(struct maker *m, struct pipe_builder *b, struct map *seen)
+{
+  const struct pipe_builder *r = b->reporter ? map_get(m->builders, b->reporter) : NULL;
+
+  if (r && !map_get(seen, r->name))
+    b->needs[b->nneeds++] = (struct pipe_need){ .name = r->name, .builder = r, .at = b->at };
+}
+
 static void join(struct maker *m, struct pipe_builder *b)
 {
   struct pipe_need *said = b->needs;
@@ -116,7 +125,7 @@ static void join(struct maker *m, struct pipe_builder *b)
       yml_error(m->d, said[0].at, NULL, "more than %d needs, those of matrices counted", PIPELINE_NEEDS_MAX);
     all = 0;
   }
-  b->needs = pipe_take(m->w, (size_t)n + 1, sizeof *b->needs);
+  b->needs = pipe_take(m->w, (size_t)n + 2, sizeof *b->needs);
   b->nneeds = 0;
   for (int i = 0; i < all; i++) {
     int some = named(m, &said[i], &first);
@@ -135,6 +144,7 @@ static void join(struct maker *m, struct pipe_builder *b)
         b->needs[b->nneeds++] = (struct pipe_need){ .name = first[k].name, .builder = &first[k], .soft = said[i].soft, .at = said[i].at };
     }
   }
+  join_reporter(m, b, seen);
   map_free(seen);
 }
 
@@ -196,7 +206,7 @@ void pipe_join_needs(struct maker *m)
   int before = diag_count(m->d);
 
   for (int i = 0; i < p->nbuilders; i++)
-    if (p->builders[i].nneeds)
+    if (p->builders[i].nneeds || p->builders[i].reporter)
       join(m, &p->builders[i]);
   for (int i = 0; i < p->nbuilders && diag_count(m->d) == before; i++)
     if (marks[i] == NEW)

@@ -73,7 +73,7 @@ static void want_builders(struct maker *m, struct pipe_scheduler *s, const struc
 
   if (!n || (n->kind == YML_SCALAR && !strcmp(n->text, "all"))) {
     s->builders = m->all;
-    s->nbuilders = m->w->p.nbuilders;
+    s->nbuilders = m->w->p.nown;
     return;
   }
   seen = map_new();

@@ -188,7 +188,9 @@ static void add_builders(struct maker *m, struct pipe_asks *a, const struct yml_
   if (!b && !m->incomplete && pipeline_is_builder(n->text, strlen(n->text)))
     pipe_unknown_builder(m, n, n->text);
   for (int i = 0; b && i < all && spend(m, a, 1); i++) {
-    if (map_set(seen, b[i].name, a))
+    if (b[i].reporter)
+      yml_error(m->d, n, "`needs` brings one behind another", "builder \"%s\" is one of this report, and can't be triggered", b[i].name);
+    else if (map_set(seen, b[i].name, a))
       yml_error(m->d, n, NULL, "builder \"%s\" stands twice", b[i].name);
     else
       a->builders[a->nbuilders++] = b[i].name;
@@ -287,8 +289,8 @@ static void join(struct maker *m, struct pipe_asks *a)
 
 /* ---- rings ---- */
 
-/* Builders come first, then schedulers; an edge says that the first one sets the second one off: a step triggers it, a builder needs it (who asks for one asks for the other), a scheduler
-   asks for it or comes before it. */
+/* Builders come first, then schedulers; an edge says that the first one sets the second one off: a step triggers it, a builder needs it (who asks for one asks for the other), a builder has
+   reported it (and that one is never asked for by it), a scheduler asks for it or comes before it. */
 struct edges {
   int *to, n, cap;
   int *from; /* of each node: where its edges begin in `to`; one more at the end */
@@ -311,7 +313,11 @@ static void edges_of_builder(struct maker *m, struct edges *e, const struct pipe
   const struct pipeline *p = &m->w->p;
 
   for (int i = 0; i < b->nneeds; i++)
-    add_edge(e, (int)(b->needs[i].builder - p->builders), NULL);
+    if (!str_eq(b->reporter, b->needs[i].name))
+      add_edge(e, (int)(b->needs[i].builder - p->builders), NULL);
+  for (int i = p->nown; i < p->nbuilders; i++)
+    if (!strcmp(p->builders[i].reporter, b->name))
+      add_edge(e, i, NULL);
   for (int i = 0; i < b->nsteps; i++) {
     const struct pipe_asks *a = b->steps[i].asks;
     for (int k = 0; a && k < a->nschedulers; k++)

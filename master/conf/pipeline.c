@@ -52,9 +52,10 @@ void pipeline_free(struct pipeline *p)
 
   if (!w)
     return;
+  for (int i = 0; i < w->nlayers; i++)
+    yml_drop(w->layers[i].doc);
   drop(w->blocks);
   pipe_exprs_free(&w->exprs);
-  yml_drop(w->doc);
   free(w);
 }
 
@@ -164,11 +165,17 @@ static struct pipe_builder *add_builder(struct maker *m, const struct yml_node *
     m->full = m->incomplete = true;
     return NULL;
   }
+  if (m->layer->reporter && m->nmade - m->below == PIPELINE_REPORTED_MAX) {
+    if (!m->full)
+      yml_error(m->d, at, NULL, "more than %d builders in one report, those of matrices counted", PIPELINE_REPORTED_MAX);
+    m->full = m->incomplete = true;
+    return NULL;
+  }
   if (m->nmade == m->cap) {
     m->cap = m->cap ? m->cap * 2 : 16;
     m->made = xrealloc(m->made, (size_t)m->cap * sizeof *m->made);
   }
-  m->made[m->nmade] = (struct pipe_builder){ .at = at };
+  m->made[m->nmade] = (struct pipe_builder){ .at = at, .reporter = m->layer->reporter };
   return &m->made[m->nmade++];
 }
 
@@ -222,9 +229,22 @@ static void make_combinations(struct maker *m, const struct yml_node *key, const
   free(x);
 }
 
+/* What is reported has names of its own. */
+static void check_new(struct maker *m, const struct yml_node *key)
+{
+  for (int i = 0; i < m->below; i++)
+    if (!strcmp(m->made[i].base, key->text)) {
+      const char *by = m->made[i].reporter;
+      yml_error(m->d, key, "a builder that is reported wants a name of its own", "there is a builder \"%.96s\" already, %s%s%s", key->text, by ? "reported by \"" : "the pipeline's", by ? by : "", by ? "\"" : "");
+      return;
+    }
+}
+
 static void make_named(struct maker *m, const struct yml_node *key, const struct yml_node *map, const struct inherit *h)
 {
   struct pipe_builder *b;
+
+  check_new(m, key);
 
   if (!strcmp(key->text, "all"))
     yml_error(m->d, key, NULL, "a builder can't be called \"all\", which means all of them");
@@ -239,21 +259,22 @@ static void make_named(struct maker *m, const struct yml_node *key, const struct
   }
 }
 
-static void make_builders(struct maker *m, const struct yml_node *top, enum schema_group group, const char *project)
+/* Of one layer; h: the pipeline's defaults. */
+static void make_builders(struct maker *m, enum schema_group group, const struct inherit *h)
 {
-  const struct yml_node *steps = yml_get(top, "steps"), *named = yml_get(top, "builders");
-  struct inherit h = { .total_ms = schema_ms(NULL, SCHEMA_TIMEOUT, "total"), .idle_ms = schema_ms(NULL, SCHEMA_TIMEOUT, "idle") };
+  const struct yml_node *top = m->layer->top, *steps = yml_get(top, "steps"), *named = yml_get(top, "builders");
 
-  pipe_inherit(m, &h, yml_get(top, "defaults"), SCHEMA_DEFAULTS, PIPE_OF_DEFAULTS, pipe_names);
   if (steps && named) {
     yml_error(m->d, yml_get_key(top, "steps"), "move them into a builder", "there are both \"steps\" and \"builders\"");
   } else if (steps) {
     struct pipe_builder *b = add_builder(m, steps);
-    b->name = b->base = pipe_copy(m->w, project);
-    make_builder(m, b, NULL, steps, h, pipe_names);
+    b->name = b->base = pipe_copy(m->w, m->project);
+    make_builder(m, b, NULL, steps, *h, pipe_names);
   } else if (named && named->kind == YML_MAP && named->n) {
     for (int i = 0; i < named->n; i++)
-      make_named(m, named->keys[i], named->items[i], &h);
+      make_named(m, named->keys[i], named->items[i], h);
+  } else if (m->layer->reporter && !pipe_strange_key(top, group)) {
+    yml_error(m->d, top, "builders: {NAME: {steps: […]}}; where there is nothing to build leave the file out", "the report has no \"builders\"");
   } else if (!pipe_strange_key(top, group)) {
     yml_error(m->d, top, "the smallest pipeline is one line: steps: [make]", "there are no \"steps\" and no \"builders\"");
   }
@@ -261,16 +282,29 @@ static void make_builders(struct maker *m, const struct yml_node *top, enum sche
 
 /* --- the whole --- */
 
-static struct pipeline *make(struct yml_doc *doc, const struct yml_node *top,
-                             enum schema_group group, const char *project, int before,
-                             struct diags *d)
+/* Takes the layers over: their documents are held by what comes of it, or dropped. */
+static struct pipeline *make(const struct pipe_layer *layers, int n, enum schema_group group, const char *project, int before, struct diags *d)
 {
-  struct maker m = { .w = xcalloc(1, sizeof *m.w), .d = d, .builders = map_new(), .templates = map_new(), .project = project };
+  struct maker m = { .w = xcalloc(1, sizeof *m.w), .d = d, .builders = map_new(), .templates = map_new() };
+  struct inherit h = { .total_ms = schema_ms(NULL, SCHEMA_TIMEOUT, "total"), .idle_ms = schema_ms(NULL, SCHEMA_TIMEOUT, "idle") };
   struct pipeline *p = &m.w->p;
 
-  m.w->doc = yml_hold(doc);
-  pipe_read_templates(&m, yml_get(top, "templates"));
-  make_builders(&m, top, group, project);
+  m.w->group = group;
+  m.project = m.w->project = pipe_copy(m.w, project);
+  m.w->layers = pipe_take(m.w, (size_t)n, sizeof *m.w->layers);
+  for (m.w->nlayers = 0; m.w->nlayers < n; m.w->nlayers++) {
+    m.w->layers[m.w->nlayers] = layers[m.w->nlayers];
+    if (layers[m.w->nlayers].reporter)
+      m.w->layers[m.w->nlayers].reporter = pipe_copy(m.w, layers[m.w->nlayers].reporter);
+  }
+  pipe_read_templates(&m, yml_get(layers[0].top, "templates"));
+  pipe_inherit(&m, &h, yml_get(layers[0].top, "defaults"), SCHEMA_DEFAULTS, PIPE_OF_DEFAULTS, pipe_names);
+  for (int i = 0; i < n; i++) {
+    m.layer = &m.w->layers[i];
+    m.below = m.nmade;
+    make_builders(&m, i ? SCHEMA_NODES : group, &h);
+    p->nown = i ? p->nown : m.nmade;
+  }
   pipe_check_unused(&m);
   p->nbuilders = m.nmade;
   p->builders = pipe_take(m.w, (size_t)m.nmade + 1, sizeof *p->builders);
@@ -285,7 +319,7 @@ static struct pipeline *make(struct yml_doc *doc, const struct yml_node *top,
       (void)map_set(m.builders, p->builders[i].base, &p->builders[i]);
   }
   pipe_join_needs(&m);
-  pipe_make_schedulers(&m, yml_get(top, "schedulers"));
+  pipe_make_schedulers(&m, yml_get(layers[0].top, "schedulers"));
   pipe_join_triggers(&m);
   map_free(m.builders);
   map_free(m.templates);
@@ -293,6 +327,46 @@ static struct pipeline *make(struct yml_doc *doc, const struct yml_node *top,
     return p;
   pipeline_free(p);
   return NULL;
+}
+
+/* Behind the others, where it is a map; else told. */
+static bool read_layer(struct pipe_layer *layers, int *n, const char *text, size_t len, const char *reporter, struct diags *d)
+{
+  struct yml_doc *doc = yml_parse(reporter ? PIPELINE_NODES_FILE : PIPELINE_FILE, text, len, d);
+
+  if (!doc)
+    return false;
+  schema_check(doc, reporter ? SCHEMA_NODES : SCHEMA_PIPELINE, d);
+  if (doc->root->kind == YML_MAP || yml_is_null(doc->root)) {
+    layers[(*n)++] = (struct pipe_layer){ doc, doc->root, reporter };
+    return true;
+  }
+  yml_drop(doc);
+  return false;
+}
+
+static void drop_layers(struct pipe_layer *layers, int n)
+{
+  for (int i = 0; i < n; i++)
+    yml_drop(layers[i].doc);
+}
+
+struct pipeline *pipeline_stack(const struct pipe_text *v, int n, const char *project, struct diags *d)
+{
+  struct pipe_layer *layers = xcalloc((size_t)n, sizeof *layers);
+  int before = diag_count(d), read = 0;
+  struct pipeline *p = NULL;
+  bool good = true;
+
+  for (int i = 0; i < n && good; i++)
+    good = read_layer(layers, &read, v[i].text, v[i].len, v[i].reporter, d);
+  if (good)
+    p = make(layers, n, SCHEMA_PIPELINE, project, before, d);
+  else
+    drop_layers(layers, read);
+  free(layers);
+  diag_sort(d);
+  return p;
 }
 
 struct pipeline *pipeline_parse(const char *file, const char *text, size_t len, const char *project,
@@ -306,7 +380,7 @@ struct pipeline *pipeline_parse(const char *file, const char *text, size_t len, 
     return NULL;
   schema_check(doc, SCHEMA_PIPELINE, d);
   if (doc->root->kind == YML_MAP || yml_is_null(doc->root))
-    p = make(doc, doc->root, SCHEMA_PIPELINE, project, before, d);
+    p = make(&(struct pipe_layer){ yml_hold(doc), doc->root, NULL }, 1, SCHEMA_PIPELINE, project, before, d);
   yml_drop(doc);
   diag_sort(d);
   return p;
@@ -315,5 +389,29 @@ struct pipeline *pipeline_parse(const char *file, const char *text, size_t len, 
 struct pipeline *pipeline_from(struct yml_doc *doc, const struct yml_node *map, const char *project,
                                struct diags *d)
 {
-  return make(doc, map, SCHEMA_PROJECT, project, diag_count(d), d);
+  return make(&(struct pipe_layer){ yml_hold(doc), map, NULL }, 1, SCHEMA_PROJECT, project, diag_count(d), d);
+}
+
+struct pipeline *pipeline_extend(const struct pipeline *base, const char *text, size_t len, const char *reporter, struct diags *d)
+{
+  const struct whole *w = (const struct whole *)base;
+  struct pipe_layer *layers = xcalloc((size_t)w->nlayers + 1, sizeof *layers);
+  int before = diag_count(d), n = w->nlayers;
+  struct pipeline *p = NULL;
+  size_t all = len;
+
+  for (int i = 0; i < n; i++) {
+    layers[i] = w->layers[i];
+    layers[i].doc = yml_hold(w->layers[i].doc);
+    all += strlen(layers[i].doc->text);
+  }
+  if (all > PIPELINE_TEXT_MAX)
+    diag_add(d, PIPELINE_NODES_FILE, NULL, 0, 0, NULL, "the pipeline and all that was reported on top of it are longer than %u KiB", PIPELINE_TEXT_MAX >> 10);
+  if (all <= PIPELINE_TEXT_MAX && read_layer(layers, &n, text, len, reporter, d))
+    p = make(layers, n, w->group, w->project, before, d);
+  else
+    drop_layers(layers, n);
+  free(layers);
+  diag_sort(d);
+  return p;
 }

@@ -41,7 +41,9 @@
 #define PIPELINE_DEPTH_MAX 1000000     /* commits of a short history */
 #define PIPELINE_ARGV_MAX 1024
 #define PIPELINE_ARGV_BYTES_MAX (512u << 10)
+#define PIPELINE_REPORTED_MAX 200      /* builders of one report, matrices written out */
 #define PIPELINE_FILE ".drover.yml"
+#define PIPELINE_NODES_FILE "nodes.yml" /* what a build reports: builders, on top of its pipeline */
 
 struct expr;
 struct interp;
@@ -235,6 +237,7 @@ struct pipe_builder {
   struct pipe_axis *axes;
   int naxes;              /* 0: no matrix */
   const struct yml_node *at; /* its map, or of a file with only steps their list */
+  const char *reporter;   /* the builder whose build has reported this one, which it always needs; NULL: it is the pipeline's own */
   char **tags;            /* what a worker must have */
   int ntags;
   struct pipe_source tags_from;
@@ -300,6 +303,7 @@ struct pipe_scheduler {
 struct pipeline {
   struct pipe_builder *builders;
   int nbuilders;
+  int nown;               /* how many of them are the pipeline's own: the first ones. The others were reported, and nothing of the pipeline but they knows them */
   struct pipe_scheduler *schedulers; /* none given: one, "commits": each push to any branch builds all */
   int nschedulers;
 };
@@ -310,6 +314,15 @@ struct pipeline *pipeline_parse(const char *file, const char *text, size_t len, 
 /* The same from a map that has `steps` or `builders` among other keys and was checked against the schema (d may have got errors from
    that): a project of the site. Holds doc, in which map is. */
 struct pipeline *pipeline_from(struct yml_doc *doc, const struct yml_node *map, const char *project, struct diags *d) must_check;
+/* p with the builders of a nodes.yml behind its own: the same language, limits (of all together) and diagnostics, with p's `defaults` and `templates`. They need the reporter, a builder of p, whatever else they
+   need: builders of the same text, or of p. No name is in p already. What they trigger are p's own. NULL where d got errors. The caller frees it; p may go before it. */
+struct pipeline *pipeline_extend(const struct pipeline *p, const char *text, size_t len, const char *reporter, struct diags *d) must_check;
+/* The same from the texts of all of it: v[0] a .drover.yml, then what was reported on top of it, one after the other. */
+struct pipe_text {
+  const char *text, *reporter; /* reporter: NULL of the first */
+  size_t len;
+};
+struct pipeline *pipeline_stack(const struct pipe_text *v, int n, const char *project, struct diags *d) must_check;
 void pipeline_free(struct pipeline *p); /* NULL: nothing */
 /* Whether the codebases that it names, in `checkout` and in expressions, are among those of its project: names[0] … names[n-1], or "" alone where that has one repository. Those that are
    not are told. NULL: nobody knows them, nothing is told. */

@@ -14,13 +14,14 @@ enum schema_group {
   SCHEMA_SITE,     /* master.yaml */
   SCHEMA_CONFD,    /* a file of conf.d */
   SCHEMA_PIPELINE, /* .drover.yml */
+  SCHEMA_NODES,    /* nodes.yml, what a build reports (pipeline.h) */
   SCHEMA_INCLUDE, SCHEMA_SITE_INFO, SCHEMA_LISTEN, SCHEMA_DATABASE, SCHEMA_WORKER, SCHEMA_POOL, SCHEMA_PROJECT, SCHEMA_CODEBASE, SCHEMA_STAMPS, SCHEMA_HOOK, SCHEMA_HOOK_SECRET, SCHEMA_KEY, SCHEMA_TOKEN, SCHEMA_PASSWORD, SCHEMA_SECRET, SCHEMA_SECRET_FOR, SCHEMA_LOCK,
   SCHEMA_DEFAULTS, SCHEMA_BUILDER,
   SCHEMA_WANT, SCHEMA_TIMEOUT, SCHEMA_STEP, SCHEMA_RETRY, SCHEMA_ON_LOST, SCHEMA_WARNINGS, SCHEMA_CHECKOUT, SCHEMA_TRIGGER, SCHEMA_TEMPLATE, SCHEMA_PARAMETER, SCHEMA_SCHEDULER, SCHEMA_CHANGE, SCHEMA_PULL_REQUEST,
   SCHEMA_FORCE, SCHEMA_TRIGGERED, SCHEMA_FORCE_PARAMETER, SCHEMA_GROUPS
 };
 
-/* The whole document against one of the first three groups; every fault into d. */
+/* The whole document against one of the first four groups; every fault into d. */
 void schema_check(const struct yml_doc *doc, enum schema_group root, struct diags *d);
 
 /* What somebody wrote, for messages: `"text"`, "a map", "nothing"; never long. The caller frees it. */

@@ -81,7 +81,7 @@ const struct pipeline *pipes_of(const struct pipe_ref *p)
   return p->p;
 }
 
-static void put(int64_t id, const char *project, const char *text, size_t n)
+static void put(int64_t id, const char *project, const struct pipe_text *v, int n)
 {
   char *key = xasprintf("%lld/%s", (long long)id, project);
   struct pipe_ref *p;
@@ -95,7 +95,7 @@ static void put(int64_t id, const char *project, const char *text, size_t n)
   list_init(&p->idle);
   p->key = key;
   diag_init(&d);
-  p->p = pipeline_parse(PIPELINE_FILE, text, n, project, &d);
+  p->p = pipeline_stack(v, n, project, &d);
   if (!p->p)
     log_warn("pipeline", "stored pipeline %lld is not valid for this version", (long long)id);
   diag_free(&d);
@@ -109,12 +109,17 @@ static void loaded(struct db_res *res, void *arg)
   struct loading *l = arg;
   bool ok = !db_err(res);
 
-  if (ok && db_rows(res, 0)) {
-    size_t n;
-    const char *text = db_bytes(res, 0, 0, 0, &n);
-    put(l->id, l->project, text ? text : "", n);
-  } else if (ok) {
-    put(l->id, l->project, "", 0);
+  if (ok) {
+    int n = db_rows(res, 0);
+    struct pipe_text *v = xcalloc((size_t)n + 1, sizeof *v);
+    v[0].text = ""; /* no such row: no pipeline that is valid */
+    for (int i = 0; i < n; i++) {
+      const char *text = db_bytes(res, 0, i, 0, &v[i].len);
+      v[i].text = text ? text : "";
+      v[i].reporter = i ? db_str(res, 0, i, 1) : NULL;
+    }
+    put(l->id, l->project, v, n ? n : 1);
+    free(v);
   }
   l->cb(ok, l->arg);
   free(l->project);

@@ -76,6 +76,7 @@ static void run_free(struct run *r)
   secret_rows_free(r->secrets);
   run_locks_free(r);
   pipes_unref(r->pipe);
+  pipeline_free(r->nodes);
   free(r);
 }
 
@@ -527,7 +528,8 @@ void run_answered(struct db_res *res, void *arg)
   struct run *r = p->run;
   struct master *m = r->m;
   enum err err = db_err(res);
-  bool ended = p->ends, taken = err == ERR_FAILED && !strcmp(db_sqlstate(res), TAKEN), bad = ended && (r->so_far == RESULT_FAILURE || r->so_far == RESULT_EXCEPTION);
+  bool ended = p->ends, taken = err == ERR_FAILED && !strcmp(db_sqlstate(res), TAKEN), reports = ended && r->reports,
+       bad = ended && (r->so_far == RESULT_FAILURE || r->so_far == RESULT_EXCEPTION || reports); /* what was reported may have been refused */
 
   r->in_tx = false;
   if (r->sm.state == RUN_GONE) {
@@ -548,7 +550,7 @@ void run_answered(struct db_res *res, void *arg)
     dispatch_ended_badly(m->dispatch);
   if (ended || p->asked || (p->frees && !err) || (err && !p->claim && !taken))
     dispatch_kick(m->dispatch);
-  if (p->abroad && !err)
+  if ((p->abroad || reports) && !err) /* what was reported may need others elsewhere */
     worlds_kick(m->worlds);
   free(p);
 }

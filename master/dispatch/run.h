@@ -38,6 +38,8 @@ struct run {
   char *name;                    /* libfoo/linux/42 */
   struct build_ctx ctx;          /* strings owned by the run */
   struct pipe_ref *pipe;
+  struct pipeline *nodes;        /* the same with what its steps have reported on top of it (run_nodes.h), as far as pipe does not have it; or NULL */
+  bool reports;                  /* a step of it has reported builders */
   const struct pipe_builder *def;
   bool cancelled, request_done;
   int number;                    /* of the step, from 1 */

@@ -55,7 +55,7 @@ struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, 
 #define STR(c) db_str(res, stmt, row, c)
   *r = (struct run){ .m = m, .session = s, .id = NUM(0), .request = NUM(1), .builder_id = NUM(2), .epoch = { NUM(7), NUM(8) },
                      .attempts = (int)NUM(36), .cancelled = !strcmp(STR(10), "cancelling"), .request_done = !strcmp(STR(11), "done"),
-                         .number = (int)NUM(20), .pipe = pipe };
+                         .number = (int)NUM(20), .pipe = pipe, .reports = NUM(51) != 0 };
   r->name = xasprintf("%s/%s/%" PRId64, STR(3), STR(4), NUM(5));
   r->ctx = (struct build_ctx){ .project = xstrdup(STR(3)), .builder = xstrdup(STR(4)), .number = NUM(5), .slot = (int)NUM(9), .cores = s->cores,
                                .repository = xstrdup(STR(12)), .branch = xstrdup(STR(13)), .revision = xstrdup(STR(14)), .changes = xstrdup(STR(18)),

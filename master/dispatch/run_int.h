@@ -42,7 +42,7 @@ int64_t run_put_log(struct run *r, struct db_tx *tx, bool at_end);
 void run_wait(struct run *r);
 /* Whether the step at hand is to end because its build was cancelled. */
 bool run_stops(const struct run *r);
-/* Into the transaction of its command's end: what it reported. ended: the step has ended, too. */
+/* Into the transaction of its command's end: what it reported. ended: the step has ended, too, and ends as an exception where it reports builders that can't be taken. */
 void run_take_report(struct run *r, struct db_tx *tx, bool ended);
 void run_drop_report(struct run *r);
 void run_send_kill(struct run *r);

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/utf8.h"
 #include "master/dispatch/run_int.h"
+#include "master/dispatch/run_nodes.h"
 #include "master/dispatch/run_stamps.h"
 #include "master/steps/report.h"
 
@@ -35,14 +36,43 @@ static void say(struct run *r, const char *summary)
   free(said);
 }
 
+static void take_nodes(struct run *r, struct report *rep, struct buf *builders)
+{
+  char *why = run_nodes_take(r, rep->nodes, builders);
+
+  if (why)
+    report_refuse(rep, why);
+  free(why);
+}
+
+/* What is lost with any other report is information; with this one, builds: a build that ends well without them would say of what was never built that it is good. */
+static void refuse_nodes(struct run *r, const char *trouble)
+{
+  char *line = xasprintf("it reports builders that can't be taken: %.*s", (int)strcspn(trouble, "\n"), trouble);
+
+  intent_free(&r->next);
+  step_refuse(&r->step, line, &r->next);
+  free(line);
+}
+
 void run_take_report(struct run *r, struct db_tx *tx, bool ended)
 {
+  bool well = ended && (r->step.result == RESULT_SUCCESS || r->step.result == RESULT_WARNINGS);
   struct report rep;
+  struct buf builders;
 
+  buf_init(&builders, BUF_NO_MAX);
   report_parse(r->report, r->report_len, &r->ctx, &rep);
+  if (well && rep.nodes)
+    take_nodes(r, &rep, &builders);
+  if (well && rep.has_nodes && rep.trouble)
+    refuse_nodes(r, rep.trouble);
   if (rep.trouble)
     log_warn("build", "%s:%s: its report is left out: %s", r->name, r->step.def->name, rep.trouble);
   db_q(tx, SQL_step_report, "nnssss", r->id, (int64_t)r->number, rep.properties, rep.links, rep.trouble, rep.stamps);
+  if (builders.len)
+    run_nodes_put(r, tx, rep.nodes, buf_str(&builders));
+  buf_free(&builders);
   run_stamps_derived(r, rep.stamps, r->step.def->name);
   if (rep.all) {
     free((char *)r->ctx.reported);

@@ -449,7 +449,9 @@ static cJSON *builders(const struct pipeline *p, char *const *names, int n, cons
       cJSON_AddItemToObject(it, "codebases", sources);
     if (!nodes[i].asked)
       cJSON_AddTrueToObject(it, "needed");
-    if (!nodes[i].asked && s && s->fresh)
+    if (b->reporter)
+      cJSON_AddTrueToObject(it, "reported");
+    if (!nodes[i].asked && (b->reporter || (s && s->fresh))) /* of what was reported another time the name says nothing */
       cJSON_AddTrueToObject(it, "fresh");
     cJSON_AddItemToArray(list, it);
   }

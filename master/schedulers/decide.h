@@ -46,7 +46,8 @@ bool decide_verdict(const struct pipe_scheduler *s, const struct decide_change *
 bool decide_plan(const struct pipeline *p, const struct decide_change *c, struct buf *json);
 
 /* [{"name": …, "tags": […], "needs": [{"name": …, "soft": true, "outside": true}], "needed": true}] for buildset_add (db/schema_0008.sql): these and what they need, which comes before them and is
-   `needed`: asked for by no name. Where the pipeline names codebases each also has `codebases`: those that it and what it needs check out, "" for the main one; without it that is the only one. */
+   `needed`: asked for by no name. Where the pipeline names codebases each also has `codebases`: those that it and what it needs check out, "" for the main one; without it that is the only one. One that is not the pipeline's own is
+   `reported`. */
 void decide_builders(const struct pipeline *p, char *const *names, int n, struct buf *json);
 /* Names of the builders that the scheduler asks for: with `from: changed` those that the change sets off. The caller frees the array. */
 char **decide_asked(const struct pipe_scheduler *s, const struct decide_change *c, int *n) must_check;

@@ -257,6 +257,16 @@ char *report_before(const char *properties)
   return s;
 }
 
+/* All but the trouble. */
+static void drop(struct report *r)
+{
+  struct report left = { .trouble = r->trouble, .has_nodes = r->has_nodes };
+
+  r->trouble = NULL;
+  report_free(r);
+  *r = left;
+}
+
 void report_parse(const char *blob, size_t n, const struct build_ctx *c, struct report *out)
 {
   const char *bad, *summary, *links, *stamps;
@@ -267,6 +277,7 @@ void report_parse(const char *blob, size_t n, const struct build_ctx *c, struct 
     (void)wrong(out, "what the worker sent is no report");
     return;
   }
+  out->has_nodes = records_get(blob, n, "nodes") != NULL;
   if ((bad = records_get(blob, n, "bad"))) {
     (void)wrong(out, "%s", bad);
     return;
@@ -276,14 +287,17 @@ void report_parse(const char *blob, size_t n, const struct build_ctx *c, struct 
   stamps = records_get(blob, n, "stamps");
   good = (utf8_valid(blob, n) || wrong(out, "it is no UTF-8")) && take_properties(out, records_get(blob, n, "properties"), records_get(blob, n, "properties_json"), c->reported) &&
          (!summary || take_summary(out, summary)) && (!links || take_links(out, links)) && (!stamps || take_stamps(out, c, stamps));
-  if (good)
-    return;
-  free(out->properties);
-  free(out->all);
-  free(out->links);
-  free(out->stamps);
-  free(out->summary);
-  *out = (struct report){ .trouble = out->trouble };
+  if (good && out->has_nodes)
+    out->nodes = xstrdup(records_get(blob, n, "nodes"));
+  if (!good)
+    drop(out);
+}
+
+void report_refuse(struct report *r, const char *why)
+{
+  drop(r);
+  free(r->trouble);
+  r->trouble = utf8_text(why, strlen(why), REPORT_TROUBLE_MAX, false);
 }
 
 void report_free(struct report *r)
@@ -293,6 +307,7 @@ void report_free(struct report *r)
   free(r->links);
   free(r->stamps);
   free(r->summary);
+  free(r->nodes);
   free(r->trouble);
   *r = (struct report){ 0 };
 }

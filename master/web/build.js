@@ -54,11 +54,12 @@ function asking(s) {
     `triggers ${a.builders.join(', ')} of project ${a.project}${a.branch ? ', branch ' + a.branch : ''}: ${a.refused ? 'refused' : 'about to be asked for'}${a.why ? ': ' + a.why : ''}`));
 }
 
-// What it reported: links, and whether it was left out. Only http and https get here (the master sees to it), and a link opens beside the page.
+// What it reported: links, builders, and whether it was left out. Only http and https get here (the master sees to it), and a link opens beside the page.
 function reported(s) {
   const r = s.report;
   return r ? [r.links ? h('p', { class: 'summary', 'data-test': 'links' }, r.links.map((l) => [h('a', { href: /^https?:/.test(l.url) ? l.url : null, target: '_blank', rel: 'noopener noreferrer nofollow' }, l.name), ' '])) : null,
-    r.trouble ? h('p', { class: 'dim summary', 'data-test': 'report-trouble' }, 'report left out: ' + r.trouble) : null] : null;
+    r.nodes ? h('p', { class: 'dim summary', 'data-test': 'nodes' }, 'reports builders ' + r.nodes.join(', ')) : null,
+    r.trouble ? h(r.trouble.includes('\n') ? 'pre' : 'p', { class: 'dim summary', 'data-test': 'report-trouble' }, 'report left out: ' + (r.trouble.includes('\n') ? '\n' : '') + r.trouble) : null] : null;
 }
 
 function stepItem(b, s, on) {

@@ -2,7 +2,7 @@
 import { get } from './api.js';
 import { to } from './base.js';
 import { h, show } from './dom.js';
-import { RESULTS, badge, branch, commandLine, crumbs, fact, idPath, mark, parent, problem, revision, section, stamps, stateOf } from './parts.js';
+import { RESULTS, badge, branch, builderName, commandLine, crumbs, fact, idPath, mark, parent, problem, revision, section, stamps, stateOf } from './parts.js';
 import { setTitle } from './shell.js';
 import { watch } from './store.js';
 import { ago } from './time.js';
@@ -32,6 +32,7 @@ function node(r, here) {
   return h('li', { class: 'node s-' + state, 'data-test': 'node', 'data-id': r.id, 'data-state': state },
     h('div', { class: 'head' }, mark(state), h('a', { href: build ? idPath(build) : to('requests', r.id) }, r.builder), h('span', { class: 'no' }, build ? '#' + build.split('/')[2] : r.id)),
     r.why || r.waits ? h('p', { class: 'dim' }, r.state === 'done' ? r.why : r.waits.text) : null,
+    r.reported_by ? h('p', { class: 'dim', 'data-test': 'reported-by' }, 'reported by ', h('a', { href: idPath(r.reported_by) }, builderName(...r.reported_by.split('/')), ' #' + r.reported_by.split('/')[2])) : null,
     r.needs.length ? h('div', { class: 'after' }, h('span', { class: 'dim' }, 'after '), r.needs.map((n) => need(n, here, r.project))) : null);
 }
 

@@ -28,7 +28,7 @@ export function request(main, [, id]) {
       show(main, crumbs(h('a', { href: to('builders', r.project, r.builder) }, builderName(r.project, r.builder))),
         h('h1', { 'data-key': 'h1' }, 'Request ', r.id, ' ', badge(state, { 'data-test': 'request-state' })),
         h('p', { class: 'lead', 'data-test': 'why', 'data-key': 'why' }, why.reason.text),
-        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(r.branch)), fact('revision', revision(r.revision)), fact('reason', r.reason), fact('priority', r.priority),
+        h('dl', { class: 'facts', 'data-key': 'facts' }, fact('branch', branch(r.branch)), fact('revision', revision(r.revision)), fact('reason', r.reason), fact('reported by', r.reported_by ? h('a', { href: idPath(r.reported_by) }, r.reported_by) : null), fact('priority', r.priority),
           fact('worker tags', r.tags.length ? r.tags.join(', ') : null), fact('attempts', r.attempts || null), fact('made', ago(r.created)), fact('begins', begins(why.eta)), fact('started', ago(r.claimed)), fact('ended', ago(r.finished)), fact('buildset', h('a', { href: to('buildsets', r.buildset) }, r.buildset))),
         r.needs.length ? section('needs', 'Comes after', r.needs.length, rows(r.needs.map(needRow), '')) : null,
         section('builds', 'Builds', null, rows(r.builds.map((b) => row({ id: b, state: b === r.builds[r.builds.length - 1] ? state : 'retry', href: idPath(b), title: b })), 'It has not been started.')),

@@ -346,12 +346,16 @@ bool work_answered(struct session *s, int64_t req, const char *tag, const char *
 /* ---- a look ---- */
 
 /* Columns of SQL_work_folders. */
-enum { PATH, PROJECT, BUILDER, USED, CLEANING, WANTED, LATER, IDLE, BYTES, UNMEASURED };
+enum { PATH, PROJECT, BUILDER, USED, CLEANING, WANTED, LATER, IDLE, BYTES, UNMEASURED, UNLISTED, REPORTED };
 
-static bool is_gone(const struct conf *c, const char *project, const char *builder)
+/* Builders that builds report are in no pipeline. */
+static bool is_gone(const struct conf *c, const struct db_res *res, int row)
 {
+  const char *project = db_str(res, 0, row, PROJECT), *builder = db_str(res, 0, row, BUILDER);
   const struct conf_project *p = conf_project(c, project);
 
+  if (p && db_num(res, 0, row, REPORTED))
+    return db_num(res, 0, row, UNLISTED) != 0;
   return !p || (p->pipeline && !pipeline_builder(p->pipeline, builder)); /* what builders a repository has is not known: each revision may have others */
 }
 
@@ -364,7 +368,7 @@ static struct work_folder *folders_of(struct session *s, const struct db_res *re
   s->work.blocked = map_new();
   for (int i = 0; i < n; i++) {
     f[i] = (struct work_folder){ .used = db_num(res, 0, i, USED) != 0, .unfinished = db_num(res, 0, i, CLEANING) != 0, .wanted = db_num(res, 0, i, WANTED) != 0,
-                                 .gone = is_gone(s->m->conf, db_str(res, 0, i, PROJECT), db_str(res, 0, i, BUILDER)), .later = db_num(res, 0, i, LATER) != 0,
+                                 .gone = is_gone(s->m->conf, res, i), .later = db_num(res, 0, i, LATER) != 0,
                                  .idle_ms = db_num(res, 0, i, IDLE), .bytes = db_num(res, 0, i, BYTES) };
     if (f[i].unfinished || (f[i].wanted && !f[i].later))
       block(&s->work, db_str(res, 0, i, PATH));

@@ -224,9 +224,43 @@ static void what_was_reported_before(void **state)
   }
 }
 
+/* Their text is taken as it is; what costs the report is told with whether there was one. */
+static void builders(void **s)
+{
+  struct report r;
+
+  (void)s;
+  ctx.reported = NULL;
+  buf_reset(&blob);
+  records_put(&blob, "summary", "so");
+  records_put(&blob, "nodes", "builders: {}\n");
+  report_parse(blob.data, blob.len, &ctx, &r);
+  assert_true(r.has_nodes);
+  assert_string_equal(r.nodes, "builders: {}\n");
+  report_refuse(&r, "nodes.yml:1:1: no\n  builders\n  ^\n");
+  assert_true(r.has_nodes && !r.nodes && !r.summary);
+  assert_string_equal(r.trouble, "nodes.yml:1:1: no\n  builders\n  ^\n");
+  report_free(&r);
+  records_put(&blob, "properties", "nothing");
+  report_parse(blob.data, blob.len, &ctx, &r);
+  assert_true(r.has_nodes && !r.nodes && !r.summary);
+  assert_string_equal(r.trouble, "properties, line 1: NAME=VALUE is wanted");
+  report_free(&r);
+  with("bad", "nodes.yml is too long");
+  records_put(&blob, "nodes", "");
+  report_parse(blob.data, blob.len, &ctx, &r);
+  assert_true(r.has_nodes && !r.nodes);
+  assert_string_equal(r.trouble, "nodes.yml is too long");
+  report_free(&r);
+  with("summary", "so");
+  report_parse(blob.data, blob.len, &ctx, &r);
+  assert_true(!r.has_nodes && !r.nodes && r.summary);
+  report_free(&r);
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(stamps_that_were_made), cmocka_unit_test(what_is_taken), cmocka_unit_test(what_costs_it), cmocka_unit_test(what_was_reported_before), cmocka_unit_test(bytes_of_chance) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(stamps_that_were_made), cmocka_unit_test(what_is_taken), cmocka_unit_test(what_costs_it), cmocka_unit_test(what_was_reported_before), cmocka_unit_test(builders), cmocka_unit_test(bytes_of_chance) };
   int bad;
 
   buf_init(&blob, BUF_NO_MAX);
