@@ -100,6 +100,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const struct yml_
   p = &c->projects[c->nprojects++];
   *p = (struct conf_project){ .name = xstrdup(key->text) };
   p->share = (int)schema_int(map, SCHEMA_PROJECT, "share");
+  p->report_builders = schema_bool(map, SCHEMA_PROJECT, "report_builders");
   p->forks_build = str_eq(schema_text(map, SCHEMA_PROJECT, "forks"), "build");
   p->needed_by = conf_strings(yml_get(map, "needed_by"), &p->nneeded_by);
   p->triggered_by = conf_strings(yml_get(map, "triggered_by"), &p->ntriggered_by);

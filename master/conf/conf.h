@@ -61,6 +61,7 @@ struct conf_project {
   char **stamps;           /* key `stamps.others`: what goes with a change elsewhere, in the order in which it is asked; the tip in the end is not in it */
   int nstamps;
   int share;               /* of the workers, 1 or more */
+  bool report_builders;    /* key of that name: what builds report counts also where the pipeline is the site's */
   bool forks_build;        /* key `forks: build`: pull requests from forks need no approval */
   char **needed_by;        /* patterns of projects whose builders may need those of this one */
   int nneeded_by;

@@ -71,7 +71,8 @@ static const char reports[] =
   "\n"
   "They are builders of that buildset only: no scheduler, trigger or `drover build` knows them. `drover rerun` builds one again as it was reported; where the builder that reports is built again, it reports anew. No name is\n"
   "one of the pipeline's, and two builds of a buildset report no name twice. What was reported may report as well. At most 200 builders in a report, matrices written out, and 500 in a buildset. Whatever is wrong makes the step an\n"
-  "exception that says what and where, and nothing of its report is taken. Builds of pull requests from forks report none.\n";
+  "exception that says what and where, and nothing of its report is taken. Builds of pull requests from forks report none, and of projects\n"
+  "whose pipeline is the site's only those with `report_builders`: what is reported is the word of the code that runs.\n";
 
 static const char flags[] =
   "\n### What a step's end makes of the build\n\n"

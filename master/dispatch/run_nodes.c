@@ -44,15 +44,28 @@ void run_nodes_put(struct run *r, struct db_tx *tx, const char *text, const char
   db_q(tx, SQL_step_nodes, "nnsbs", r->id, (int64_t)r->number, r->ctx.builder, text, strlen(text), builders);
 }
 
+/* What a build reports is the word of the code that runs in it. It counts where that code's author may also say what is in the pipeline. NULL: so it is. */
+static char *not_allowed(const struct run *r)
+{
+  const struct conf_project *p = conf_project(r->m->conf, r->ctx.project);
+
+  if (r->ctx.fork) /* its pipeline is that of the branch which it wants to go into */
+    return xstrdup("builds of pull requests from forks report no builders");
+  if (p && p->pipeline && !p->report_builders)
+    return xasprintf("the pipeline of project %s is the site's, and builds report builders there only where it says `report_builders: true`", p->name);
+  return NULL;
+}
+
 char *run_nodes_take(struct run *r, const char *text, struct buf *builders)
 {
   const struct pipeline *base = r->nodes ? r->nodes : pipes_of(r->pipe);
+  char *no = not_allowed(r);
   struct pipeline *p;
   struct diags d;
   struct buf why;
 
-  if (r->ctx.fork) /* its pipeline is that of the branch which it wants to go into, so that its author can't say what runs, and where */
-    return xstrdup("builds of pull requests from forks report no builders");
+  if (no)
+    return no;
   diag_init(&d);
   p = pipeline_extend(base, text, strlen(text), r->ctx.builder, &d);
   if (p)

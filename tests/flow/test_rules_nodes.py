@@ -18,12 +18,12 @@ SUCCESS, WARNINGS, FAILURE, SKIPPED, EXCEPTION, RETRY, CANCELLED = range(7)
 def site(root):
     """Each builder writes its name to `ran`, reports report-NAME where there is one, then waits while there is hold-NAME, and fails where there is fail-NAME."""
     tell = {"name": "tell", "run": 'n="${DROVER_BUILDER##*/}"; echo "$n" >>@/ran; echo "version=$n-1" >"$DROVER_REPORT/properties"; [ ! -e "@/report-$n" ] || cp "@/report-$n" "$DROVER_REPORT/nodes.yml"'.replace("@", root)}
-    after = {"name": "after", "run": 'n="${DROVER_BUILDER##*/}"; while [ -e "@/hold-$n" ]; do sleep 0.02; done; [ ! -e "@/fail-$n" ]'.replace("@", root)}
+    after = {"name": "after", "run": 'n="${DROVER_BUILDER##*/}"; [ ! -e "@/report-$n-2" ] || cp "@/report-$n-2" "$DROVER_REPORT/nodes.yml"; while [ -e "@/hold-$n" ]; do sleep 0.02; done; [ ! -e "@/fail-$n" ]'.replace("@", root)}
     b = {"checkout": "none", "steps": [{"use": "usual"}]}
     return {"templates": {"usual": {"steps": [tell, after]}}, "defaults": {"env": {"FROM": "defaults"}},
             "builders": {"gen": b, "gen2": b, "core": b, "docs": b, "behind": {**b, "needs": "gen"}, "next": {**b, "needs": "gen"}},
             "schedulers": {"fast": {"force": {}, "fail_fast": True, "builders": ["gen", "docs"]}, "both": {"force": {}, "builders": ["gen", "gen2"]}, "pulls": {"pull_request": {}, "builders": "gen"}, "called": {"triggered": {}, "builders": "gen2"},
-                           "pushes": {"change": {"branches": "no-such"}, "supersede": True, "builders": "gen"}}}
+                           "pushes": {"change": {"branches": "line"}, "supersede": True, "builders": "gen"}}}
 
 
 def node(needs=None, steps=None, **more):
@@ -42,7 +42,8 @@ class Nodes(Case):
             f.write(SECRET)
         os.chmod(d.path("hook"), 0o600)
         make_repo(d.path("core"), {"a": "a"})
-        d.configure(projects={"q": {"codebases": {"app": {"git": d.path("repo"), "poll": "200ms"}, "core": {"git": d.path("core"), "poll": "200ms"}}, **site(d.root), "schedulers": {"never": {"force": {}}}}, "p": {"git": d.path("repo"), "poll": "200ms", "forks": "build", "hook": {"dialect": "github", "secret": {"file": d.path("hook")}}, **site(d.root)}}, locks={"one": None})
+        make_repo(d.path("own"), {"a": "a"})
+        d.configure(projects={"own": {"git": d.path("own"), "poll": "1h"}, "q": {"codebases": {"app": {"git": d.path("repo"), "poll": "200ms"}, "core": {"git": d.path("core"), "poll": "200ms"}}, "report_builders": True, "needed_by": ["p"], **site(d.root), "schedulers": {"never": {"force": {}}}}, "p": {"git": d.path("repo"), "poll": "200ms", "forks": "build", "report_builders": True, "hook": {"dialect": "github", "secret": {"file": d.path("hook")}}, **site(d.root)}}, locks={"one": None})
 
     def setUp(self):
         """At a revision of its own, so that nothing of before counts."""
@@ -135,6 +136,16 @@ class Nodes(Case):
         s = self.ask("gen")
         self.assertEqual(self.wait_set(s), {"gen": (SUCCESS, 1), "unit": (FAILURE, 1), "late": (SKIPPED, 0), "soft": (SUCCESS, 1)})
         self.assertEqual(self.result(s), FAILURE)
+        # One of the pipeline that has ended badly before they come.
+        self.mark("fail", "gen2")
+        self.mark("hold", "gen")
+        self.reports("gen", {"unit": node("gen2"), "late": node("unit"), "well": node()})
+        s = self.force("both")
+        self.d.wait_request(self.set(s)["gen2"]["id"])
+        self.go("gen")
+        os.unlink(self.d.path("fail-unit"))
+        self.assertEqual(self.wait_set(s), {"gen": (SUCCESS, 1), "gen2": (FAILURE, 1), "unit": (SKIPPED, 0), "late": (SKIPPED, 0), "well": (SUCCESS, 1)})
+        self.assertRegex(self.set(s)["unit"]["why"], r"^it needs gen2, which failed \(r\d+\)$")
 
     def test_4_2_12_what_is_there_is_taken(self):
         """A builder of the pipeline that one of them needs: that of the buildset, also where it is over."""
@@ -148,6 +159,15 @@ class Nodes(Case):
         # Where it is good already nothing is built for it.
         self.assertEqual(self.wait_set(self.ask("gen")), dict.fromkeys(["gen", "unit"], (SUCCESS, 1)))
         self.assertEqual((self.ran().count("core"), self.ran().count("behind")), (1, 1))
+
+    def test_4_2_12_of_another_project(self):
+        self.reports("gen", {"unit": node(["q/docs"])})
+        s = self.ask("gen")
+        self.assertEqual(self.wait_set(s), dict.fromkeys(["gen", "unit"], (SUCCESS, 1)))
+        self.assertEqual([n["builder"] for n in self.set(s)["unit"]["needs"]], ["p/gen", "q/docs"])
+        self.reports("gen", {"unit": node(["q/none"])})
+        s = self.ask("gen")
+        self.assertEqual(self.wait_set(s), {"gen": (EXCEPTION, 1)}, "what is known of it is said at once")
 
     def test_4_2_13_locks_and_conditions_are_theirs(self):
         self.mark("hold", "a1")
@@ -192,6 +212,25 @@ class Nodes(Case):
         wait_for(lambda: not d.minders(), "the command's end")
         d.start_master()
         self.assertEqual(self.wait_set(s), dict.fromkeys(["gen", "core", "unit"], (SUCCESS, 1)))
+
+    def test_4_2_14_a_second_step_builds_on_what_the_first_has_reported(self):
+        """Also where another master has it then."""
+        d = self.d
+        for names, result in (({"two": node("one")}, SUCCESS), ({"one": node()}, EXCEPTION)):
+            for dies in (False, True):
+                with self.subTest(names=list(names), dies=dies):
+                    self.mark("hold", "gen")
+                    self.reports("gen", {"one": node()})
+                    self.reports("gen-2", names)
+                    s = self.ask("gen")
+                    self.wait_told(s)
+                    if dies:
+                        d.kill_master()
+                        d.start_master()
+                    self.go("gen")
+                    self.assertEqual(self.wait_set(s), dict.fromkeys(["gen", "one", "two"], (SUCCESS, 1)) if result == SUCCESS else {"gen": (EXCEPTION, 1)})
+                    if result:
+                        self.assertIn('there is a builder "one" already, reported by "gen"', self.build(s, "gen")["why"])
 
     def test_4_2_14_killed_in_the_middle_of_the_builds_end(self):
         """Its transaction waits for a row when the master dies: it is done or it is not, and never twice."""
@@ -322,23 +361,49 @@ class Nodes(Case):
         self.d.post(f"/buildsets/{s}/cancel", {"reason": "no"})
         self.assertEqual({b: r for b, (r, _) in self.wait_set(s).items()}, {"gen": SUCCESS, "unit": CANCELLED, "later": CANCELLED})
 
+    def ends_while(self, s, end, waits):
+        """The transaction of gen's end is under way when end() comes, whose statement waits for it."""
+        d, other = self.d, Session(self.d)
+        self.addCleanup(other.close)
+        other.tell(f"select from buildset where id = {s[1:]} for update")
+        self.go("gen")
+        asked = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%{}%'"
+        wait_for(lambda: d.sql(asked.format("build_finish")), "the end to wait for the buildset")
+        end()
+        wait_for(lambda: d.sql(asked.format(waits)), "it to wait for the build")
+        other.tell("commit")
+        self.assertEqual({b: r for b, (r, _) in self.wait_set(s).items()}, {"gen": SUCCESS, "unit": CANCELLED, "later": CANCELLED})
+
     def test_4_2_18_also_at_the_moment_when_they_are_added(self):
-        """A cancel that comes while the transaction of the build's end is under way: it waits for the build's row, and ends what that has added."""
+        """Who ends a buildset while the transaction of a build's end is under way waits for the build's row, and ends what that has added."""
         d = self.d
         self.mark("hold", "gen")
         self.reports("gen", {"unit": node(), "later": node("unit")})
         s = self.ask("gen")
         self.wait_told(s)
-        other = Session(d)
-        self.addCleanup(other.close)
-        other.tell(f"select from buildset where id = {s[1:]} for update")
+
+        def cancel():
+            p = subprocess.Popen([f"{BUILD}/drover", "cancel", s, "--reason", "no"], env={**os.environ, "DROVER_SOCKET": d.path("api.sock")}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            self.addCleanup(p.wait)
+        self.ends_while(s, cancel, "requests_cancel")
+
+        tell = lambda rev: d.post("/changes", {"project": "p", "branch": "line", "revision": rev}, 201)["change"]  # noqa: E731
+        one = tell(self.rev)
+        s = wait_for(lambda: d.get("/changes/" + one)["buildsets"], "its buildset")[0]
+        self.mark("hold", "gen")
+        self.wait_told(s)
+        self.ends_while(s, lambda: tell("1" * 40), "change_decide")
+        self.assertIn("superseded by c", self.set(s)["unit"]["why"])
+
+    def test_4_2_18_what_is_to_stop_gets_no_more(self):
+        """`fail_fast`: one has ended badly, and nobody has ended the others yet."""
+        self.mark("hold", "gen", "docs")
+        self.reports("gen", {"unit": node()})
+        s = self.force("fast")
+        self.wait_told(s)
+        self.d.sql(f"update buildset set stop_for = {self.set(s)['docs']['id'][1:]} where id = {s[1:]}")
         self.go("gen")
-        wait_for(lambda: d.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%build_finish%'"), "the end to wait for the buildset")
-        cancel = subprocess.Popen([f"{BUILD}/drover", "cancel", s, "--reason", "no"], env={**os.environ, "DROVER_SOCKET": d.path("api.sock")}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.addCleanup(cancel.wait)
-        wait_for(lambda: d.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%requests_cancel%'"), "the cancel to wait for the build")
-        other.tell("commit")
-        self.assertEqual({b: r for b, (r, _) in self.wait_set(s).items()}, {"gen": SUCCESS, "unit": CANCELLED, "later": CANCELLED})
+        self.assertEqual({b: r for b, (r, _) in self.wait_set(s).items()}, {"gen": SUCCESS, "docs": CANCELLED})
 
     def test_4_2_18_who_was_cancelled_adds_nothing(self):
         self.mark("hold", "gen")
@@ -412,6 +477,22 @@ class Nodes(Case):
         s = "s" + wait_for(lambda: self.d.sql(f"select b.id from buildset b join sourcestamp t on t.id = b.sourcestamp where b.scheduler = 'pulls' and t.revision = '{self.rev}'"), "its buildset")[0][0]
         self.assertEqual(self.wait_set(s), {"gen": (EXCEPTION, 1)})
         self.assertIn("builds of pull requests from forks report no builders", self.build(s, "gen")["why"])
+
+    def test_4_2_20_of_the_sites_pipeline_only_where_the_site_says_so(self):
+        d = self.d
+        self.reports("gen", {"unit": node()})
+        projects = d.conf["projects"]
+        for says, result in ((False, EXCEPTION), (True, SUCCESS)):
+            d.configure(projects={**projects, "p": {**projects["p"], "report_builders": says}})
+            d.post("/config/activate")
+            s = self.ask("gen")
+            self.assertEqual(self.wait_set(s)["gen"], (result, 1))
+            self.assertEqual(self.build(s, "gen")["why"], None if says else "tell: it reports builders that can't be taken: the pipeline of project p is the site's, and builds report builders there only where it says `report_builders: true`")
+        # In a repository it is the repository's word anyway.
+        own = commit(d.path("own"), {".drover.yml": json.dumps({k: v for k, v in site(d.root).items() if k != "schedulers"})}, "own")
+        s = d.post("/builds", {"builder": "own/gen", "branch": "main", "revision": own}, 201)["buildset"]
+        self.assertEqual(self.wait_set(s), dict.fromkeys(["gen", "unit"], (SUCCESS, 1)))
+        self.assertIn("nodes.yml", self.cli("config", "explain", self.build(s, "unit")["id"]))
 
     def test_4_2_21_no_ring_over_reports_and_triggers(self):
         self.reports("gen", {"unit": node(steps=[{"trigger": {"builders": "gen"}}])})

@@ -133,6 +133,28 @@ static void check_projects(struct yml_doc *doc, struct diags *d)
   }
 }
 
+/* As what a build reports: on a pipeline that it may need and use, and on itself. */
+static void check_reported(const unsigned char *data, size_t size)
+{
+  static const char base[] = "templates: {t: {parameters: {x: {type: string, default: a}}, steps: [{run: [a, \"${{ x }}\"]}]}}\nbuilders: {gen: {steps: [a]}, a: {matrix: {N: [1, 2]}, steps: [b]}}\n";
+  struct diags d;
+  struct pipeline *p, *q;
+
+  diag_init(&d);
+  p = pipeline_parse("f", base, sizeof base - 1, "project", &d);
+  assert(p);
+  q = pipeline_extend(p, (const char *)data, size, "gen", &d);
+  assert(!q == (diag_count(&d) > 0));
+  if (q) {
+    check_pipeline(q);
+    assert(q->nown == p->nbuilders && q->nbuilders > q->nown);
+    assert(!pipeline_extend(q, (const char *)data, size, "gen", &d)); /* each name is there */
+  }
+  pipeline_free(q);
+  pipeline_free(p);
+  check_diags(&d);
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
   struct diags d;
@@ -157,5 +179,6 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     check_pipeline(p);
   pipeline_free(p);
   check_diags(&d);
+  check_reported(data, size);
   return 0;
 }
