@@ -22,7 +22,7 @@ def site(root):
     b = {"checkout": "none", "steps": [{"use": "usual"}]}
     return {"templates": {"usual": {"steps": [tell, after]}}, "defaults": {"env": {"FROM": "defaults"}},
             "builders": {"gen": b, "gen2": b, "core": b, "docs": b, "behind": {**b, "needs": "gen"}, "next": {**b, "needs": "gen"}},
-            "schedulers": {"fast": {"force": {}, "fail_fast": True, "builders": ["gen", "docs"]}, "both": {"force": {}, "builders": ["gen", "gen2"]}, "pulls": {"pull_request": {}, "builders": "gen"}, "called": {"triggered": {}, "builders": "gen2"},
+            "schedulers": {"fast": {"force": {}, "fail_fast": True, "builders": ["gen", "docs"]}, "both": {"force": {}, "builders": ["gen", "gen2"]}, "three": {"force": {}, "builders": ["behind", "docs"]}, "pulls": {"pull_request": {}, "builders": "gen"}, "called": {"triggered": {}, "builders": "gen2"},
                            "pushes": {"change": {"branches": "line"}, "supersede": True, "builders": "gen"}}}
 
 
@@ -109,11 +109,13 @@ class Nodes(Case):
         s = self.ask("gen")
         b = self.wait_told(s)
         self.assertEqual(list(self.set(s)), ["gen"], "not before the build has ended")
+        self.d.sql(f"update build_request set priority = 77 where id = {self.set(s)['gen']['id'][1:]}")
         step = {x["name"]: x for x in b["steps"]}["tell"]
         self.assertEqual((step["result"], step["report"]["nodes"]), (SUCCESS, ["unit", "pack", "many[1]", "many[2]"]))
         self.go("gen")
         self.d.wait_request(self.set(s)["gen"]["id"])
         got = self.set(s)
+        self.assertEqual({r["priority"] for r in got.values()}, {77})
         self.assertEqual(sorted(got), ["core", "docs", "gen", "many[1]", "many[2]", "pack", "unit"], "with what they need of the pipeline")
         self.assertEqual({k: r["reported_by"] for k, r in got.items()}, {**dict.fromkeys(["gen", "core", "docs"]), **dict.fromkeys(["unit", "pack", "many[1]", "many[2]"], b["id"])})
         self.assertEqual(sorted((n["builder"], n["soft"]) for n in got["pack"]["needs"]), [("p/core", False), ("p/docs", True), ("p/gen", False), ("p/unit", False)])
@@ -388,9 +390,9 @@ class Nodes(Case):
         self.ends_while(s, cancel, "requests_cancel")
 
         tell = lambda rev: d.post("/changes", {"project": "p", "branch": "line", "revision": rev}, 201)["change"]  # noqa: E731
+        self.mark("hold", "gen")
         one = tell(self.rev)
         s = wait_for(lambda: d.get("/changes/" + one)["buildsets"], "its buildset")[0]
-        self.mark("hold", "gen")
         self.wait_told(s)
         self.ends_while(s, lambda: tell("1" * 40), "change_decide")
         self.assertIn("superseded by c", self.set(s)["unit"]["why"])
@@ -415,6 +417,40 @@ class Nodes(Case):
         self.assertEqual(self.wait_set(s), {"gen": (CANCELLED, 1)})
         wait_for(lambda: self.build(s, "gen")["state"] == "done", "the end of its processes")
         self.assertEqual(list(self.set(s)), ["gen"])
+        # The cancel is there first, and the build's good end right behind it.
+        d = self.d
+        self.mark("hold", "gen")
+        s = self.ask("gen")
+        b = self.wait_told(s)
+        other = Session(d)
+        self.addCleanup(other.close)
+        other.tell(f"select from build where request = {b['request'][1:]} for update")
+        cancel = subprocess.Popen([f"{BUILD}/drover", "cancel", b["request"], "--reason", "no"], env={**os.environ, "DROVER_SOCKET": d.path("api.sock")}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.addCleanup(cancel.wait)
+        waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%{}%'"
+        wait_for(lambda: d.sql(waits.format("requests_cancel")) == [["1"]], "the cancel to wait for the build")
+        self.go("gen")
+        wait_for(lambda: d.sql(waits.format("from build where id")) == [["1"]], "the end to wait for it, too")
+        other.tell("commit")
+        self.assertEqual(self.wait_set(s), {"gen": (CANCELLED, 1)})
+        wait_for(lambda: self.build(s, "gen")["state"] == "done", "its end")
+        self.assertEqual((self.build(s, "gen")["result"], list(self.set(s))), (SUCCESS, ["gen"]))
+
+    def test_4_2_18_others_of_the_buildset_end_meanwhile(self):
+        """The rows of requests come before that of the buildset: who has it waits for nobody."""
+        d = self.d
+        self.mark("hold", "gen", "docs")
+        self.reports("gen", {"unit": node()})
+        s = self.force("three")
+        self.wait_told(s)
+        other = Session(d)
+        self.addCleanup(other.close)
+        other.tell(f"select from build_request where id = {self.set(s)['behind']['id'][1:]} for update")
+        self.go("gen")
+        wait_for(lambda: d.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%build_finish%'"), "the end to wait for the request behind it")
+        d.post(f"/requests/{self.set(s)['docs']['id']}/cancel", {})
+        other.tell("commit")
+        self.assertEqual({b: r for b, (r, _) in self.wait_set(s).items()}, {"gen": SUCCESS, "behind": SUCCESS, "unit": SUCCESS, "docs": CANCELLED})
 
     # ---- again ----
 
