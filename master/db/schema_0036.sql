@@ -1,4 +1,4 @@
--- Schema, step 38: why requests wait, as rows.
+-- Schema, step 36: why requests wait, as rows.
 
 -- What each master says of the requests that wait for a worker: one row for all of a builder that want the same of one (class: PROJECT/BUILDER TAGS WANTS), by what that master knows of its own workers. Written when it
 -- changes, by the master alone; what a lock or a need makes wait is in lock_wait and request_need.
