@@ -10,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import Case, commit, make_repo, read, wait_for  # noqa: E402
+from drover import Case, commit, make_repo, read, tell, wait_for  # noqa: E402
 
 KILLS = int(os.environ.get("DROVER_KILLS") or 5)
 SEED = int(os.environ.get("DROVER_SEED") or time.time())
@@ -49,7 +49,7 @@ class Graph(Case):
             self.d.kill_worker()
             self.d.start_worker(wait=False)
         elif pid := self.d.postmaster():
-            os.kill(pid, signal.SIGKILL)
+            tell(pid, signal.SIGKILL)
 
     def check(self, buildset):
         rows = self.d.sql("select u.name, r.state, r.result, r.attempts, count(b.id), min(b.number) from build_request r join builder u on u.id = r.builder left join build b on b.request = r.id "

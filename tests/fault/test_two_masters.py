@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Two masters on one database, killed at random while people push. Each pushed revision is one change and one request, each time of a scheduler comes once, and at no moment did both look at one repository:
 what they logged of their looks is held against the leases that the database gave out. DROVER_KILLS: how many kills."""
-import contextlib
 import datetime
 import json
 import os
@@ -15,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import commit, make_repo, read, wait_for  # noqa: E402
+from drover import commit, make_repo, read, tell, wait_for  # noqa: E402
 from schedsite import Base  # noqa: E402
 
 KILLS = int(os.environ.get("DROVER_KILLS", "10"))
@@ -240,13 +239,11 @@ class TwoMasters(Base):
             stopped, begin = d.postgres(), time.time()
             try:
                 for p in stopped:
-                    with contextlib.suppress(ProcessLookupError):  # a worker of autovacuum may end by itself
-                        os.kill(p, signal.SIGSTOP)
+                    tell(p, signal.SIGSTOP)
                 wait_for(lambda: helper[0] not in looking(), "its end", DEAD_S + 1)
             finally:
                 for p in stopped:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(p, signal.SIGCONT)
+                    tell(p, signal.SIGCONT)
             self.assertLess(time.time() - begin, DEAD_S)
             wait_for(looking, "the next look")
             self.assertEqual(d.sql("select count(*) from master"), masters)

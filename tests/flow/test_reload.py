@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import unittest
 
-from drover import BUILD, DEADLINE_S, Case, commit, git, make_repo, read, wait_for
+from drover import BUILD, DEADLINE_S, Case, commit, git, make_repo, read, tell, wait_for
 
 QUICK = "200ms"
 
@@ -170,7 +170,7 @@ class Reload(Case):
         os.kill(self.d.postmaster(), signal.SIGSTOP)
         stopped = self.d.postgres()
         for p in stopped:
-            os.kill(p, signal.SIGSTOP)
+            tell(p, signal.SIGSTOP)
         try:
             self.d.configure(projects={"one": self.repo("one")})
             answers = []
@@ -180,7 +180,7 @@ class Reload(Case):
             wait_for(lambda: b"-> storing" in read(self.d.path("master.log")).split(b"config: reading")[-1], "the transaction")
         finally:
             for p in stopped:
-                os.kill(p, signal.SIGKILL)
+                tell(p, signal.SIGKILL)
         t.join(60)
         self.assertEqual((answers[0].status, answers[0].json["error"]["code"]), (503, "database_away"))
         self.assertIn(f"configuration {version} stays", answers[0].json["error"]["message"])

@@ -2,13 +2,12 @@
 """Builders that a build reports (DROVER_REPORT, nodes.yml), in the order of docs/rules.md 4.2: what is added and when, over deaths, what is refused, who ends them, what is built again."""
 import json
 import os
-import re
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, DEADLINE_S, UnixHttp, commit, make_repo, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, UnixHttp, commit, make_repo, tell, wait_for  # noqa: E402
 from hooks import SECRET, github  # noqa: E402
 from schedsite import Session  # noqa: E402
 
@@ -265,7 +264,7 @@ class Nodes(Case):
         d.sql(f"update command set boot = 'another' where build = (select id from build where number = {b['number']} and builder = (select u.id from builder u join project p on p.id = u.project where u.name = 'gen' and p.name = 'p')) and state = 'open'")
         d.kill_worker()
         for pid in d.minders():
-            os.kill(pid, 9)
+            tell(pid, 9)
         self.reports("gen", {"other": node()})
         self.go("gen")
         d.start_worker()

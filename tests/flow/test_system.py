@@ -11,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, UnixHttp, alive, commit, free_port, git, link_of, make_repo, pids, read, sha, wait_for  # noqa: E402
+from drover import BUILD, Case, UnixHttp, alive, commit, free_port, git, link_of, make_repo, pids, read, sha, tell, wait_for  # noqa: E402
 
 GRACE_S = 10
 BACK_S = 10
@@ -501,7 +501,7 @@ class Git(Case):
         worker = wait_for(lambda: [q for q in pids() if link_of(q, "exe") == f"{BUILD}/drover-worker" and b"--minder" not in read(f"/proc/{q}/cmdline") and
                                    self.d.root.encode() in read(f"/proc/{q}/cmdline")], "the worker")
         for q in worker:
-            os.kill(q, 15)
+            tell(q, 15)
         p.wait(20)
         self.d.start_worker()
         self.assertEqual(b["result"], SUCCESS)
@@ -572,7 +572,7 @@ class Lives(Case):
             d.kill_worker()
             for p in d.ours():  # a reboot leaves nothing of the worker's
                 if p != d.master.pid and link_of(p, "exe") and p not in d.postgres() and b"drover-git-helper" not in read(f"/proc/{p}/cmdline"):
-                    os.kill(p, 9)
+                    tell(p, 9)
             d.start_worker(env={"DROVER_TEST_BOOT_ID": "%032x" % boot})
         r = d.wait_request(rid)
         self.assertEqual((r["result"], r["attempts"], len(r["builds"])), (EXCEPTION, 3, 3))

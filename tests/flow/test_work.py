@@ -11,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, alive, link_of, make_repo, pids, read, wait_for  # noqa: E402
+from drover import BUILD, Case, alive, link_of, make_repo, pids, read, tell, wait_for  # noqa: E402
 
 SUCCESS, FAILURE = 0, 2
 MIB = 1 << 20
@@ -383,7 +383,7 @@ class Killed(Folders):
         argv = ["strace", "-f", "-q", "-e", "trace=unlinkat", "-e", "signal=none", "-e", f"inject=unlinkat:delay_enter={SLOW_US}", "-o", "/dev/null",
                 f"{BUILD}/drover-worker", "--join-file", d.token("slow"), "--dir", d.path("work-slow"), "--connect", "unix:" + d.path("w.sock")]
         p = d.spawn("strace.log", *argv, env={**d.env, "ASAN_OPTIONS": "detect_leaks=0"})
-        self.addCleanup(lambda: ([os.kill(a, signal.SIGKILL) for a in self.agents("slow")], p.wait(30)))
+        self.addCleanup(lambda: ([tell(a, signal.SIGKILL) for a in self.agents("slow")], p.wait(30)))
         wait_for(lambda: p.poll() is not None or (a := d.try_api("GET", "/workers/slow")) and a.json["connected"], "the worker", PATIENCE_S)
         if p.poll() is not None:
             self.skipTest("no process can be traced here: " + read(d.path("strace.log")).decode()[-200:])

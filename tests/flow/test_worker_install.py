@@ -1,5 +1,4 @@
 """drover-worker install: from a token to the master's answer. A real master, real files below a folder, and once as real root in a mount namespace."""
-import contextlib
 import json
 import os
 import pty
@@ -58,8 +57,7 @@ class Case(drover.Case):
 
     def stop(self):
         for p in self.running():
-            with contextlib.suppress(ProcessLookupError):  # it may end by itself just now
-                os.kill(p, signal.SIGTERM)
+            drover.tell(p, signal.SIGTERM)
         wait_for(lambda: not self.running(), "the worker's end")
 
     def conf(self):
@@ -183,7 +181,7 @@ class BySsh:
 
         def end():
             for x in inside():
-                os.kill(x, signal.SIGTERM)
+                drover.tell(x, signal.SIGTERM)
             wait_for(lambda: not [x for x in inside() if alive(x)], "the end of the worker")
             p.kill()
             p.wait()
@@ -251,7 +249,7 @@ class Install(Download, BySsh, Case):
         def end():
             for x in inside() if p.poll() is None else []:
                 if x != p.pid:
-                    os.kill(x, signal.SIGTERM)
+                    drover.tell(x, signal.SIGTERM)
             if p.poll() is None:
                 wait_for(lambda: inside() == [p.pid], "the end of the worker")
             p.kill()

@@ -75,6 +75,14 @@ def read(path):
         return b""
 
 
+def tell(pid, sig):
+    """A signal to a process that was found, and may have ended by itself just now."""
+    try:
+        os.kill(pid, sig)
+    except ProcessLookupError:
+        pass
+
+
 def free_port():
     """Below those that the kernel gives to outgoing connections: one of these could take it before it is listened on."""
     while True:
@@ -397,10 +405,7 @@ class Drover:
         for _ in range(100):
             found = self.ours()
             for p in found:
-                try:
-                    os.kill(p, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                tell(p, signal.SIGKILL)
             if not found:
                 break
             time.sleep(0.05)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from drover import DEADLINE_S, TOP, Failed, alive, pids, read, wait_for
+from drover import DEADLINE_S, TOP, Failed, alive, pids, read, tell, wait_for
 
 MARK = "DROVER_TEST_UNIT"  # stands for the control group: children inherit it
 SECONDS = {"": 1, "s": 1, "sec": 1, "min": 60, "ms": 0.001, "infinity": None}
@@ -81,10 +81,7 @@ class Unit:
 
     def signal(self, number, whom):
         for p in whom:
-            try:
-                os.kill(p, number)
-            except ProcessLookupError:
-                pass
+            tell(p, number)
 
     def stop(self):
         """systemd.kill(5): the signal to whom KillMode says, after the time SIGKILL to what is left, if SendSIGKILL. The exit code, and whether SIGKILL was needed."""

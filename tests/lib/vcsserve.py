@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 
-from drover import Case, Failed, free_port, inside, link_of, pids, wait_for
+from drover import Case, Failed, free_port, inside, link_of, pids, tell, wait_for
 
 ENV = {**os.environ, "LC_ALL": "C.UTF-8", "HGRCPATH": "", "HGPLAIN": "1", "HGUSER": "Ann <ann@example.org>"}
 
@@ -274,10 +274,7 @@ class VcsCase(Case):
         wait_for(lambda: any("many" in dirs for _, dirs, _ in os.walk(work)), "the middle of a checkout", every=0.001)
         for pid in pids():
             if pid == d.agents["here"].pid or inside(link_of(pid, "cwd"), work):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                tell(pid, signal.SIGKILL)
         d.agents["here"].wait()
         d.start_worker()
         r = d.wait_request(rid, 90)
