@@ -130,6 +130,25 @@ comma = ,
 $(B)/tests/test_dispatch_model: test_dispatch_model.c $(MODEL_OBJ) $(B)/libdrover.a tests/model/wrap.txt
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(MODEL_WRAP) -o $@ $< $(MODEL_OBJ) $(B)/libdrover.a $(TEST_LIBS)
+# The simulation of link, spool and resume: also the worker's code, linked into one object whose calls of the system are the simulation's (sys.txt), with chunks and segments small enough that a seed has many. What its programs
+# keep in variables is in sections of its own, since each of their processes has its own copy.
+SIM_LEFT_OUT = $(addprefix worker/,main.c child.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
+SIM_WORKER = $(patsubst %.c,$(B)/s/%.o,$(COMMON_SRC) $(PROTO_SRC) $(filter-out $(SIM_LEFT_OUT),$(WORKER_SRC)))
+SIM_SMALL = -DCHUNK_RAW_MAX=1024 -DSEGMENT_SIZE=8192 -DCOMMAND_ACK_STEP=4096
+SIM_OBJ = $(call obj,m,$(wildcard tests/sim/*.c) tests/model/chance.c tests/model/loop.c tests/model/site.c)
+sim_area = $(if $(filter worker/agent.c worker/ownlog.c worker/status.c,$(1)),agent,$(if $(filter worker/minder.c,$(1)),minder,$(if $(filter common/log.c common/map.c,$(1)),both)))
+sim_filled = ,alloc,load,data,contents
+$(B)/s/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,cc) $(CC) $(COMMON) $(WARN) -O2 -g -fPIE $(SIM_SMALL) -c $< -o $@
+	@$(if $(call sim_area,$<),objcopy --rename-section .data=sim_$(call sim_area,$<) --rename-section .bss=sim_$(call sim_area,$<)$(sim_filled) $@)
+$(B)/s/sim_worker.o: $(SIM_WORKER) tests/sim/sys.txt
+	@ld -r -o $@.whole $(SIM_WORKER)
+	@tr ' ' '\n' <tests/sim/sys.txt | sed '/./s/.*/& sys_&/' >$@.names
+	@objcopy --redefine-syms=$@.names --keep-global-symbol=agent_main --keep-global-symbol=minder_main $@.whole $@
+$(B)/tests/test_link_sim: test_link_sim.c $(SIM_OBJ) $(B)/s/sim_worker.o $(B)/libdrover.a tests/sim/wrap.txt
+	@mkdir -p $(@D)
+	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(shell cat tests/sim/wrap.txt)) -o $@ $< $(SIM_OBJ) $(B)/s/sim_worker.o $(B)/libdrover.a $(TEST_LIBS)
 unit: $(UNIT) $(TEST_PROGRAMS)
 # What the demo's build runs: the module tests alone, without sanitizers.
 units: unit

@@ -7,7 +7,9 @@
 #include "common/buf.h"
 #include "common/err.h"
 
+#ifndef CHUNK_RAW_MAX /* a worker may be built to make smaller ones, as the simulation's is */
 #define CHUNK_RAW_MAX 65536
+#endif
 #define CHUNK_BLOB_MAX 131072
 #define CHUNK_LEVEL 1
 

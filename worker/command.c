@@ -20,7 +20,9 @@
 #include "worker/os.h"
 
 enum { TURN_BYTES = 65536 }; /* copied for one command before the next has its turn */
-#define ACK_STEP (INT64_C(4) << 20)
+#ifndef COMMAND_ACK_STEP /* bytes after which an ack is written down and segments are looked at */
+#define COMMAND_ACK_STEP (INT64_C(4) << 20)
+#endif
 
 extern char **environ;
 
@@ -327,7 +329,7 @@ void command_ack(struct command *c, int64_t off, int64_t limit)
   if (off <= c->acked)
     return;
   c->acked = off;
-  if (!c->many || c->acked - c->ack_written < ACK_STEP)
+  if (!c->many || c->acked - c->ack_written < COMMAND_ACK_STEP)
     return;
   c->ack_written = c->acked;
   spool_write_ack(&c->sp, c->acked);

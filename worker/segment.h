@@ -10,7 +10,9 @@
 #include "proto/chunk.h"
 #include "worker/spool.h"
 
+#ifndef SEGMENT_SIZE
 #define SEGMENT_SIZE (8 << 20)
+#endif
 #define SEGMENT_LINE_MAX 256                                      /* an `out` line: 5 short words, 8 numbers */
 #define SEGMENT_RECORD_MAX (SEGMENT_LINE_MAX + CHUNK_BLOB_MAX + 1)
 #define SEGMENT_COUNT_MAX 65536                                   /* segments of a command: half a terabyte */

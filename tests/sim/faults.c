@@ -1,0 +1,136 @@
+/* What befalls the simulated world, by chance. */
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+enum { FULL_BYTES = 40000, PLENTY = 1 << 30 };
+
+/* What of it all a seed has at all: some of each, so that what needs few faults is found too. */
+static bool kinds[10];
+
+void faults_begin(void)
+{
+  int percent = 20 + (int)chance(70);
+
+  for (size_t i = 0; i < COUNT(kinds); i++)
+    kinds[i] = chance_of(percent);
+  for (int i = 0; i < nhosts; i++)
+    hosts[i].disk_max = PLENTY;
+}
+
+static struct host *any_host(void) { return &hosts[chance((uint64_t)nhosts)]; }
+static struct sim_master *any_master(void) { return &sim.masters[chance(MODEL_MASTERS)]; }
+
+/* One of its processes, some calls from now. */
+static void kill_process(bool agent)
+{
+  struct proc *found = NULL;
+  uint64_t n = 0;
+
+  list_each(it, &procs) {
+    struct proc *p = list_of(it, struct proc, node);
+    if (!p->zombie && p->kind == (agent ? PROC_AGENT : PROC_MINDER) && !p->die_in && !chance(++n))
+      found = p;
+  }
+  if (!found)
+    return;
+  trace(agent ? "an agent is to die" : "a minder is to die", found->pid, 0);
+  if (!agent)
+    excuse(found);
+  found->die_in = 1 + (int)chance(chance_of(50) ? 12 : 120);
+}
+
+static void power(struct host *h)
+{
+  trace("the power goes", h->n, 0);
+  excuse_host(h);
+  net_cut_all(h, true);
+  proc_power_loss(h);
+  disk_power_loss(h);
+  for (int i = 0; i < 32; i++)
+    h->boot[i] = "0123456789abcdef"[chance(16)];
+  h->agent_at = model_now_ms + 1000 + (int64_t)chance(20000);
+}
+
+static void master(struct sim_master *m)
+{
+  if (m->alive && chance_of(60))
+    sim_kill(m);
+  else if (!m->alive)
+    sim_start(m);
+  else if (m->m.id)
+    sim_unplug(m, m->base.up);
+}
+
+static void disk(struct host *h)
+{
+  bool full = h->disk_max == PLENTY;
+
+  trace(full ? "a disk is full" : "a disk has room", h->n, disk_used(h));
+  h->disk_max = full ? disk_used(h) + (int64_t)chance(chance_of(50) ? 500 : FULL_BYTES) : PLENTY;
+}
+
+void faults_one(void)
+{
+  struct host *h = any_host();
+  struct conn *c;
+  int64_t build;
+  int what = (int)chance(COUNT(kinds));
+
+  if (!kinds[what])
+    return;
+  switch (what) {
+  case 0:
+  case 1:
+    if ((c = net_any()))
+      net_cut(c, what == 1 && chance_of(40));
+    return;
+  case 2: kill_process(true); return;
+  case 3: if (chance_of(25)) kill_process(false); return;
+  case 4: if (chance_of(15)) power(h); return;
+  case 5: master(any_master()); return;
+  case 6: disk(h); return;
+  case 7:
+    if (h->agent && chance_of(50))
+      proc_signal(h->agent, SIGTERM);
+    return;
+  case 8:
+    if (!chance_of(30))
+      return;
+    h->asleep_until = model_now_ms + (int64_t)chance(120000);
+    h->sleeps_from = model_now_ms;
+    trace("a host sleeps", h->n, h->asleep_until);
+    return;
+  default:
+    if (chance_of(20) && store_cancel((int)chance((uint64_t)store_builds()), &build)) {
+      trace("cancelled", build, 0);
+      for (int i = 0; i < MODEL_MASTERS; i++)
+        if (sim.masters[i].alive)
+          cancel_build(&sim.masters[i], build);
+    } else if (chance_of(20)) {
+      trace("the network is down, or up", !net_down, 0);
+      net_down = !net_down;
+      if (net_down)
+        net_cut_all(NULL, chance_of(50));
+    }
+  }
+}
+
+void faults_calm(void)
+{
+  net_down = false;
+  for (int i = 0; i < nhosts; i++) {
+    hosts[i].disk_max = PLENTY;
+    if (!hosts[i].agent && hosts[i].agent_at > model_now_ms + 1000)
+      hosts[i].agent_at = model_now_ms + 1000;
+  }
+  list_each(it, &procs)
+    list_of(it, struct proc, node)->die_in = 0;
+  for (int i = 0; i < MODEL_MASTERS; i++) {
+    struct sim_master *m = &sim.masters[i];
+    if (!m->alive)
+      sim_start(m);
+    else if (!m->base.up)
+      sim_unplug(m, false);
+  }
+}

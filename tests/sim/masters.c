@@ -1,0 +1,130 @@
+/* Masters: started, killed, cut off from the database, as master.c does it. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/conf/conf.h"
+#include "master/dispatch/dispatch.h"
+#include "master/dispatch/waits.h"
+#include "master/events/events.h"
+#include "master/logs/append.h"
+#include "master/logs/watch.h"
+#include "master/workers/session.h"
+#include "tests/sim/sim.h"
+
+void __wrap_events_kick(struct events *e);
+void __wrap_dispatch_kick(struct dispatch *d);
+void __wrap_waits_kick(struct waits *w);
+void __wrap_worlds_kick(struct worlds *w);
+void __wrap_master_beat_soon(struct master *m);
+void __wrap_dispatch_overdue(uv_timer_t *t);
+void __wrap_str_random(void *out, size_t n);
+
+/* Nothing is numbered, claimed or waited for here. */
+void __wrap_events_kick(struct events *e) { (void)e; }
+void __wrap_dispatch_kick(struct dispatch *d) { (void)d; }
+void __wrap_waits_kick(struct waits *w) { (void)w; }
+void __wrap_worlds_kick(struct worlds *w) { (void)w; }
+void __wrap_master_beat_soon(struct master *m) { (void)m; }
+
+void __wrap_dispatch_overdue(uv_timer_t *t) { (void)t; }
+
+void __wrap_str_random(void *out, size_t n)
+{
+  memset(out, 7, n); /* where a map begins: the same each time */
+}
+
+void __real_log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines);
+void __wrap_log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines);
+
+/* Less credit at first, so that it matters. No chunk is larger. */
+void __wrap_log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines)
+{
+  __real_log_end_init(e, log, epoch, length, crc, lines);
+  e->window = SIM_CHUNK + (int64_t)chance(4 * SIM_CHUNK);
+}
+
+static void identified(struct db_res *res, void *arg)
+{
+  struct sim_master *m = arg;
+
+  if (db_err(res))
+    return;
+  if (!m->m.id)
+    m->m.id = db_num(res, 0, 0, 0);
+  sessions_db_up(m->m.sessions);
+}
+
+static void identify(struct sim_master *s)
+{
+  struct db_tx *tx = db_tx(s->m.db, DB_ANY);
+
+  db_q(tx, s->m.id ? SQL_cluster_get : SQL_master_add, s->m.id ? "" : "sns", "sim", INT64_C(1), "it");
+  db_send(tx, identified, s);
+}
+
+void sim_start(struct sim_master *s)
+{
+  struct master *m = &s->m;
+
+  trace("master starts", s - sim.masters, 0);
+  memset(s, 0, sizeof *s);
+  loop_begin(&s->loop);
+  base_begin(&s->base);
+  s->alive = true;
+  m->loop = &s->loop;
+  m->db = base_db(&s->base);
+  m->conf = sim.site.conf;
+  m->cluster = xstrdup("sim");
+  m->incarnation = 1;
+  m->config_version = 1;
+  m->watches = watches_new(m);
+  m->events = events_new(m);
+  m->sessions = sessions_new(m);
+  m->dispatch = dispatch_new(m);
+  m->waits = waits_new(m);
+  identify(s);
+}
+
+void sim_unplug(struct sim_master *s, bool off)
+{
+  trace(off ? "a master loses the database" : "a master is back at the database", s - sim.masters, 0);
+  if (!off) {
+    s->base.up = true;
+    identify(s);
+    return;
+  }
+  base_lose(&s->base, true);
+  while (!list_empty(&s->base.answered)) /* all are told before that it is away */
+    base_tell(&s->base, 0);
+  sessions_db_down(s->m.sessions);
+}
+
+/* Nothing of it goes anywhere from now on; then its memory is given back as at an orderly end, whose words nobody hears. */
+void sim_kill(struct sim_master *s)
+{
+  struct master *m = &s->m;
+
+  trace("a master is killed", s - sim.masters, 0);
+  base_lose(&s->base, true);
+  net_cut_master(s);
+  m->stopping = true;
+  while (!list_empty(&s->base.answered))
+    base_tell(&s->base, 0);
+  net_finish(s);
+  while (!list_empty(&s->base.answered))
+    base_tell(&s->base, 0);
+  waits_free(m->waits);
+  dispatch_free(m->dispatch);
+  events_free(m->events);
+  watches_free(m->watches);
+  sessions_free(m->sessions);
+  while (loop_has(&s->loop) || !list_empty(&s->base.answered))
+    if (!list_empty(&s->base.answered))
+      base_tell(&s->base, 0);
+    else
+      loop_turn(&s->loop);
+  assert(loop_handles(&s->loop) == 0);
+  free(m->cluster);
+  s->alive = false;
+}

@@ -1,0 +1,161 @@
+/* What commands do: each writes bytes of its own on two channels, at its own pace, and ends with its own code; all of it comes from the seed and its number. What it really did is kept for the check. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+enum { BURSTS_MAX = 60 };
+
+struct program {
+  struct truth *t;
+  int64_t next_at;        /* on the world's clock */
+  int64_t pace;           /* ms between two bursts */
+  size_t burst;
+  bool stubborn;          /* takes no SIGTERM */
+};
+
+static uint64_t of_seed;
+static struct truth truths[SIM_COMMANDS];
+static int ntruths;
+
+static uint64_t mix(uint64_t z)
+{
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+static uint64_t draw(int64_t number, int what, uint64_t n)
+{
+  return mix(of_seed ^ mix((uint64_t)number * 64 + (uint64_t)what)) % n;
+}
+
+void program_reset(uint64_t seed)
+{
+  of_seed = mix(seed + 0x5eed);
+  ntruths = 0;
+}
+
+static int64_t length(int64_t number, int channel)
+{
+  uint64_t kind = draw(number, 1 + channel, 100), n = draw(number, 3 + channel, 1 << 20);
+
+  if (kind < 25)
+    return 0;
+  return (int64_t)(kind < 60 ? n % 300 : kind < 94 ? n % 6000 : n % 40000);
+}
+
+struct truth *truth_of(int64_t number)
+{
+  for (int i = 0; i < ntruths; i++)
+    if (truths[i].number == number)
+      return &truths[i];
+  if (ntruths == SIM_COMMANDS)
+    abort();
+  truths[ntruths] = (struct truth){ .number = number, .total = { length(number, 0), length(number, 1) }, .code = draw(number, 5, 100) < 70 ? 0 : (int)draw(number, 6, 250) };
+  return &truths[ntruths++];
+}
+
+void program_bytes(int64_t number, int channel, int64_t from, char *out, size_t n)
+{
+  static const char letters[] = "abcdefghijklmno\n";
+  uint64_t base = mix(of_seed ^ (uint64_t)(number * 2 + channel));
+
+  for (size_t i = 0; i < n; i++) {
+    uint64_t at = (uint64_t)from + i;
+    out[i] = letters[(mix(base + at / 16) >> at % 16 * 4) & 15];
+  }
+}
+
+struct program *program_start(struct proc *p, const char *cmd, int out, int err)
+{
+  struct program *g = xcalloc(1, sizeof *g);
+  struct id id = { 0, 0 };
+
+  (void)out, (void)err;
+  if (str_id(cmd, strlen(cmd), &id))
+    model_bad("a command without its number: %s", cmd);
+  g->t = truth_of(id.n);
+  g->pace = (int64_t)(draw(id.n, 7, 100) < 50 ? draw(id.n, 8, 20) : draw(id.n, 8, 4000));
+  g->burst = 1 + (size_t)draw(id.n, 9, draw(id.n, 10, 2) ? 100 : 3000);
+  g->burst += (size_t)(g->t->total[0] + g->t->total[1]) / BURSTS_MAX;
+  g->stubborn = draw(id.n, 11, 100) < 20;
+  g->next_at = model_now_ms;
+  if (++g->t->starts > 1)
+    model_bad("command %s is started a second time", cmd);
+  trace("command starts", id.n, p->pid);
+  return g;
+}
+
+void program_free(struct program *g) { free(g); }
+
+static struct node *pipe_of(const struct proc *p, int channel) { return p->fd[channel + 3]->node; }
+
+/* The channel that it writes next; -1: it has written all. */
+static int channel_of(const struct program *g)
+{
+  bool left[2] = { g->t->wrote[0] < g->t->total[0], g->t->wrote[1] < g->t->total[1] };
+
+  if (!left[0] || !left[1])
+    return left[0] ? 0 : left[1] ? 1 : -1;
+  return mix((uint64_t)(g->t->wrote[0] + g->t->wrote[1])) & 1;
+}
+
+int64_t program_due(const struct program *g) { return g->next_at; }
+
+static void write_some(struct proc *p, struct program *g, int channel)
+{
+  struct node *pipe = pipe_of(p, channel);
+  char bytes[4096];
+  int64_t left = g->t->total[channel] - g->t->wrote[channel];
+  size_t n = g->burst < (size_t)left ? g->burst : (size_t)left;
+
+  if (!pipe->readers) {
+    g->t->killed = true;
+    proc_ended(p, SIGPIPE);
+    return;
+  }
+  n = n < SIM_FIFO - pipe->len ? n : SIM_FIFO - pipe->len;
+  program_bytes(g->t->number, channel, g->t->wrote[channel], bytes, n);
+  (void)disk_write(pipe, pipe->len, bytes, n);
+  g->t->wrote[channel] += (int64_t)n;
+  trace("it writes", g->t->number, (int64_t)n);
+}
+
+void program_turn(struct proc *p)
+{
+  struct program *g = p->program;
+  int channel = channel_of(g);
+
+  g->next_at = model_now_ms + (sim_calm && g->pace > 50 ? 50 : g->pace) + (channel < 0 || pipe_of(p, channel)->len < SIM_FIFO ? 0 : 100);
+  if (channel >= 0) {
+    write_some(p, g, channel);
+    return;
+  }
+  g->t->ended = true;
+  proc_ended(p, g->t->code << 8);
+}
+
+void program_told(struct proc *p, int sig)
+{
+  struct program *g = p->program;
+
+  if (sig == SIGSTOP || sig == SIGCONT) {
+    p->stopped = sig == SIGSTOP;
+    return;
+  }
+  if (sig != SIGKILL && g->stubborn)
+    return;
+  g->t->killed = true;
+  proc_ended(p, sig);
+}
+
+void program_calm(void)
+{
+  list_each(it, &procs) {
+    struct proc *p = list_of(it, struct proc, node);
+    if (p->program && p->program->next_at > model_now_ms + 1000)
+      p->program->next_at = model_now_ms + 1000;
+  }
+}
