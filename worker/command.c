@@ -277,6 +277,11 @@ void command_set_epoch(struct command *c, struct id epoch)
   spool_write_epoch(&c->sp, epoch);
 }
 
+static void note_sent(struct command *c)
+{
+  c->sent = c->log.off > c->sent ? c->log.off : c->sent;
+}
+
 enum err command_resume(struct agent *a, struct command *c, int64_t off, int64_t limit)
 {
   enum err e = ERR_OK;
@@ -290,6 +295,8 @@ enum err command_resume(struct agent *a, struct command *c, int64_t off, int64_t
     segment_reader_close(&c->log);
     return e;
   }
+  if (!c->settling)
+    note_sent(c);
   c->limit = limit;
   c->sending = c->woken = true;
   c->stalled = c->exit_sent = false;
@@ -453,6 +460,8 @@ static bool take_up(struct agent *a, struct command *c)
   c->resume_at = -1;
   if (e)
     give_up(a, c, e);
+  else
+    note_sent(c);
   return !e;
 }
 
@@ -467,6 +476,7 @@ static bool send_some(struct agent *a, struct command *c)
   if (!c->exit || c->log.off < c->exit->len)
     e = segment_read(&c->sp, &c->log, c->limit, TURN_BYTES, &a->link.out, &turned);
   c->many = c->many || (turned && c->log.start > 0);
+  note_sent(c);
   switch (e) {
   case ERR_OK:
     return true;
@@ -517,6 +527,7 @@ void command_detach_all(struct agent *a)
     struct command *c = list_of(it, struct command, node);
     c->sending = c->stalled = false;
     c->resume_at = -1;
+    c->sent = 0;
     segment_reader_close(&c->log);
   }
 }

@@ -22,6 +22,7 @@ struct command {
   struct segment_reader log; /* the next to send */
   struct spool_exit *exit;   /* when ended */
   int64_t limit, acked, ack_written, lo;
+  int64_t sent;              /* on this link so far: a resume may send some of it again, and acks of the first time still come */
   int64_t acked_ago[COMMAND_ACK_MINUTES]; /* `acked` so many minutes ago */
   bool sending;              /* the master said run or resume on this link */
   bool settling;             /* an undertaker is at it: its log is not to be trusted yet */

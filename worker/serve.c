@@ -297,7 +297,7 @@ static void on_ack(struct agent *a, struct wire_msg *m)
   c = command_find(a, id);
   if (!c)
     put_error(a, "notfound", wire_str(m, 0), "there is no such command here");
-  else if (c->sending && !c->settling && off > c->log.off)
+  else if (c->sending && !c->settling && off > c->sent)
     put_error(a, "badarg", c->sp.cmd, "that was not sent yet");
   else if (c->sending)
     command_ack(c, off, limit);

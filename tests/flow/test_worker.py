@@ -259,6 +259,20 @@ class Commands(Case):
         s.send("ack", "1-1", 0, log.length + 1, 1 << 30)
         s.expect("error", tag="badarg", what="1-1")
 
+    def test_ack_of_what_was_sent_before_a_resume(self):
+        """A master that was without its database for a moment asks again from what is committed, while the worker sends on: what came meanwhile is acked as soon as it is committed, whether or not it was sent again."""
+        s, log, again = self.connect(), Log(), Log()
+        s.run("1-1", ["echo", "a"])
+        s.collect({"1-1": log})
+        s.resume("1-1", 0, limit=0)
+        s.send("ack", "1-1", 0, log.length, 0)
+        s.send("ack", "1-1", 0, log.length + 1, 0)
+        self.assertIn("not sent yet", s.expect("error", tag="badarg", what="1-1").blob.decode())
+        s.limits["1-1"] = log.length
+        s.send("ack", "1-1", 0, log.length, log.length)
+        s.collect({"1-1": again})
+        self.assertEqual(again.text, log.text)
+
     def test_resume_from_every_border(self):
         s = self.connect()
         log = s.collect_one = Log()
