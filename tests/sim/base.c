@@ -363,6 +363,16 @@ static PGresult *log_chunk(struct call *c)
   return nothing();
 }
 
+/* May it be lost, for all that befell it? */
+static bool excused(int64_t id, const struct row_command *x)
+{
+  const struct row_build *b = &builds[x->build - 1];
+
+  if (truth_of(id)->excused || b->cancelling || !strcmp(x->reason, "alone") || !strcmp(x->reason, "busy") || !strcmp(x->reason, "nospace"))
+    return true;
+  return !strcmp(x->reason, "boot") && strcmp(x->boot, hosts[b->worker - 1].boot); /* meant for the host as it was before its power went */
+}
+
 /* An end that counts comes behind all output, once, and says what the command did. */
 static void check_end(int64_t id, const struct row_command *x)
 {
@@ -370,7 +380,7 @@ static void check_end(int64_t id, const struct row_command *x)
   int64_t wrote = t->wrote[0] + t->wrote[1];
 
   trace("ended", id, x->code);
-  if (!strcmp(x->state, "lost") && !t->excused && !builds[x->build - 1].cancelling && strcmp(x->reason, "alone") && strcmp(x->reason, "busy") && strcmp(x->reason, "nospace"))
+  if (!strcmp(x->state, "lost") && !excused(id, x))
     model_bad("command %" PRId64 " is lost (%s %s), and nothing had befallen it", id, x->how, x->reason);
   if (strcmp(x->how, "exited") && strcmp(x->how, "signaled"))
     return;

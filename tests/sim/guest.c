@@ -256,7 +256,7 @@ ssize_t sys_getrandom(void *p, size_t n, unsigned flags)
 
 char *sys_getenv(const char *name)
 {
-  static char few[] = "1", full[] = "20000";
+  static char few[] = "1", full[] = "30000";
 
   if (!strcmp(name, "DROVER_TEST_KEEP_SEGMENTS"))
     return few;

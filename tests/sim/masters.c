@@ -36,12 +36,20 @@ void __wrap_str_random(void *out, size_t n)
 
 void __real_log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines);
 void __wrap_log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines);
+void __real_log_end_grow(struct log_end *e);
+void __wrap_log_end_grow(struct log_end *e);
 
-/* Less credit at first, so that it matters. No chunk is larger. */
+/* Less credit, so that it matters, and in proportion to the worker's spool (sim.h). No chunk is larger. */
 void __wrap_log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines)
 {
   __real_log_end_init(e, log, epoch, length, crc, lines);
-  e->window = SIM_CHUNK + (int64_t)chance(4 * SIM_CHUNK);
+  e->window = SIM_CHUNK + (int64_t)chance(SIM_WINDOW - SIM_CHUNK);
+}
+
+void __wrap_log_end_grow(struct log_end *e)
+{
+  __real_log_end_grow(e);
+  e->window = e->window < SIM_WINDOW ? e->window : SIM_WINDOW;
 }
 
 static void identified(struct db_res *res, void *arg)

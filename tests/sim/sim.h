@@ -21,6 +21,7 @@ enum {
   SIM_BUILDS = 3,          /* of a host */
   SIM_STEPS = 3,           /* of a build, at most */
   SIM_CHUNK = 1024,        /* bytes of a chunk at most, as the worker is built for it (Makefile) */
+  SIM_WINDOW = 6 * SIM_CHUNK, /* of credit. With an ack's step and a segment (Makefile) less than the spool takes, as it is in truth: else a minder would wait for an ack that is on its way to nobody */
   SIM_COMMANDS = 64,       /* of a seed: builds, their steps, and what is made anew */
   SIM_FDS = 48,            /* of a process */
   SIM_FIFO = 65536,        /* bytes in a pipe, as Linux has it: agent.c counts on it */
