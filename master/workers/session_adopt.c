@@ -32,8 +32,8 @@ void session_adopt(struct session *s)
   s->in_tx = true;
   if (s->pool)
     db_q(tx, SQL_member_guard, "ns", s->worker, s->instance);
-  if (!s->number) /* voids the rest where this connection of this instance was seen already */
-    db_q(tx, SQL_session_guard, "nsn", s->worker, s->instance, s->conn);
+  /* voids the rest: the first time where this connection of this instance was seen already, later where the worker has gone on since */
+  db_q(tx, s->number ? SQL_session_still : SQL_session_guard, "nsn", s->worker, s->instance, s->conn);
   s->first = db_count(tx);
   db_q(tx, SQL_session_take, "nssnns", s->worker, s->instance, s->boot, s->conn, s->m->id, s->peer);
   db_q(tx, SQL_session_builds, "nnn", s->worker, s->m->id, s->m->incarnation);
@@ -166,7 +166,11 @@ static void adopted(struct db_res *res, void *arg)
     session_maybe_free(s);
     return;
   }
-  if (db_err(res) == ERR_FAILED && !s->number && !strcmp(db_sqlstate(res), "22012")) {
+  if (db_err(res) == ERR_FAILED && s->number && !strcmp(db_sqlstate(res), "22012")) {
+    session_close(s, "replaced");
+    return;
+  }
+  if (db_err(res) == ERR_FAILED && !strcmp(db_sqlstate(res), "22012")) {
     session_refuse(s, "clone", "connection %" PRId64 " of this instance was seen already: the state folder was copied or restored; remove it on one of the hosts", s->conn);
     return;
   }

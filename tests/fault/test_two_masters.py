@@ -15,6 +15,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from drover import commit, make_repo, read, tell, wait_for  # noqa: E402
+from fakeworker import FakeWorker  # noqa: E402
 from schedsite import Base  # noqa: E402
 
 KILLS = int(os.environ.get("DROVER_KILLS", "10"))
@@ -226,6 +227,28 @@ class TwoMasters(Base):
         d.sql("select pg_terminate_backend(pid) from pg_stat_activity where query = 'listen drover'")
         wait_for(lambda: all(b"up again" in read(o.path("master.log")) for o in (d, s)), "all connections again")
         builds(3)
+
+    def test_an_old_link_takes_no_worker_back(self):
+        """A worker went on to another master while its old one was without the database, its old link not known to be dead yet: when that master is back, its link does not count any more."""
+        d = self.own({"p": {}})
+        make_repo(d.path("p"), {".drover.yml": json.dumps(PIPELINE)})
+        projects = {"p": {"git": d.path("p"), "poll": "1h"}}
+        d.configure(projects=projects)
+        d.start_master()
+        token, since = read(d.token("far")).decode(), d.sql("select now()")[0][0]
+        s = self.own({"p": {}}, database=f"host={d.lock_file()[4]} user=drover dbname=drover")
+        self.owned.insert(0, self.owned.pop())
+        s.configure(projects=projects)
+        s.start_master()
+        links = []
+        for n, one in enumerate((s, d), 1):
+            links.append(FakeWorker(one.path("w.sock"), token, conn=n).ready())
+            self.addCleanup(links[-1].close)
+            one.wait_worker("far")
+        row = d.sql("select master, number, conn, connected from worker_session")
+        d.sql(f"select pg_terminate_backend(pid) from pg_stat_activity where backend_start > '{since}' and pid <> pg_backend_pid()")
+        self.assertEqual(links[0].next("bye", "inventory")[:2], ("bye", ["replaced"]))
+        self.assertEqual(d.sql("select master, number, conn, connected from worker_session"), row)
 
     def test_a_look_ends_with_the_lease(self):
         """The database does not answer: before another master may think this one dead, what it has under way at a repository ends."""

@@ -453,6 +453,13 @@ static PGresult *session_guard(struct call *c)
   return !strcmp(w->instance, str(c, 1)) && w->conn >= num(c, 2) ? refuse(c) : nothing();
 }
 
+static PGresult *session_still(struct call *c)
+{
+  const struct row_worker *w = &workers[num(c, 0) - 1];
+
+  return strcmp(w->instance, str(c, 1)) || w->conn != num(c, 2) ? refuse(c) : nothing();
+}
+
 static PGresult *session_lost(struct call *c)
 {
   struct row_worker *w = &workers[num(c, 0) - 1];
@@ -477,7 +484,7 @@ static PGresult *pipeline_get(struct call *c)
 }
 
 static PGresult *(*const statements[SQL_COUNT])(struct call *c) = {
-  [SQL_worker_get] = worker_get, [SQL_session_guard] = session_guard, [SQL_session_take] = session_take, [SQL_session_builds] = session_builds, [SQL_session_logs] = session_logs, [SQL_session_read] = session_read,
+  [SQL_worker_get] = worker_get, [SQL_session_guard] = session_guard, [SQL_session_still] = session_still, [SQL_session_take] = session_take, [SQL_session_builds] = session_builds, [SQL_session_logs] = session_logs, [SQL_session_read] = session_read,
   [SQL_session_lost] = session_lost, [SQL_command_spec] = command_spec, [SQL_fence] = fence, [SQL_log_grow] = log_grow, [SQL_log_chunk] = log_chunk, [SQL_command_end] = command_end, [SQL_command_start] = command_start,
   [SQL_step_start] = step_start, [SQL_build_finish] = build_over, [SQL_build_asks] = build_over, [SQL_steps_lost] = steps_lost, [SQL_master_add] = master_add, [SQL_pipeline_get] = pipeline_get,
 };
