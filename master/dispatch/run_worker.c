@@ -56,6 +56,8 @@ static void send_limit(struct run *r, int64_t ack)
   wire_put(link_out(r->session->link), VERB_ack, "isnn", &r->cmd, "0", ack, log_end_grant(&r->log, session_runs(r->session)));
 }
 
+static void append(struct run *r);
+
 static void appended(struct db_res *res, void *arg)
 {
   struct pending *p = arg;
@@ -77,6 +79,7 @@ static void appended(struct db_res *res, void *arg)
       if (r->sm.state == RUN_COMMAND)
         send_limit(r, r->log.committed);
     }
+    append(r); /* what was gathered meanwhile: perhaps nothing more comes for long */
   }
   free(p);
 }

@@ -6,6 +6,7 @@ import unittest
 import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import wire  # noqa: E402
 from drover import Case, make_repo, read, wait_for  # noqa: E402
 from fakeworker import FakeWorker, Gone  # noqa: E402
 
@@ -149,6 +150,15 @@ class Liar(Case):
                 b = self.d.get("/builds/" + self.d.request(rid)["builds"][0])
                 self.assertNotEqual(b["result"], SUCCESS)
                 self.assertEqual(self.d.sql("select coalesce(max(length), 0) from log where build = (select max(id) from build)"), [["0"]])
+
+    def test_burst_and_then_nothing(self):
+        """No lie: a command that writes much at once, and then nothing for long. All of it is in the log then, whatever the database took first."""
+        w, rid, cmd, epoch = self.begin()
+        data, n = b"line\n" * 100, 20
+        w.raw(b"".join(wire.out(cmd, 0, i * len(data), data, [(0, len(data), 0)]).encode() for i in range(n)))
+        wait_for(lambda: self.d.sql("select length from log where build = (select max(id) from build)") == [[str(n * len(data))]], "all of it in the log")
+        w.exit(cmd, epoch, length=n * len(data), crc=f"{zlib.crc32(data * n):08x}", lines=100 * n)
+        self.assertEqual(self.d.wait_request(rid)["result"], SUCCESS)
 
     def test_bomb(self):
         """64 KiB that say they are 64 KiB and inflate to 64 MiB."""
