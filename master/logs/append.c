@@ -86,8 +86,11 @@ int64_t log_end_put(struct log_end *e, struct db_tx *tx)
 
 int64_t log_end_grant(struct log_end *e, int active)
 {
-  int64_t share = LOG_WINDOW_LINK / (active > 0 ? active : 1), limit = e->committed + (e->window < share ? e->window : share);
+  int64_t share = LOG_WINDOW_LINK / (active > 0 ? active : 1), limit;
 
+  if (share < CHUNK_RAW_MAX)
+    share = CHUNK_RAW_MAX; /* with less a full chunk would never be sent, and nothing behind it */
+  limit = e->committed + (e->window < share ? e->window : share);
   e->granted = limit > e->granted ? limit : e->granted;
   return limit;
 }

@@ -12,7 +12,7 @@ struct db_tx;
 
 #define LOG_WINDOW_FIRST (256 << 10) /* credit in raw bytes; 256 KiB alone would cap a log at 13 MB/s over 10 ms */
 #define LOG_WINDOW_MAX (4 << 20)
-#define LOG_WINDOW_LINK (16 << 20)   /* of all commands of a link together */
+#define LOG_WINDOW_LINK (16 << 20)   /* of all commands of a link together; but each has room for a chunk, so with more than 256 commands it is more */
 #define LOG_APPENDS_MAX 2            /* transactions in flight: what comes meanwhile is gathered into the next */
 
 struct log_end {
