@@ -116,6 +116,7 @@ static void write_some(struct proc *p, struct program *g, int channel)
     proc_ended(p, SIGPIPE);
     return;
   }
+  n = n < sizeof bytes ? n : sizeof bytes;
   n = n < SIM_FIFO - pipe->len ? n : SIM_FIFO - pipe->len;
   program_bytes(g->t->number, channel, g->t->wrote[channel], bytes, n);
   (void)disk_write(pipe, pipe->len, bytes, n);
