@@ -39,7 +39,8 @@ struct row_command {
   size_t nspans, nz;
   int64_t raw;
   int64_t of[2];         /* bytes of each channel */
-  int64_t forgotten;     /* workers were told to forget it so often */
+  int64_t *borders;      /* where its chunks begin */
+  int nborders;
 };
 
 static struct row_worker workers[SIM_HOSTS];
@@ -89,6 +90,7 @@ void store_end(void)
     free(commands[i].spec);
     free(commands[i].spans);
     free(commands[i].z);
+    free(commands[i].borders);
   }
 }
 
@@ -355,6 +357,8 @@ static PGresult *log_chunk(struct call *c)
     model_bad("a chunk in the database can't be read");
   else
     compare(id, x, str(c, 6), (size_t)spans->len, raw);
+  x->borders = xrealloc(x->borders, (size_t)(x->nborders + 1) * sizeof *x->borders);
+  x->borders[x->nborders++] = off;
   if (off)
     return nothing();
   x->spans = xmemdup(str(c, 6), x->nspans = (size_t)spans->len);
@@ -645,6 +649,16 @@ void store_check(void)
       model_bad("at the end command %d is open", i + 1);
 }
 
+int64_t store_border(int64_t number, int64_t from)
+{
+  const struct row_command *x = command(number);
+  int first = 0;
+
+  while (first < x->nborders && x->borders[first] < from)
+    first++;
+  return first < x->nborders ? x->borders[first + (int)chance((uint64_t)(x->nborders - first))] : -1;
+}
+
 void store_acked(int64_t number, int64_t off)
 {
   const struct row_command *x = command(number);
@@ -665,7 +679,7 @@ void excuse(struct proc *minder)
 {
   struct id id;
 
-  if (!str_id(minder->cmd, strlen(minder->cmd), &id))
+  if (*minder->cmd && !str_id(minder->cmd, strlen(minder->cmd), &id))
     truth_of(id.n)->excused = true;
 }
 

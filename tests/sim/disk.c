@@ -177,16 +177,24 @@ static void undo_one(struct node *folder)
 
 /* ---- files ---- */
 
+int disk_breaks;
+
 /* What is there now stays if the power goes. */
-void disk_sync(struct node *n)
+int disk_sync(struct node *n)
 {
+  if (self && disk_breaks && !chance((uint64_t)disk_breaks)) {
+    trace("a disk does not sync", n->host->n, 0);
+    excuse(self);
+    return EIO;
+  }
   if (n->kind == NODE_FOLDER)
     drop_undo(n);
   if (!n->dirty)
-    return;
+    return 0;
   free(n->safe);
   n->safe = NULL;
   n->dirty = false;
+  return 0;
 }
 
 /* Before the first change since it was synced. */

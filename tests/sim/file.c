@@ -231,13 +231,14 @@ int sys_ftruncate(int fd, off_t len)
 int sys_fsync(int fd)
 {
   struct file *f;
+  int e;
 
   proc_point("fsync");
   f = file_of(fd);
   if (!f)
     return -1;
-  disk_sync(f->node);
-  return 0;
+  e = disk_sync(f->node);
+  return e ? fail(e) : 0;
 }
 
 int sys_fdatasync(int fd) { return sys_fsync(fd); }

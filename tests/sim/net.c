@@ -107,8 +107,7 @@ static struct link *link_new(struct conn *c)
 /* So many bytes come through. */
 static void to_worker(struct link *l, size_t n)
 {
-  tap_to_worker(l->tap, l->out.data, n);
-  buf_add(&l->c->ready, l->out.data, n);
+  tap_to_worker(l->tap, l->out.data, n, &l->c->ready);
   buf_drop(&l->out, n);
 }
 
@@ -209,6 +208,7 @@ ssize_t net_recv(struct conn *c, void *p, size_t n)
 {
   if (c->ready.len) {
     n = n < c->ready.len ? n : c->ready.len;
+    n = chance(6) ? n : 1 + (size_t)chance(n);
     memcpy(p, c->ready.data, n);
     buf_drop(&c->ready, n);
     return (ssize_t)n;
@@ -395,6 +395,16 @@ void net_tick(void)
 
 /* ---- faults ---- */
 
+static void cut_short(struct buf *b, size_t n)
+{
+  struct buf left;
+
+  buf_init(&left, BUF_NO_MAX);
+  buf_add(&left, b->data, n);
+  buf_free(b);
+  *b = left;
+}
+
 void net_cut(struct conn *c, bool half)
 {
   trace(half ? "a connection is half open" : "a connection is cut", c->host->n, (int64_t)c->flight.len);
@@ -409,6 +419,8 @@ void net_cut(struct conn *c, bool half)
   }
   if (c->l && !c->closed)
     to_worker(c->l, (size_t)chance(c->l->out.len + 1));
+  if (chance_of(50))
+    cut_short(&c->ready, (size_t)chance(c->ready.len + 1));
   c->reset = true;
   if (c->l) {
     c->l->closing = true;

@@ -25,7 +25,8 @@ enum {
   SIM_COMMANDS = 64,       /* of a seed: builds, their steps, and what is made anew */
   SIM_FDS = 48,            /* of a process */
   SIM_FIFO = 65536,        /* bytes in a pipe, as Linux has it: agent.c counts on it */
-  SIM_HEAP_MAX = 24 << 20, /* of one process of the worker: 16 MiB is the link's own limit */
+  SIM_HEAP_MAX = 2 << 20,  /* of one process of the worker */
+  SIM_SPOOL_MAX = 192 << 10, /* of one command: what the minder may have (guest.c), what it reads at once (64 KiB), and segments that are kept */
 };
 
 /* ---- what happened ---- */
@@ -63,7 +64,8 @@ int disk_remove(struct node *folder, const char *name);
 int disk_rename(struct node *folder, const char *from, const char *to);
 ssize_t disk_write(struct node *n, size_t at, const void *p, size_t len); /* perhaps less; -1 and errno */
 void disk_truncate(struct node *n, size_t len);
-void disk_sync(struct node *n);
+int disk_sync(struct node *n);         /* 0, or errno */
+extern int disk_breaks;                /* in how many syncs once; 0: never */
 bool disk_takes(struct host *h);       /* room for one more inode */
 void disk_power_loss(struct host *h);
 int64_t disk_used(const struct host *h);
@@ -112,7 +114,8 @@ extern bool net_down;                  /* nobody gets through */
 struct tap;
 struct tap *tap_new(void);
 void tap_free(struct tap *t);
-void tap_to_worker(struct tap *t, const char *p, size_t n);
+extern bool tap_says_twice;
+void tap_to_worker(struct tap *t, const char *p, size_t n, struct buf *out); /* whole messages, to out */
 void tap_to_master(struct tap *t, struct wire_msg *m);
 
 /* ---- processes (proc.c) ---- */
@@ -207,6 +210,7 @@ void store_build(int64_t worker, int steps);
 bool store_over(void);                 /* all builds are done */
 void store_check(void);                /* what must hold at the end */
 void store_forgotten(int64_t number);  /* a worker is told to forget that command, */
+int64_t store_border(int64_t number, int64_t from); /* of one of its chunks from there on; -1: none */
 void store_acked(int64_t number, int64_t off); /* that so much of it is committed, */
 void store_removed(int64_t number);    /* or removes it */
 int store_builds(void);
@@ -217,7 +221,7 @@ uint64_t store_sum(void);
 void faults_begin(void);
 void faults_one(void);
 void faults_calm(void);
-void excuse(struct proc *minder);      /* its command may be lost */
+void excuse(struct proc *minder);      /* its command may be lost; an agent has none */
 void excuse_host(struct host *h);
 
 /* ---- a seed (world.c) ---- */
@@ -227,5 +231,4 @@ struct result_of {
 };
 struct result_of world_play(uint64_t seed);
 void cancel_build(struct sim_master *m, int64_t build);
-bool spools_empty(void);
 #endif

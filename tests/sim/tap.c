@@ -1,12 +1,16 @@
-/* What is said on a link, looked at where it passes: a master acks what is committed and has nothing forgotten that is not over, a worker never sends more than it was allowed. */
+/* What is said on a link, looked at where it passes: a master acks what is committed and has nothing forgotten that is not over, a worker never sends more than it was allowed. And some of it is said twice, or a worker is
+   asked once more for what it has sent. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/sim.h"
 
+enum { TWICE = 5, AGAIN = 3 /* percent */, BACK_MAX = 4096 /* bytes before what is committed: a worker surely has them still */ };
+
 struct allowed {
   int64_t number, limit;
+  char epoch[STR_ID_MAX];
 };
 
 struct tap {
@@ -14,6 +18,8 @@ struct tap {
   struct allowed of[SIM_COMMANDS];
   int n;
 };
+
+bool tap_says_twice;
 
 struct tap *tap_new(void)
 {
@@ -41,39 +47,65 @@ static struct allowed *allowed(struct tap *t, int64_t number)
   return &t->of[t->n++];
 }
 
-static void allow(struct tap *t, int64_t number, int64_t limit)
+static void copy(struct buf *out, const struct wire_msg *m)
 {
-  struct allowed *a = allowed(t, number);
-
-  a->limit = limit > a->limit ? limit : a->limit;
+  for (int i = -1; i < m->ntok; i++)
+    buf_addf(out, i < 0 ? "%s" : " %s", i < 0 ? wire_verbs[m->verb].name : m->tok[i]);
+  if (m->blob)
+    buf_addf(out, " +%zu", m->blob_len);
+  buf_addc(out, '\n');
+  if (!m->blob)
+    return;
+  buf_add(out, m->blob, m->blob_len);
+  buf_addc(out, '\n');
 }
 
-void tap_to_worker(struct tap *t, const char *p, size_t n)
+/* From some border before what is committed. */
+static void ask_again(struct buf *out, const struct allowed *a, int64_t committed)
+{
+  struct id id = { 1, a->number }, epoch;
+  int64_t off = store_border(a->number, committed - BACK_MAX);
+
+  if (off < 0 || str_id(a->epoch, strlen(a->epoch), &epoch))
+    return;
+  trace("asked again", a->number, off);
+  wire_put(out, VERB_resume, "iisnn", &id, &epoch, "0", off, a->limit);
+}
+
+/* Numbers of the tokens. */
+static void look(struct tap *t, struct wire_msg *m, struct buf *out)
+{
+  int limit = m->verb == VERB_resume ? 4 : 3, epoch = m->verb == VERB_run ? 2 : m->verb == VERB_resume ? 1 : -1;
+  struct allowed *a = allowed(t, wire_id(m, 0).n);
+
+  trace(wire_verbs[m->verb].name, a->number, m->verb == VERB_forget || m->verb == VERB_kill ? 0 : wire_num(m, m->verb == VERB_ack ? 2 : 3));
+  if (epoch >= 0)
+    snprintf(a->epoch, sizeof a->epoch, "%s", wire_str(m, epoch));
+  if (m->verb == VERB_forget) {
+    store_forgotten(a->number);
+    *a->epoch = 0;
+  } else if (m->verb != VERB_kill && wire_num(m, limit) > a->limit) {
+    a->limit = wire_num(m, limit);
+  }
+  if (m->verb != VERB_ack)
+    return;
+  store_acked(a->number, wire_num(m, 2));
+  if (tap_says_twice && chance_of(AGAIN))
+    ask_again(out, a, wire_num(m, 2));
+}
+
+void tap_to_worker(struct tap *t, const char *p, size_t n, struct buf *out)
 {
   struct wire_msg m;
 
   wire_feed(t->r, p, n);
   while (!wire_next(t->r, &m)) {
-    int64_t id = m.verb == VERB_run || m.verb == VERB_resume || m.verb == VERB_ack || m.verb == VERB_forget ? wire_id(&m, 0).n : 0;
-    if (id)
-      trace(wire_verbs[m.verb].name, id, m.verb == VERB_forget ? 0 : wire_num(&m, m.verb == VERB_ack ? 2 : 3));
-    switch (m.verb) {
-    case VERB_run:
-      allow(t, id, wire_num(&m, 3));
-      break;
-    case VERB_resume:
-      allow(t, id, wire_num(&m, 4));
-      break;
-    case VERB_ack:
-      allow(t, id, wire_num(&m, 3));
-      store_acked(id, wire_num(&m, 2));
-      break;
-    case VERB_forget:
-      store_forgotten(id);
-      break;
-    default:
-      break;
-    }
+    bool about = m.verb == VERB_run || m.verb == VERB_resume || m.verb == VERB_ack || m.verb == VERB_forget || m.verb == VERB_kill;
+    copy(out, &m);
+    if (about && tap_says_twice && chance_of(TWICE))
+      copy(out, &m);
+    if (about)
+      look(t, &m, out);
   }
 }
 

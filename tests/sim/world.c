@@ -152,6 +152,47 @@ static bool step(void)
   return true;
 }
 
+/* ---- what must hold ---- */
+
+static struct node *spool_of(const struct host *h)
+{
+  struct node *w = node_find(h->root, "w");
+
+  return w ? node_find(w, "spool") : NULL;
+}
+
+/* No command takes more room than it may. */
+static void check_spools(const struct host *h)
+{
+  const struct node *spool = spool_of(h);
+
+  for (int i = 0; spool && i < spool->nentries; i++) {
+    const struct node *folder = spool->entries[i].node;
+    size_t n = 0;
+    for (int k = 0; k < folder->nentries; k++)
+      n += folder->entries[k].node->len;
+    if (n > SIM_SPOOL_MAX)
+      model_bad("%s takes %zu bytes in the spool", spool->entries[i].name, n);
+  }
+}
+
+/* What is left: nothing but folders that are kept for the next command. */
+static const char *left(void)
+{
+  for (int i = 0; i < nhosts; i++) {
+    const struct node *spool = spool_of(&hosts[i]);
+    for (int k = 0; spool && k < spool->nentries; k++)
+      if (*spool->entries[k].name != '.')
+        return "something in a spool";
+  }
+  list_each(it, &procs)
+    if (list_of(it, struct proc, node)->kind != PROC_AGENT)
+      return "a process";
+  return NULL;
+}
+
+/* ---- time ---- */
+
 static void time_goes(void)
 {
   int64_t due = proc_due(), at = net_due();
@@ -164,8 +205,10 @@ static void time_goes(void)
   if (due <= model_now_ms)
     due = model_now_ms + 1;
   model_now_ms = due < model_now_ms + STEP_MAX_MS ? due : model_now_ms + STEP_MAX_MS;
-  for (int i = 0; i < nhosts; i++)
+  for (int i = 0; i < nhosts; i++) {
     host_turn(&hosts[i]);
+    check_spools(&hosts[i]);
+  }
   net_tick();
 }
 
@@ -229,29 +272,17 @@ struct result_of world_play(uint64_t seed)
   faults_calm();
   program_calm();
   over = model_now_ms + CALM_MS;
-  while (!model_badness() && model_now_ms < over && events < EVENTS_MAX && !(store_over() && spools_empty()))
+  while (!model_badness() && model_now_ms < over && events < EVENTS_MAX && !(store_over() && !left()))
     if (!step())
       time_goes();
   if (events >= EVENTS_MAX)
     model_bad("it does not come to rest");
   store_check();
-  if (!model_badness() && !spools_empty())
-    model_bad("at the end there is something in a spool");
+  if (left())
+    model_bad("at the end there is %s left", left());
   struct result_of r = { trace_hash ^ store_sum(), events, model_now_ms };
   end();
   return r;
 }
 
 void cancel_build(struct sim_master *m, int64_t build) { run_cancel_build(&m->m, build); }
-
-/* Nothing but folders that are kept for the next command. */
-bool spools_empty(void)
-{
-  for (int i = 0; i < nhosts; i++) {
-    struct node *w = node_find(hosts[i].root, "w"), *spool = w ? node_find(w, "spool") : NULL;
-    for (int k = 0; spool && k < spool->nentries; k++)
-      if (*spool->entries[k].name != '.')
-        return false;
-  }
-  return true;
-}
