@@ -146,9 +146,12 @@ $(B)/s/sim_worker.o: $(SIM_WORKER) tests/sim/sys.txt
 	@ld -r -o $@.whole $(SIM_WORKER)
 	@tr ' ' '\n' <tests/sim/sys.txt | sed '/./s/.*/& sys_&/' >$@.names
 	@objcopy --redefine-syms=$@.names --keep-global-symbol=agent_main --keep-global-symbol=minder_main $@.whole $@
-$(B)/tests/test_link_sim: test_link_sim.c $(SIM_OBJ) $(B)/s/sim_worker.o $(B)/libdrover.a tests/sim/wrap.txt
+# The master's maps begin where they began in every seed.
+$(B)/s/sim_map.o: $(B)/m/common/map.o | $(B)/s/sim_worker.o
+	@objcopy --rename-section .bss=sim_maps$(sim_filled) $< $@
+$(B)/tests/test_link_sim: test_link_sim.c $(SIM_OBJ) $(B)/s/sim_worker.o $(B)/s/sim_map.o $(B)/libdrover.a tests/sim/wrap.txt
 	@mkdir -p $(@D)
-	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(shell cat tests/sim/wrap.txt)) -o $@ $< $(SIM_OBJ) $(B)/s/sim_worker.o $(B)/libdrover.a $(TEST_LIBS)
+	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(shell cat tests/sim/wrap.txt)) -o $@ $< $(SIM_OBJ) $(B)/s/sim_worker.o $(B)/s/sim_map.o $(B)/libdrover.a $(TEST_LIBS)
 unit: $(UNIT) $(TEST_PROGRAMS)
 # What the demo's build runs: the module tests alone, without sanitizers.
 units: unit

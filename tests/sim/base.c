@@ -117,6 +117,22 @@ bool store_over(void)
 
 int store_builds(void) { return nbuilds; }
 
+/* As builds_overdue has it: the worker was away for too long. */
+bool store_give_up(int n)
+{
+  struct row_build *b = &builds[n];
+
+  if (b->done || workers[b->worker - 1].connected)
+    return false;
+  b->done = true;
+  for (int i = 0; i < ncommands; i++)
+    if (commands[i].build == n + 1 && !strcmp(commands[i].state, "open")) {
+      snprintf(commands[i].state, sizeof commands[i].state, "lost");
+      commands[i].complete = true;
+    }
+  return true;
+}
+
 bool store_cancel(int n, int64_t *build)
 {
   if (builds[n].done || builds[n].cancelling)
@@ -398,10 +414,23 @@ static void check_end(int64_t id, const struct row_command *x)
     model_bad("command %" PRId64 " is said to have ended by a signal", id);
 }
 
+/* A worker that tells an end has ended all of it. */
+static void check_gone(int64_t id)
+{
+  list_each(it, &procs) {
+    const struct proc *p = list_of(it, struct proc, node);
+    struct id of;
+    if (p->kind == PROC_CHILD && !p->zombie && !str_id(p->cmd, strlen(p->cmd), &of) && of.n == id)
+      model_bad("the end of command %" PRId64 " is told, and its process runs on", id);
+  }
+}
+
 static PGresult *command_end(struct call *c)
 {
   struct row_command *x = command(num(c, 0));
 
+  if (!param(c, 6)->null)
+    check_gone(num(c, 0));
   if (strcmp(x->state, "open"))
     return nothing();
   snprintf(x->state, sizeof x->state, "%s", str(c, 1));

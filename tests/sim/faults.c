@@ -6,7 +6,7 @@
 enum { FULL_BYTES = 40000, PLENTY = 1 << 30 };
 
 /* What of it all a seed has at all: some of each, so that what needs few faults is found too. */
-static bool kinds[10];
+static bool kinds[11];
 enum { SYNCS = 150 };
 
 void faults_begin(void)
@@ -78,6 +78,7 @@ void faults_one(void)
   struct host *h = any_host();
   struct conn *c;
   int64_t build;
+  int n = (int)chance((uint64_t)store_builds());
   int what = (int)chance(COUNT(kinds));
 
   if (!kinds[what])
@@ -104,8 +105,12 @@ void faults_one(void)
     h->sleeps_from = model_now_ms;
     trace("a host sleeps", h->n, h->asleep_until);
     return;
+  case 9:
+    if (chance_of(30) && store_give_up(n))
+      trace("given up", n, 0);
+    return;
   default:
-    if (chance_of(20) && store_cancel((int)chance((uint64_t)store_builds()), &build)) {
+    if (chance_of(20) && store_cancel(n, &build)) {
       trace("cancelled", build, 0);
       for (int i = 0; i < MODEL_MASTERS; i++)
         if (sim.masters[i].alive)

@@ -29,6 +29,13 @@ void __wrap_master_beat_soon(struct master *m) { (void)m; }
 
 void __wrap_dispatch_overdue(uv_timer_t *t) { (void)t; }
 
+extern char __start_sim_maps[], __stop_sim_maps[]; /* variables of common/map.c (Makefile) */
+
+void masters_reset(void)
+{
+  memset(__start_sim_maps, 0, (size_t)(__stop_sim_maps - __start_sim_maps));
+}
+
 void __wrap_str_random(void *out, size_t n)
 {
   memset(out, 7, n); /* where a map begins: the same each time */

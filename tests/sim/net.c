@@ -380,15 +380,13 @@ int64_t net_due(void)
 
 void net_tick(void)
 {
-  static int64_t n;
-
   list_each(it, &links) {
     struct link *l = list_of(it, struct link, node);
     if (!l->closing && model_now_ms - l->heard_at >= SILENT_MS)
       link_close(l, "silence");
     if (l->closing || model_now_ms < l->ping_at)
       continue;
-    wire_put(&l->out, VERB_ping, "n", ++n);
+    wire_put(&l->out, VERB_ping, "n", model_now_ms);
     l->ping_at = model_now_ms + LINK_PING_MS;
   }
 }

@@ -215,7 +215,11 @@ void store_acked(int64_t number, int64_t off); /* that so much of it is committe
 void store_removed(int64_t number);    /* or removes it */
 int store_builds(void);
 bool store_cancel(int n, int64_t *build);
+bool store_give_up(int n);
 uint64_t store_sum(void);
+
+/* ---- masters (masters.c), started and killed as model.h has it ---- */
+void masters_reset(void);              /* for each seed */
 
 /* ---- faults (faults.c) ---- */
 void faults_begin(void);
