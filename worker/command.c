@@ -343,6 +343,19 @@ void command_ack(struct command *c, int64_t off, int64_t limit)
   drop_acked(c);
 }
 
+/* Whether its folder can serve another command. What was not all sent may be in more segments than were ever looked at. */
+static bool is_plain(const struct command *c)
+{
+  int64_t *starts;
+  size_t n;
+
+  if (!c->plain || c->many || c->log.off == c->exit->len)
+    return c->plain && !c->many;
+  n = segment_list(&c->sp, &starts);
+  free(starts);
+  return n <= 1;
+}
+
 void command_forget(struct agent *a, struct command *c)
 {
   if (c->sm.state == COMMAND_LIVE) {
@@ -351,7 +364,7 @@ void command_forget(struct agent *a, struct command *c)
     command_tell(a, c, "kill 0 cancel\n");
     return;
   }
-  if (c->plain && !c->many && a->nfree < SPOOL_FREE_MAX && spool_retire(&c->sp, a->nfree, c->exit->len > 0))
+  if (is_plain(c) && a->nfree < SPOOL_FREE_MAX && spool_retire(&c->sp, a->nfree, c->exit->len > 0))
     a->nfree++;
   else
     spool_remove(&c->sp);

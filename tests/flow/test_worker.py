@@ -292,6 +292,23 @@ class Commands(Case):
         s.send("resume", "1-1", "1-1", 3, 0, 100)
         s.expect("error", tag="badarg", what="1-1")
 
+    def test_segments_of_a_forgotten_command_are_no_others(self):
+        """Its output is in two segments and was never sent: its folder is not for the next command with the second one in it."""
+        s = self.connect()
+        s.run("1-1", ["sh", "-c", f"head -c {12 << 20} /dev/urandom"], limit=0)
+        s.expect("state")
+
+        def ended():
+            s.send("inventory")
+            return s.take_inventory()[0]["state"] == "done"
+        wait_for(ended)
+        s.send("forget", "1-1")
+        s.run("1-2", ["sh", "-c", "echo a; sleep 100"])
+        s.expect("state", cmd="1-2")
+        s.expect("out", cmd="1-2")
+        s.send("inventory")
+        self.assertEqual([(h["cmd"], h["lo"], h["hi"]) for h in s.take_inventory()], [("1-2", 0, 2)])
+
     def test_segments_are_dropped_when_acked(self):
         s = self.connect(env={"DROVER_TEST_KEEP_SEGMENTS": "2"})
         log, size = Log(), 40 << 20
