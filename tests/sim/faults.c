@@ -92,7 +92,10 @@ void faults_one(void)
   case 2: kill_process(true); return;
   case 3: if (chance_of(25)) kill_process(false); return;
   case 4: if (chance_of(15)) power(h); return;
-  case 5: master(any_master()); return;
+  case 5:
+    if (chance_of(60))
+      master(any_master());
+    return;
   case 6: disk(h); return;
   case 7:
     if (h->agent && chance_of(50))

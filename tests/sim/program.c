@@ -5,7 +5,7 @@
 
 #include "tests/sim/sim.h"
 
-enum { BURSTS_MAX = 60 };
+enum { BURSTS_MAX = 40 };
 
 struct program {
   struct truth *t;
@@ -77,7 +77,7 @@ struct program *program_start(struct proc *p, const char *cmd, int out, int err)
   if (str_id(cmd, strlen(cmd), &id))
     model_bad("a command without its number: %s", cmd);
   g->t = truth_of(id.n);
-  g->pace = (int64_t)(draw(id.n, 7, 100) < 50 ? draw(id.n, 8, 20) : draw(id.n, 8, 4000));
+  g->pace = (int64_t)(draw(id.n, 7, 100) < 30 ? draw(id.n, 8, 20) : draw(id.n, 8, draw(id.n, 12, 2) ? 500 : 4000));
   g->burst = 1 + (size_t)draw(id.n, 9, draw(id.n, 10, 2) ? 100 : 3000);
   g->burst += (size_t)(g->t->total[0] + g->t->total[1]) / BURSTS_MAX;
   g->stubborn = draw(id.n, 11, 100) < 20;

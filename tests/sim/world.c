@@ -262,7 +262,7 @@ struct result_of world_play(uint64_t seed)
 
   begin(seed);
   faults_until = model_now_ms + 2000 + (int64_t)chance(90000);
-  often = 5 + (int)chance(chance_of(50) ? 60 : 400);
+  often = 3 + (int)chance(chance_of(60) ? 30 : 300);
   while (!model_badness() && model_now_ms < faults_until && !store_over() && events < EVENTS_MAX) {
     if (!step())
       time_goes();
