@@ -140,7 +140,7 @@ sim_area = $(if $(filter worker/agent.c worker/ownlog.c worker/status.c,$(1)),ag
 sim_filled = ,alloc,load,data,contents
 $(B)/s/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,cc) $(CC) $(COMMON) $(WARN) -O2 -g -fPIE $(SIM_SMALL) -c $< -o $@
+	$(call say,cc) $(CC) $(COMMON) $(WARN) -O2 -g -fPIE $(if $(SAN),-fsanitize=$(SAN) --param asan-globals=0 -fno-omit-frame-pointer -Wno-maybe-uninitialized -Wno-format-truncation) $(SIM_SMALL) -c $< -o $@
 	@$(if $(call sim_area,$<),objcopy --rename-section .data=sim_$(call sim_area,$<) --rename-section .bss=sim_$(call sim_area,$<)$(sim_filled) $@)
 $(B)/s/sim_worker.o: $(SIM_WORKER) tests/sim/sys.txt
 	@ld -r -o $@.whole $(SIM_WORKER)
@@ -172,7 +172,7 @@ fuzzers: $(FUZZERS)
 
 check:
 	@.ci/deps check
-	@$(MAKE) -j2 all $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/unit/test_private_pg.c)))
+	@$(MAKE) -j2 all $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all $(if $(T),some,unit fuzzers)
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)
@@ -198,9 +198,10 @@ lint:
 	@for f in tests/lint/*.sh; do DROVER_BUILD=$(B) bash $$f || exit 1; done
 bench: all
 	@python3 tests/bench/bench.py $(B)
-soak: all $(B)/tests/test_dispatch_model
+soak: all $(B)/tests/test_dispatch_model $(B)/tests/test_link_sim
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
 	@MODEL_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_dispatch_model
+	@SIM_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_link_sim
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@DROVER_SOAK=1 DROVER_SANITIZE_ALL=1 python3 tests/run.py $(B) $(S) tests/flow tests/browser
 	@DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_graph_kill.py

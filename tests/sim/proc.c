@@ -86,10 +86,15 @@ static void first(unsigned low, unsigned high)
   sys__exit(code);
 }
 
+/* A process that died left marks on its stack. */
+void __asan_unpoison_memory_region(void const volatile *p, size_t n) __attribute__((weak));
+
 static void prepare(struct proc *p)
 {
   p->stack = nstacks ? stacks[--nstacks] : mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   assert(p->stack != MAP_FAILED);
+  if (__asan_unpoison_memory_region)
+    __asan_unpoison_memory_region(p->stack, STACK);
   getcontext(&p->context);
   p->context.uc_stack.ss_sp = p->stack;
   p->context.uc_stack.ss_size = STACK;

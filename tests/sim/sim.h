@@ -2,7 +2,7 @@
    network, disks, processes and a database that are made up, so that anything may break at any moment, and a seed plays it again.
 
    The worker's objects are linked into one, their calls of the system renamed to sys_*() (sys.txt), and each of its processes is a coroutine with its own copy of the program's variables (proc.c). The master is linked as in
-   tests/model, with that one's clock, loop and chance; its database is a few tables (base.c), and transactions are done late, not at all, or done without an answer. */
+   tests/model, with that one's clock, loop and chance; its database is a few tables (store.c), and transactions are done late, not at all, or done without an answer (base.c). */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
 #include <poll.h>
@@ -202,7 +202,9 @@ extern int nhosts;
 extern bool sim_calm;
 int64_t host_mono(const struct host *h);
 
-/* ---- the database (base.c) ---- */
+/* ---- the database: transactions (base.c, as model.h has it), tables (store.c) ---- */
+struct db_tx;
+PGresult *store_do(const struct db_tx *tx, int stmt, bool *refused); /* refused: a guard did not hold */
 int base_answers(struct base *b);       /* how many may be told now */
 void store_begin(void);
 void store_end(void);
