@@ -496,12 +496,15 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
 }
 
 /* A fence that did not hold is no error: somebody else has the build now, or took the request first. */
-void run_told_failure(const struct run *r, struct db_res *res)
+bool run_told_failure(const struct run *r, struct db_res *res)
 {
-  if (db_err(res) == ERR_FAILED && strcmp(db_sqlstate(res), FENCED) && strcmp(db_sqlstate(res), TAKEN))
+  bool refused = db_err(res) == ERR_FAILED && strcmp(db_sqlstate(res), FENCED) && strcmp(db_sqlstate(res), TAKEN);
+
+  if (refused)
     log_error("build", "%s: %s", r->name, db_errtext(res));
   else
     log_debug("build", "%s: dropped: %s", r->name, db_errtext(res));
+  return refused;
 }
 
 /* PostgreSQL refused what follows from an answer, and would again: that is a fault of ours, and a build that can't go on ends as one, with the reason for people. */
@@ -538,11 +541,12 @@ void run_answered(struct db_res *res, void *arg)
     run_locks_not_now(r);
     dispatch_look_soon(m->dispatch);
   } else if (err) {
-    run_told_failure(r, res);
-    if (err == ERR_FAILED && strcmp(db_sqlstate(res), FENCED) && !p->claim && !p->given_up)
+    if (!run_told_failure(r, res) || p->claim)
+      run_drop(r);
+    else if (!p->given_up)
       give_up(r, res, p->done_cmd);
     else
-      run_drop(r);
+      session_close(r->session, "database"); /* not even that: the worker comes again, and tells the same once more */
   } else {
     committed(r, res, p);
   }

@@ -47,7 +47,8 @@ void run_take_report(struct run *r, struct db_tx *tx, bool ended);
 void run_drop_report(struct run *r);
 void run_send_kill(struct run *r);
 void run_wait_others(struct run *r);
-void run_told_failure(const struct run *r, struct db_res *res);
+/* Says in the log why a transaction came to nothing. True: the database itself refused it, and nobody else has the build; so all about this worker is to be asked anew. */
+bool run_told_failure(const struct run *r, struct db_res *res);
 void run_maybe_free(struct run *r);
 /* The first bytes of stdout, for machines that look at them. bytes: the chunk's contents. */
 void run_keep_output(struct run *r, const void *spans, size_t nspans, const char *bytes);

@@ -68,8 +68,10 @@ static void appended(struct db_res *res, void *arg)
   if (r->sm.state == RUN_GONE) {
     run_maybe_free(r);
   } else if (err) {
-    run_told_failure(r, res);
-    run_drop(r);
+    if (run_told_failure(r, res))
+      session_close(r->session, "database"); /* drops this run; the worker comes again, and is asked for what is not committed */
+    else
+      run_drop(r);
   } else {
     watch_tell(r->m->watches, r->id);
     /* the command may have ended meanwhile: then its last bytes are in the transaction of its end */
@@ -90,6 +92,8 @@ int64_t run_put_log(struct run *r, struct db_tx *tx, bool at_end)
   int64_t length = log_end_put(&r->log, tx);
   struct buf kept;
 
+  if (at_end && !more)
+    db_q(tx, SQL_log_whole, "nn", r->log.log, length); /* a transaction before this one may be refused, and this one not */
   if (!r->warn || !(more || at_end))
     return length;
   if (at_end)

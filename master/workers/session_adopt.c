@@ -59,6 +59,17 @@ static void ask_inventory(struct session *s)
   link_trust(s->link);
 }
 
+/* The database did not do it. Where it is away, the session waits for it; where it is there and refused, the worker is to come again, since nothing else would set it off. */
+static void not_adopted(struct session *s, bool refused)
+{
+  if (!s->welcomed)
+    session_busy(s);
+  else if (refused)
+    session_close(s, "database");
+  else
+    session_db_down(s);
+}
+
 static void loaded_one(struct session *s)
 {
   if (--s->loading == 0 && s->sm.state == SESSION_ADOPT)
@@ -74,6 +85,8 @@ static void pipeline_here(bool ok, void *arg)
   if (--s->loading == 0 && s->sm.state == SESSION_ADOPT) {
     if (ok && db_is_up(s->m->db))
       session_adopt(s);
+    else if (db_is_up(s->m->db))
+      not_adopted(s, true);
     else
       session_db_down(s);
   }
@@ -85,6 +98,10 @@ static void spec_here(struct db_res *res, void *arg)
   struct spec_wait *w = arg;
   struct session *s = w->s;
 
+  if (db_err(res) == ERR_FAILED && s->sm.state == SESSION_ADOPT) {
+    log_error("worker", "%s: %s", s->name, db_errtext(res));
+    not_adopted(s, true); /* what was never sent would count as lost */
+  }
   if (!db_err(res) && s->sm.state == SESSION_ADOPT) {
     list_each(it, &s->runs) {
       struct run *r = list_of(it, struct run, node);
@@ -184,10 +201,7 @@ static void adopted(struct db_res *res, void *arg)
   if (db_err(res)) {
     if (db_err(res) == ERR_FAILED)
       log_error("worker", "%s: %s", s->name, db_errtext(res));
-    if (s->welcomed)
-      session_db_down(s);
-    else
-      session_busy(s);
+    not_adopted(s, db_err(res) == ERR_FAILED);
     return;
   }
   s->number = db_num(res, s->first, 0, 0);
