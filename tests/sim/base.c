@@ -9,6 +9,7 @@
 enum { BASE_SENT_MAX = 256 };
 
 int64_t base_done;
+int base_fails;
 
 void __wrap_db_send(struct db_tx *tx, db_cb *cb, void *arg);
 bool __wrap_db_is_up(const struct db *db);
@@ -46,22 +47,33 @@ void __wrap_db_send(struct db_tx *tx, db_cb *cb, void *arg)
 bool __wrap_db_is_up(const struct db *db) { return base_of(db)->up; }
 void __wrap_db_hear(struct db *db, const char *channel, void (*heard)(void *arg, const char *text), void *arg) { (void)db, (void)channel, (void)heard, (void)arg; }
 
+static void failed(struct db_tx *tx, int stmt, const char *state, const char *why)
+{
+  tx_reset(tx);
+  tx->err = ERR_FAILED;
+  tx->failed = stmt;
+  snprintf(tx->sqlstate, sizeof tx->sqlstate, "%s", state);
+  tx->errtext = xasprintf("%s: %s", sql_name(tx->stmts[stmt].s), why);
+}
+
 static void do_tx(struct db_tx *tx)
 {
   bool refused;
 
   base_done++;
+  if (base_fails && !chance((uint64_t)base_fails)) {
+    trace("a transaction fails", tx->count, (int64_t)tx->stmts[0].s);
+    store_failed(tx);
+    failed(tx, 0, "57014", "canceling statement due to statement timeout");
+    return;
+  }
   tx->results = xcalloc((size_t)tx->count + 1, sizeof *tx->results);
   for (int i = 0; i < tx->count; i++) {
     tx->results[i] = store_do(tx, i, &refused);
     if (!refused)
       continue;
     trace("refused", (int64_t)tx->stmts[i].s, i);
-    tx_reset(tx);
-    tx->err = ERR_FAILED;
-    tx->failed = i;
-    snprintf(tx->sqlstate, sizeof tx->sqlstate, "22012");
-    tx->errtext = xasprintf("%s: division by zero", sql_name(tx->stmts[i].s));
+    failed(tx, i, "22012", "division by zero");
     return;
   }
 }

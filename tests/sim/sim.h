@@ -205,6 +205,8 @@ int64_t host_mono(const struct host *h);
 /* ---- the database: transactions (base.c, as model.h has it), tables (store.c) ---- */
 struct db_tx;
 PGresult *store_do(const struct db_tx *tx, int stmt, bool *refused); /* refused: a guard did not hold */
+extern int base_fails;                 /* one in so many transactions does, for reasons of the database's own; 0: none */
+void store_failed(const struct db_tx *tx);
 int base_answers(struct base *b);       /* how many may be told now */
 void store_begin(void);
 void store_end(void);

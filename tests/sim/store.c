@@ -25,6 +25,7 @@ struct row_build {
   int step, steps, result;
   char step_state[16];
   bool done, cancelling;
+  bool refused;          /* a transaction about it failed */
 };
 struct row_command {
   int64_t build, epoch, length, lines;
@@ -334,6 +335,11 @@ static PGresult *log_grow(struct call *c)
   return nothing();
 }
 
+static PGresult *log_whole(struct call *c)
+{
+  return command(num(c, 0))->length != num(c, 1) ? refuse(c) : nothing();
+}
+
 /* What a log gets is what its command wrote, each byte once and in its order. */
 static void compare(int64_t id, struct row_command *x, const char *spans, size_t nspans, const char *raw)
 {
@@ -410,13 +416,13 @@ static void check_end(int64_t id, const struct row_command *x)
 }
 
 /* A worker that tells an end has ended all of it. */
-static void check_gone(int64_t id)
+static void check_gone(int64_t id, const char *what)
 {
   list_each(it, &procs) {
     const struct proc *p = list_of(it, struct proc, node);
     struct id of;
     if (p->kind == PROC_CHILD && !p->zombie && !str_id(p->cmd, strlen(p->cmd), &of) && of.n == id)
-      model_bad("the end of command %" PRId64 " is told, and its process runs on", id);
+      model_bad("command %" PRId64 " %s, and its process runs on", id, what);
   }
 }
 
@@ -425,7 +431,7 @@ static PGresult *command_end(struct call *c)
   struct row_command *x = command(num(c, 0));
 
   if (!param(c, 6)->null)
-    check_gone(num(c, 0));
+    check_gone(num(c, 0), "has ended");
   if (strcmp(x->state, "open"))
     return nothing();
   snprintf(x->state, sizeof x->state, "%s", str(c, 1));
@@ -466,11 +472,24 @@ static PGresult *build_over(struct call *c)
   return nothing();
 }
 
+/* What a build's command led to could not be written: it ends. */
+void store_failed(const struct db_tx *tx)
+{
+  struct call c = { .tx = tx, .q = &tx->stmts[0] };
+
+  if (c.q->s == SQL_fence)
+    builds[num(&c, 0) - 1].refused = true;
+}
+
 static PGresult *steps_lost(struct call *c)
 {
   for (int i = 0; i < ncommands; i++)
-    if (commands[i].build == num(c, 0) && !strcmp(commands[i].state, "open"))
-      model_bad("build %" PRId64 " is given up (%s), and command %d with it", num(c, 0), str(c, 3), i + 1);
+    if (commands[i].build == num(c, 0) && !strcmp(commands[i].state, "open")) {
+      snprintf(commands[i].state, sizeof commands[i].state, "lost");
+      commands[i].complete = true;
+      if (!builds[num(c, 0) - 1].refused)
+        model_bad("build %" PRId64 " is given up (%s), and command %d with it", num(c, 0), str(c, 3), i + 1);
+    }
   return nothing();
 }
 
@@ -513,7 +532,7 @@ static PGresult *pipeline_get(struct call *c)
 
 static PGresult *(*const statements[SQL_COUNT])(struct call *c) = {
   [SQL_worker_get] = worker_get, [SQL_session_guard] = session_guard, [SQL_session_still] = session_still, [SQL_session_take] = session_take, [SQL_session_builds] = session_builds, [SQL_session_logs] = session_logs, [SQL_session_read] = session_read,
-  [SQL_session_lost] = session_lost, [SQL_command_spec] = command_spec, [SQL_fence] = fence, [SQL_log_grow] = log_grow, [SQL_log_chunk] = log_chunk, [SQL_command_end] = command_end, [SQL_command_start] = command_start,
+  [SQL_session_lost] = session_lost, [SQL_command_spec] = command_spec, [SQL_fence] = fence, [SQL_log_grow] = log_grow, [SQL_log_whole] = log_whole, [SQL_log_chunk] = log_chunk, [SQL_command_end] = command_end, [SQL_command_start] = command_start,
   [SQL_step_start] = step_start, [SQL_build_finish] = build_over, [SQL_build_asks] = build_over, [SQL_steps_lost] = steps_lost, [SQL_master_add] = master_add, [SQL_pipeline_get] = pipeline_get,
 };
 
@@ -570,6 +589,8 @@ void store_removed(int64_t number)
 
   if (x && !strcmp(x->state, "open") && truth_of(number)->starts && !truth_of(number)->power)
     model_bad("a worker forgets command %" PRId64 ", whose end is not in the database", number);
+  if (x)
+    check_gone(number, "is forgotten");
 }
 
 void excuse(struct proc *minder)
