@@ -201,7 +201,7 @@ bench: all
 soak: all $(B)/tests/test_dispatch_model $(B)/tests/test_link_sim
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
 	@MODEL_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_dispatch_model
-	@SIM_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_link_sim
+	@SIM_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_link_sim && SIM_SEEDS=20000 $(S)/tests/test_link_sim
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@DROVER_SOAK=1 DROVER_SANITIZE_ALL=1 python3 tests/run.py $(B) $(S) tests/flow tests/browser
 	@DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_graph_kill.py

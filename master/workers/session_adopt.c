@@ -107,7 +107,7 @@ static void spec_here(struct db_res *res, void *arg)
       struct run *r = list_of(it, struct run, node);
       size_t nspec, nspans, nz;
       const void *spec, *spans, *z;
-      struct have *h;
+      struct have *h, *before;
       if (r->cmd.n != w->cmd || !db_rows(res, 0))
         continue;
       spec = db_bytes(res, 0, 0, 0, &nspec);
@@ -120,7 +120,10 @@ static void spec_here(struct db_res *res, void *arg)
       if (nspec)
         memcpy(h->spec, spec, nspec);
       h->secrets = secret_rows_take(res, 1);
-      free(map_set_n(s->specs, (uint64_t)r->cmd.n, h));
+      before = map_set_n(s->specs, (uint64_t)r->cmd.n, h);
+      if (before) /* of a taking over that came to nothing */
+        secret_rows_free(before->secrets);
+      free(before);
     }
   }
   free(w);

@@ -50,9 +50,10 @@ bool os_machine_id(char out[OS_MACHINE_LEN + 1]) { return (void)out, false; }
 int os_pidfd(pid_t pid)
 {
   struct file *f;
-  struct proc *p = proc_find(pid);
+  struct proc *p;
 
   proc_point("pidfd_open");
+  p = proc_find(pid);
   if (!p || p->host != self->host)
     return -1;
   f = xcalloc(1, sizeof *f);

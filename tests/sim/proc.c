@@ -304,7 +304,7 @@ void proc_signal(struct proc *p, int sig)
 
 int sys_kill(pid_t pid, int sig)
 {
-  struct proc *p = proc_find(pid);
+  struct proc *p;
 
   proc_point("kill");
   p = proc_find(pid);
