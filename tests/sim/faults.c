@@ -41,6 +41,10 @@ static void kill_process(bool agent)
   trace(agent ? "an agent is to die" : "a minder is to die", found->pid, 0);
   if (!agent)
     excuse(found);
+  if (!agent && chance_of(30)) { /* as where the host stops */
+    proc_signal(found, SIGTERM);
+    return;
+  }
   found->die_in = 1 + (int)chance(chance_of(50) ? 12 : 120);
 }
 
@@ -51,6 +55,10 @@ static void power(struct host *h)
   net_cut_all(h, true);
   proc_power_loss(h);
   disk_power_loss(h);
+  if (chance_of(20)) {
+    trace("a host is set up anew", h->n, 0);
+    host_empty(h);
+  }
   for (int i = 0; i < 32; i++)
     h->boot[i] = "0123456789abcdef"[chance(16)];
   h->agent_at = model_now_ms + 1000 + (int64_t)chance(20000);

@@ -201,6 +201,7 @@ extern struct host hosts[SIM_HOSTS];
 extern int nhosts;
 extern bool sim_calm;
 int64_t host_mono(const struct host *h);
+void host_empty(struct host *h);      /* its disk */
 
 /* ---- the database: transactions (base.c, as model.h has it), tables (store.c) ---- */
 struct db_tx;

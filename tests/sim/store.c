@@ -93,12 +93,16 @@ void store_end(void)
 /* A build whose first command is to be run. */
 void store_build(int64_t worker, int steps)
 {
+  static const char *const limits[] = { "idle", "total", "alone" };
   struct buf spec;
 
   builds[nbuilds++] = (struct row_build){ .worker = worker, .epoch = 1, .step = 1, .steps = steps, .result = -1, .step_state = "run" };
   buf_init(&spec, BUF_NO_MAX);
   records_put(&spec, "arg", "it");
   records_put(&spec, "grace", "2000");
+  for (size_t i = 0; i < COUNT(limits); i++)
+    if (chance_of(12))
+      records_putf(&spec, limits[i], "%d", 500 + (int)chance(i ? 30000 : 5000));
   (void)command_add(nbuilds, 1, spec.data, spec.len, "", ""); /* never sent */
   buf_free(&spec);
 }

@@ -39,10 +39,20 @@ int64_t host_mono(const struct host *h)
   return model_now_ms - h->slept - (h->asleep_until > model_now_ms ? model_now_ms - h->sleeps_from : 0);
 }
 
+void host_empty(struct host *h)
+{
+  struct node *w = node_new(h, NODE_FOLDER);
+
+  if (h->root)
+    node_unref(h->root);
+  h->root = node_new(h, NODE_FOLDER);
+  (void)disk_add(h->root, "w", w);
+  node_unref(w);
+  (void)disk_sync(h->root);
+}
+
 static void host_begin(struct host *h, int n)
 {
-  struct node *w;
-
   memset(h, 0, sizeof *h);
   h->n = n;
   snprintf(h->name, sizeof h->name, "w%d", n + 1);
@@ -50,11 +60,7 @@ static void host_begin(struct host *h, int n)
     h->boot[i] = "0123456789abcdef"[chance(16)];
   list_init(&h->nodes);
   h->disk_max = INT64_MAX / 2;
-  h->root = node_new(h, NODE_FOLDER);
-  w = node_new(h, NODE_FOLDER);
-  (void)disk_add(h->root, "w", w);
-  node_unref(w);
-  disk_sync(h->root);
+  host_empty(h);
   h->token = (struct token){ .address = { { .host = xstrdup("m0"), .is_unix = true }, { .host = xstrdup("m1"), .is_unix = true } }, .addresses = 2, .name = h->name, .secret = h->name };
   h->agent_at = model_now_ms + (int64_t)chance(500);
 }
