@@ -70,8 +70,11 @@ static void master(struct sim_master *m)
     sim_kill(m);
   else if (!m->alive)
     sim_start(m);
-  else if (m->m.id)
+  else if (m->m.id) {
+    if (m->base.up && chance_of(50)) /* it is cut off from everybody */
+      net_cut_master(m, true);
     sim_unplug(m, m->base.up);
+  }
 }
 
 static void disk(struct host *h)

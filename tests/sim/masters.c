@@ -5,6 +5,7 @@
 
 #include "master/conf/conf.h"
 #include "master/dispatch/dispatch.h"
+#include "master/dispatch/run.h"
 #include "master/dispatch/waits.h"
 #include "master/events/events.h"
 #include "master/logs/append.h"
@@ -119,6 +120,21 @@ void sim_unplug(struct sim_master *s, bool off)
   sessions_db_down(s->m.sessions);
 }
 
+/* What came of a log is in the database, or on its way there. */
+void masters_check(void)
+{
+  for (int i = 0; i < MODEL_MASTERS; i++)
+    if (sim.masters[i].alive)
+      list_each(it, sessions_list(sim.masters[i].m.sessions)) {
+        struct session *s = list_of(it, struct session, node);
+        list_each(jt, &s->runs) {
+          const struct run *r = list_of(jt, struct run, node);
+          if (r->log.queued && !r->log.in_flight)
+            model_bad("a master keeps %d chunks of command %lld for itself", r->log.queued, (long long)r->cmd.n);
+        }
+      }
+}
+
 /* Nothing of it goes anywhere from now on; then its memory is given back as at an orderly end, whose words nobody hears. */
 void sim_kill(struct sim_master *s)
 {
@@ -126,7 +142,7 @@ void sim_kill(struct sim_master *s)
 
   trace("a master is killed", s - sim.masters, 0);
   base_lose(&s->base, true);
-  net_cut_master(s);
+  net_cut_master(s, false);
   m->stopping = true;
   while (!list_empty(&s->base.answered))
     base_tell(&s->base, 0);

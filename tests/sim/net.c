@@ -452,14 +452,16 @@ void net_cut_all(struct host *h, bool half)
   }
 }
 
-void net_cut_master(struct sim_master *m)
+void net_cut_master(struct sim_master *m, bool half)
 {
   for (struct list *it = conns.next, *next; it != &conns; it = next) {
     struct conn *c = list_of(it, struct conn, node);
     next = it->next;
     if (c->to == m && !c->connecting && !c->reset && !c->over)
-      net_cut(c, false);
+      net_cut(c, half);
   }
+  if (half)
+    return;
   list_each(it, &links)
     if (list_of(it, struct link, node)->m == m)
       list_of(it, struct link, node)->closing = true;

@@ -43,7 +43,7 @@ static int64_t length(int64_t number, int channel)
 
   if (kind < 25)
     return 0;
-  return (int64_t)(kind < 60 ? n % 300 : kind < 94 ? n % 6000 : n % 40000);
+  return (int64_t)(kind < 60 ? n % 300 : kind < 88 ? n % 6000 : n % 40000);
 }
 
 struct truth *truth_of(int64_t number)

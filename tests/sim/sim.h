@@ -103,7 +103,7 @@ int64_t net_due(void);                 /* when something may, later; INT64_MAX: 
 void net_cut(struct conn *c, bool half);
 struct conn *net_any(void);            /* one that stands; NULL */
 void net_cut_all(struct host *h, bool half);  /* NULL: all hosts' */
-void net_cut_master(struct sim_master *m);
+void net_cut_master(struct sim_master *m, bool half);
 void net_tick(void);                   /* the master's pings */
 bool net_has_message(const struct sim_master *m);
 void net_deliver(struct sim_master *m);
@@ -225,6 +225,7 @@ uint64_t store_sum(void);
 
 /* ---- masters (masters.c), started and killed as model.h has it ---- */
 void masters_reset(void);              /* for each seed */
+void masters_check(void);              /* while nothing is under way */
 
 /* ---- faults (faults.c) ---- */
 void faults_begin(void);
