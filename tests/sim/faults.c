@@ -7,7 +7,7 @@ enum { FULL_BYTES = 40000, PLENTY = 1 << 30 };
 
 /* What of it all a seed has at all: some of each, so that what needs few faults is found too. */
 static bool kinds[11];
-enum { SYNCS = 150, TRANSACTIONS = 40 /* in so many one that fails */ };
+enum { SYNCS = 150, TRANSACTIONS = 80 /* in up to so many one that fails */ };
 
 void faults_begin(void)
 {
@@ -19,7 +19,7 @@ void faults_begin(void)
     hosts[i].disk_max = PLENTY;
   tap_says_twice = chance_of(percent);
   disk_breaks = chance_of(percent / 3) ? SYNCS : 0;
-  base_fails = chance_of(percent / 3) ? TRANSACTIONS : 0;
+  base_fails = chance_of(percent / 3) ? 8 + (int)chance(TRANSACTIONS) : 0;
 }
 
 static struct host *any_host(void) { return &hosts[chance((uint64_t)nhosts)]; }

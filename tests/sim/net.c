@@ -467,10 +467,10 @@ void net_cut_master(struct sim_master *m, bool half)
       list_of(it, struct link, node)->closing = true;
 }
 
-/* A link without its connection goes on to be silent until its master looks. */
 void net_begin(void)
 {
   net_down = false;
+  tap_reset();
 }
 
 void net_end(void)

@@ -114,6 +114,7 @@ extern bool net_down;                  /* nobody gets through */
 struct tap;
 struct tap *tap_new(void);
 void tap_free(struct tap *t);
+void tap_reset(void);                  /* for each seed */
 extern bool tap_says_twice;
 void tap_to_worker(struct tap *t, const char *p, size_t n, struct buf *out); /* whole messages, to out */
 void tap_to_master(struct tap *t, struct wire_msg *m);

@@ -1,12 +1,13 @@
 /* What is said on a link, looked at where it passes: a master acks what is committed and has nothing forgotten that is not over, a worker never sends more than it was allowed. And some of it is said twice, or a worker is
    asked once more for what it has sent. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/sim.h"
 
-enum { TWICE = 5, AGAIN = 3 /* percent */, BACK_MAX = 4096 /* bytes before what is committed: a worker surely has them still */ };
+enum { SEEN_MAX = 256, TWICE = 5, AGAIN = 3 /* percent */, BACK_MAX = 4096 /* bytes before what is committed: a worker surely has them still */ };
 
 struct allowed {
   int64_t number, limit;
@@ -20,6 +21,11 @@ struct tap {
 };
 
 bool tap_says_twice;
+static struct {
+  char instance[33];
+  int64_t conn;
+} seen[SEEN_MAX];
+static int nseen;
 
 struct tap *tap_new(void)
 {
@@ -109,10 +115,28 @@ void tap_to_worker(struct tap *t, const char *p, size_t n, struct buf *out)
   }
 }
 
+/* An instance counts its connections, and never says a number twice. */
+static void greeted(struct wire_msg *m)
+{
+  int64_t conn = wire_num(m, 4);
+
+  for (int i = 0; i < nseen; i++)
+    if (seen[i].conn == conn && !strcmp(seen[i].instance, wire_str(m, 2)))
+      model_bad("a worker greets as connection %" PRId64 " a second time", conn);
+  if (nseen == SEEN_MAX)
+    return;
+  seen[nseen].conn = conn;
+  snprintf(seen[nseen++].instance, sizeof seen->instance, "%s", wire_str(m, 2));
+}
+
+void tap_reset(void) { nseen = 0; }
+
 void tap_to_master(struct tap *t, struct wire_msg *m)
 {
   int64_t id, end;
 
+  if (m->verb == VERB_hello)
+    greeted(m);
   if (m->verb != VERB_out)
     return;
   id = wire_id(m, 0).n;
