@@ -120,6 +120,7 @@ void run_lost(struct run *r, const char *reason, const char *text)
 void run_reconcile(struct run *r, const char *have, bool same, const void *spec, size_t nspec, struct secret_rows *secrets)
 {
   struct session *s = r->session;
+  int64_t limit;
 
   r->secrets = secrets;
 
@@ -145,7 +146,9 @@ void run_reconcile(struct run *r, const char *have, bool same, const void *spec,
   if (have) {
     map_set_n(s->by_cmd, (uint64_t)r->cmd.n, r);
     sm_move(&r->sm, RUN_COMMAND);
-    wire_put(link_out(s->link), VERB_resume, "iisnn", &r->cmd, &r->epoch, "0", r->log.length, log_end_grant(&r->log, session_runs(s)));
+    limit = log_end_grant(&r->log, session_runs(s));
+    wire_put(link_out(s->link), VERB_resume, "iisnn", &r->cmd, &r->epoch, "0", r->log.length, limit);
+    wire_put(link_out(s->link), VERB_ack, "isnn", &r->cmd, "0", r->log.committed, limit); /* the last ones may be lost with the link, and its spool waits for them */
     if (watch_any(r->m->watches, r->id))
       wire_put(link_out(s->link), VERB_follow, "in", &r->cmd, (int64_t)1);
     if (run_stops(r))
