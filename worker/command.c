@@ -329,6 +329,13 @@ static void drop_acked(struct command *c)
   free(starts);
 }
 
+/* For the minder, which may be waiting for it. What can't be written now, since the disk is full, is written by and by (command_retention_all): there may be no other ack. */
+static void note_acked(struct command *c)
+{
+  if (c->acked > c->ack_written && !spool_write_ack(&c->sp, c->acked))
+    c->ack_written = c->acked;
+}
+
 void command_ack(struct command *c, int64_t off, int64_t limit)
 {
   c->limit = limit;
@@ -338,8 +345,7 @@ void command_ack(struct command *c, int64_t off, int64_t limit)
   c->acked = off;
   if (!c->many || c->acked - c->ack_written < COMMAND_ACK_STEP)
     return;
-  c->ack_written = c->acked;
-  spool_write_ack(&c->sp, c->acked);
+  note_acked(c);
   drop_acked(c);
 }
 
@@ -433,8 +439,10 @@ void command_retention_all(struct agent *a)
     struct command *c = list_of(it, struct command, node);
     memmove(c->acked_ago + 1, c->acked_ago, sizeof c->acked_ago - sizeof *c->acked_ago);
     c->acked_ago[0] = c->acked;
-    if (c->many)
-      drop_acked(c);
+    if (!c->many)
+      continue;
+    note_acked(c);
+    drop_acked(c);
   }
 }
 

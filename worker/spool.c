@@ -267,13 +267,12 @@ enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
   return snprintf(x->text, sizeof x->text, "%s", text + head + 1) < (int)sizeof x->text ? ERR_OK : ERR_CORRUPT;
 }
 
-void spool_write_ack(const struct spool *s, int64_t off)
+enum err spool_write_ack(const struct spool *s, int64_t off)
 {
   char text[LINE_MAX_LEN];
 
   snprintf(text, sizeof text, "%lld", (long long)off);
-  if (put_small(s, "ack", text, false)) /* only delays: the next one is written again */
-    errno = 0;
+  return put_small(s, "ack", text, false);
 }
 
 int64_t spool_read_ack(const struct spool *s)

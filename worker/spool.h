@@ -80,7 +80,7 @@ enum err spool_read_started(const struct spool *s, struct spool_started *w) must
 enum err spool_write_exit(const struct spool *s, const struct spool_exit *x, bool sync) must_check;
 enum err spool_read_exit(const struct spool *s, struct spool_exit *x) must_check; /* ERR_NOTFOUND, ERR_CORRUPT (or half written) */
 
-void spool_write_ack(const struct spool *s, int64_t off);
+enum err spool_write_ack(const struct spool *s, int64_t off) must_check;
 int64_t spool_read_ack(const struct spool *s); /* 0: nothing known */
 void spool_write_epoch(const struct spool *s, struct id epoch);
 bool spool_read_epoch(const struct spool *s, struct id *epoch);
