@@ -71,7 +71,6 @@ bool os_oom_shielded(void) { return false; }
 bool os_end_with(pid_t parent) { return (void)parent, true; }
 void os_reset_library_signals(void) {}
 bool os_is_tmpfs(const char *path) { return (void)path, true; }
-bool os_proc_has_word(pid_t pid, int n, const char *word);
 void os_facts(struct buf *out, const char *work) { (void)out, (void)work; }
 
 bool os_proc_read(pid_t pid, struct os_proc *out)
@@ -165,7 +164,7 @@ int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
   c->out = pipe_to(p);
   c->err = pipe_to(p);
   c->pid = p->pid;
-  p->program = program_start(p, cmd, 0, 1);
+  p->program = program_start(p, cmd);
   return 0;
 }
 
@@ -257,7 +256,7 @@ ssize_t sys_getrandom(void *p, size_t n, unsigned flags)
 
 char *sys_getenv(const char *name)
 {
-  static char few[] = "1", full[] = "30000";
+  static char few[] = "1", full[] = "20000";
 
   if (!strcmp(name, "DROVER_TEST_KEEP_SEGMENTS"))
     return few;

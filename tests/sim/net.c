@@ -192,7 +192,6 @@ struct conn *net_dial(struct host *h, const char *address, int *number)
   return c;
 }
 
-bool net_connecting(const struct conn *c) { return c->connecting; }
 int net_error(struct conn *c) { return c->reset && !c->l ? ECONNREFUSED : 0; }
 
 short net_ready(const struct conn *c)

@@ -218,7 +218,8 @@ void proc_run(struct proc *p)
   dying = NULL;
 }
 
-void proc_kill(struct proc *p)
+/* SIGKILL; of self it does not return. */
+static void proc_kill(struct proc *p)
 {
   if (p == self)
     die(SIGKILL);

@@ -43,7 +43,7 @@ static int64_t length(int64_t number, int channel)
 
   if (kind < 25)
     return 0;
-  return (int64_t)(kind < 60 ? n % 300 : kind < 88 ? n % 6000 : n % 40000);
+  return (int64_t)(kind < 60 ? n % 300 : kind < 88 ? n % 6000 : kind < 99 ? n % 40000 : n % 400000);
 }
 
 struct truth *truth_of(int64_t number)
@@ -68,12 +68,11 @@ void program_bytes(int64_t number, int channel, int64_t from, char *out, size_t 
   }
 }
 
-struct program *program_start(struct proc *p, const char *cmd, int out, int err)
+struct program *program_start(struct proc *p, const char *cmd)
 {
   struct program *g = xcalloc(1, sizeof *g);
   struct id id = { 0, 0 };
 
-  (void)out, (void)err;
   if (str_id(cmd, strlen(cmd), &id))
     model_bad("a command without its number: %s", cmd);
   g->t = truth_of(id.n);

@@ -21,12 +21,12 @@ enum {
   SIM_BUILDS = 3,          /* of a host */
   SIM_STEPS = 3,           /* of a build, at most */
   SIM_CHUNK = 1024,        /* bytes of a chunk at most, as the worker is built for it (Makefile) */
-  SIM_WINDOW = 6 * SIM_CHUNK, /* of credit. With an ack's step and a segment (Makefile) less than the spool takes, as it is in truth: else a minder would wait for an ack that is on its way to nobody */
+  SIM_WINDOW = 6 * SIM_CHUNK, /* of credit. With an ack's step and a segment (Makefile) less than the spool takes, as it is in truth: else a minder would wait for an ack that is never written down */
   SIM_COMMANDS = 64,       /* of a seed: builds, their steps, and what is made anew */
   SIM_FDS = 48,            /* of a process */
   SIM_FIFO = 65536,        /* bytes in a pipe, as Linux has it: agent.c counts on it */
   SIM_HEAP_MAX = 2 << 20,  /* of one process of the worker */
-  SIM_SPOOL_MAX = 192 << 10, /* of one command: what the minder may have (guest.c), what it reads at once (64 KiB), and segments that are kept */
+  SIM_SPOOL_MAX = 160 << 10, /* of one command: what the minder may have (guest.c), what it reads at once and what is in the pipes at the end (64 KiB each, deflated), segments that are kept */
 };
 
 /* ---- what happened ---- */
@@ -89,7 +89,6 @@ short file_ready(const struct proc *p, int fd, short want);
 
 /* ---- the network (net.c) ---- */
 struct conn *net_dial(struct host *h, const char *address, int *number); /* NULL: errno */
-bool net_connecting(const struct conn *c);
 int net_error(struct conn *c);
 ssize_t net_recv(struct conn *c, void *p, size_t n);
 ssize_t net_send(struct conn *c, const void *p, size_t n);
@@ -155,7 +154,6 @@ void proc_agent(struct host *h);
 struct proc *proc_find(int pid);
 bool proc_may_run(struct proc *p);
 void proc_run(struct proc *p);
-void proc_kill(struct proc *p);        /* SIGKILL; also of self, then it does not return */
 void proc_signal(struct proc *p, int sig);
 void proc_ended(struct proc *p, int status);
 int64_t proc_due(void);                /* when the next one wakes up by time; INT64_MAX: none */
@@ -178,7 +176,7 @@ struct truth {                         /* of one command, whatever became of it 
 struct truth *truth_of(int64_t number);
 void program_reset(uint64_t seed);
 void program_bytes(int64_t number, int channel, int64_t from, char *out, size_t n);
-struct program *program_start(struct proc *p, const char *cmd, int out, int err);
+struct program *program_start(struct proc *p, const char *cmd); /* it writes to descriptors 3 and 4 */
 void program_free(struct program *g);
 int64_t program_due(const struct program *g); /* INT64_MAX: when somebody reads */
 void program_turn(struct proc *p);

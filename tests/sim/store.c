@@ -158,7 +158,6 @@ static PGresult *row(const struct cell *cells, int n)
 {
   PGresult *res = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
   PGresAttDesc a[READ_COLUMNS];
-  char text[24];
 
   memset(a, 0, sizeof a);
   for (int i = 0; i < n; i++) {
@@ -168,7 +167,6 @@ static PGresult *row(const struct cell *cells, int n)
   }
   if (!PQsetResultAttrs(res, n, a))
     abort();
-  (void)text;
   return res;
 }
 
