@@ -368,6 +368,7 @@ void command_forget(struct agent *a, struct command *c)
     c->forgotten = true;
     c->sending = false;
     command_tell(a, c, "kill 0 cancel\n");
+    segment_empty(&c->sp); /* the minder may be waiting for room */
     return;
   }
   if (is_plain(c) && a->nfree < SPOOL_FREE_MAX && spool_retire(&c->sp, a->nfree, c->exit->len > 0))

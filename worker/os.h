@@ -43,6 +43,8 @@ bool os_proc_has_word(pid_t pid, int n, const char *word);
 
 /* Like renameat(), but never in the place of something: EEXIST. */
 int os_rename_new(int from_dir, const char *from, int to_dir, const char *to);
+/* Two names of a folder change places, at once. 0, or -1: one is not there, or the system or the file system can't do that. */
+int os_swap_names(int dir, const char *a, const char *b);
 /* The blocks of one file become those of another, where the file system can do that. 0, or -1. */
 int os_clone(int to, int from);
 /* Some bytes from where the one stands to where the other stands, within the kernel. 0: the end; -1: read and write instead. */

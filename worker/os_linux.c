@@ -194,6 +194,13 @@ int os_rename_new(int from_dir, const char *from, int to_dir, const char *to)
   return renameat(from_dir, from, to_dir, to);
 }
 
+int os_swap_names(int dir, const char *a, const char *b)
+{
+  enum { EXCHANGE = 2 };
+
+  return (int)syscall(SYS_renameat2, dir, a, dir, b, EXCHANGE);
+}
+
 int os_clone(int to, int from)
 {
   return ioctl(to, _IOW(0x94, 9, int), from); /* FICLONE: linux/fs.h does not go with sys/mount.h of every libc */

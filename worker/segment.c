@@ -407,6 +407,7 @@ enum err segment_drop(const struct spool *sp, int64_t *freed)
   struct segment_reader r;
   struct spool_base sum;
   enum err e = n > 1 ? ERR_OK : ERR_NOTFOUND;
+  bool full = false;
 
   *freed = 0;
   segment_reader_init(&r);
@@ -415,13 +416,30 @@ enum err segment_drop(const struct spool *sp, int64_t *freed)
     e = sum_segment(&r, *freed, false, &sum);
     if (!e)
       e = spool_write_base(sp, &sum);
+    full = e == ERR_NOSPACE; /* there is room for it behind what it is about */
+    e = full ? ERR_OK : e;
   }
   if (!e) {
     snprintf(file, sizeof file, "log.%lld", (long long)starts[0]);
     if (unlinkat(sp->dir, spool_name(sp, file, name), 0))
       e = spool_err(errno);
+    else if (full)
+      e = spool_write_base(sp, &sum);
   }
   segment_reader_close(&r);
   free(starts);
   return e;
+}
+
+void segment_empty(const struct spool *sp)
+{
+  int64_t *starts;
+  size_t n = segment_list(sp, &starts);
+
+  for (size_t i = 0; i < n; i++) {
+    int fd = open_segment(sp, starts[i], O_WRONLY | O_TRUNC);
+    if (fd >= 0)
+      close(fd);
+  }
+  free(starts);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "worker/os.h"
+
 enum err small_read(int dir, const char *name, char *text, size_t size)
 {
   int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -22,12 +24,12 @@ enum err small_read(int dir, const char *name, char *text, size_t size)
 
 enum err small_replace(int dir, const char *name, const char *next, const char *text, size_t n)
 {
-  int fd = openat(dir, next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  int bad = fd < 0 || write(fd, text, n) != (ssize_t)n || fsync(fd), number = errno;
+  int fd = openat(dir, next, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  int bad = fd < 0 || write(fd, text, n) != (ssize_t)n || ftruncate(fd, (off_t)n) || fsync(fd), number = errno;
 
   if (fd >= 0)
     close(fd);
-  if (!bad && (bad = renameat(dir, next, dir, name) || fsync(dir)))
+  if (!bad && (bad = (os_swap_names(dir, next, name) && renameat(dir, next, dir, name)) || fsync(dir)))
     number = errno;
   if (!bad)
     return ERR_OK;

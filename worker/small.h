@@ -8,6 +8,7 @@
 
 /* At most size - 1 bytes, with a NUL behind them. ERR_NOTFOUND: there is none. No link is followed. */
 enum err small_read(int dir, const char *name, char *text, size_t size) must_check;
-/* By `next`, a second name in dir; only its owner may read it. On the disk when it returns. ERR_NOSPACE, else ERR_IO. */
+/* By `next`, a second name in dir; only its owner may read it. On the disk when it returns. The file that was there before is `next` from then on, so that the next time takes no room: a disk that is full is no reason
+   not to greet. ERR_NOSPACE, else ERR_IO. */
 enum err small_replace(int dir, const char *name, const char *next, const char *text, size_t n) must_check;
 #endif

@@ -56,12 +56,12 @@ static enum err write_all(int fd, const char *p, size_t n)
   return ERR_OK;
 }
 
-/* A small file: the command's id, its text, then the CRC of both. */
+/* A small file: the command's id, its text, then the CRC of both. It is written over what is there, which takes no room where a disk is full. */
 static enum err put_small(const struct spool *s, const char *file, const char *text, bool sync)
 {
   char whole[LINE_MAX_LEN + SPOOL_TEXT_MAX];
   size_t n = (size_t)snprintf(whole, sizeof whole - CRC_LEN, "%s %s\n", s->cmd, text);
-  int fd = spool_open(s, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+  int fd = spool_open(s, file, O_WRONLY | O_CREAT | O_CLOEXEC);
   enum err e;
 
   assert(n < sizeof whole - CRC_LEN);
@@ -69,6 +69,8 @@ static enum err put_small(const struct spool *s, const char *file, const char *t
     return spool_err(errno);
   n += (size_t)snprintf(whole + n, CRC_LEN + 1, "%08x\n", (unsigned)chunk_crc(0, whole, n));
   e = write_all(fd, whole, n);
+  if (!e && ftruncate(fd, (off_t)n))
+    e = spool_err(errno);
   if (!e && sync && fsync(fd))
     e = ERR_IO;
   close(fd);

@@ -883,6 +883,57 @@ class Spool(Case):
             wait_for(lambda: not processes_with(self.b.worker.dir))
             subprocess.run(["umount", self.b.worker.dir], check=True)
 
+    @unittest.skipUnless(os.geteuid() == 0, "mounts a small tmpfs: needs root")
+    def test_full_disk_of_a_forgotten_command(self):
+        """Its own output fills the disk, and then nobody wants it any more."""
+        self.bench()
+        os.mkdir(self.b.worker.dir)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", self.b.worker.dir], check=True)
+        try:
+            s = self.b.connect()
+            s.run("1-1", ["cat", "/dev/urandom"], limit=0)
+            s.expect("state")
+
+            def room():
+                fs = os.statvfs(self.b.worker.dir)
+                return fs.f_bavail * fs.f_frsize
+            wait_for(lambda: room() < 65536)  # no other chunk fits in
+            with open(os.path.join(self.b.worker.dir, "filler"), "wb", buffering=0) as f, self.assertRaises(OSError):
+                while True:
+                    f.write(b"x" * 4096)
+            s.send("forget", "1-1")
+            wait_for(lambda: not os.path.exists(self.b.worker.spool("1-1")))
+            self.assertGreater(room(), 0)
+        finally:
+            self.b.worker.kill()
+            for pid in processes_with(self.b.worker.dir):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not processes_with(self.b.worker.dir))
+            subprocess.run(["umount", self.b.worker.dir], check=True)
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounts a small tmpfs: needs root")
+    def test_full_disk_keeps_nobody_from_connecting(self):
+        """What fills it may be what the worker itself keeps, or a build's files: only the master can have them removed, so the worker must get to it."""
+        self.bench()
+        os.mkdir(self.b.worker.dir)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", self.b.worker.dir], check=True)
+        try:
+            s = self.b.connect()
+            with open(os.path.join(self.b.worker.work, "filler"), "wb", buffering=0) as f, self.assertRaises(OSError):
+                while True:
+                    f.write(b"x" * 4096)
+            for _ in range(3):
+                s.close()
+                s = self.b.connect()
+            self.b.worker.kill()
+            s = self.b.connect()
+            self.assertEqual(s.file_op("remove", "filler")[0], "ok")
+            self.assertGreater(os.statvfs(self.b.worker.dir).f_bavail, 0)
+        finally:
+            self.b.worker.kill()
+            wait_for(lambda: not processes_with(self.b.worker.dir))
+            subprocess.run(["umount", self.b.worker.dir], check=True)
+
 
 class Files(Case):
     def test_operations(self):
