@@ -7,9 +7,9 @@
 
 #include "tests/sim/sim.h"
 
-enum { INODE_BYTES = 256, ENTRIES_STEP = 8 };
+enum { INODE_BYTES = 256, BLOCK = 64, ENTRIES_STEP = 8 };
 
-enum { UNDO_ADD, UNDO_REMOVE, UNDO_RENAME };
+enum { UNDO_ADD, UNDO_REMOVE, UNDO_RENAME, UNDO_SWAP };
 struct undo {
   struct undo *before;
   int what;
@@ -35,8 +35,10 @@ static void drop_undo(struct node *n)
   while (n->undo) {
     struct undo *u = n->undo;
     n->undo = u->before;
-    if (u->node)
+    if (u->node) {
+      u->node->undos--;
       node_unref(u->node);
+    }
     free(u);
   }
 }
@@ -70,13 +72,17 @@ struct node *node_find(const struct node *folder, const char *name)
   return e ? e->node : NULL;
 }
 
+/* A file has whole blocks. */
+static int64_t blocks(size_t len) { return (int64_t)((len + BLOCK - 1) / BLOCK) * BLOCK; }
+
 int64_t disk_used(const struct host *h)
 {
   int64_t n = 0;
 
   list_each(it, &h->nodes) {
     const struct node *x = list_of(it, struct node, all);
-    n += INODE_BYTES + (x->kind == NODE_FILE ? (int64_t)x->len : 0);
+    if (x->refs > x->undos)
+      n += INODE_BYTES + (x->kind == NODE_FILE ? blocks(x->len) : 0);
   }
   return n;
 }
@@ -113,6 +119,8 @@ static void note(struct node *folder, int what, const char *name, const char *fr
   struct undo *u = xcalloc(1, sizeof *u);
 
   *u = (struct undo){ .before = folder->undo, .what = what, .node = n };
+  if (n)
+    n->undos++;
   snprintf(u->name, sizeof u->name, "%s", name);
   snprintf(u->from, sizeof u->from, "%s", from);
   folder->undo = u;
@@ -155,17 +163,40 @@ int disk_rename(struct node *folder, const char *from, const char *to)
   return 0;
 }
 
+static void swap(struct node *folder, const char *a, const char *b)
+{
+  struct entry *x = find(folder, a), *y = find(folder, b);
+  struct node *n = x->node;
+
+  x->node = y->node;
+  y->node = n;
+}
+
+int disk_swap(struct node *folder, const char *a, const char *b)
+{
+  if (!find(folder, a) || !find(folder, b))
+    return ENOENT;
+  swap(folder, a, b);
+  note(folder, UNDO_SWAP, a, b, NULL);
+  return 0;
+}
+
 static void undo_one(struct node *folder)
 {
   struct undo *u = folder->undo;
 
   folder->undo = u->before;
+  if (u->node)
+    u->node->undos--;
   switch (u->what) {
   case UNDO_ADD:
     node_unref(take_entry(folder, u->name));
     break;
   case UNDO_REMOVE:
     put_entry(folder, u->name, u->node);
+    break;
+  case UNDO_SWAP:
+    swap(folder, u->name, u->from);
     break;
   default:
     put_entry(folder, u->from, take_entry(folder, u->name));
@@ -209,16 +240,14 @@ static void soil(struct node *n)
 
 ssize_t disk_write(struct node *n, size_t at, const void *p, size_t len)
 {
-  int64_t grows = at + len > n->len ? (int64_t)(at + len - n->len) : 0;
-
-  if (n->kind == NODE_FILE && grows && n->host) {
-    int64_t room = n->host->disk_max - disk_used(n->host);
-    if (room < grows) {
-      if (room <= 0 || at > n->len || (size_t)room + n->len <= at) {
+  if (n->kind == NODE_FILE && n->host && at + len > n->len) {
+    int64_t room = n->host->disk_max - disk_used(n->host), most = blocks(n->len) + (room > 0 ? room / BLOCK * BLOCK : 0); /* it may grow up to there */
+    if ((int64_t)(at + len) > most) {
+      if ((int64_t)at >= most) {
         errno = ENOSPC;
         return -1;
       }
-      len = (size_t)room + n->len - at;
+      len = (size_t)most - at;
     }
   }
   soil(n);

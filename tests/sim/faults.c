@@ -3,7 +3,7 @@
 
 #include "tests/sim/sim.h"
 
-enum { FULL_BYTES = 40000, PLENTY = 1 << 30 };
+enum { FULL_BYTES = 40000, PLENTY = 1 << 30, SMALL = 50000, SMALL_MORE = 50000 };
 
 /* What of it all a seed has at all: some of each, so that what needs few faults is found too. */
 static bool kinds[11];
@@ -16,7 +16,7 @@ void faults_begin(void)
   for (size_t i = 0; i < COUNT(kinds); i++)
     kinds[i] = chance_of(percent);
   for (int i = 0; i < nhosts; i++)
-    hosts[i].disk_max = PLENTY;
+    hosts[i].disk_max = hosts[i].disk_size = chance_of(percent / 6) ? SMALL + (int64_t)chance(SMALL_MORE) : PLENTY;
   tap_says_twice = chance_of(percent);
   disk_breaks = chance_of(percent / 3) ? SYNCS : 0;
   base_fails = chance_of(percent / 3) ? 8 + (int)chance(TRANSACTIONS) : 0;
@@ -79,10 +79,10 @@ static void master(struct sim_master *m)
 
 static void disk(struct host *h)
 {
-  bool full = h->disk_max == PLENTY;
+  bool full = h->disk_max == h->disk_size;
 
   trace(full ? "a disk is full" : "a disk has room", h->n, disk_used(h));
-  h->disk_max = full ? disk_used(h) + (int64_t)chance(chance_of(50) ? 500 : FULL_BYTES) : PLENTY;
+  h->disk_max = full ? disk_used(h) + (int64_t)chance(chance_of(50) ? 500 : FULL_BYTES) : h->disk_size;
 }
 
 void faults_one(void)
@@ -144,7 +144,7 @@ void faults_calm(void)
   net_down = tap_says_twice = false;
   disk_breaks = base_fails = 0;
   for (int i = 0; i < nhosts; i++) {
-    hosts[i].disk_max = PLENTY;
+    hosts[i].disk_max = hosts[i].disk_size;
     if (!hosts[i].agent && hosts[i].agent_at > model_now_ms + 1000)
       hosts[i].agent_at = model_now_ms + 1000;
   }

@@ -42,6 +42,14 @@ void guest_said(const char *text, size_t n)
     model_tell("    %s%d %s: %.*s", self->kind == PROC_AGENT ? "agent " : "minder ", self->host->n, self->cmd, (int)n - 1, text);
 }
 
+static int fail(int number)
+{
+  if (!number)
+    return 0;
+  errno = number;
+  return -1;
+}
+
 /* ---- os.h ---- */
 
 void os_boot_id(char out[OS_BOOT_LEN + 1]) { memcpy(out, self->host->boot, OS_BOOT_LEN + 1); }
@@ -168,6 +176,12 @@ int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
   return 0;
 }
 
+int os_swap_names(int dir, const char *a, const char *b)
+{
+  proc_point("renameat2");
+  return fail(disk_swap(file_of(dir)->node, a, b));
+}
+
 int os_open_beneath(int dir, const char *path, int flags) { return sys_openat(dir, path, flags); }
 int remove_tree(int dir, const char *name) { return (void)dir, (void)name, 0; }
 const struct tls_ops tls_bearssl; /* links are unix sockets here */
@@ -182,12 +196,6 @@ enum err fileop_check(enum verb v, int64_t a, int64_t b, const char *blob, size_
 }
 
 /* ---- descriptors of the network ---- */
-
-static int fail(int number)
-{
-  errno = number;
-  return -1;
-}
 
 int sys_socket(int domain, int type, int protocol)
 {

@@ -43,7 +43,7 @@ struct entry {
 struct undo;
 struct node {
   enum node_kind kind;
-  int refs;
+  int refs, undos;         /* undos: of these, those that only a loss of power would make count */
   struct host *host;       /* whose disk counts its bytes; NULL: none (a pipe) */
   char *data;              /* of a file or pipe */
   size_t len, cap;
@@ -62,6 +62,7 @@ struct node *node_find(const struct node *folder, const char *name); /* NULL: no
 int disk_add(struct node *folder, const char *name, struct node *n);  /* 0, or errno; a reference more */
 int disk_remove(struct node *folder, const char *name);
 int disk_rename(struct node *folder, const char *from, const char *to);
+int disk_swap(struct node *folder, const char *a, const char *b);
 ssize_t disk_write(struct node *n, size_t at, const void *p, size_t len); /* perhaps less; -1 and errno */
 void disk_truncate(struct node *n, size_t len);
 int disk_sync(struct node *n);         /* 0, or errno */
@@ -190,7 +191,7 @@ struct host {
   struct token token;
   struct node *root;
   struct list nodes;                   /* of its disk */
-  int64_t disk_max;
+  int64_t disk_max, disk_size;         /* room now; and when nothing else takes any */
   struct proc *agent;
   int64_t agent_at;                    /* when it is started again */
   int64_t slept;                       /* ms that its monotonic clock stood still */
