@@ -13,7 +13,7 @@
 #include "proto/records.h"
 #include "tests/sim/sim.h"
 
-enum { INT8 = 20, TEXT = 25, BYTEA = 17, TEXTS = 1009, BOOL = 16, READ_COLUMNS = 51 };
+enum { INT8 = 20, TEXT = 25, BYTEA = 17, TEXTS = 1009, BOOL = 16, READ_COLUMNS = 52 };
 
 struct row_worker {
   int64_t number, conn, master;
@@ -283,7 +283,7 @@ static void read_build(PGresult *res, int at, int n)
     NUM(n + 1), NUM(n + 1), NUM(1), STR(SITE_PROJECT), STR(builder), NUM(n + 1), NUM(1), NUM(1), NUM(b->epoch), NUM(n % SIM_BUILDS), STR(b->cancelling ? "cancelling" : "running"), STR("claimed"), STR("/nowhere"), STR("main"),
     STR("0000000000000000000000000000000000000000"), NUM(1), STR("{}"), STR("{}"), STR(""), NUM(n * 8 + b->step), NUM(b->step), STR(name), STR("shell"), STR(b->step_state), STR("{}"),
     IF(id), IF(1), STR("run"), STR(c ? c->instance : NULL), STR(c ? c->boot : NULL), IF(id), IF(c->length), IF(c->crc), IF(c->lines), STR(""), NUM(1), NUM(1), STR(NULL), { INT8, NULL, 0, 0 }, STR(NULL), BYTES(NULL, 0), { INT8, NULL, 0, 0 },
-    NUM(0), STR(NULL), STR("git"), NUM(0), BYTES(NULL, 0), STR(NULL), STR(NULL), STR(NULL), STR(NULL),
+    NUM(0), STR(NULL), STR("git"), NUM(0), BYTES(NULL, 0), STR(NULL), STR(NULL), STR(NULL), STR(NULL), NUM(0),
   };
 #undef IF
   put_row(res, at, cells, READ_COLUMNS);
@@ -296,7 +296,7 @@ static PGresult *session_read(struct call *c)
   int rows = 0;
 
   for (int i = 0; i < READ_COLUMNS; i++) {
-    static const int numbers[] = { 0, 1, 2, 5, 6, 7, 8, 9, 15, 19, 20, 25, 26, 30, 31, 32, 33, 35, 36, 38, 41, 42, 45 };
+    static const int numbers[] = { 0, 1, 2, 5, 6, 7, 8, 9, 15, 19, 20, 25, 26, 30, 31, 32, 33, 35, 36, 38, 41, 42, 45, 51 };
     types[i].type = i == 40 || i == 46 ? BYTEA : TEXT;
     for (size_t k = 0; k < COUNT(numbers); k++)
       if (numbers[k] == i)
