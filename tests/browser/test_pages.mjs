@@ -12,11 +12,14 @@ builders:
   hold: {checkout: none, locks: {boards: {take: 2, as: UNITS}}, steps: [{name: hold, run: "echo holding; while [ ! -e @ROOT@/go ]; do sleep 0.05; done"}]}
   core: {checkout: none, matrix: {CC: [gcc, c++], ARCH: [x86_64]}, steps: [{name: say, run: "echo $CC on $ARCH"}]}
   nobody: {checkout: none, worker: {tags: [of-no-worker]}, steps: [{name: never, run: "true"}]}
+  plan: {checkout: none, steps: [{name: tell, run: "echo told; echo 'builders: {extra: {checkout: none, steps: [echo it]}}' >\\"$DROVER_REPORT/nodes.yml\\""}]}
+  spoilt: {checkout: none, steps: [{name: tell, run: "echo told; echo 'builders: {extra: {stepz: [<b>]}}' >\\"$DROVER_REPORT/nodes.yml\\""}]}
   dist: {checkout: none, needs: [good, core, hold, {bad: soft}], steps: [{name: never, run: "true"}]}
+schedulers: {commits: {change: {}, builders: [good, bad, hold, core, nobody, dist]}}
 `;
 const MATRIX = 'core[c++,x86_64]';
 const PHONE = { width: 360, height: 740 }, DESK = { width: 1280, height: 800 };
-let paths, held, bad;
+let paths, held, bad, plan, spoilt;
 
 suite(() => site.up(PIPELINE, { 'a.c': 'int x;' }, { here: { slots: 2 } }, false, 'p', { boards: { units: ['alpha1', 'alpha2', 'beta1'] } }, { linux: { tags: ['build'], slots: 2, max: 3 } }), {
   ready: prepare,
@@ -34,7 +37,9 @@ async function prepare() {
   const core = await until('one of a matrix', async () => (await site.get('/builds?builder=' + encodeURIComponent('p/' + MATRIX) + '&state=done')).items[0]);
   const waits = (await site.get('/requests?builder=p/nobody&state=pending')).items[0] || { id: await site.ask('p/nobody') };
   const dist = (await site.get('/requests?builder=p/dist')).items[0];
-  paths = ['', 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id, 'requests/' + dist.id, 'buildsets/' + dist.buildset];
+  plan = await site.run('p/plan');
+  spoilt = await site.run('p/spoilt');
+  paths = ['', buildPath(plan.id), buildPath(spoilt.id), 'buildsets/' + plan.buildset, 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id, 'requests/' + dist.id, 'buildsets/' + dist.buildset];
 }
 
 // Shown, not just loaded: it has a heading, no problem, and what it waits for is there.
@@ -218,6 +223,27 @@ check('what each scheduler says of a change', async () => {
   assert.match(await said.locator('dd').innerText(), /^builds s\d+$/);
 });
 
+check('builders that a build has reported', async () => {
+  const page = await browser.open();
+  await page.goto(browser.url + 'buildsets/' + plan.buildset);
+  const node = page.locator('[data-test="node"]', { has: page.locator('[data-test="reported-by"]') });
+  await node.waitFor();
+  assert.match(await node.innerText(), /extra[^]*reported by p\/plan #\d+[^]*after[^]*plan/);
+  await node.locator('[data-test="reported-by"] a').click();
+  await page.locator('[data-test="nodes"]').waitFor();
+  assert.equal(await page.locator('[data-test="nodes"]').innerText(), 'reports builders extra');
+  const extra = (await site.get('/requests?buildset=' + plan.buildset + '&builder=p/extra')).items[0];
+  await page.goto(browser.url + 'requests/' + extra.id);
+  await page.locator('dd a', { hasText: plan.id }).waitFor();
+});
+
+check('a report of builders that can not be taken, with the line and its caret', async () => {
+  const page = await browser.open();
+  await page.goto(browser.url + buildPath(spoilt.id));
+  const text = await page.locator('[data-test="report-trouble"]').innerText();
+  assert.match(text, /nodes\.yml:1:20: unknown key "stepz"[^]*\n +builders: \{extra: \{stepz: \[<b>\]\}\}\n +\^/);
+});
+
 check('the graph of a buildset', async () => {
   const page = await browser.open(paths.find((p) => /^changes\/c/.test(p))), stages = page.locator('[data-test="graph"] .stage');
   await page.locator('[data-test="verdicts"] a').click();
@@ -296,7 +322,7 @@ check('by keyboard alone', async () => {
   await page.keyboard.type('bad');
   await until('the filter', async () => await page.locator('main [data-test="row"]:visible').count() === 1);
   await page.keyboard.press('Escape');
-  await until('no filter', async () => await page.locator('main [data-test="row"]:visible').count() === 7);
+  await until('no filter', async () => await page.locator('main [data-test="row"]:visible').count() === 10);
   await page.keyboard.press('?');
   await page.locator('dialog[open]').waitFor();
   await page.keyboard.press('Escape');
