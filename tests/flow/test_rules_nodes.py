@@ -70,7 +70,7 @@ class Nodes(Case):
         return self.d.post("/builds", {"builder": "p/" + builder, "branch": "main", "revision": self.rev, **more}, 201)["buildset"]
 
     def force(self, scheduler):
-        wait_for(lambda: self.d.sql(f"select 1 from branch_head where branch = 'main' and revision = '{self.rev}'"), "the head")
+        wait_for(lambda: self.d.sql(f"select 1 from branch_head h join project p on p.id = h.project where p.name = 'p' and h.branch = 'main' and h.revision = '{self.rev}'"), "the head")
         return self.d.post(f"/schedulers/p/{scheduler}/run", {}, 201)["buildset"]
 
     def set(self, s):
@@ -160,6 +160,8 @@ class Nodes(Case):
         # Where it is good already nothing is built for it.
         self.assertEqual(self.wait_set(self.ask("gen")), dict.fromkeys(["gen", "unit"], (SUCCESS, 1)))
         self.assertEqual((self.ran().count("core"), self.ran().count("behind")), (1, 1))
+        # Nor is what a build has reported that is itself taken from before.
+        self.assertEqual(self.wait_set(self.ask("behind")), {"behind": (SUCCESS, 1)})
 
     def test_4_2_12_of_another_project(self):
         self.reports("gen", {"unit": node(["q/docs"])})
