@@ -29,17 +29,14 @@
 #include "worker/child.h"
 #include "worker/notice.h"
 #include "worker/os.h"
+#include "worker/output.h"
 #include "worker/report.h"
 #include "worker/secret_files.h"
 #include "worker/secrets.h"
-#include "worker/segment.h"
 #include "worker/tree.h"
-#include "worker/veil.h"
 
 enum {
-  CLOSE_MS = 1000,          /* a chunk is closed so long after its first byte */
-  CLOSE_FOLLOWED_MS = 100,  /* the same while somebody looks */
-  SYNC_MS = 1000,
+  SYNC_FROM_MS = 1000,      /* a command that took so long is on the disk before its end is told */
   BLOCKED_RETRY_MS = 200,
   SWEEP_MS = 20,            /* between two rounds of SIGKILL */
   SWEEP_SLOW_MS = 500,      /* the same after SWEEP_FAST_ROUNDS: something can't die (a hung disk) */
@@ -50,7 +47,6 @@ enum {
   READ_SIZE = 65536,
   DRAIN_ROUNDS = 64,        /* of READ_SIZE at the very end, when something foreign still writes */
 };
-#define SPOOL_FULL_BYTES (INT64_C(512) << 20)
 #define NEVER INT64_MAX
 
 enum { M_RUN, M_LINGER, M_TERM, M_KILL, M_END, M_STATES };
@@ -69,25 +65,19 @@ struct minder {
   struct spec spec;
   struct child child;
   struct sm sm;
-  struct segment_writer log;
-  struct chunk_enc *enc; /* NULL until there is output */
-  struct chunk closed;   /* raw 0: none; else it waits for room on the disk */
+  struct output out;
   struct spool_exit exit;
   char ctl[CTL_MAX];
   size_t ctl_len, in_done;
   char in[READ_SIZE];
-  struct veil veil;
-  const char *part;      /* read (and masked), and not all in the chunk yet */
-  size_t part_at, part_len;
-  unsigned part_channel;
   char *values;          /* of its secrets, records; wiped once it has them */
   size_t nvalues;
-  bool followed, main_ended, none_left, blocked, broken;
+  bool main_ended, none_left, blocked, broken;
   int rounds;             /* of SIGKILL */
   int64_t start, main_end;             /* on clock_mono_ms() */
   int64_t idle_at, total_at, step_at;  /* when what is due; NEVER; step_at: the next step of the ladder */
-  int64_t close_at, sync_at, retry_at, alone_at;
-  int64_t blocked_since, acked, seen, full_bytes;
+  int64_t retry_at, alone_at;
+  int64_t blocked_since, seen;
 };
 
 static volatile sig_atomic_t got_child, got_term;
@@ -153,10 +143,12 @@ static void step_ladder(struct minder *m, int64_t now)
 
 /* ---- the spool ---- */
 
-static void spool_broken(struct minder *m)
+/* The first time that the spool can't be written. */
+static void look_spool(struct minder *m)
 {
+  if (!m->out.broken || m->broken)
+    return;
   m->broken = true;
-  log_error("minder", "%s: the spool can't be written", m->sp.cmd);
   if (m->sm.state != M_END)
     end_tree(m, "spool", m->spec.grace_ms);
 }
@@ -184,119 +176,38 @@ static void unblock(struct minder *m, int64_t now)
     m->step_at += lost;
 }
 
-/* Too much that the master doesn't have yet? */
-static bool over_limit(struct minder *m)
-{
-  if (segment_unacked(&m->log, m->acked) <= m->full_bytes)
-    return false;
-  m->acked = max64(m->acked, spool_read_ack(&m->sp));
-  return segment_unacked(&m->log, m->acked) > m->full_bytes;
-}
-
-/* Writes the chunk that was collected. False: there's no room, it stays. */
-static bool close_chunk(struct minder *m, bool tell)
-{
-  enum err e;
-
-  m->close_at = NEVER;
-  if (!m->closed.raw) {
-    if (!m->enc || !chunk_enc_len(m->enc))
-      return true;
-    chunk_enc_close(m->enc, &m->closed);
-  }
-  e = m->broken ? ERR_OK : segment_append(&m->log, &m->closed);
-  if (e == ERR_NOSPACE)
-    return false;
-  m->closed.raw = 0;
-  if (e)
-    spool_broken(m);
-  if (m->sync_at == NEVER && m->log.dirty)
-    m->sync_at = clock_mono_ms() + SYNC_MS;
-  if (tell)
-    notice_wake(m->args->wake_fd, m->sp.cmd, false);
-  return true;
-}
-
 /* The ladder goes on: but nobody is killed for output that we don't read. */
 static bool climbing(const struct minder *m)
 {
   return m->sm.state == M_TERM || m->sm.state == M_KILL || (m->sm.state == M_LINGER && !m->blocked);
 }
 
-/* Moves what was read into chunks. False: blocked. */
-static bool push_part(struct minder *m, int64_t now)
-{
-  if (m->closed.raw && !close_chunk(m, true))
-    return false;
-  while (m->part_at < m->part_len) {
-    size_t took = chunk_enc_add(m->enc, m->part_channel, now - m->start, m->part + m->part_at, m->part_len - m->part_at);
-    m->part_at += took;
-    if (took && m->close_at == NEVER)
-      m->close_at = now + (m->followed ? CLOSE_FOLLOWED_MS : CLOSE_MS);
-    if ((!took || chunk_enc_len(m->enc) == CHUNK_RAW_MAX) && !close_chunk(m, true))
-      return false;
-  }
-  return true;
-}
-
-/* What is to be in the log next. All that came before is in chunks. */
-static void log_part(struct minder *m, const char *p, size_t n, unsigned channel, int64_t now)
-{
-  if (!n)
-    return;
-  if (!m->enc)
-    m->enc = chunk_enc_new();
-  m->part = p;
-  m->part_at = 0;
-  m->part_len = n;
-  m->part_channel = channel;
-  if (!push_part(m, now) || over_limit(m))
-    block(m, now);
-}
-
-/* What the masks hold of a channel, because nothing more comes or it took too long. */
-static void let_go(struct minder *m, unsigned channel, int64_t now)
-{
-  const char *p;
-  size_t n = veil_flush(&m->veil, channel, &p);
-
-  log_part(m, p, n, channel, now);
-}
-
 /* Reads once from one of the two pipes. False: nothing there now. */
 static bool read_output(struct minder *m, int *fd, unsigned channel, int64_t now)
 {
   ssize_t n = read(*fd, m->in, sizeof m->in);
-  const char *p = m->in;
-  size_t len;
 
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return false;
   if (n <= 0) {
     close(*fd);
     *fd = -1;
-    let_go(m, channel, now);
+    if (!output_let_go(&m->out, channel, now))
+      block(m, now);
     return false;
   }
   if (m->idle_at != NEVER)
     m->idle_at = after(now, m->spec.idle_ms);
-  len = m->veil.mask ? veil_take(&m->veil, channel, m->in, (size_t)n, now, &p) : (size_t)n;
-  log_part(m, p, len, channel, now);
+  if (!output_take(&m->out, channel, m->in, (size_t)n, now))
+    block(m, now);
   return true;
 }
 
 static void retry_blocked(struct minder *m, int64_t now)
 {
   m->retry_at = now + BLOCKED_RETRY_MS;
-  if (push_part(m, now) && !over_limit(m))
+  if (output_room(&m->out, now))
     unblock(m, now);
-}
-
-static void sync_log(struct minder *m)
-{
-  m->sync_at = NEVER;
-  if (segment_sync(&m->log))
-    spool_broken(m);
 }
 
 /* ---- events ---- */
@@ -339,9 +250,7 @@ static void take_ctl(struct minder *m, const char *line)
     if (!m->main_ended && m->child.pid > 0)
       kill(m->child.pid, number); /* not reaped yet, so the number is still its own */
   } else if (sscanf(line, "follow %d", &on) == 1) {
-    m->followed = on;
-    if (on && m->close_at != NEVER)
-      m->close_at = min64(m->close_at, clock_mono_ms() + CLOSE_FOLLOWED_MS);
+    output_follow(&m->out, on);
   }
 }
 
@@ -395,7 +304,7 @@ static void look_alone(struct minder *m, int64_t now)
 /* After the main process: what is next. */
 static void settle(struct minder *m)
 {
-  bool silent = m->child.out < 0 && m->child.err < 0 && m->part_at == m->part_len;
+  bool silent = m->child.out < 0 && m->child.err < 0 && !output_held(&m->out);
   int64_t rest = m->spec.grace_ms - (clock_mono_ms() - m->main_end);
 
   if (!m->main_ended || m->sm.state == M_END)
@@ -410,15 +319,16 @@ static void settle(struct minder *m)
 
 static void tick(struct minder *m, int64_t now)
 {
-  if (now >= m->close_at && !close_chunk(m, true))
+  if (now >= m->out.close_at && !output_close(&m->out, true))
     block(m, now);
-  if (now >= m->sync_at)
-    sync_log(m);
+  if (now >= m->out.sync_at)
+    output_sync(&m->out);
   if (m->blocked && now >= m->retry_at)
     retry_blocked(m, now);
   for (unsigned i = 0; i < VEIL_CHANNELS; i++)
-    if (!m->blocked && now >= m->veil.due[i])
-      let_go(m, i, now);
+    if (!m->blocked && now >= m->out.veil.due[i] && !output_let_go(&m->out, i, now))
+      block(m, now);
+  look_spool(m);
   if (m->sm.state == M_RUN && !m->blocked && now >= m->idle_at)
     end_tree(m, "idle", m->spec.grace_ms);
   if (m->sm.state == M_RUN && !m->blocked && now >= m->total_at)
@@ -431,14 +341,14 @@ static void tick(struct minder *m, int64_t now)
 
 static int64_t next_due(const struct minder *m)
 {
-  int64_t at = min64(m->close_at, m->sync_at);
+  int64_t at = min64(m->out.close_at, m->out.sync_at);
   if (m->sm.state == M_RUN)
     at = min64(at, m->alone_at);
   else if (climbing(m))
     at = min64(at, m->step_at);
   if (m->blocked)
     return min64(at, m->retry_at);
-  at = min64(at, min64(m->veil.due[0], m->veil.due[1]));
+  at = min64(at, min64(m->out.veil.due[0], m->out.veil.due[1]));
   return m->sm.state == M_RUN ? min64(at, min64(m->idle_at, m->total_at)) : at;
 }
 
@@ -484,25 +394,28 @@ static void wait_for_room(void)
   poll(NULL, 0, BLOCKED_RETRY_MS);
 }
 
+static void push_all(struct minder *m, int64_t now)
+{
+  while (!output_push(&m->out, now))
+    wait_for_room();
+}
+
 /* Everything of the command has ended. What is still in the pipes is the last of the log. */
 static void drain(struct minder *m)
 {
   int *fds[] = { &m->child.out, &m->child.err };
   int64_t now = clock_mono_ms();
 
-  while (!push_part(m, now))
-    wait_for_room();
+  push_all(m, now);
   for (unsigned i = 0; i < COUNT(fds); i++)
     for (int rounds = 0; *fds[i] >= 0 && rounds < DRAIN_ROUNDS && read_output(m, fds[i], i, now); rounds++)
-      while (!push_part(m, now))
-        wait_for_room();
-  for (unsigned i = 0; i < VEIL_CHANNELS; i++) {
-    let_go(m, i, now);
-    while (!push_part(m, now))
-      wait_for_room();
-  }
-  while (!close_chunk(m, false))
+      push_all(m, now);
+  for (unsigned i = 0; i < VEIL_CHANNELS; i++)
+    if (!output_let_go(&m->out, i, now))
+      push_all(m, now);
+  while (!output_close(&m->out, false))
     wait_for_room();
+  look_spool(m);
 }
 
 /* Nothing of the command runs any more. One that can't be written down is no report. */
@@ -513,7 +426,7 @@ static void take_report(struct minder *m, bool sync)
 
   buf_init(&out, BUF_NO_MAX);
   if (work >= 0) {
-    report_read(work, m->spec.report, m->veil.mask, &out);
+    report_read(work, m->spec.report, m->out.veil.mask, &out);
     close(work);
   }
   if (out.len && spool_write_report(&m->sp, out.data, out.len, sync))
@@ -523,22 +436,22 @@ static void take_report(struct minder *m, bool sync)
 
 static int finish(struct minder *m)
 {
-  bool sync = clock_mono_ms() - m->start >= SYNC_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
+  bool sync = clock_mono_ms() - m->start >= SYNC_FROM_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
   enum err e;
 
   if (m->spec.report && m->main_ended)
     take_report(m, sync);
   if (m->spec.nsecrets)
     secret_files_remove(&m->sp);
-  if (sync && !m->broken && segment_sync(&m->log))
+  if (sync && !m->broken && segment_sync(&m->out.log))
     m->broken = true;
   if (m->broken)
     snprintf(m->exit.reason, sizeof m->exit.reason, "spool");
   if (m->broken || !strcmp(m->exit.reason, "shutdown"))
     snprintf(m->exit.how, sizeof m->exit.how, "lost");
-  m->exit.len = m->log.off;
-  m->exit.crc = m->log.crc;
-  m->exit.lines = m->log.lines;
+  m->exit.len = m->out.log.off;
+  m->exit.crc = m->out.log.crc;
+  m->exit.lines = m->out.log.lines;
   while ((e = spool_write_exit(&m->sp, &m->exit, sync)) == ERR_NOSPACE)
     wait_for_room();
   if (e) {
@@ -590,19 +503,11 @@ static int write_started(struct minder *m)
 
 static void set_timers(struct minder *m)
 {
-  m->start = clock_mono_ms();
+  m->start = m->out.start = clock_mono_ms();
   m->idle_at = after(m->start, m->spec.idle_ms);
   m->total_at = after(m->start, m->spec.total_ms);
   m->alone_at = m->spec.alone_ms ? m->start + min64(ALONE_LOOK_MS, m->spec.alone_ms) : NEVER;
-  m->close_at = m->sync_at = m->retry_at = m->step_at = NEVER;
-}
-
-static int64_t full_bytes(void)
-{
-  const char *given = getenv("DROVER_TEST_SPOOL_FULL");
-  int64_t n;
-
-  return given && !str_number(given, strlen(given), &n) ? n : SPOOL_FULL_BYTES;
+  m->retry_at = m->step_at = NEVER;
 }
 
 /* The command has them: what is left here are the masks. */
@@ -635,7 +540,8 @@ static int run(struct minder *m)
   if (m->values) {
     wipe_secrets(m);
     os_no_dump(); /* not before: the child, which shares this memory until it is another program, has files of its own in /proc to write to */
-    log_part(m, buf_str(&m->veil.warning), m->veil.warning.len, 1, m->start);
+    if (!output_warn(&m->out, m->start))
+      block(m, m->start);
   }
   if (m->spec.in)
     feed_input(m);
@@ -654,7 +560,7 @@ static bool take_secrets(struct minder *m)
     log_error("minder", "%s: no secrets: %s", m->sp.cmd, why);
     return false;
   }
-  veil_init(&m->veil, &m->spec, m->values, m->nvalues);
+  output_mask(&m->out, &m->spec, m->values, m->nvalues);
   return true;
 }
 
@@ -681,11 +587,9 @@ int minder_main(const struct minder_args *a)
     return 1;
   }
   sm_init(&m.sm, a->cmd, rows, M_STATES, M_RUN);
-  segment_writer_init(&m.log, &m.sp);
+  output_init(&m.out, &m.sp, a->wake_fd);
   m.seen = clock_boot_ms();
-  m.full_bytes = full_bytes();
   spec_load(&m.spec, m.cmd.blob, m.cmd.blob_len, a->work, a->path, a->cmd);
-  m.veil.due[0] = m.veil.due[1] = NEVER;
   if ((m.spec.nsecrets || a->secrets_fd >= 0) && !take_secrets(&m))
     return 1;
   return run(&m);
