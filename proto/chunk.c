@@ -9,8 +9,9 @@
 #include "proto/chunk_int.h"
 
 /* LFs among n bytes, eight at a time: a byte of x is 0 where an LF was, and then its top bit stays clear in the sum. */
-uint32_t chunk_count_lf(const unsigned char *p, size_t n)
+uint32_t chunk_count_lf(const void *bytes, size_t n)
 {
+  const unsigned char *p = bytes;
   const uint64_t ones = UINT64_C(0x0101010101010101), low = ones * 127;
   uint32_t lines = 0;
 

@@ -51,6 +51,7 @@ struct chunk_span {
 enum err chunk_span_next(const void *spans, size_t n, size_t *at, struct chunk_span *s) must_check;
 
 uint32_t chunk_crc(uint32_t crc, const void *p, size_t n);                 /* start with 0 */
+uint32_t chunk_count_lf(const void *bytes, size_t n); /* line feeds */
 uint32_t chunk_crc_join(uint32_t a, uint32_t b, int64_t b_len);            /* CRC of A then B */
 
 /* A gzip file of a log is chunk_gzip_head, the deflate parts end to end, chunk_gzip_tail(crc, length). */

@@ -12,6 +12,4 @@ enum {
   WINDOW_BITS = -15,
   MEM_LEVEL = 8
 };
-
-uint32_t chunk_count_lf(const unsigned char *p, size_t n);
 #endif

@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/records.h"
 #include "worker/minder.h"
 #include "worker/os.h"
 
@@ -47,7 +48,7 @@ static struct command *add(struct agent *a, struct id id)
   c->sp.dir = a->spool;
   str_id_text(id, c->sp.cmd);
   sm_init(&c->sm, c->sp.cmd, rows, COMMAND_STATES, COMMAND_LIVE);
-  segment_reader_init(&c->log);
+  segment_reader_init(&c->log, SEGMENT_LOG);
   list_push(&a->commands, &c->node);
   map_set(a->by_id, c->sp.cmd, c);
   a->ncommands++;
@@ -394,7 +395,7 @@ int64_t command_end(const struct command *c)
 
   if (c->exit)
     return c->exit->len;
-  segment_reader_init(&r);
+  segment_reader_init(&r, SEGMENT_LOG);
   if (segment_seek(&c->sp, &r, INT64_MAX, &lo)) /* then as far as could be read */
     log_error("command", "%s: its log can't be read", c->sp.cmd);
   segment_reader_close(&r);
@@ -452,14 +453,21 @@ void command_retention_all(struct agent *a)
 static void put_exit(struct agent *a, struct command *c)
 {
   const struct spool_exit *x = c->exit;
-  struct buf report;
+  struct buf report, more;
 
   buf_init(&report, SPOOL_REPORT_MAX);
   if (c->report && spool_read_report(&c->sp, &report))
     wire_put_blob(&a->link.out, VERB_report, report.data, report.len, "ii", &c->id, &c->epoch);
   buf_free(&report);
-  wire_put_blob(&a->link.out, VERB_exit, x->text, strlen(x->text), "iisnsncnnnnn", &c->id, &c->epoch, x->how, x->code,
+  buf_init(&more, SPOOL_TEXT_MAX);
+  buf_add(&more, x->text, strlen(x->text));
+  if (x->left_bytes) { /* then it was started, and there is no sentence */
+    records_putf(&more, "left_bytes", "%lld", (long long)x->left_bytes);
+    records_putf(&more, "left_lines", "%lld", (long long)x->left_lines);
+  }
+  wire_put_blob(&a->link.out, VERB_exit, more.data, more.len, "iisnsncnnnnn", &c->id, &c->epoch, x->how, x->code,
                 x->reason, x->len, x->crc, x->lines, x->wall_ms, x->user_ms, x->sys_ms, x->maxrss_kib);
+  buf_free(&more);
   c->exit_sent = true;
   c->woken = false;
   segment_reader_close(&c->log);

@@ -406,15 +406,15 @@ static void drain(struct minder *m)
   int *fds[] = { &m->child.out, &m->child.err };
   int64_t now = clock_mono_ms();
 
-  push_all(m, now);
   for (unsigned i = 0; i < COUNT(fds); i++)
-    for (int rounds = 0; *fds[i] >= 0 && rounds < DRAIN_ROUNDS && read_output(m, fds[i], i, now); rounds++)
+    for (int rounds = 0; *fds[i] >= 0 && rounds < DRAIN_ROUNDS; rounds = read_output(m, fds[i], i, now) ? rounds + 1 : DRAIN_ROUNDS)
       push_all(m, now);
-  for (unsigned i = 0; i < VEIL_CHANNELS; i++)
+  for (unsigned i = 0; i < VEIL_CHANNELS; i++) {
+    push_all(m, now);
     if (!output_let_go(&m->out, i, now))
-      push_all(m, now);
-  while (!output_close(&m->out, false))
-    wait_for_room();
+      block(m, now);
+  }
+  output_end(&m->out, wait_for_room);
   look_spool(m);
 }
 
@@ -452,6 +452,8 @@ static int finish(struct minder *m)
   m->exit.len = m->out.log.off;
   m->exit.crc = m->out.log.crc;
   m->exit.lines = m->out.log.lines;
+  m->exit.left_bytes = m->out.left_bytes;
+  m->exit.left_lines = m->out.left_lines;
   while ((e = spool_write_exit(&m->sp, &m->exit, sync)) == ERR_NOSPACE)
     wait_for_room();
   if (e) {
@@ -590,6 +592,7 @@ int minder_main(const struct minder_args *a)
   output_init(&m.out, &m.sp, a->wake_fd);
   m.seen = clock_boot_ms();
   spec_load(&m.spec, m.cmd.blob, m.cmd.blob_len, a->work, a->path, a->cmd);
+  output_limit(&m.out, m.spec.limit_bytes, m.spec.limit_lines);
   if ((m.spec.nsecrets || a->secrets_fd >= 0) && !take_secrets(&m))
     return 1;
   return run(&m);

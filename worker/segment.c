@@ -12,26 +12,40 @@
 
 #include "proto/wire.h"
 
-static int open_segment(const struct spool *sp, int64_t start, int flags)
+enum { FILE_MAX = 32 };
+
+static const char *file_of(const char *kind, int64_t start, char file[FILE_MAX])
 {
-  char file[32];
-  snprintf(file, sizeof file, "log.%lld", (long long)start);
-  return spool_open(sp, file, flags | O_CLOEXEC);
+  snprintf(file, FILE_MAX, "%s.%lld", kind, (long long)start);
+  return file;
+}
+
+static int open_segment(const struct spool *sp, const char *kind, int64_t start, int flags)
+{
+  char file[FILE_MAX];
+  return spool_open(sp, file_of(kind, start, file), flags | O_CLOEXEC);
+}
+
+static int remove_segment(const struct spool *sp, const char *kind, int64_t start)
+{
+  char file[FILE_MAX], name[SPOOL_NAME_MAX];
+  return unlinkat(sp->dir, spool_name(sp, file_of(kind, start, file), name), 0);
 }
 
 /* ---- the minder's side ---- */
 
-void segment_writer_init(struct segment_writer *w, struct spool *sp)
+void segment_writer_init(struct segment_writer *w, struct spool *sp, const char *kind)
 {
   memset(w, 0, sizeof *w);
   w->sp = sp;
+  w->kind = kind;
   w->fd = -1;
   buf_init(&w->record, SEGMENT_RECORD_MAX);
 }
 
 static enum err next_segment(struct segment_writer *w)
 {
-  int fd = open_segment(w->sp, w->off, O_WRONLY | O_CREAT | O_APPEND);
+  int fd = open_segment(w->sp, w->kind, w->off, O_WRONLY | O_CREAT | O_APPEND);
 
   if (fd < 0)
     return spool_err(errno) == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
@@ -46,7 +60,7 @@ static enum err next_segment(struct segment_writer *w)
   w->fd = fd;
   w->size = 0;
   w->marks = xrealloc(w->marks, (w->nmarks + 1) * sizeof *w->marks);
-  w->marks[w->nmarks++] = (struct segment_mark){ w->off, w->bytes };
+  w->marks[w->nmarks++] = (struct segment_mark){ w->off, w->bytes, w->lines };
   return ERR_OK;
 }
 
@@ -100,6 +114,23 @@ enum err segment_sync(struct segment_writer *w)
     return ERR_OK;
   w->dirty = false;
   return fdatasync(w->fd) ? ERR_IO : ERR_OK; /* never again: a second one would hide the first's loss */
+}
+
+void segment_writer_drop(struct segment_writer *w)
+{
+  if (w->nmarks < 2 || remove_segment(w->sp, w->kind, w->marks[0].start))
+    return;
+  memmove(w->marks, w->marks + 1, --w->nmarks * sizeof *w->marks);
+}
+
+void segment_writer_remove(struct segment_writer *w)
+{
+  if (w->fd >= 0)
+    close(w->fd);
+  w->fd = -1;
+  for (size_t i = 0; i < w->nmarks; i++)
+    remove_segment(w->sp, w->kind, w->marks[i].start);
+  w->nmarks = 0;
 }
 
 int64_t segment_unacked(const struct segment_writer *w, int64_t acked)
@@ -170,9 +201,10 @@ enum err segment_parse(const char *p, size_t n, struct segment_head *h)
 
 /* ---- the agent's side ---- */
 
-void segment_reader_init(struct segment_reader *r)
+void segment_reader_init(struct segment_reader *r, const char *kind)
 {
   memset(r, 0, sizeof *r);
+  r->kind = kind;
   r->fd = -1;
 }
 
@@ -185,7 +217,7 @@ void segment_reader_close(struct segment_reader *r)
 
 static enum err go_to(const struct spool *sp, struct segment_reader *r, int64_t start)
 {
-  int fd = open_segment(sp, start, O_RDONLY);
+  int fd = open_segment(sp, r->kind, start, O_RDONLY);
 
   if (fd < 0)
     return errno == ENOENT ? ERR_AGAIN : ERR_IO;
@@ -328,13 +360,9 @@ static enum err check_record(struct segment_reader *r, int64_t size, bool deep, 
 
 static void cut(const struct spool *sp, const struct segment_reader *r, const int64_t *starts, size_t n)
 {
-  char file[32], name[SPOOL_NAME_MAX];
-
   for (size_t i = 0; i < n; i++)
-    if (starts[i] > r->start) {
-      snprintf(file, sizeof file, "log.%lld", (long long)starts[i]);
-      unlinkat(sp->dir, spool_name(sp, file, name), 0);
-    }
+    if (starts[i] > r->start)
+      remove_segment(sp, r->kind, starts[i]);
   if (ftruncate(r->fd, r->pos))
     errno = 0; /* readers stop at the first record that is not one */
 }
@@ -377,8 +405,8 @@ enum err segment_mend(struct spool *sp, bool deep, struct segment_writer *w, boo
   bool torn = false;
   enum err e = ERR_OK;
 
-  segment_writer_init(w, sp);
-  segment_reader_init(&r);
+  segment_writer_init(w, sp, SEGMENT_LOG);
+  segment_reader_init(&r, SEGMENT_LOG);
   *complete = base_of(sp, n ? starts[0] : 0, &sum);
   for (size_t i = 0; i < n && !torn; i++) {
     if (starts[i] != sum.off || (e = go_to(sp, &r, starts[i])))
@@ -401,7 +429,6 @@ enum err segment_mend(struct spool *sp, bool deep, struct segment_writer *w, boo
 
 enum err segment_drop(const struct spool *sp, int64_t *freed)
 {
-  char file[32], name[SPOOL_NAME_MAX];
   int64_t *starts;
   size_t n = segment_list(sp, &starts);
   struct segment_reader r;
@@ -410,7 +437,7 @@ enum err segment_drop(const struct spool *sp, int64_t *freed)
   bool full = false;
 
   *freed = 0;
-  segment_reader_init(&r);
+  segment_reader_init(&r, SEGMENT_LOG);
   if (!e && base_of(sp, starts[0], &sum) && !(e = go_to(sp, &r, starts[0]))) {
     *freed = file_size(r.fd);
     e = sum_segment(&r, *freed, false, &sum);
@@ -419,13 +446,10 @@ enum err segment_drop(const struct spool *sp, int64_t *freed)
     full = e == ERR_NOSPACE; /* there is room for it behind what it is about */
     e = full ? ERR_OK : e;
   }
-  if (!e) {
-    snprintf(file, sizeof file, "log.%lld", (long long)starts[0]);
-    if (unlinkat(sp->dir, spool_name(sp, file, name), 0))
-      e = spool_err(errno);
-    else if (full)
-      e = spool_write_base(sp, &sum);
-  }
+  if (!e && remove_segment(sp, SEGMENT_LOG, starts[0]))
+    e = spool_err(errno);
+  else if (!e && full)
+    e = spool_write_base(sp, &sum);
   segment_reader_close(&r);
   free(starts);
   return e;
@@ -437,7 +461,7 @@ void segment_empty(const struct spool *sp)
   size_t n = segment_list(sp, &starts);
 
   for (size_t i = 0; i < n; i++) {
-    int fd = open_segment(sp, starts[i], O_WRONLY | O_TRUNC);
+    int fd = open_segment(sp, SEGMENT_LOG, starts[i], O_WRONLY | O_TRUNC);
     if (fd >= 0)
       close(fd);
   }

@@ -1,5 +1,6 @@
 /* Log segments: log.<raw offset of the first byte>, each some 8 MiB of `out` messages exactly as they go over the wire. The
-   minder appends, the agent copies. A segment that has reached its size is followed by the next, so a reader knows where to look. */
+   minder appends, the agent copies. A segment that has reached its size is followed by the next, so a reader knows where to look.
+   What a minder keeps aside (tail.h) is in segments of another kind, tail.<offset>, which no agent reads. */
 #ifndef WORKER_SEGMENT_H
 #define WORKER_SEGMENT_H
 #include <stdbool.h>
@@ -20,9 +21,11 @@
 /* The minder's side. */
 struct segment_mark {
   int64_t start, before; /* raw offset of its first byte; bytes in all segments before it */
+  int64_t lines;         /* before it */
 };
 struct segment_writer {
   struct spool *sp;
+  const char *kind;  /* what their names begin with */
   int fd;            /* -1: none open yet */
   int64_t size;      /* of the open segment */
   int64_t off, lines;
@@ -33,11 +36,17 @@ struct segment_writer {
   bool dirty;        /* something was written since the last sync */
   struct buf record;
 };
+#define SEGMENT_LOG "log"
+#define SEGMENT_TAIL "tail"
 /* Lives as long as its process: nothing frees it. */
-void segment_writer_init(struct segment_writer *w, struct spool *sp);
+void segment_writer_init(struct segment_writer *w, struct spool *sp, const char *kind);
 /* Appends a chunk at w->off (sets c->off). Nothing is written where it fails. ERR_NOSPACE: again later; ERR_IO: never. */
 enum err segment_append(struct segment_writer *w, struct chunk *c) must_check;
 enum err segment_sync(struct segment_writer *w) must_check;
+/* Removes the lowest segment, but never the one that is open. */
+void segment_writer_drop(struct segment_writer *w);
+/* Removes all that are left; nothing is appended any more. */
+void segment_writer_remove(struct segment_writer *w);
 /* Bytes on disk from the segment that holds raw offset `acked` on. */
 int64_t segment_unacked(const struct segment_writer *w, int64_t acked);
 
@@ -55,11 +64,12 @@ enum err segment_parse(const char *p, size_t n, struct segment_head *h) must_che
 
 /* The agent's side. */
 struct segment_reader {
+  const char *kind;
   int fd;              /* -1: none open */
   int64_t start, pos;  /* of the open segment: raw offset of its first byte, where in the file the next record is */
   int64_t off;         /* raw offset of the next record */
 };
-void segment_reader_init(struct segment_reader *r);
+void segment_reader_init(struct segment_reader *r, const char *kind);
 void segment_reader_close(struct segment_reader *r);
 /* Goes to the record that starts at `off`; *lo is the lowest offset there is. ERR_NOTFOUND: below lo. ERR_BADARG: not at a
    record's border. An offset behind the end is taken as the end (r->off tells). */

@@ -15,7 +15,7 @@
 #include "worker/os.h"
 #include "worker/spec.h"
 
-#define SERVE_FEATURES "disk,secrets,files,control,report" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+#define SERVE_FEATURES "disk,secrets,files,control,report,limits" /* docs/protocol.md 2: what this worker can do that the first ones could not */
 
 enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000, NAME_ROOM = sizeof TOKEN_POOL + MEMBER_NAME_MAX };
 

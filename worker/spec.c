@@ -8,9 +8,10 @@
 #include "common/str.h"
 #include "proto/records.h"
 #include "worker/beneath.h"
+#include "worker/cut.h"
 
-enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_PREPEND, KEY_UNSET, KEY_REPORT, KEY_COUNT };
-enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER, KIND_NAME };
+enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_PREPEND, KEY_UNSET, KEY_REPORT, KEY_LIMIT_BYTES, KEY_LIMIT_LINES, KEY_COUNT };
+enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER, KIND_NAME, KIND_LIMIT };
 
 static const struct {
   const char *name;
@@ -23,6 +24,7 @@ static const struct {
   [KEY_PREPEND] = { "prepend", KIND_ASSIGN_PLACE }, [KEY_UNSET] = { "unset", KIND_NAME },
   [KEY_SECRET] = { "secret", KIND_ASSIGN_NAME }, [KEY_SECRET_FILE] = { "secret_file", KIND_ASSIGN_NAME },
   [KEY_REPORT] = { "report", KIND_PLACE },
+  [KEY_LIMIT_BYTES] = { "limit_bytes", KIND_LIMIT }, [KEY_LIMIT_LINES] = { "limit_lines", KIND_LIMIT },
 };
 
 static int find_key(const char *name)
@@ -61,6 +63,10 @@ static const char *check_value(enum key key, const char *value)
     return !strcmp(value, "DROVER_COMMAND") ? "DROVER_COMMAND can't be unset" : NULL;
   case KIND_NUMBER:
     return str_number(value, strlen(value), &n) ? "a time is not a number" : NULL;
+  case KIND_LIMIT:
+    if (str_number(value, strlen(value), &n))
+      return "a limit of output is not a number";
+    return n < (key == KEY_LIMIT_BYTES ? CUT_BYTES_MIN : CUT_LINES_MIN) ? "a limit of output is too small" : NULL;
   }
   return "unknown record";
 }
@@ -135,7 +141,7 @@ static void prepend(struct spec *s, const char *value, const char *work)
   spec_set(s, xasprintf("%.*s=%s/%s%s%s", n, value, work, value + n + 1, *rest ? ":" : "", rest));
 }
 
-static void load_times(struct spec *s, enum key key, const char *value)
+static void load_number(struct spec *s, enum key key, const char *value)
 {
   int64_t n;
 
@@ -149,6 +155,10 @@ static void load_times(struct spec *s, enum key key, const char *value)
     s->grace_ms = n;
   else if (key == KEY_ALONE)
     s->alone_ms = n;
+  else if (key == KEY_LIMIT_BYTES)
+    s->limit_bytes = n;
+  else if (key == KEY_LIMIT_LINES)
+    s->limit_lines = n;
 }
 
 static size_t count_items(const char *blob, size_t n)
@@ -218,7 +228,7 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
       s->in_len = strlen(value);
       break;
     default:
-      load_times(s, (enum key)key, value);
+      load_number(s, (enum key)key, value);
     }
   }
   assert(args);

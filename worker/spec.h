@@ -28,6 +28,7 @@ struct spec {
   const char *cwd, *in; /* in: standard input or NULL */
   size_t in_len;
   int64_t idle_ms, total_ms, grace_ms, alone_ms;
+  int64_t limit_bytes, limit_lines; /* of its output (cut.h); 0: none */
 };
 
 /* ERR_OK, or ERR_BADARG and *why (static text). */

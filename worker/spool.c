@@ -232,12 +232,14 @@ static enum err sync_folder(const struct spool *s)
 
 enum err spool_write_exit(const struct spool *s, const struct spool_exit *x, bool sync)
 {
-  char text[LINE_MAX_LEN + SPOOL_TEXT_MAX - STR_ID_MAX - CRC_LEN - 2];
+  char text[LINE_MAX_LEN + SPOOL_TEXT_MAX - STR_ID_MAX - CRC_LEN - 2], left[64] = "";
   enum err e;
 
-  snprintf(text, sizeof text, "%d %s %lld %s %lld %08x %lld %lld %lld %lld %lld\n%s", SPOOL_VERSION, x->how, (long long)x->code,
+  if (x->left_bytes) /* only then: an older agent knows no line with these */
+    snprintf(left, sizeof left, " %lld %lld", (long long)x->left_bytes, (long long)x->left_lines);
+  snprintf(text, sizeof text, "%d %s %lld %s %lld %08x %lld %lld %lld %lld %lld%s\n%s", SPOOL_VERSION, x->how, (long long)x->code,
            x->reason, (long long)x->len, (unsigned)x->crc, (long long)x->lines, (long long)x->wall_ms, (long long)x->user_ms,
-           (long long)x->sys_ms, (long long)x->maxrss_kib, x->text);
+           (long long)x->sys_ms, (long long)x->maxrss_kib, left, x->text);
   e = put_small(s, "result", text, sync);
   if (!e && sync)
     e = sync_folder(s);
@@ -247,8 +249,8 @@ enum err spool_write_exit(const struct spool *s, const struct spool_exit *x, boo
 enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
 {
   char text[LINE_MAX_LEN + SPOOL_TEXT_MAX];
-  long long code, len, lines, wall, user, sys, rss;
-  int version, head = 0;
+  long long code, len, lines, wall, user, sys, rss, left_bytes = 0, left_lines = 0;
+  int version, head = 0, more = 0;
   unsigned crc;
   enum err e = get_small(s, "result", text, sizeof text);
 
@@ -256,7 +258,12 @@ enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
     return e;
   memset(x, 0, sizeof *x);
   if (sscanf(text, "%d %15s %lld %15s %lld %8x %lld %lld %lld %lld %lld%n", &version, x->how, &code, x->reason, &len, &crc,
-             &lines, &wall, &user, &sys, &rss, &head) != 11 || version != SPOOL_VERSION || text[head] != '\n')
+             &lines, &wall, &user, &sys, &rss, &head) != 11 || version != SPOOL_VERSION)
+    return ERR_CORRUPT;
+  if (text[head] == ' ' && sscanf(text + head, " %lld %lld%n", &left_bytes, &left_lines, &more) != 2)
+    return ERR_CORRUPT;
+  head += more;
+  if (text[head] != '\n')
     return ERR_CORRUPT;
   x->code = code;
   x->len = len;
@@ -266,6 +273,8 @@ enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
   x->user_ms = user;
   x->sys_ms = sys;
   x->maxrss_kib = rss;
+  x->left_bytes = left_bytes;
+  x->left_lines = left_lines;
   return snprintf(x->text, sizeof x->text, "%s", text + head + 1) < (int)sizeof x->text ? ERR_OK : ERR_CORRUPT;
 }
 

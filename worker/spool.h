@@ -5,6 +5,7 @@
      ctl           FIFO from agent to minder: "kill <grace_ms> <reason>", "follow <0|1>", "signal <number>"
      started       boot id, minder's pid, time; written before the process is started. Without it nothing was ever received
      log.<offset>  log segments (segment.h)
+     tail.<offset> the end of an output that is over its limit, while it is kept aside (tail.h); the minder's alone
      ack           raw offset below which the master has all (lazily written; the minder reads it when the spool grows)
      base          offset, CRC and lines of the log before its lowest segment, once acked segments were deleted
      epoch         build epoch of the last resume, when it is not the run's
@@ -53,6 +54,7 @@ struct spool_started {
 struct spool_exit {
   char how[SPOOL_WORD_MAX], reason[SPOOL_WORD_MAX];
   int64_t code, len, lines, wall_ms, user_ms, sys_ms, maxrss_kib;
+  int64_t left_bytes, left_lines; /* of the output, because it was over its limits (cut.h) */
   uint32_t crc;
   char text[SPOOL_TEXT_MAX]; /* a sentence or "" */
 };

@@ -324,7 +324,7 @@ class Commands(Case):
         s.resume("1-1", 0)
         s.expect("error", tag="notfound", what="1-1")
         # Lost: the sums still are those of the whole log.
-        os.kill(minder_of(self.b.worker, "1-1"), signal.SIGKILL)
+        os.kill(self.b.worker.minder("1-1"), signal.SIGKILL)
         s.resume("1-1", log.length)
         s.collect({"1-1": log})
         self.assertEqual(log.exit["how"], "lost")
@@ -445,16 +445,6 @@ time.sleep(8)
         s.send("forget", "7-7")
         s.send("inventory")
         self.assertEqual(s.take_inventory(), [])
-
-
-def minder_of(worker, cmd):
-    def find():
-        try:
-            with open(worker.spool(cmd, "started")) as f:
-                return int(f.read().split()[3])
-        except (FileNotFoundError, IndexError):
-            return 0
-    return wait_for(find)
 
 
 def processes_in(folder):
@@ -598,7 +588,7 @@ class Crashes(Case):
         s.expect("state")
         log = Log()
         s.take_out(s.expect("out"), log)
-        os.kill(minder_of(self.b.worker, "1-1"), signal.SIGKILL)
+        os.kill(self.b.worker.minder("1-1"), signal.SIGKILL)
         s.collect({"1-1": log})
         self.assertEqual((log.exit["how"], log.exit["reason"], log.text), ("lost", "minder", b"one\n"))
         self.assertEqual(processes_with(mark), [])
@@ -615,7 +605,7 @@ class Crashes(Case):
             session.run("1-1", ["sh", "-c", "setsid sleep 1000 & sleep 1000"])
             session.expect("state", state="accepted")
         alive = wait_for(lambda: len(p := processes_in(other.worker.work)) == 3 and p)
-        pid = minder_of(self.b.worker, "1-1")
+        pid = self.b.worker.minder("1-1")
         wait_for(lambda: len(processes_in(self.b.worker.work)) == 3)
         os.kill(pid, signal.SIGKILL)
         s.expect("exit", how="lost", reason="minder")
@@ -629,7 +619,7 @@ class Crashes(Case):
         s.expect("state")
         log = Log()
         s.take_out(s.expect("out"), log)
-        pid = minder_of(self.b.worker, "1-1")
+        pid = self.b.worker.minder("1-1")
         self.b.worker.kill()
         os.kill(pid, signal.SIGKILL)
         with open(self.b.worker.spool("1-1", "log.0"), "ab") as f:
@@ -644,7 +634,7 @@ class Crashes(Case):
         mark = f"MARK=sd-{os.getpid()}"
         s.run("1-1", ["sh", "-c", "sleep 1000 & sleep 1000"], ("env", mark))
         s.expect("state")
-        os.kill(minder_of(self.b.worker, "1-1"), signal.SIGTERM)
+        os.kill(self.b.worker.minder("1-1"), signal.SIGTERM)
         s.expect("exit", how="lost", reason="shutdown")
         self.assertEqual(processes_with(mark), [])
 
@@ -662,7 +652,7 @@ class Crashes(Case):
             elif m.verb == "exit":
                 logs[m["cmd"]].end(m)
         self.b.worker.kill()
-        os.kill(minder_of(self.b.worker, "1-2"), signal.SIGKILL)
+        os.kill(self.b.worker.minder("1-2"), signal.SIGKILL)
         with open(self.b.worker.spool("1-3", "log.0"), "r+b") as f:  # as a power cut may leave it
             f.seek(-3000, 2)
             f.write(b"\0" * 3000)
@@ -1580,7 +1570,7 @@ class Program(Case):
             m = s.recv()
             if m.verb == "out":
                 s.take_out(m, log)
-        self.assertLess(rss(minder_of(self.b.worker, "1-1")), 2048)
+        self.assertLess(rss(self.b.worker.minder("1-1")), 2048)
         wait_for(lambda: rss(self.b.worker.process.pid) < 1024, 5)
         mode = stat.S_IMODE(os.stat(self.b.worker.spool("1-1", "cmd")).st_mode)
         self.assertEqual(mode, 0o600)

@@ -92,6 +92,7 @@ class Log:
     def __init__(self):
         self.data = bytearray()
         self.parts = []       # (channel, bytes) in order
+        self.times = []       # milliseconds, of each of these
         self.borders = [0]
         self.lines = 0
         self.exit = None
@@ -120,8 +121,9 @@ class Log:
         while at < len(spans):
             channel, at = decode_leb(spans, at)
             size, at = decode_leb(spans, at)
-            _, at = decode_leb(spans, at)
+            ms, at = decode_leb(spans, at)
             if self.keep:
+                self.times.append(ms)
                 self.parts.append((channel, data[start:start + size]))
             start += size
         if start != raw:
@@ -499,6 +501,16 @@ class Worker:
 
     def stop(self):
         return self.kill(signal.SIGTERM)
+
+    def minder(self, cmd):
+        """Its pid, once it has started the command."""
+        def find():
+            try:
+                with open(self.spool(cmd, "started")) as f:
+                    return int(f.read().split()[3])
+            except (FileNotFoundError, IndexError):
+                return 0
+        return wait_for(find)
 
     @property
     def work(self):
