@@ -33,6 +33,18 @@ static int copy_step(struct cli *c, enum sink_kind kind, const char *build, cons
   return end == TAP_ENDED ? CLI_OK : c->code;
 }
 
+/* The same of a step as the build has it: what is missing is told beside the log, not in it. */
+static int copy_told(struct cli *c, enum sink_kind kind, const cJSON *build, const cJSON *step, bool follow)
+{
+  int code = copy_step(c, kind, js_text(build, "id"), js_text(step, "name"), follow);
+  char *left = show_left_out(step);
+
+  if (left && kind == SINK_SAFE && !follow)
+    cli_hint("%s: %s", js_text(step, "name"), left);
+  free(left);
+  return code;
+}
+
 static int log_all(struct cli *c, enum sink_kind kind, const cJSON *build)
 {
   const cJSON *step;
@@ -62,14 +74,14 @@ static int tell_steps(struct cli *c, const cJSON *build, const char *name)
   return c->code;
 }
 
-static bool has_step(const cJSON *build, const char *name)
+static const cJSON *step_of(const cJSON *build, const char *name)
 {
   const cJSON *step;
 
   cJSON_ArrayForEach(step, js_get(build, "steps"))
     if (str_eq(js_text(step, "name"), name))
-      return true;
-  return false;
+      return step;
+  return NULL;
 }
 
 /* ---- --failed ---- */
@@ -163,7 +175,7 @@ static int log_failed_step(struct cli *c, const struct args *a, const cJSON *bui
     show_failed_head(c, build, failed, builds);
   if (!failed || !show_step_bytes(failed).length)
     return CLI_OK;
-  return copy_step(c, sink_kind(c, a), js_text(build, "id"), js_text(failed, "name"), false);
+  return copy_told(c, sink_kind(c, a), build, failed, false);
 }
 
 /* given: NULL, or the build that was named. */
@@ -232,8 +244,10 @@ int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int nar
     return log_failed(c, a, &id);
   if (!(build = call_build(c, &id)))
     return c->code;
-  if (id.kind == ID_STEP && !has_step(build, id.step) && (!follow || js_done(build))) {
+  if (id.kind == ID_STEP && !step_of(build, id.step) && (!follow || js_done(build))) {
     code = tell_steps(c, build, id.step);
+  } else if (id.kind == ID_STEP && step_of(build, id.step)) {
+    code = copy_told(c, sink_kind(c, a), build, step_of(build, id.step), follow);
   } else if (id.kind == ID_STEP) {
     code = copy_step(c, sink_kind(c, a), js_text(build, "id"), id.step, follow);
   } else if (follow) {

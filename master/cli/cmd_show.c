@@ -208,6 +208,15 @@ static void changes_lines(struct cli *c, const cJSON *b)
     linef(c, "", "all since %s", js_text(b, "since"));
 }
 
+static void left_line(struct cli *c, const cJSON *step)
+{
+  char *left = show_left_out(step);
+
+  if (left)
+    linef(c, "output", "%s: %s", js_text(step, "name"), left);
+  free(left);
+}
+
 static void show_build(struct cli *c, const cJSON *b)
 {
   struct show_bytes bytes = show_build_bytes(b);
@@ -312,6 +321,7 @@ static int show_step(struct cli *c, const cJSON *build, const char *name)
   time_line(c, "started", js_num(step, "started"));
   time_line(c, "ended", js_num(step, "finished"));
   linef(c, "log", "%s: drover log %s:%s", fmt_size(show_step_bytes(step).length, length), js_text(build, "id"), name);
+  left_line(c, step);
   show_secrets(c, step);
   triggered_lines(c, step);
   report_lines(c, step);

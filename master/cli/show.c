@@ -1,6 +1,7 @@
 /* How a build, its steps and its result look. */
 #include "master/cli/show.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,30 @@ struct show_bytes show_build_bytes(const cJSON *build)
     sum.stored += one.stored;
   }
   return sum;
+}
+
+char *show_left_out(const cJSON *step)
+{
+  int64_t bytes = 0, lines = 0;
+  const cJSON *log, *of = NULL;
+  char size[FMT_MAX], limit[FMT_MAX + 32];
+
+  cJSON_ArrayForEach(log, js_get(step, "logs"))
+  {
+    bytes += js_num(log, "left_bytes");
+    lines += js_num(log, "left_lines");
+    if (js_num(log, "left_bytes") || js_true(log, "held"))
+      of = log;
+  }
+  if (!of)
+    return NULL;
+  if (js_has(of, "limit_lines"))
+    snprintf(limit, sizeof limit, "%s or %lld lines", fmt_size(js_num(of, "limit_bytes"), size), (long long)js_num(of, "limit_lines"));
+  else
+    fmt_size(js_num(of, "limit_bytes"), limit);
+  if (!bytes)
+    return xasprintf("more than half of the limit of %s: what comes now follows when the command has ended", limit);
+  return xasprintf("%s (%lld lines) left out, over the limit of %s", fmt_size(bytes, size), (long long)lines, limit);
 }
 
 /* The first line that says something, cut to width columns. */
@@ -118,13 +143,14 @@ char *show_change_of(const cJSON *change)
 
 void show_log_header(struct cli *c, const cJSON *step)
 {
-  char *what = step_what(step);
+  char *what = step_what(step), *left = show_left_out(step);
 
   out_fresh_line(c);
   out(c, STYLE_DIM, "── ");
   out(c, STYLE_BOLD, "%s", js_text(step, "name"));
-  out(c, STYLE_DIM, "%s%s ──", *what ? ": " : "", what);
+  out(c, STYLE_DIM, "%s%s%s%s ──", *what ? ": " : "", what, left ? "; " : "", left ? left : "");
   out_end(c);
+  free(left);
   free(what);
 }
 

@@ -12,6 +12,8 @@ struct show_bytes {
 };
 struct show_bytes show_step_bytes(const cJSON *step);
 struct show_bytes show_build_bytes(const cJSON *build);
+/* "3.2 GB (41000 lines) left out, over the limit of 1.0 GB", or that it will be, or NULL: all of its output is in its logs. The caller frees it. */
+char *show_left_out(const cJSON *step) must_check;
 
 /* What came of it: summary, or its commands' names, or nothing. The caller frees it. */
 char *show_step_summary(const cJSON *step) must_check;

@@ -101,6 +101,7 @@ static void add_project(struct loader *l, struct yml_doc *doc, const struct yml_
   *p = (struct conf_project){ .name = xstrdup(key->text) };
   p->share = (int)schema_int(map, SCHEMA_PROJECT, "share");
   p->report_builders = schema_bool(map, SCHEMA_PROJECT, "report_builders");
+  output_read(&p->output, map, SCHEMA_PROJECT);
   p->forks_build = str_eq(schema_text(map, SCHEMA_PROJECT, "forks"), "build");
   p->needed_by = conf_strings(yml_get(map, "needed_by"), &p->nneeded_by);
   p->triggered_by = conf_strings(yml_get(map, "triggered_by"), &p->ntriggered_by);
@@ -284,6 +285,8 @@ static void set_site(struct loader *l, const struct yml_node *top, const char *f
   c->look_ms = schema_ms(top, SCHEMA_SITE, "look");
   c->keep_work_ms = schema_ms(top, SCHEMA_SITE, "keep_work");
   c->min_free = yml_get(top, "min_free") ? schema_size(top, SCHEMA_SITE, "min_free") : CONF_UNSET;
+  c->output.bytes = schema_size(top, SCHEMA_SITE, "output");
+  output_read(&c->output, top, SCHEMA_SITE);
   c->helpers = (int)schema_int(top, SCHEMA_SITE, "helpers");
   l->reading.allow_local = c->allow_local;
 }
@@ -468,6 +471,13 @@ int64_t conf_keep_work_ms(const struct conf *c, const char *worker, const char *
   const struct conf_worker *w = conf_worker_of(c, worker, pool);
 
   return w && w->keep_work_ms != CONF_UNSET ? w->keep_work_ms : c->keep_work_ms;
+}
+
+struct output_limit conf_output(const struct conf *c, const char *project)
+{
+  const struct conf_project *p = conf_project(c, project);
+
+  return (struct output_limit){ p && p->output.bytes ? p->output.bytes : c->output.bytes, p && p->output.lines ? p->output.lines : c->output.lines };
 }
 
 void conf_reference(struct buf *out)

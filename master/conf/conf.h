@@ -62,6 +62,7 @@ struct conf_project {
   int nstamps;
   int share;               /* of the workers, 1 or more */
   bool report_builders;    /* key of that name: what builds report counts also where the pipeline is the site's */
+  struct output_limit output; /* instead of the site's, where it is said */
   bool forks_build;        /* key `forks: build`: pull requests from forks need no approval */
   char **needed_by;        /* patterns of projects whose builders may need those of this one */
   int nneeded_by;
@@ -99,6 +100,7 @@ struct conf {
   int64_t look_ms;         /* how often at least this master looks at what others did; parts of it below; default 5 s */
   int64_t keep_work_ms;    /* an unused work folder stays so long; 0: for ever; default 14 d */
   int64_t min_free;        /* bytes of a worker's disk that stay free; 0: no limit; CONF_UNSET: by rule, see conf_min_free */
+  struct output_limit output; /* of each command; default 1 GiB, any number of lines */
   int helpers;             /* git helpers at once, default 4 */
   struct conf_worker *workers;
   int nworkers;
@@ -146,6 +148,8 @@ char *conf_codebases_json(const struct conf_project *p) must_check;
    disk where that is less: a small disk must not refuse every build. */
 int64_t conf_min_free(const struct conf *c, const char *worker, const char *pool, int64_t total);
 int64_t conf_keep_work_ms(const struct conf *c, const char *worker, const char *pool);
+/* The most output that a command of the project may have. */
+struct output_limit conf_output(const struct conf *c, const char *project);
 /* The reference of all keys, markdown, from the schema table: docs/config.md. */
 void conf_reference(struct buf *out);
 #endif

@@ -209,6 +209,8 @@ static void add_step(struct explain *x, const struct pipe_step *s)
     return;
   add_time(x, s, "total", s->total_from);
   add_time(x, s, "idle", s->idle_from);
+  if (s->output_from.at)
+    add_said(x, s, "output", s->output_from);
   add_env(x, s);
   for (int i = 0; i < s->nsecrets; i++) {
     char *key = xasprintf("secrets.%s", s->secrets[i].env), *value = xasprintf("%s: %s", s->secrets[i].file ? "file" : "env", s->secrets[i].name);

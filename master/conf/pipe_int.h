@@ -79,11 +79,12 @@ struct inherit {
   int nenv;
   const char *cwd;
   int64_t total_ms, idle_ms;
+  struct output_limit output;
   int on_lost;
   bool bash;
   struct pipe_words tags;
   struct pipe_want want;
-  struct pipe_source cwd_from, total_from, idle_from, lost_from;
+  struct pipe_source cwd_from, total_from, idle_from, output_from, lost_from;
 };
 void pipe_inherit(struct maker *m, struct inherit *h, const struct yml_node *map, enum schema_group group, enum pipe_origin of, const struct expr_name *names);
 /* Adds a variable, or replaces the one of its name. text: its expressions, or NULL. */

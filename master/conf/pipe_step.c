@@ -95,6 +95,10 @@ void pipe_inherit(struct maker *m, struct inherit *h, const struct yml_node *map
     h->idle_ms = schema_ms(timeout, SCHEMA_TIMEOUT, "idle");
     h->idle_from = (struct pipe_source){ of, n };
   }
+  if ((n = yml_get(map, "output"))) {
+    output_read(&h->output, map, group);
+    h->output_from = (struct pipe_source){ of, n };
+  }
   pipe_inherit_lost(h, map, group, of);
   if (yml_get(map, "shell"))
     h->bash = str_eq(schema_text(map, group, "shell"), "bash");
@@ -242,7 +246,7 @@ static void refuse_in_checkout(struct maker *m, const struct yml_node *n)
 
 static void refuse_in_trigger(struct maker *m, const struct yml_node *n)
 {
-  static const char *const words[] = { "run", "checkout", "cwd", "env", "secrets", "locks", "timeout", "retry", "exit" };
+  static const char *const words[] = { "run", "checkout", "cwd", "env", "secrets", "locks", "timeout", "output", "retry", "exit" };
 
   for (size_t i = 0; i < COUNT(words); i++)
     if (yml_get(n, words[i]))
@@ -281,6 +285,8 @@ void pipe_make_step(struct maker *m, struct pipe_step *s, const struct flat_step
   s->total_ms = h.total_ms;
   s->total_from = h.total_from;
   s->idle_ms = h.idle_ms;
+  s->output = h.output;
+  s->output_from = h.output_from;
   s->on_lost = h.on_lost;
   s->bash = h.bash;
   s->lost_from = h.lost_from;
@@ -299,8 +305,8 @@ static void make_steps(struct maker *m, struct pipe_builder *b, const struct yml
     if (it->n)
       pipe_make_step(m, &b->steps[i], it, *h);
     else
-      b->steps[i] = (struct pipe_step){ .kind = PIPE_CHECKOUT, .env = h->env, .nenv = h->nenv, .total_ms = h->total_ms, .idle_ms = h->idle_ms, .on_lost = h->on_lost, .line = at->line,
-                                        .total_from = h->total_from, .idle_from = h->idle_from, .lost_from = h->lost_from };
+      b->steps[i] = (struct pipe_step){ .kind = PIPE_CHECKOUT, .env = h->env, .nenv = h->nenv, .total_ms = h->total_ms, .idle_ms = h->idle_ms, .output = h->output, .on_lost = h->on_lost, .line = at->line,
+                                        .total_from = h->total_from, .idle_from = h->idle_from, .output_from = h->output_from, .lost_from = h->lost_from };
     if (it->checkout)
       b->steps[i].checkout = *it->checkout;
     if (it->of && diag_count(m->d) != before)

@@ -7,6 +7,7 @@
 
 #include "master/conf/cron.h"
 #include "master/conf/diag.h"
+#include "master/conf/output.h"
 #include "master/conf/params.h"
 
 #define PIPELINE_TEXT_MAX (1u << 20)
@@ -184,9 +185,10 @@ struct pipe_step {
   struct pipe_lock *locks;
   int nlocks;
   int64_t total_ms, idle_ms; /* 0: none; defaults filled in (total none, idle 20 min) */
+  struct output_limit output; /* of its commands, where that is less than the site's */
   struct pipe_checkout checkout; /* of a checkout */
   int line;               /* in the file, for messages; of an implicit checkout the builder's */
-  struct pipe_source at, cwd_from, total_from, idle_from, lost_from; /* at: the step itself */
+  struct pipe_source at, cwd_from, total_from, idle_from, output_from, lost_from; /* at: the step itself */
   const struct pipe_use *use; /* the template it comes from; NULL: none */
 };
 

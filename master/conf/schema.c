@@ -10,6 +10,8 @@
 
 #define SECOND INT64_C(1000)
 #define DAY (86400 * SECOND)
+#define OUTPUT_LEAST (INT64_C(64) << 10)
+#define OUTPUT_MOST (INT64_C(16) << 40)
 
 _Static_assert(SCHEMA_GROUPS <= 64, "struct key.in has a bit for each");
 #define BIT_(g) (UINT64_C(1) << SCHEMA_##g)

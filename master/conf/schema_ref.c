@@ -147,6 +147,7 @@ static const struct {
   { SCHEMA_WARNINGS, "### warnings, as a map" },
   { SCHEMA_CHECKOUT, "### checkout, its options" },
   { SCHEMA_TIMEOUT, "### timeout, as a map" },
+  { SCHEMA_OUTPUT, "### output, as a map" },
   { SCHEMA_TEMPLATE, "### templates.NAME" },
   { SCHEMA_PARAMETER, "### parameters.NAME, of a template" },
   { SCHEMA_SCHEDULER, "### schedulers.NAME" },

@@ -74,6 +74,10 @@ char *schema_wants(const struct key *k)
       char low[STR_DURATION_MAX], high[STR_DURATION_MAX];
       buf_addf(&b, " from %s to %s", str_duration_text(k->min, low), str_duration_text(k->max, high));
     }
+    if (types[i].type == T_SIZE && k->max) {
+      char low[STR_SIZE_MAX], high[STR_SIZE_MAX];
+      buf_addf(&b, " from %s to %s", str_size_text(k->min, low), str_size_text(k->max, high));
+    }
   }
   return buf_take(&b);
 }
@@ -180,7 +184,7 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   case T_BOOL: return n->plain && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));
   case T_INT: return n->plain && is_int(n->text, k->min, k->max, &v);
   case T_DURATION: return is_duration(n->text, k->min, k->max, &v);
-  case T_SIZE: return !str_size(n->text, &v);
+  case T_SIZE: return !str_size(n->text, &v) && (!k->max || (v >= k->min && v <= k->max));
   case T_ADDRESS: return is_address(n->text);
   case T_PATH: return is_path(n->text);
   case T_BRANCH: return is_branch(n->text);

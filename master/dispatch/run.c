@@ -365,10 +365,11 @@ void run_walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved)
   }
   if (r->next.want == WANT_RUN) {
     char *names = run_secrets_names(r, &r->next.spec), *all = run_secrets_all(r, r->next.spec.data, r->next.spec.len), command[STEP_COMMAND_MAX];
+    struct output_limit limit = run_limit_of(r->next.spec.data, r->next.spec.len);
     step_command(&r->step, command);
     p->command_stmt = db_count(tx);
-    db_q(tx, SQL_command_start, "nnnsbssnns", r->m->incarnation, r->id, (int64_t)r->number, command,
-         r->next.spec.data, r->next.spec.len, r->session->instance, r->session->boot, r->epoch.inc, r->epoch.n, names);
+    db_q(tx, SQL_command_start, "nnnsbssnnsnn", r->m->incarnation, r->id, (int64_t)r->number, command,
+         r->next.spec.data, r->next.spec.len, r->session->instance, r->session->boot, r->epoch.inc, r->epoch.n, names, limit.bytes, limit.lines);
     if (all) {
       p->secrets_stmt = db_count(tx);
       db_q(tx, SQL_secrets_named, "s", all);
@@ -408,6 +409,8 @@ void run_got(struct run *r, const struct reply *reply, struct wire_msg *exit)
   r->taking = NULL;
   if (r->cmd.n) {
     run_put_log(r, tx, true);
+    if (exit)
+      run_left_out(r, tx, exit);
     if (exit)
       db_q(tx, SQL_command_end, "nssnssnnnn", r->cmd.n, reply->kind == REPLY_LOST ? "lost" : "done", wire_str(exit, 2), wire_num(exit, 3), wire_str(exit, 4),
            *reply->detail ? reply->detail : NULL, wire_num(exit, 8), wire_num(exit, 9), wire_num(exit, 10), wire_num(exit, 11));
@@ -476,6 +479,7 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
     r->cmd = (struct id){ r->m->incarnation, db_num(res, p->command_stmt, 0, 0) };
     log_end_free(&r->log);
     log_end_init(&r->log, db_num(res, p->command_stmt, 0, 1), r->epoch, 0, 0, 0);
+    r->log.most = db_num(res, p->command_stmt, 0, 2);
     warn_free(r->warn);
     r->warn = r->step.def->warnings ? warn_new(r->step.def->warnings, r->step.def->warnings_text) : NULL;
   }

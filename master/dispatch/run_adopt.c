@@ -63,6 +63,7 @@ struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, 
                                .properties = xstrdup(STR(17)), .url = run_url(m, r->name), .allow_local = m->conf->allow_local, .fork = NUM(42) != 0, .fresh = NUM(35) == 0,
                                .alone_ms = dispatch_alone_ms(m), .got_revision = got_revision(STR(16)), .reported = report_before(STR(16)), .reports = session_has(s, SESSION_REPORTS),
                                .needed = db_dup(res, stmt, row, 50) };
+  run_limits(r);
   run_patch(r, res, stmt, row, 40);
   r->ctx.vcs = run_vcs(STR(44));
   run_stamps_read(r, STR(47), STR(16));
@@ -70,6 +71,7 @@ struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, 
   r->ctx.layout = xstrdup(STR(48));
   sm_init(&r->sm, r->name, run_rows, RUN_STATES, RUN_TX);
   log_end_init(&r->log, NUM(30), r->epoch, NUM(31), (uint32_t)NUM(32), NUM(33));
+  r->log.most = NUM(52);
   r->def = pl ? pipeline_builder(pl, r->ctx.builder) : NULL;
   if (!r->def || r->number < 1 || r->number > r->def->nsteps ||
       step_init(&r->step, &r->def->steps[r->number - 1], &r->ctx, STR(22), STR(23), STR(24))) {

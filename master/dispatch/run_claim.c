@@ -93,6 +93,7 @@ void run_claim(struct run_claims *c, struct session *s, struct run *r, int64_t n
   r->ctx.locks = r->def->locks;
   r->ctx.nlocks = r->def->nlocks;
   r->ctx.reports = session_has(s, SESSION_REPORTS);
+  run_limits(r);
   r->epoch = (struct id){ r->m->incarnation, 1 };
   sm_init(&r->sm, r->name, run_rows, RUN_STATES, RUN_TX);
   log_end_init(&r->log, 0, r->epoch, 0, 0, 0);

@@ -45,6 +45,12 @@ bool run_stops(const struct run *r);
 /* Into the transaction of its command's end: what it reported. ended: the step has ended, too, and ends as an exception where it reports builders that can't be taken. */
 void run_take_report(struct run *r, struct db_tx *tx, bool ended);
 void run_drop_report(struct run *r);
+/* run_limits.c: what output a command of this build may have, by the configuration as it is now. */
+void run_limits(struct run *r);
+/* The limits that stand in a command; 0: none. */
+struct output_limit run_limit_of(const void *spec, size_t n) must_check;
+/* What the command's end tells of output that is not in its log. */
+void run_left_out(struct run *r, struct db_tx *tx, struct wire_msg *exit);
 void run_send_kill(struct run *r);
 void run_wait_others(struct run *r);
 /* Says in the log why a transaction came to nothing. True: the database itself refused it, and nobody else has the build; so all about this worker is to be asked anew. */

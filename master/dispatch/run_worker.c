@@ -192,7 +192,7 @@ void run_exit(struct run *r, struct wire_msg *m)
     run_lost(r, "log", "the log does not match its checksum");
     return;
   }
-  detail = utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
+  detail = strcmp(how, "failed") ? xstrdup("") : utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
   r->lost = is_lost(how, reason);
   struct reply reply = { judge(r, how, code, reason), (int)code, !strcmp(how, "signaled"), reason, detail, r->output };
   r->step.errors = r->errors_len ? r->errors : NULL;

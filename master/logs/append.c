@@ -44,6 +44,8 @@ enum err log_end_take(struct log_end *e, const struct chunk *c, void *raw)
     return ERR_EXISTS;
   if (c->off > e->length)
     return ERR_NOTFOUND;
+  if (e->most && c->off + c->raw > e->most)
+    return ERR_TOOBIG;
   if (c->off + c->raw > e->granted)
     return ERR_BUSY;
   err = chunk_check(c, raw);

@@ -24,6 +24,7 @@ struct log_end {
   int64_t committed;      /* known to be in the database */
   int64_t window;
   int64_t granted;        /* the worker was allowed to send up to here */
+  int64_t most;           /* the command's limit: no log of it is longer; 0: none */
   int in_flight;
   struct list queue;      /* checked, not yet given to the database */
   int queued;
@@ -31,7 +32,7 @@ struct log_end {
 
 void log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines);
 void log_end_free(struct log_end *e);
-/* ERR_OK: queued. ERR_EXISTS: below the end, seen already: ignore. ERR_NOTFOUND: beyond the end, something is missing: ask again. ERR_BUSY: more than the worker was granted: ask again. ERR_CORRUPT, ERR_TOOBIG: a lying or broken worker.
+/* ERR_OK: queued. ERR_EXISTS: below the end, seen already: ignore. ERR_NOTFOUND: beyond the end, something is missing: ask again. ERR_BUSY: more than the worker was granted: ask again. ERR_CORRUPT, ERR_TOOBIG (over its limit, too): a lying or broken worker.
    raw: CHUNK_RAW_MAX bytes that get the contents. */
 enum err log_end_take(struct log_end *e, const struct chunk *c, void *raw) must_check;
 /* Gives everything queued to the transaction. Returns the length the log has when it is committed. */

@@ -123,11 +123,25 @@ void step_command(const struct step *s, char out[STEP_COMMAND_MAX])
     snprintf(out, STEP_COMMAND_MAX, "%.31s", sm_name(&s->sm));
 }
 
+/* None where the worker knows none. */
+static void put_limits(const struct step *s, struct buf *spec)
+{
+  struct output_limit most = output_lower(s->ctx->output, s->def->output);
+
+  if (!s->ctx->output.bytes)
+    return;
+  records_putf(spec, "limit_bytes", "%" PRId64, most.bytes);
+  if (most.lines)
+    records_putf(spec, "limit_lines", "%" PRId64, most.lines);
+}
+
 void step_enter(struct step *s, struct intent *out)
 {
   memset(out, 0, sizeof *out);
   buf_init(&out->spec, wire_verbs[VERB_run].blob_max > 0 ? (size_t)wire_verbs[VERB_run].blob_max : 0);
   s->kind->enter(s, out);
+  if (out->want == WANT_RUN)
+    put_limits(s, &out->spec);
   if (out->want != WANT_OP && out->spec.failed) {
     buf_free(&out->spec);
     out->want = WANT_END;

@@ -70,9 +70,16 @@ function stepItem(b, s, on) {
     why(s) ? h('p', { class: 'dim summary' }, why(s)) : null, secrets(s), triggered(s), asking(s), reported(s), trail(s));
 }
 
+// What of the step's output is not in its logs, because it was over its limit.
+function leftOut(s) {
+  const bytes = s.logs.reduce((n, l) => n + l.left_bytes, 0), lines = s.logs.reduce((n, l) => n + l.left_lines, 0);
+  return bytes ? size(bytes) + ' (' + lines + ' lines) left out' : s.logs.some((l) => l.held) ? 'what comes now follows at the end' : null;
+}
+
 function toolbar(b, s, log) {
   const bytes = log.length || s.logs.reduce((n, l) => n + l.length, 0), alive = s.result === null;
   return h('div', { class: 'logbar' }, h('h2', { id: 'h-log' }, s.name), h('span', { class: 'dim num' }, size(bytes)),
+    leftOut(s) ? h('span', { class: 'dim', 'data-test': 'left-out', title: 'The output is over its limit: the log has its beginning and its end.' }, leftOut(s)) : null,
     h('span', { class: 'grow' }),
     alive ? h('button', { type: 'button', class: 'button small', 'data-do': 'follow', 'aria-pressed': String(log.follows) }, log.follows ? 'Following' : 'Follow') : null,
     h('a', { class: 'button small', href: log.address({}), download: b.project + '-' + b.builder + '-' + b.number + '-' + s.name + '.txt' }, 'Download'));

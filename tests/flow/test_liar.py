@@ -17,7 +17,7 @@ ONE = {"checkout": "none", "steps": [STEP]}
 
 
 class Liar(Case):
-    PROJECTS = {"p": {"poll": "1h", "builders": {"one": {**ONE, "worker": {"tags": ["liar"]}}, "honest": {**ONE, "worker": {"tags": ["honest"]}}}}}
+    PROJECTS = {"p": {"poll": "1h", "builders": {"one": {**ONE, "worker": {"tags": ["liar"]}}, "little": {**ONE, "output": "64K", "worker": {"tags": ["liar"]}}, "honest": {**ONE, "worker": {"tags": ["honest"]}}}}}
     WORKERS = {"here": {"slots": 2, "tags": ["honest"]}}
     SITE = {"window": "1s"}  # a liar that has left is given up soon
     connections = 0
@@ -47,10 +47,10 @@ class Liar(Case):
         self.addCleanup(w.close)
         return w
 
-    def begin(self, **more):
+    def begin(self, builder="one", **more):
         """A ready liar with a command: (worker, request, command, epoch)."""
         w = self.liar(**more).ready()
-        rid = self.d.ask("one")
+        rid = self.d.ask(builder)
         cmd, epoch, _ = w.command()
         return w, rid, cmd, epoch
 
@@ -172,6 +172,51 @@ class Liar(Case):
             pass
         w.close()
         self.end(rid)
+
+    def test_more_than_the_limit(self):
+        """It knows limits, is told one, and sends more: that is as bad as a chunk that is none. One that knows none is told none, and may."""
+        data = b"0123456789abcde\n" * 2500
+        w, rid, cmd, epoch = self.begin("little", features="disk,limits")
+        w.out(cmd, data)
+        w.next("ack")
+        for again in (False, True):  # by the run that began it, and by one that was made from the rows
+            if again:
+                w = self.liar(features="limits")
+                w.next("welcome")
+                w.send("have", cmd, epoch, "running", 0, 0, 2 * len(data))
+                w.send("listed", 1)
+                epoch = w.next("resume")[1][1]
+            w.out(cmd, data, off=len(data))
+            with self.assertRaises(Gone):
+                self.assertEqual(w.next("bye", "ack", "resume")[0], "bye")
+                w.next()
+            w.close()
+        self.end(rid)
+        length = "select length, limit_bytes from log where build = (select max(id) from build)"
+        self.assertEqual(self.d.sql(length), [[str(len(data)), "65536"]])
+        w, rid, cmd, epoch = self.begin("little")
+        w.out(cmd, data)
+        w.next("ack")
+        w.out(cmd, data, off=len(data))
+        w.next("ack")
+        w.exit(cmd, epoch, length=2 * len(data), crc=f"{zlib.crc32(data + data):08x}", lines=5000)
+        self.assertEqual(self.d.wait_request(rid)["result"], SUCCESS)
+        self.assertEqual(self.d.sql(length), [[str(2 * len(data)), "0"]])
+        w.close()
+
+    def test_what_is_left_out(self):
+        """Records of an exit that are none, or have no numbers: nothing is known of what was left out, and the build ends as it would."""
+        for detail, left in ((b"left_bytes=12\0left_lines=3\0what=else\0", (12, 3)), (b"left_bytes=many\0left_lines=3\0", (0, 0)), (b"left_bytes=-1\0", (0, 0)), (b"left_bytes=99999999999999999999\0", (0, 0)),
+                             (b"left_bytes=7", (0, 0)), (BAD, (0, 0)), (b"left_bytes=1099511627776\0left_lines=x\0", (1 << 40, 0)), (b"left_bytes=9223372036854775807\0", None)):
+            with self.subTest(detail=detail):
+                w, rid, cmd, epoch = self.begin("little", features="limits")
+                w.exit(cmd, epoch, detail=detail)
+                r = self.d.wait_request(rid)
+                self.assertEqual(r["result"], SUCCESS)
+                step = self.d.get("/builds/" + r["builds"][0])["steps"][0]
+                log = step["logs"][0]
+                self.assertEqual((left and (log["left_bytes"], log["left_lines"]), step["commands"][0]["detail"]), (left, None))
+                w.close()
 
     def test_out_of_order(self):
         """Verbs where they don't belong, and a second greeting."""

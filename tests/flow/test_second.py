@@ -38,7 +38,8 @@ class SecondWorker(Case):
         cls.first = make_repo(d.path("repo"), {"a": "one\n", "sub/b": "two\n"})
         builders = {"tree": {"steps": [{"name": "s1", "run": "cat a sub/b"}, {"name": "s2", "run": "echo $N; git rev-parse HEAD", "env": {"N": "n"}},
                                        {"name": "s3", "run": ["cat", "sub/b"]}]},
-                    "long": {"steps": [{"name": "s1", "run": ["python3", "-c", LONG]}, {"name": "s2", "run": "exit 3"}]}}
+                    "long": {"steps": [{"name": "s1", "run": ["python3", "-c", LONG]}, {"name": "s2", "run": "exit 3"}]},
+                    "less": {"checkout": "none", "steps": [{"name": "bytes", "run": ["python3", "-c", LONG], "output": "100K"}, {"name": "lines", "run": ["python3", "-c", LONG], "output": {"lines": 1000}}]}}
         d.configure(projects={"p": {"git": d.path("repo"), "poll": "1h", "builders": builders}})
         try:
             d.start_master()
@@ -70,6 +71,19 @@ class SecondWorker(Case):
         b = self.d.run("p/tree")
         logs = [self.d.log(b["id"], s) for s in ("s1", "s2", "s3")]
         self.assertEqual((b["result"], b["attempt"], logs), (SUCCESS, 1, [b"one\ntwo\n", b"n\n" + self.first.encode() + b"\n", b"two\n"]), self.told())
+
+    def test_limits_of_output(self):
+        """The worker keeps head and tail within what the master says; the master takes it and knows what is missing."""
+        b = self.d.run("p/less")
+        self.assertEqual(b["result"], SUCCESS, self.told())
+        for step, head, most in ((b["steps"][0], 51200, {"length": 102400}), (b["steps"][1], 5000, {"lines": 1000})):
+            log, data = step["logs"][0], self.d.log(b["id"], step["name"])
+            tail = data.split(b"lines]\n")[1]
+            self.assertTrue(data.startswith(LONG_LOG[:head]) and LONG_LOG.endswith(tail), data)
+            gone = LONG_LOG[head:len(LONG_LOG) - len(tail)]
+            self.assertEqual((log["left_bytes"], log["left_lines"]), (len(gone), gone.count(b"\n")))
+            for key, value in most.items():
+                self.assertTrue(value - 300 < log[key] <= value, log)
 
     def test_cut(self):
         """The link is cut in the midst of a chunk: the worker comes back, and the log is what was written, once."""
@@ -111,7 +125,7 @@ class SecondMaster(Case):
     def test_hello(self):
         s = self.s
         self.assertEqual((s.hello.name, len(s.hello.instance), len(s.hello.boot), s.have), ("second", 32, 32, {}))
-        self.assertLessEqual({"disk", "files", "control", "secrets", "report"}, set(s.features))
+        self.assertLessEqual({"disk", "files", "control", "secrets", "report", "limits"}, set(s.features))
         self.assertEqual(set(s.facts), set("os arch release cores memory_kib disk_free_kib disk_total_kib host version work path user uid isolation boot_ms".split()))
 
     def test_run(self):
@@ -133,6 +147,28 @@ class SecondMaster(Case):
         s = self.s
         idle, total = (s.argv("sleep", "100", records=[(key, 300), ("grace", 1000)]) for key in ("idle", "total"))
         self.assertEqual([s.collect(x).result for x in (idle, total)], [("signaled", 15, "idle"), ("signaled", 15, "total")])
+
+    def test_limits_of_output(self):
+        """Head, marker and tail within both limits; the exit tells what is missing; within the limits nothing is different."""
+        s = self.s
+        for records, head in (([("limit_bytes", 8000)], 4000), ([("limit_lines", 101)], 500), ([("limit_bytes", 8001), ("limit_lines", 10000)], 4000)):
+            o = s.collect(s.argv("python3", "-c", LONG, records=records))
+            self.assertEqual(o.result, ("exited", 0, "-"))
+            marker_at = len(o.data[:head].rstrip(b"\n")) if o.data[head - 1:head] == b"\n" else head
+            told = dict(wire.read_records(o.exit.blob))
+            self.assertEqual(o.data[:head], LONG_LOG[:head])
+            marker, tail = o.data[marker_at:].lstrip(b"\n").split(b"\n", 1)
+            self.assertLess(len(marker), 256)
+            self.assertTrue(LONG_LOG.endswith(tail))
+            gone = LONG_LOG[head:len(LONG_LOG) - len(tail)]
+            self.assertEqual((int(told["left_bytes"]), int(told["left_lines"])), (len(gone), gone.count(b"\n")))
+            limits = dict(records)
+            self.assertTrue(len(o.data) <= limits.get("limit_bytes", 1 << 30) and o.lines <= limits.get("limit_lines", 1 << 30))
+            self.assertTrue(len(o.data) > 8000 - 4096 - 256 or o.lines > 98)
+            self.assertEqual([ms for _, _, ms in o.spans], sorted(ms for _, _, ms in o.spans))
+        o = s.collect(s.argv("python3", "-c", LONG, records=[("limit_bytes", len(LONG_LOG)), ("limit_lines", 20001)]))
+        self.assertEqual((o.data == LONG_LOG, o.exit.blob), (True, b""))
+        self.assertEqual(s.error(s.argv("true", records=[("limit_bytes", 4095)]).cmd), "badarg")
 
     def test_again(self):
         """`run` of an id that is there starts nothing; an older epoch is fenced, an unknown record refused."""

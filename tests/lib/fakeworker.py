@@ -12,16 +12,16 @@ PATIENCE_S = 30
 class FakeWorker:
     """token: the join token's text. Greets with the facts given, answers pings by itself in next()."""
 
-    def __init__(self, path, token, instance=HEX32, facts=(), conn=1):
+    def __init__(self, path, token, instance=HEX32, facts=(), conn=1, features="-"):
         who = wire.Token(token)
         self.name, self.secret = who.name, who.secret
         self.link = wire.Link(wire.dial("unix:" + path, seconds=PATIENCE_S), "master", pongs=True)
-        self.hello(instance, conn, facts)
+        self.hello(instance, conn, facts, features)
 
-    def hello(self, instance, conn, facts):
+    def hello(self, instance, conn, facts, features="-"):
         usual = [("secret", self.secret), ("os", "linux"), ("cores", "1"), ("uid", str(os.getuid() + 1)), ("work", "/nowhere")]
         told = [*(x for x in usual if x[0] not in {k for k, _ in facts}), *facts]
-        self.send("hello", 1, self.name, instance, BOOT, conn, "0-0", "-", blob=wire.records(*told))
+        self.send("hello", 1, self.name, instance, BOOT, conn, "0-0", features, blob=wire.records(*told))
 
     def send(self, verb, *tokens, blob=None):
         self.link.send(verb, *tokens, blob=blob)

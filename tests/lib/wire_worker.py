@@ -23,7 +23,8 @@ import wire
 TICK_S = 0.05
 CLOSE_S, FOLLOWED_S = 1.0, 0.1    # a chunk's age
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-FEATURES = "disk,control"
+FEATURES = "disk,control,limits"
+MARKER_BYTES, MARKER_LINES = 256, 2
 SIGNALS = "HUP INT QUIT KILL USR1 USR2 TERM ALRM CONT STOP TSTP WINCH".split()
 
 
@@ -57,7 +58,7 @@ class Spec:
 
     def __init__(self, work, cmd, blob):
         self.argv, self.env, self.folders, self.cwd, self.stdin = [], {"PATH": PATH, "DROVER_COMMAND": cmd}, [], work, None
-        self.limits = {"idle": 0, "total": 0, "grace": 10000, "alone": 1680000}
+        self.limits = {"idle": 0, "total": 0, "grace": 10000, "alone": 1680000, "limit_bytes": 0, "limit_lines": 0}
         for key, value in wire.read_records(blob):
             text = os.fsdecode(value)
             name, _, rest = text.partition("=")
@@ -80,8 +81,8 @@ class Spec:
                 self.limits[key] = wire.number(text)
             else:
                 raise Refused("badarg", f"unknown record {key}")
-        if not self.argv:
-            raise Refused("badarg", "no arg")
+        if not self.argv or 0 < self.limits["limit_bytes"] < 4096 or 0 < self.limits["limit_lines"] < 16:
+            raise Refused("badarg", "no arg, or a limit that is too small")
 
     def start(self):
         for what, folder in self.folders:
@@ -110,6 +111,8 @@ class Command:
         self.reason, self.kill_at, self.follow = "-", None, False
         self.process, self.exit, self.failed = None, None, None
         self.pipes = {}
+        self.most = [spec.limits[k] or 1 << 62 for k in ("limit_bytes", "limit_lines")]
+        self.had, self.head, self.aside, self.marked, self.last = [0, 0], [0, 0], [], False, b"\n"  # bytes and line feeds; what comes behind the head
 
     def start(self):
         try:
@@ -138,12 +141,51 @@ class Command:
             return
         now = time.monotonic()
         self.heard = now
+        channel, ms = self.pipes[fd], int((now - self.begun) * 1000)
+        self.had = [self.had[0] + len(data), self.had[1] + data.count(b"\n")]
+        head = self.of_head(data)
+        self.head = [self.head[0] + len(head), self.head[1] + head.count(b"\n")]
+        self.add(channel, ms, head)
+        if len(head) < len(data):
+            self.aside.append((channel, ms, data[len(head):]))
+        if not self.marked and (self.had[0] > self.most[0] or self.had[1] > self.most[1]):
+            self.marked = True
+            mid_line = self.last != b"\n"
+            self.add(1, ms, b"\n" * mid_line + b"[this is too much; the end comes at the end, without")
+
+    def of_head(self, data):
+        """Those of these bytes that belong to the head."""
+        if self.head[0] == self.most[0] // 2 or self.head[1] == self.most[1] // 2:
+            return b""
+        data, lines = data[:self.most[0] // 2 - self.head[0]], self.most[1] // 2 - self.head[1]
+        ends = [i + 1 for i, byte in enumerate(data) if byte == 10][:lines] if data.count(b"\n") >= lines else []
+        return data[:ends[-1]] if ends else data
+
+    def put_aside(self):
+        """The command has ended: the tail, behind the marker where something is missing."""
+        data = b"".join(piece for _, _, piece in self.aside)
+        skip = 0
+        if self.marked:
+            skip = max(0, len(data) - (self.most[0] - self.head[0] - MARKER_BYTES))
+            lines = data.count(b"\n") - (self.most[1] - self.head[1] - MARKER_LINES)
+            while data.count(b"\n", 0, skip) < lines:
+                skip = data.index(b"\n", skip) + 1
+        self.left = (skip, data.count(b"\n", 0, skip))
+        for channel, ms, piece in self.aside:
+            if len(piece) > skip and self.marked is True:
+                self.add(1, ms, b" %d bytes, %d lines]\n" % self.left)
+                self.marked = "told"
+            self.add(channel, ms, piece[skip:])
+            skip = max(0, skip - len(piece))
+
+    def add(self, channel, ms, data):
+        self.last = data[-1:] or self.last
         while data:
             if not self.buffer:
-                self.opened = now
+                self.opened = time.monotonic()
             piece, data = data[:wire.CHUNK_MAX - len(self.buffer)], data[wire.CHUNK_MAX - len(self.buffer):]
             self.buffer += piece
-            self.spans.append((self.pipes[fd], len(piece), int((now - self.begun) * 1000)))
+            self.spans.append((channel, len(piece), ms))
             if len(self.buffer) == wire.CHUNK_MAX:
                 self.close_chunk()
 
@@ -187,10 +229,12 @@ class Command:
             self.finish("signaled" if code < 0 else "exited", abs(code))
 
     def finish(self, how, code, why=""):
+        self.put_aside()
         self.close_chunk()
         wall = int((time.monotonic() - self.begun) * 1000)
         self.state = "done"
-        self.exit = wire.Message("exit", [self.cmd, self.epoch, how, code, self.reason, self.hi, f"{self.crc:08x}", self.lines, wall, 0, 0, 0], why.encode())
+        self.exit = wire.Message("exit", [self.cmd, self.epoch, how, code, self.reason, self.hi, f"{self.crc:08x}", self.lines, wall, 0, 0, 0],
+                                 wire.records(("left_bytes", self.left[0]), ("left_lines", self.left[1])) if self.left[0] else why.encode())
 
     def end(self):
         """Kills what runs."""

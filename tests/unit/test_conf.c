@@ -40,6 +40,7 @@ static void test_defaults(void **state)
   assert_int_equal(conf_min_free(c, "any", NULL, -1), INT64_C(10) << 30);
   assert_int_equal(conf_min_free(c, "any", NULL, INT64_C(500) << 30), INT64_C(10) << 30);
   assert_int_equal(conf_min_free(c, "any", NULL, INT64_C(20) << 30), INT64_C(2) << 30); /* a small disk takes builds too */
+  assert_true(conf_output(c, "any").bytes == 1 << 30 && conf_output(c, "any").lines == 0);
   assert_int_equal(c->nworkers, 0);
   assert_int_equal(c->nprojects, 0);
   assert_null(conf_project(c, "x"));
@@ -66,11 +67,12 @@ static void test_everything(void **state)
       "keep_work: 30d\n"
       "min_free: 20G\n"
       "helpers: 64\n"
+      "output: {lines: 1000000}\n"
       "workers:\n"
       "  build1: {slots: 2, tags: [debian12, board], keep_work: 0, min_free: 500M}\n"
       "  build2:\n"
       "projects:\n"
-      "  libfoo: {git: \"https://git.example.org/libfoo.git\", branches: [main, \"release/*\"], poll: 250ms}\n"
+      "  libfoo: {git: \"https://git.example.org/libfoo.git\", branches: [main, \"release/*\"], poll: 250ms, output: 4G}\n"
       "  here: {git: /srv/here, branches: main}\n");
   c = must_load(f);
   assert_string_equal(c->url, "https://ci.example.org/drover/");
@@ -100,6 +102,8 @@ static void test_everything(void **state)
   assert_int_equal(conf_min_free(c, "build1", NULL, INT64_C(1) << 30), INT64_C(500) << 20);
   assert_int_equal(conf_min_free(c, "build2", NULL, INT64_C(1) << 30), INT64_C(20) << 30); /* what is said counts, on a small disk too */
   assert_int_equal(conf_min_free(c, "not named here", NULL, -1), INT64_C(20) << 30);
+  assert_true(conf_output(c, "libfoo").bytes == INT64_C(4) << 30 && conf_output(c, "libfoo").lines == 1000000); /* a map that leaves out one part says nothing of it */
+  assert_true(conf_output(c, "here").bytes == 1 << 30 && conf_output(c, "gone").lines == 1000000);
   assert_int_equal(c->nworkers, 2);
   assert_string_equal(c->workers[0].name, "build1");
   assert_int_equal(c->workers[0].slots, 2);

@@ -90,6 +90,33 @@ static void test_inheritance(void **state)
   pipeline_free(p);
 }
 
+/* Each part of it by itself, from the nearest that says it; a checkout has it too. */
+static void test_output(void **state)
+{
+  struct pipeline *p = must_parse("defaults: {output: {lines: 5000}}\n"
+                                  "builders:\n"
+                                  "  one: {output: 8M, steps: [make, {run: x, output: {bytes: 64K}}, {run: y, output: {bytes: 1G, lines: 100}}]}\n"
+                                  "  two: {steps: [make]}\n");
+  const struct pipe_step *one = pipeline_builder(p, "one")->steps, *two = pipeline_builder(p, "two")->steps;
+  struct output_limit site = { INT64_C(1) << 30, 0 }, none = { 0, 0 }, low;
+
+  (void)state;
+  assert_true(one[0].kind == PIPE_CHECKOUT && one[0].output.bytes == 8 << 20 && one[0].output.lines == 5000);
+  assert_true(one[1].output.bytes == 8 << 20 && one[1].output.lines == 5000);
+  assert_true(one[2].output.bytes == 64 << 10 && one[2].output.lines == 5000);
+  assert_true(one[3].output.bytes == 1 << 30 && one[3].output.lines == 100);
+  assert_true(two[1].output.bytes == 0 && two[1].output.lines == 5000);
+  low = output_lower(site, two[1].output);
+  assert_true(low.bytes == 1 << 30 && low.lines == 5000);
+  low = output_lower(one[2].output, site);
+  assert_true(low.bytes == 64 << 10 && low.lines == 5000);
+  low = output_lower((struct output_limit){ 100, 200 }, (struct output_limit){ 200, 100 });
+  assert_true(low.bytes == 100 && low.lines == 100);
+  low = output_lower(none, none);
+  assert_true(!low.bytes && !low.lines);
+  pipeline_free(p);
+}
+
 static void test_checkout(void **state)
 {
   struct pipeline *p = must_parse("builders:\n"
@@ -545,7 +572,7 @@ static void test_table(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_smallest), cmocka_unit_test(test_inheritance), cmocka_unit_test(test_checkout), cmocka_unit_test(test_codebases), cmocka_unit_test(test_unknown_codebases), cmocka_unit_test(test_checkouts_refused), cmocka_unit_test(test_names),
+    cmocka_unit_test(test_smallest), cmocka_unit_test(test_inheritance), cmocka_unit_test(test_output), cmocka_unit_test(test_checkout), cmocka_unit_test(test_codebases), cmocka_unit_test(test_unknown_codebases), cmocka_unit_test(test_checkouts_refused), cmocka_unit_test(test_names),
     cmocka_unit_test(test_schedulers), cmocka_unit_test(test_filters), cmocka_unit_test(test_timed_schedulers), cmocka_unit_test(test_parameters), cmocka_unit_test(test_anchors),
     cmocka_unit_test(test_script_may_look_like_an_expression), cmocka_unit_test(test_limits), cmocka_unit_test(test_table),
   };

@@ -54,6 +54,11 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [{run: a, timeout: {total: 400d}}]\n",
     ":1:35: \"total\" wants a duration from 0 to 365d, got \"400d\" (a number and ms, s, m, h or d: 90s, 30m, 1h)\n"
     "  steps: [{run: a, timeout: {total: 400d}}]\n                                    ^\n" },
+  { "steps: [{run: a, output: 10}]\n", ":1:26: \"output\" wants a size from 64 KiB to 16 TiB or a map, got \"10\" (a whole number and K, M, G or T, or 0: 500M, 10G)\n"
+                                       "  steps: [{run: a, output: 10}]\n                           ^\n" },
+  { "steps: [{run: a, output: {bytes: 63K}}]\n", ":1:34: \"bytes\" wants a size from 64 KiB to 16 TiB, got \"63K\" (a whole number and K, M, G or T, or 0: 500M, 10G)\n"
+                                                 "  steps: [{run: a, output: {bytes: 63K}}]\n                                   ^\n" },
+  { "steps: [{run: a, output: {lines: 99}}]\n", ":1:34: \"lines\" wants a whole number from 100 to 1000000000, got \"99\"\n  steps: [{run: a, output: {lines: 99}}]\n                                   ^\n" },
   { "steps: [{run: a, name: a/b}]\n",
     ":1:24: \"name\" wants a name, got \"a/b\" (1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit)\n"
     "  steps: [{run: a, name: a/b}]\n                         ^\n" },

@@ -102,6 +102,25 @@ static void a_script(void **state)
                           "env=DROVER_STEP=build\nenv=CC=gcc\nenv=HOME=/elsewhere\nsecret=TOKEN=upload\nsecret_file=KEY=deploy-key\ncwd=libfoo/linux/3/tree\nidle=1200000\n");
 }
 
+/* Only for a worker that knows them; a pipeline's count where they are lower. */
+static void limits_of_output(void **state)
+{
+  char *argv[] = { (char *)"x", NULL };
+  struct pipe_step def = { .name = "test", .kind = PIPE_RUN, .argv = argv, .output = { 1 << 20, 0 } };
+  struct build_ctx c = plain();
+#define STEP_TEST "arg=x\n" PLACES("fresh") FACTS("") END "env=DROVER_STEP=test\ncwd=libfoo/linux/3/tree\n"
+
+  (void)state;
+  spec_is(&def, &c, NULL, STEP_TEST);
+  c.output = (struct output_limit){ 1 << 30, 0 };
+  spec_is(&def, &c, NULL, STEP_TEST "limit_bytes=1048576\n");
+  def.output = (struct output_limit){ 0, 2000 };
+  spec_is(&def, &c, NULL, STEP_TEST "limit_bytes=1073741824\nlimit_lines=2000\n");
+  c.output = (struct output_limit){ 65536, 1000 };
+  def.output = (struct output_limit){ 65537, 2000 };
+  spec_is(&def, &c, NULL, STEP_TEST "limit_bytes=65536\nlimit_lines=1000\n");
+}
+
 static void a_list_of_words(void **state)
 {
   char *argv[] = { (char *)"./run", (char *)"", (char *)"a b", (char *)"$x;", NULL };
@@ -158,7 +177,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_all_commands_get), cmocka_unit_test(properties_become_variables), cmocka_unit_test(a_script),
-    cmocka_unit_test(a_list_of_words),       cmocka_unit_test(a_checkout),                  cmocka_unit_test(folders),
+    cmocka_unit_test(limits_of_output),      cmocka_unit_test(a_list_of_words),       cmocka_unit_test(a_checkout),                  cmocka_unit_test(folders),
   };
 
   return cmocka_run_group_tests_name("step_spec", tests, NULL, NULL) ? 1 : 0;
