@@ -8,7 +8,7 @@ const LONG = 'a-branch-with-a-name-that-somebody-must-have-thought-was-a-good-id
 const PIPELINE = `
 builders:
   good: {steps: [{name: say, run: "seq 1 200; printf '\\\\033[31mred\\\\033[0m \\\\033[1;32mgreen\\\\033[0m \\\\033[33myellow\\\\033[0m \\\\033[34mblue\\\\033[0m\\\\n'; printf '%0500d\\\\n' 7"}]}
-  bad: {checkout: none, steps: [{name: fine, run: echo fine}, {name: fails, run: "echo 'parse.c:88: expected U+FFFD, got U+0000'; exit 2"}]}
+  bad: {checkout: none, steps: [{name: fine, output: 64K, run: seq -f 'line %090.0f' 10000}, {name: fails, run: "echo 'parse.c:88: expected U+FFFD, got U+0000'; exit 2"}]}
   hold: {checkout: none, locks: {boards: {take: 2, as: UNITS}}, steps: [{name: hold, run: "echo holding; while [ ! -e @ROOT@/go ]; do sleep 0.05; done"}]}
   core: {checkout: none, matrix: {CC: [gcc, c++], ARCH: [x86_64]}, steps: [{name: say, run: "echo $CC on $ARCH"}]}
   nobody: {checkout: none, worker: {tags: [of-no-worker]}, steps: [{name: never, run: "true"}]}
@@ -39,7 +39,7 @@ async function prepare() {
   const dist = (await site.get('/requests?builder=p/dist')).items[0];
   plan = await site.run('p/plan');
   spoilt = await site.run('p/spoilt');
-  paths = ['', buildPath(plan.id), buildPath(spoilt.id), 'buildsets/' + plan.buildset, 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id, 'requests/' + dist.id, 'buildsets/' + dist.buildset];
+  paths = ['', buildPath(plan.id), buildPath(spoilt.id), 'buildsets/' + plan.buildset, 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(bad) + '/fine', buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id, 'requests/' + dist.id, 'buildsets/' + dist.buildset];
 }
 
 // Shown, not just loaded: it has a heading, no problem, and what it waits for is there.
@@ -87,10 +87,19 @@ check('what the changes of a build are counted from', async () => {
     const answer = await route.fetch(), body = await answer.json();
     await route.fulfill({ response: answer, json: { ...body, since: 'p/good/1', changes_count: body.changes.length + 7 } });
   });
-  await page.goto(browser.url + paths[3]);
+  await page.goto(browser.url + paths.find((x) => x.startsWith('builds/p/good/')));
   const line = page.locator('dl.facts').getByText('… and 7 older ones since #1');
   await line.waitFor();
   assert.match(await line.locator('a').getAttribute('href'), /builds\/p\/good\/1$/);
+});
+
+// The beginning and the end are there, and how much is not.
+check('output that is over its limit', async () => {
+  const page = await browser.open(buildPath(bad) + '/fine'), log = (await site.get('/builds/' + bad)).steps[0].logs[0];
+  await page.locator('[data-test="log"] .line', { hasText: /0010000$/ }).waitFor();
+  assert.equal(await page.locator('[data-test="left-out"]').innerText(), `${(log.left_bytes / 1024).toFixed(0)} KiB (${log.left_lines} lines) left out`);
+  assert.equal(await page.locator('[data-test="log"] .line', { hasText: `left out here: ${log.left_bytes} bytes, ${log.left_lines} lines` }).count(), 1);
+  assert.deepEqual(await browser.faults(), []);
 });
 
 // The span itself is test_pause's; here the answer of a request that really waits gets one.
