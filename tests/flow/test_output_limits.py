@@ -95,9 +95,10 @@ class Limits(unittest.TestCase):
         return total
 
     def test_bounded_while_nobody_takes_it(self):
-        """60 MB that don't deflate, a limit of 4 MiB, and a master that grants nothing: the command goes on to its end, and its spool stays small."""
+        """60 MB that don't deflate, a limit of 4 MiB, and a master that grants nothing: the command goes on to its end, and its spool stays small. The end lies right behind the seventh segment
+        (of 128 whole chunks) that was kept aside: the tail begins in the one before."""
         s = self.connect()
-        s.run("1-1", ["sh", "-c", "head -c 60000000 /dev/urandom | tee ../../copy; echo; echo the end"], ("limit_bytes", 4 << 20), limit=0)
+        s.run("1-1", ["sh", "-c", f"head -c {(2 << 20) + 7 * 128 * 65536 + 150000} /dev/urandom | tee ../../copy; echo; echo the end"], ("limit_bytes", 4 << 20), limit=0)
         s.expect("state")
         most = 0
 
