@@ -48,7 +48,7 @@ static struct command *add(struct agent *a, struct id id)
   c->sp.dir = a->spool;
   str_id_text(id, c->sp.cmd);
   sm_init(&c->sm, c->sp.cmd, rows, COMMAND_STATES, COMMAND_LIVE);
-  segment_reader_init(&c->log, SEGMENT_LOG);
+  segment_reader_init(&c->log);
   list_push(&a->commands, &c->node);
   map_set(a->by_id, c->sp.cmd, c);
   a->ncommands++;
@@ -395,7 +395,7 @@ int64_t command_end(const struct command *c)
 
   if (c->exit)
     return c->exit->len;
-  segment_reader_init(&r, SEGMENT_LOG);
+  segment_reader_init(&r);
   if (segment_seek(&c->sp, &r, INT64_MAX, &lo)) /* then as far as could be read */
     log_error("command", "%s: its log can't be read", c->sp.cmd);
   segment_reader_close(&r);

@@ -27,7 +27,7 @@ static int64_t full_bytes(void)
 
 void output_init(struct output *o, struct spool *sp, int wake_fd)
 {
-  segment_writer_init(&o->log, sp, SEGMENT_LOG);
+  segment_writer_init(&o->log, sp);
   tail_init(&o->tail, sp);
   cut_init(&o->cut, 0, 0);
   o->veil.due[0] = o->veil.due[1] = NEVER;

@@ -34,11 +34,11 @@ static int remove_segment(const struct spool *sp, const char *kind, int64_t star
 
 /* ---- the minder's side ---- */
 
-void segment_writer_init(struct segment_writer *w, struct spool *sp, const char *kind)
+void segment_writer_init(struct segment_writer *w, struct spool *sp)
 {
   memset(w, 0, sizeof *w);
   w->sp = sp;
-  w->kind = kind;
+  w->kind = SEGMENT_LOG;
   w->fd = -1;
   buf_init(&w->record, SEGMENT_RECORD_MAX);
 }
@@ -201,10 +201,10 @@ enum err segment_parse(const char *p, size_t n, struct segment_head *h)
 
 /* ---- the agent's side ---- */
 
-void segment_reader_init(struct segment_reader *r, const char *kind)
+void segment_reader_init(struct segment_reader *r)
 {
   memset(r, 0, sizeof *r);
-  r->kind = kind;
+  r->kind = SEGMENT_LOG;
   r->fd = -1;
 }
 
@@ -405,8 +405,8 @@ enum err segment_mend(struct spool *sp, bool deep, struct segment_writer *w, boo
   bool torn = false;
   enum err e = ERR_OK;
 
-  segment_writer_init(w, sp, SEGMENT_LOG);
-  segment_reader_init(&r, SEGMENT_LOG);
+  segment_writer_init(w, sp);
+  segment_reader_init(&r);
   *complete = base_of(sp, n ? starts[0] : 0, &sum);
   for (size_t i = 0; i < n && !torn; i++) {
     if (starts[i] != sum.off || (e = go_to(sp, &r, starts[i])))
@@ -437,7 +437,7 @@ enum err segment_drop(const struct spool *sp, int64_t *freed)
   bool full = false;
 
   *freed = 0;
-  segment_reader_init(&r, SEGMENT_LOG);
+  segment_reader_init(&r);
   if (!e && base_of(sp, starts[0], &sum) && !(e = go_to(sp, &r, starts[0]))) {
     *freed = file_size(r.fd);
     e = sum_segment(&r, *freed, false, &sum);

@@ -38,8 +38,8 @@ struct segment_writer {
 };
 #define SEGMENT_LOG "log"
 #define SEGMENT_TAIL "tail"
-/* Lives as long as its process: nothing frees it. */
-void segment_writer_init(struct segment_writer *w, struct spool *sp, const char *kind);
+/* Of the log; another kind is set before anything is appended. Lives as long as its process: nothing frees it. */
+void segment_writer_init(struct segment_writer *w, struct spool *sp);
 /* Appends a chunk at w->off (sets c->off). Nothing is written where it fails. ERR_NOSPACE: again later; ERR_IO: never. */
 enum err segment_append(struct segment_writer *w, struct chunk *c) must_check;
 enum err segment_sync(struct segment_writer *w) must_check;
@@ -64,12 +64,12 @@ enum err segment_parse(const char *p, size_t n, struct segment_head *h) must_che
 
 /* The agent's side. */
 struct segment_reader {
-  const char *kind;
+  const char *kind;    /* the log's, unless it is set */
   int fd;              /* -1: none open */
   int64_t start, pos;  /* of the open segment: raw offset of its first byte, where in the file the next record is */
   int64_t off;         /* raw offset of the next record */
 };
-void segment_reader_init(struct segment_reader *r, const char *kind);
+void segment_reader_init(struct segment_reader *r);
 void segment_reader_close(struct segment_reader *r);
 /* Goes to the record that starts at `off`; *lo is the lowest offset there is. ERR_NOTFOUND: below lo. ERR_BADARG: not at a
    record's border. An offset behind the end is taken as the end (r->off tells). */

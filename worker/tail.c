@@ -5,8 +5,9 @@
 
 void tail_init(struct tail *t, struct spool *sp)
 {
-  segment_writer_init(&t->w, sp, SEGMENT_TAIL);
-  segment_reader_init(&t->r, SEGMENT_TAIL);
+  segment_writer_init(&t->w, sp);
+  segment_reader_init(&t->r);
+  t->w.kind = t->r.kind = SEGMENT_TAIL;
   buf_init(&t->records, SEGMENT_RECORD_MAX * 2);
   t->at = 0;
 }

@@ -479,7 +479,7 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
     r->cmd = (struct id){ r->m->incarnation, db_num(res, p->command_stmt, 0, 0) };
     log_end_free(&r->log);
     log_end_init(&r->log, db_num(res, p->command_stmt, 0, 1), r->epoch, 0, 0, 0);
-    r->log.most = db_num(res, p->command_stmt, 0, 2);
+    r->log.most = run_limit_of(r->next.spec.data, r->next.spec.len).bytes;
     warn_free(r->warn);
     r->warn = r->step.def->warnings ? warn_new(r->step.def->warnings, r->step.def->warnings_text) : NULL;
   }

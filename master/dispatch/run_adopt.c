@@ -71,7 +71,6 @@ struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, 
   r->ctx.layout = xstrdup(STR(48));
   sm_init(&r->sm, r->name, run_rows, RUN_STATES, RUN_TX);
   log_end_init(&r->log, NUM(30), r->epoch, NUM(31), (uint32_t)NUM(32), NUM(33));
-  r->log.most = NUM(52);
   r->def = pl ? pipeline_builder(pl, r->ctx.builder) : NULL;
   if (!r->def || r->number < 1 || r->number > r->def->nsteps ||
       step_init(&r->step, &r->def->steps[r->number - 1], &r->ctx, STR(22), STR(23), STR(24))) {
@@ -145,6 +144,7 @@ void run_reconcile(struct run *r, const char *have, bool same, const void *spec,
       run_lost(r, "start", "the state in the database has no command");
     return;
   }
+  r->log.most = run_limit_of(spec, nspec).bytes;
   if (have) {
     map_set_n(s->by_cmd, (uint64_t)r->cmd.n, r);
     sm_move(&r->sm, RUN_COMMAND);
