@@ -112,7 +112,13 @@ $(B)/libdrover.a: $(filter-out $(MAINS),$(sort $(MASTER_OBJ) $(CLI_OBJ) $(HELPER
 	@rm -f $@; ar rcs $@ $^
 TEST_LIBS = -lcmocka $(MASTER_LIBS) $(HELPER_LIBS)
 UNIT = $(patsubst %.c,$(B)/tests/%,$(notdir $(UNIT_SRC)))
-TEST_PROGRAMS = $(B)/tests/api_main $(B)/tests/hook_main
+TEST_PROGRAMS = $(B)/tests/api_main $(B)/tests/hook_main $(B)/tests/drover-worker
+# The next version of the worker, for upgrades: all objects but one are the same.
+NEXT_OBJ = $(if $(SAN),$(SAN_WORKER_OBJ),$(WORKER_OBJ))
+$(B)/tests/drover-worker: $(NEXT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,next) $(if $(SAN),$(CC) $(MASTER_CFLAGS),$(MUSL_CC) $(WORKER_CFLAGS)) -UDROVER_VERSION -DDROVER_VERSION='"$(VERSION).1"' -MF $@.d -c worker/version.c -o $@.o
+	@$(if $(SAN),$(CC) $(MASTER_LDFLAGS),$(MUSL_CC) $(WORKER_LDFLAGS) -s) -o $@ $@.o $(filter-out %/worker/version.o,$(NEXT_OBJ)) $(if $(SAN),-lbearssl -lz,$(WORKER_LIBS))
 vpath test_%.c tests/unit tests/seq
 vpath %_main.c tests/lib
 $(B)/tests/%: %.c $(B)/libdrover.a
@@ -172,7 +178,7 @@ fuzzers: $(FUZZERS)
 
 check:
 	@.ci/deps check
-	@$(MAKE) -j2 all $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
+	@$(MAKE) -j2 all $(B)/tests/drover-worker $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all $(if $(T),some,unit fuzzers)
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)

@@ -1,7 +1,7 @@
 /* The agent: sets up the state folder, then one loop over the link, the minders' wake-ups, file operations and time.
 
    Happy path: connect, tell what is there, run what is asked, copy logs, until a signal says stop; commands go on without it.
-   Failures: another agent in the same folder: exit code 3. A folder that can't be used: 1. Everything later is dealt with
+   Failures: another agent in the same folder: exit code 3. The master says stop: 4. A folder that can't be used: 1. Everything later is dealt with
    where it happens (link.c, command.c, files.c). */
 #include "worker/agent.h"
 
@@ -27,6 +27,7 @@
 #include "worker/ownlog.h"
 #include "worker/serve.h"
 #include "worker/status.h"
+#include "worker/version.h"
 
 enum {
   SEEN_MS = 1000,        /* master-seen is written at most so often */
@@ -125,6 +126,7 @@ static bool set_up(struct agent *a, int *code)
   a->live_max = files.rlim_cur > INT_MAX ? INT_MAX / FDS_A_COMMAND : (int)files.rlim_cur;
   a->live_max = a->live_max > FDS_OWN ? (a->live_max - FDS_OWN) / FDS_A_COMMAND : 1;
   os_boot_id(a->boot);
+  a->started_ms = clock_boot_ms();
   a->unshield = os_oom_shielded();
   agent_seen(a, false, false);
   return true;
@@ -312,11 +314,40 @@ static void work_link(struct agent *a, short revents, int64_t now)
     tell_status(a);
 }
 
+/* Minders inherit these two; a program that starts anew has no use for them. */
+static void inherited(struct agent *a, bool on)
+{
+  fcntl(a->wake_out, F_SETFD, on ? 0 : FD_CLOEXEC);
+  fcntl(a->seen_fd, F_SETFD, on ? 0 : FD_CLOEXEC);
+}
+
+/* Becomes a program anew, as the master has asked. Returns where that failed: the agent goes on. */
+static void become(struct agent *a)
+{
+  bool new = a->next == AGENT_BECOMES;
+
+  log_info("worker", "%s; %d commands go on", new ? "becomes the program that the master has sent" : "starts anew, as the master has asked", a->nlive);
+  link_end(&a->link, LINK_LOST, new ? "upgrade" : "restart", 0);
+  agent_seen(a, false, false);
+  files_forget(&a->files);
+  command_detach_all(a);
+  inherited(a, false);
+  if (new)
+    upgrade_become(&a->upgrade, a->next_sum);
+  else
+    upgrade_again(&a->upgrade);
+  if (!new)
+    log_error("worker", "%s can't be started anew: %s", a->upgrade.program, strerror(errno));
+  inherited(a, true);
+  a->next = AGENT_STAYS;
+  tell_status(a);
+}
+
 static void loop(struct agent *a, const sigset_t *mask)
 {
   struct poll_set s = { .cap = 0 };
 
-  while (!got_stop) {
+  while (!got_stop && a->next != AGENT_STOPS) {
     int64_t now;
     fill_set(a, &s);
     wait(a, &s, mask);
@@ -327,21 +358,25 @@ static void loop(struct agent *a, const sigset_t *mask)
     files_turn(&a->files, s.p + SET_FILES, s.files, &a->link.out);
     work_link(a, s.p[SET_LINK].revents, now);
     keep_time(a, now);
+    if (a->next == AGENT_AGAIN || a->next == AGENT_BECOMES)
+      become(a);
   }
   free(s.p);
   free(s.of);
 }
 
-int agent_main(struct conf *c)
+int agent_main(struct conf *c, const struct conf_given *given, char **argv)
 {
   static struct agent a;
   sigset_t mask;
   int code;
 
   a.conf = c;
+  a.given = given;
   a.dir = a.lock = a.spool = a.work = a.wake = a.wake_out = a.seen_fd = -1;
   if (!set_up(&a, &code))
     return code;
+  upgrade_init(&a.upgrade, argv, a.dir, a.dir_path);
   set_signals(&mask);
   list_init(&a.commands);
   a.by_id = map_new();
@@ -349,14 +384,19 @@ int agent_main(struct conf *c)
   link_init(&a.link, &c->token, &c->proxy);
   inventory_scan(&a);
   a.retention_at = clock_mono_ms() + RETENTION_MS;
-  log_info("worker", "drover-worker %s in %s", DROVER_VERSION, a.dir_path);
+  log_info("worker", "drover-worker %s in %s", worker_version, a.dir_path);
   tell_status(&a);
   notify_send("READY=1"); /* a master that is away is no reason to say that the service failed */
   loop(&a, &mask);
+  upgrade_stopped(&a.upgrade);
   notify_send("STOPPING=1");
   link_free(&a.link, "stop");
   agent_seen(&a, false, false);
   tell_status(&a);
+  if (!got_stop) {
+    log_info("worker", "stopped by the master; %d commands go on", a.nlive);
+    return EXIT_TOLD;
+  }
   log_info("worker", "stopped by signal %d; %d commands go on", (int)got_stop, a.nlive);
   return EXIT_STOPPED;
 }

@@ -14,11 +14,16 @@
 #include "worker/notice.h"
 #include "worker/secrets.h"
 #include "worker/spool.h"
+#include "worker/upgrade.h"
 
 #define AGENT_WAKE_MAX 4096
 
+/* What the master has asked for, once the answer is out (docs/protocol.md 11). */
+enum agent_next { AGENT_STAYS, AGENT_AGAIN, AGENT_BECOMES, AGENT_STOPS };
+
 struct agent {
   struct conf *conf;
+  const struct conf_given *given;
   struct ident ident;
   struct member member;
   struct link link;
@@ -38,10 +43,14 @@ struct agent {
   struct secrets_held secrets; /* for the `run` that comes next */
   bool listed; /* the inventory was told on this link */
   bool unshield;
+  struct upgrade upgrade;
+  enum agent_next next;
+  char next_sum[SHA256_HEX_LEN + 1]; /* of the program that it becomes */
+  int64_t started_ms;                /* on clock_boot_ms() */
 };
 
-/* Runs until a signal. Returns the program's exit code. */
-int agent_main(struct conf *c);
+/* Runs until a signal, or until the master says stop. Returns the program's exit code. given: what *c was made of; argv: main's. */
+int agent_main(struct conf *c, const struct conf_given *given, char **argv);
 
 /* What the master calls it; before a pool has given it a name, the pool's. */
 const char *agent_name(const struct agent *a);
@@ -49,5 +58,5 @@ const char *agent_name(const struct agent *a);
 void agent_seen(struct agent *a, bool heard, bool connected);
 
 /* The exit codes of the program. */
-enum { EXIT_STOPPED = 0, EXIT_OTHER = 1, EXIT_USAGE = 2, EXIT_IN_USE = 3 };
+enum { EXIT_STOPPED = 0, EXIT_OTHER = 1, EXIT_USAGE = 2, EXIT_IN_USE = 3, EXIT_TOLD = 4 };
 #endif

@@ -234,6 +234,7 @@ static void take_join_file(struct loading *l, const char *v)
   struct stat st;
   char *text;
 
+  l->c->token_spent = from_stdin;
   if (fd < 0) {
     wrong(l, CONF_join_file, "the join file %s can't be opened: %s", v, strerror(errno));
     return;
@@ -311,6 +312,13 @@ static void take_log_format(struct loading *l, const char *v)
       return;
     }
   wrong(l, CONF_log_format, "%s is neither text nor json", v);
+}
+
+static void take_upgrade(struct loading *l, const char *v)
+{
+  l->c->upgrade = !strcmp(v, "yes");
+  if (!l->c->upgrade && strcmp(v, "no"))
+    wrong(l, CONF_upgrade, "%s is neither yes nor no", v);
 }
 
 static void (*const take[CONF_KEYS])(struct loading *l, const char *value) = {

@@ -39,6 +39,8 @@ struct conf {
   char *dir, *path, *connect;
   enum log_level level;
   const char *format; /* for log_set_format() */
+  bool upgrade;       /* the master may replace the program */
+  bool token_spent;   /* the token came by standard input: it can't be read again */
 };
 
 /* Reads the one file there is: --config's, else DIR/worker.conf where --dir was given (it may be missing), else CONF_FILE (which may

@@ -20,6 +20,7 @@ struct op {
   int64_t req, a, b;
   bool forgotten;
   pid_t pid;
+  int below;            /* the folder of its path */
   int fd;
   int64_t sent;         /* bytes of the answer that are on their way */
   char head[FRAME_HEAD];
@@ -63,7 +64,7 @@ static bool start(struct files *f, struct op *op)
     if (!os_end_with(agent)) /* else a removal would go on while the next agent's builds use the place again */
       _exit(1);
     signal(SIGTERM, SIG_DFL);
-    dup2(f->work, 0);
+    dup2(op->below, 0);
     dup2(p[1], 1);
     os_close_from(3); /* above all the lock of the state folder */
     umask(022);
@@ -90,7 +91,7 @@ static bool must_wait(const struct files *f, const struct op *op)
 {
   list_each(it, &f->running) {
     const struct op *other = list_of(it, struct op, node);
-    if ((other->forgotten || (other->verb == VERB_put && op->verb == VERB_put)) && !strcmp(other->path, op->path))
+    if ((other->forgotten || (other->verb == VERB_put && op->verb == VERB_put)) && other->below == op->below && !strcmp(other->path, op->path))
       return true;
   }
   return false;
@@ -135,6 +136,7 @@ void files_take(struct files *f, const struct files_ask *ask, struct buf *out)
   op->req = ask->req;
   op->a = ask->a;
   op->b = ask->b;
+  op->below = ask->below ? ask->below : f->work;
   e = fileop_check(op->verb, op->a, op->b, op->blob, op->n, &path, &why);
   if (e) {
     put_done(out, op->req, e == ERR_TOOBIG ? "toolong" : "badarg", why, strlen(why));

@@ -26,6 +26,7 @@ struct files_ask {
   int64_t req, a, b;     /* a, b: the numbers behind it, where the verb has some */
   const char *blob;
   size_t n;
+  int below;             /* the folder that the path is below, open until the program's end; 0: the work folder */
 };
 /* Takes one operation (its blob is copied); answers at once (to out) where it is not even tried. */
 void files_take(struct files *f, const struct files_ask *ask, struct buf *out);

@@ -1,6 +1,6 @@
 /* drover-worker: runs commands for a master, and never forgets a byte of their output.
 
-   Exit codes: 0 stopped by a signal, 2 wrong usage or configuration, 3 the state folder is in use by another drover-worker, 1 else;
+   Exit codes: 0 stopped by a signal, 2 wrong usage or configuration, 3 the state folder is in use by another drover-worker, 4 stopped by the master, 1 else;
    those of `install` are in install.h. `--minder` is how the program starts itself for one command (minder.h); it is not for people. */
 #include <getopt.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "worker/agent.h"
 #include "worker/install.h"
 #include "worker/minder.h"
+#include "worker/version.h"
 
 static const char help_head[] =
   "usage: drover-worker [--config FILE] [options]\n"
@@ -28,7 +29,8 @@ static const char help_head[] =
 static const char help_tail[] =
   "\n"
   "exit codes: 0 stopped by a signal, 2 wrong usage or configuration,\n"
-  "            3 the folder is in use by another drover-worker, 1 anything else\n";
+  "            3 the folder is in use by another drover-worker,\n"
+  "            4 stopped by the master (`drover worker drain`), 1 anything else\n";
 
 enum { OPTION_FIRST = 1000 }; /* val of an option of conf.def, by its number */
 
@@ -88,7 +90,7 @@ static int parse(int argc, char **argv, struct conf_given *g)
       print_help();
       exit(0);
     } else if (o == 'v') {
-      puts("drover-worker " DROVER_VERSION);
+      printf("drover-worker %s\n", worker_version);
       exit(0);
     } else if (o >= OPTION_FIRST) {
       g->value[o - OPTION_FIRST] = optarg;
@@ -121,7 +123,7 @@ int main(int argc, char **argv)
   log_set_level(c.level);
   if (!log_set_format(c.format))
     return EXIT_USAGE;
-  code = agent_main(&c);
+  code = agent_main(&c, &given, argv);
   conf_free(&c);
   return code;
 }

@@ -10,12 +10,14 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/records.h"
+#include "worker/admin.h"
 #include "worker/command.h"
 #include "worker/inventory.h"
 #include "worker/os.h"
 #include "worker/spec.h"
+#include "worker/version.h"
 
-#define SERVE_FEATURES "disk,secrets,files,control,report,limits" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+#define SERVE_FEATURES "disk,secrets,files,control,report,limits,admin" /* docs/protocol.md 2: what this worker can do that the first ones could not */
 
 enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000, NAME_ROOM = sizeof TOKEN_POOL + MEMBER_NAME_MAX };
 
@@ -74,9 +76,10 @@ void serve_hello(struct agent *a)
   buf_init(&facts, HELLO_MAX);
   put_credential(a, &facts, name);
   os_facts(&facts, a->work_path);
-  records_put(&facts, "version", DROVER_VERSION);
+  records_put(&facts, "version", worker_version);
   records_put(&facts, "work", a->work_path);
   records_put(&facts, "path", a->conf->path);
+  records_putf(&facts, "started", "%lld", (long long)a->started_ms);
   assert(!facts.failed);
   wire_put_blob(&a->link.out, VERB_hello, facts.data, facts.len, "nsssnis", (int64_t)WIRE_VERSION, name,
                 i->instance, a->boot, i->conn, &i->high, SERVE_FEATURES);
@@ -112,6 +115,7 @@ static void on_welcome(struct agent *a, struct wire_msg *m)
   link_up(&a->link, ping_ms);
   log_info("worker", "connected as %s, connection %lld", agent_name(a), (long long)a->ident.conn);
   agent_seen(a, true, true);
+  upgrade_welcomed(&a->upgrade);
   inventory_tell(a);
 }
 
@@ -437,6 +441,8 @@ static const struct {
   [VERB_rename] = { on_file, false, true },     [VERB_copy] = { on_file, false, true },
   [VERB_glob] = { on_file, false, true },       [VERB_puttree] = { on_file, false, true },
   [VERB_gettree] = { on_file, false, true },
+  [VERB_upgrade] = { admin_upgrade, false, true }, [VERB_restart] = { admin_restart, false, true },
+  [VERB_stop] = { admin_stop, false, true },
 };
 
 static void serve(struct agent *a, struct wire_msg *m)

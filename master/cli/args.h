@@ -47,7 +47,9 @@
   X(ONLY, only, 0, NULL, "this alone, not what needed it")                                                        \
   X(PATCH, patch, 0, "FILE", "this patch (- is standard input) instead of what differs here")                      \
   X(FOR, for, 0, "TIME", "for so long: 30m, 2h, 1d (default: until it is resumed)")                                \
-  X(ALL, all, 'a', NULL, "also steps that are hidden (hide_if)")                                                   \
+  X(ALL, all, 'a', NULL, "also steps that are hidden (hide_if); of workers: all that are connected")         \
+  X(THEN, then, 0, "WHAT", "when nothing is built there any more: stop (the default), restart or upgrade")         \
+  X(DOWNGRADE, downgrade, 0, NULL, "also where what is handed out is older")                                       \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {

@@ -141,6 +141,8 @@ char *list_worker_state(const cJSON *w)
     return xstrdup("removed");
   if (js_true(w, "connected") && js_has(w, "quarantine"))
     return xasprintf("quarantine, %s", fmt_due(js_num(w, "quarantine.until"), clock_wall_ms(), time));
+  if (js_true(w, "connected") && js_true(w, "other_version"))
+    return xasprintf("connected, version %s", js_text(w, "facts.version"));
   if (js_true(w, "connected"))
     return xstrdup("connected");
   if (js_has(w, "lost_at"))

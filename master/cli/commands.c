@@ -53,6 +53,12 @@ const struct command commands[] = {
   { "worker show", "NAME", 1, 1, 0, cmd_worker_show, "one worker, with what it builds", NULL },
   { "worker clean", "NAME [BUILDER]", 1, 2, 0, cmd_worker_clean, "remove its work folders, or only a builder's",
     "Those that no build uses go now, the others when their builds are over. The next build there begins with a fresh checkout." },
+  { "worker upgrade", "[NAME ...]", 0, 64, F(ALL) | F(DOWNGRADE), cmd_worker_upgrade, "have workers become the program that the master hands out",
+    "--all: all that are connected. Commands that are running live on. Only where the worker's own worker.conf allows it (upgrade = yes). A program that does not start, or that the master does not welcome "
+    "within two minutes, is not kept: the worker goes back to the one that it had." },
+  { "worker restart", "NAME", 1, 1, 0, cmd_worker_restart, "have a worker's agent start itself anew; what runs there lives on", NULL },
+  { "worker drain", "NAME", 1, 1, F(THEN) | F(DOWNGRADE) | F(WAIT), cmd_worker_drain, "start nothing new on a worker, and stop it when nothing is built there any more",
+    "It is paused, with the reason drain. After --then restart or upgrade the pause ends; after a stop it stays until drover worker resume." },
   { "worker forget-ghosts", "NAME", 1, 1, 0, cmd_worker_forget, "free what cancelled builds hold on a worker that is away",
     "A build that is cancelled while its worker is away holds its slot and locks until the worker says that all is ended. Only when you know that nothing of it runs any more." },
   { "worker resume", "NAME", 1, 1, 0, cmd_worker_resume, "end its quarantine, or its pause", NULL },

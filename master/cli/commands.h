@@ -45,6 +45,9 @@ int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg,
 int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_queue(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_locks(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_upgrade(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_restart(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_drain(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_forget(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_clean(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_remove(struct cli *c, const struct args *a, const char *const *arg, int narg);

@@ -136,6 +136,9 @@ static void begin(uv_timer_t *t)
   case ACT_CONFIG_ROLLBACK: act_config_rollback(a, l->args); break;
   case ACT_WORKER_CLEAN: act_worker_clean(a, l->args); break;
   case ACT_FORGET_GHOSTS: act_forget_ghosts(a); break;
+  case ACT_WORKER_RESTART:
+  case ACT_WORKER_UPGRADE:
+  case ACT_WORKER_DRAIN: act_worker_order(a, l->kind, l->args); break;
   case ACT_SECRET_SET: act_secret_set(a, l->args); break;
   case ACT_SECRET_REMOVE: act_secret_remove(a); break;
   case ACT_SITE_KEY_ROTATE: act_site_key_rotate(a); break;

@@ -34,6 +34,9 @@ enum action {
   ACT_CONFIG_TRY,
   ACT_WORKER_CLEAN,     /* id: name */
   ACT_FORGET_GHOSTS,    /* id: name */
+  ACT_WORKER_RESTART,   /* id: name */
+  ACT_WORKER_UPGRADE,   /* id: name */
+  ACT_WORKER_DRAIN,     /* id: name */
   ACT_SECRET_SET,
   ACT_SECRET_REMOVE,    /* id: name */
   ACT_SITE_KEY_ROTATE,

@@ -14,7 +14,7 @@ struct worker_is field_is(const struct session *s)
 
 struct choose_worker field_one(struct session *s, struct master *m)
 {
-  return (struct choose_worker){ .is = field_is(s), .used = session_used(s), .weight = s->weight, .low = work_is_low(s), .paused = pauses_of_session(dispatch_pauses(m), s->name, s->pool) != NULL,
+  return (struct choose_worker){ .is = field_is(s), .used = session_used(s), .weight = s->weight, .low = work_is_low(s), .paused = pauses_of_session(dispatch_pauses(m), s->name, s->pool) != NULL || s->order.leaving,
                                  .closed = !calendar_open(&s->calendar, clock_wall_ms() / 1000), .quarantined = pause_holds(pauses_of_worker(dispatch_quarantines(m), s->worker), clock_mono_ms()) };
 }
 

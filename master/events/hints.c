@@ -91,7 +91,7 @@ static void act(struct hints *h)
     waits_kick(m->waits);
   if (any(bits, 1u << HINT_changes))
     worlds_kick(m->worlds);
-  if (any(bits, 1u << HINT_looks | 1u << HINT_leases | 1u << HINT_removed | 1u << HINT_forgotten))
+  if (any(bits, 1u << HINT_looks | 1u << HINT_leases | 1u << HINT_removed | 1u << HINT_forgotten | 1u << HINT_ordered))
     master_beat_soon(m);
   events_elsewhere(m->events);
 }

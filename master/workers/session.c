@@ -159,6 +159,7 @@ static void session_free(struct session *s)
   free(s->pool);
   free(s->machine);
   work_free(&s->work);
+  order_free(&s->order);
   if (s->secret)
     mem_wipe(s->secret, strlen(s->secret));
   free(s->secret);
@@ -168,7 +169,7 @@ static void session_free(struct session *s)
 /* A closed session is freed when the answer of its transaction, and what it loads, came in. */
 void session_maybe_free(struct session *s)
 {
-  if (s->sm.state == SESSION_CLOSED && !s->link && !s->in_tx && !s->loading && !s->work.txs)
+  if (s->sm.state == SESSION_CLOSED && !s->link && !s->in_tx && !s->loading && !s->work.txs && !s->order.txs)
     session_free(s);
 }
 
@@ -548,13 +549,17 @@ void sessions_beaten(struct sessions *ss, const struct db_res *res, int stmt)
   for (int i = 0; i < db_rows(res, stmt); i++) {
     struct session *s = session_of_worker(ss, db_num(res, stmt, i, 0));
     struct db_tx *tx;
-    bool removed = db_num(res, stmt, i, 2), forgotten = s && !s->in_tx && s->number < db_num(res, stmt, i, 1);
+    bool removed = db_num(res, stmt, i, 2), ordered = db_num(res, stmt, i, 3), forgotten = s && !s->in_tx && s->number < db_num(res, stmt, i, 1);
     if (s && session_ready(s) && (removed || forgotten)) {
       session_close(s, removed ? "stop" : "replaced"); /* nothing that is sent for it counts */
       continue;
     }
     if (!s || s->number != db_num(res, stmt, i, 1) || !session_ready(s))
       continue; /* the link has just ended, or it is taking its row */
+    if (ordered) {
+      order_look(s);
+      continue;
+    }
     log_warn("worker", "%s counted as away, since this master was silent for too long", s->name);
     tx = db_tx(ss->m->db, (uint64_t)s->worker);
     db_q(tx, SQL_session_back, "nn", s->worker, s->number);
@@ -591,6 +596,7 @@ struct session *session_new(struct master *m, struct link *l)
   s->specs = map_new();
   list_init(&s->runs);
   work_init(&s->work);
+  order_init(&s->order);
   sm_init(&s->sm, "session", session_rows, SESSION_STATES, SESSION_HELLO);
   list_push(&m->sessions->all, &s->node);
   link_set_data(l, s);

@@ -13,6 +13,7 @@
 #include "common/sm.h"
 #include "master/conf/calendar.h"
 #include "master/workers/link.h"
+#include "master/workers/orders.h"
 #include "master/workers/told.h"
 #include "master/workers/work.h"
 
@@ -61,6 +62,7 @@ struct session {
   char *features;              /* as greeted: its word */
   struct rival *rival;         /* in state rival */
   struct work work;            /* its disk and work folders */
+  struct order order;          /* what its agent is told to do */
 };
 
 struct sessions *sessions_new(struct master *m);
@@ -68,7 +70,7 @@ void sessions_free(struct sessions *ss);
 extern const struct link_ops session_link_ops;   /* ctx of the link server: struct master */
 void sessions_db_up(struct sessions *ss);
 void sessions_db_down(struct sessions *ss);
-/* Into the transaction of a heartbeat, one statement; then its answer, with that statement's number: sessions that other masters gave up, since this one was silent for too long, are connected again; those of workers that were removed are closed. */
+/* Into the transaction of a heartbeat, one statement; then its answer, with that statement's number: sessions that other masters gave up, since this one was silent for too long, are connected again; those of workers that were removed are closed; those whose agents are ordered to do something look what. */
 void sessions_beat(struct sessions *ss, struct db_tx *tx);
 void sessions_beaten(struct sessions *ss, const struct db_res *res, int stmt);
 /* m->conf is another one now: connected workers that it names get its slots and tags. Builds that are running stay, whatever the new number of slots. */

@@ -273,4 +273,5 @@ void session_listed(struct session *s, struct wire_msg *m)
   session_have_clear(s);
   log_info("worker", "%s ready from=%s slots=%d builds=%d", s->name, s->peer, s->slots, runs);
   dispatch_kick(s->m->dispatch);
+  order_look(s);
 }

@@ -50,7 +50,7 @@ static void on_done(struct session *s, struct wire_msg *m)
 {
   int64_t req = wire_num(m, 0);
 
-  if (!m->bad && !work_answered(s, req, wire_str(m, 1), m->blob, m->blob_len) && session_ready(s))
+  if (!m->bad && !order_answered(s, req, wire_str(m, 1), m->blob, m->blob_len) && !work_answered(s, req, wire_str(m, 1), m->blob, m->blob_len) && session_ready(s))
     ops_answered(s, m);
 }
 

@@ -27,12 +27,23 @@ static void text(const char *facts, size_t n, const char *key, char out[TOLD_TEX
   free(clean);
 }
 
+static void word(const char *facts, size_t n, const char *key, char out[TOLD_WORD_MAX])
+{
+  const char *s = records_get(facts, n, key);
+
+  snprintf(out, TOLD_WORD_MAX, "%s", s && strlen(s) < TOLD_WORD_MAX && strspn(s, "0123456789abcdefghijklmnopqrstuvwxyz.+~-") == strlen(s) ? s : "");
+}
+
 void told_read(struct told *t, const char *facts, size_t n)
 {
   const char *os = records_get(facts, n, "os"), *arch = records_get(facts, n, "arch");
 
   worker_os(os ? os : "", t->os);
   worker_arch(arch ? arch : "", t->arch);
+  if (!os || !arch || !offer_kind(os, arch, t->kind))
+    t->kind[0] = 0;
+  word(facts, n, "version", t->version);
+  word(facts, n, "started", t->started);
   text(facts, n, "release", t->release);
   text(facts, n, "host", t->host);
   t->cores = number(facts, n, "cores", 1, TOLD_CORES_MAX);

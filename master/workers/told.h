@@ -5,11 +5,14 @@
 #include <stdint.h>
 
 #include "master/conf/worker_words.h"
+#include "master/workers/offer.h"
 
-enum { TOLD_TEXT_MAX = 256, TOLD_CORES_MAX = 1 << 20 };
+enum { TOLD_TEXT_MAX = 256, TOLD_CORES_MAX = 1 << 20, TOLD_WORD_MAX = 32 };
 
 struct told {
   char os[WORKER_WORD_MAX], arch[WORKER_WORD_MAX]; /* "": not told, or no such word */
+  char kind[OFFER_NAME_MAX + 1];                   /* of the program that it runs, as offer.h names it: "linux-x86_64"; "": none that could be */
+  char version[TOLD_WORD_MAX], started[TOLD_WORD_MAX]; /* of drover-worker; when it was started, another word each time. "": not told */
   char release[TOLD_TEXT_MAX], host[TOLD_TEXT_MAX];
   int64_t cores, memory;                           /* memory in bytes; -1: not told, or no such number */
 };

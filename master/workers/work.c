@@ -471,8 +471,10 @@ static void on_tick(uv_timer_t *t)
 {
   struct works *ws = t->data;
 
-  list_each(it, sessions_list(ws->m->sessions))
+  list_each(it, sessions_list(ws->m->sessions)) {
     next(list_of(it, struct session, node));
+    order_tick(list_of(it, struct session, node));
+  }
 }
 
 struct works *works_new(struct master *m)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The worker protocol's second implementation, made from docs/protocol.md alone (tests/lib/wire*.py), against the real programs: a real
 master with that worker, and the real worker with that master. What either says otherwise than the page is a failure."""
+import hashlib
 import os
 import random
 import socket
@@ -125,8 +126,8 @@ class SecondMaster(Case):
     def test_hello(self):
         s = self.s
         self.assertEqual((s.hello.name, len(s.hello.instance), len(s.hello.boot), s.have), ("second", 32, 32, {}))
-        self.assertLessEqual({"disk", "files", "control", "secrets", "report", "limits"}, set(s.features))
-        self.assertEqual(set(s.facts), set("os arch release cores memory_kib disk_free_kib disk_total_kib host version work path user uid isolation boot_ms".split()))
+        self.assertLessEqual({"disk", "files", "control", "secrets", "report", "limits", "admin"}, set(s.features))
+        self.assertEqual(set(s.facts), set("os arch release cores memory_kib disk_free_kib disk_total_kib host version work path user uid isolation boot_ms started".split()))
 
     def test_run(self):
         """The records of a `run`."""
@@ -431,12 +432,29 @@ class SecondMaster(Case):
         self.assertNotEqual(s.ask("get", 0, 100, path="o/flink").tag, "ok")
         self.assertEqual([s.ask("remove", blob=b"o").tag, read(os.path.join(out, "f")), os.listdir(out)], ["ok", b"canary", ["f"]])
 
+    def test_the_agent_itself(self):
+        """Section 11. This host allows no other program, whatever is sent; to be started anew it does allow."""
+        s, data = self.s, b"#!/bin/sh\ntouch " + self.at("touched").encode() + b"\n"
+        sum_ = hashlib.sha256(data).hexdigest()
+        for pairs, off, part in (((("size", len(data)), ("sum", sum_)), 0, data), ((("size", len(data)), ("sum", sum_), ("path", "../../x")), 0, data), ((("size", 1 << 62), ("sum", sum_)), 1 << 61, data * 1000), ((), 0, b"")):
+            head = wire.records(*pairs)
+            a = s.ask("upgrade", off, len(head), blob=head + part)
+            self.assertEqual(a.tag, "denied")
+        self.assertEqual([s.ask("restart", x).tag for x in (sum_, "x", "/bin/sh")], ["denied", "badarg", "badarg"])
+        before = s.facts["started"]
+        self.assertEqual(s.ask("restart", "-").tag, "ok")
+        self.assertEqual(s.end(), "restart")
+        t = type(self).s = self.m.accept()
+        self.assertEqual((t.hello.instance, int(t.hello.conn)), (s.hello.instance, int(s.hello.conn) + 1))
+        self.assertNotEqual(t.facts["started"], before)
+        self.assertFalse(os.path.exists(self.at("touched")))
+
     def test_random_verbs(self):
         """Messages of every verb that mean nothing: the worker answers, takes little memory, and its command goes on."""
         go = self.at("go-random")
         o = self.s.argv("sh", "-c", f"echo begun; while [ ! -e {go} ]; do sleep 0.05; done; echo ended")
         self.s.until(lambda m: "running" in o.states or o.data, "its start")
-        data = Chaos(random.Random(5), "master", never=("welcome", "member", "no", "busy", "bye")).messages(4000)
+        data = Chaos(random.Random(5), "master", never=("welcome", "member", "no", "busy", "bye", "stop")).messages(4000)
         self.assertEqual(pour(self.s.link, data), len(data))
         s = self.again()
         peak = [x for x in read(f"/proc/{self.d.agents['second'].pid}/status").decode().splitlines() if x.startswith("VmHWM:")][0].split()[1]

@@ -477,7 +477,7 @@ class Worker:
     def __init__(self, folder, token, env=None):
         self.dir, self.token_file = os.path.join(folder, "state"), os.path.join(folder, "token")
         self.env = dict(os.environ, **(env or {}))
-        self.process = None
+        self.process, self.program = None, WORKER
         self.errors = os.path.join(folder, "worker.err")
         self.set_token(token)
 
@@ -488,7 +488,7 @@ class Worker:
     def start(self, *args, **env):
         with open(self.errors, "ab") as err:
             self.process = subprocess.Popen(
-                [WORKER, "--join-file", self.token_file, "--dir", self.dir, "--log-level", "debug", *args],
+                [self.program, "--join-file", self.token_file, "--dir", self.dir, "--log-level", "debug", *args],
                 stdin=subprocess.DEVNULL, stderr=err, env=dict(self.env, **env))
         return self
 

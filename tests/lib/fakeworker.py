@@ -16,12 +16,13 @@ class FakeWorker:
         who = wire.Token(token)
         self.name, self.secret = who.name, who.secret
         self.link = wire.Link(wire.dial("unix:" + path, seconds=PATIENCE_S), "master", pongs=True)
-        self.hello(instance, conn, facts, features)
+        self.features = features
+        self.hello(instance, conn, facts)
 
-    def hello(self, instance, conn, facts, features="-"):
+    def hello(self, instance, conn, facts):
         usual = [("secret", self.secret), ("os", "linux"), ("cores", "1"), ("uid", str(os.getuid() + 1)), ("work", "/nowhere")]
         told = [*(x for x in usual if x[0] not in {k for k, _ in facts}), *facts]
-        self.send("hello", 1, self.name, instance, BOOT, conn, "0-0", features, blob=wire.records(*told))
+        self.send("hello", 1, self.name, instance, BOOT, conn, "0-0", self.features, blob=wire.records(*told))
 
     def send(self, verb, *tokens, blob=None):
         self.link.send(verb, *tokens, blob=blob)
