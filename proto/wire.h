@@ -23,6 +23,7 @@
 #define WIRE_ENTRY_MAX 400        /* bytes of one entry's records in its answer; of `glob` with so many more as its path has */
 #define WIRE_TREE_MAX (16 << 20)  /* bytes that one `gettree` may ask for */
 #define WIRE_TREE_FILE_MAX ((1 << 20) - 8192) /* a larger file is told without its bytes */
+#define WIRE_TAIL_MAX 65536       /* bytes that one `tail` may ask for */
 #define WIRE_PATTERN_MAX 255      /* of `glob` */
 
 enum verb {

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "proto/records.h"
+#include "worker/ownlog.h"
 
 enum { HEAD_MAX = 4096 };
 
@@ -184,4 +185,28 @@ void admin_stop(struct agent *a, struct wire_msg *m)
     return;
   answer(a, req, "ok", "");
   a->next = AGENT_STOPS;
+}
+
+/* ---- its log ---- */
+
+void admin_tail(struct agent *a, struct wire_msg *m)
+{
+  int64_t req = wire_num(m, 0), max = wire_num(m, 1);
+  const char *text;
+  struct buf told;
+  size_t n;
+
+  if (m->bad)
+    return;
+  if (max < 1 || max > WIRE_TAIL_MAX) {
+    answer(a, req, "badarg", "max is 1 to 65536");
+    return;
+  }
+  text = ownlog_tail((size_t)max, &n);
+  if (n)
+    wire_put_blob(&a->link.out, VERB_data, text, n, "nn", req, INT64_C(0));
+  buf_init(&told, HEAD_MAX);
+  records_putf(&told, "bytes", "%zu", n);
+  wire_put_blob(&a->link.out, VERB_done, told.data, told.len, "ns", req, "ok");
+  buf_free(&told);
 }

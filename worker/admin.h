@@ -6,4 +6,5 @@
 void admin_upgrade(struct agent *a, struct wire_msg *m);
 void admin_restart(struct agent *a, struct wire_msg *m);
 void admin_stop(struct agent *a, struct wire_msg *m);
+void admin_tail(struct agent *a, struct wire_msg *m);
 #endif

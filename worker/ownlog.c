@@ -30,6 +30,60 @@ static void rotate(void)
   open_file();
 }
 
+/* ---- the end of it, in memory ---- */
+
+static char kept[OWNLOG_KEPT];
+_Static_assert(LINE_MAX_LEN < OWNLOG_KEPT / 2, "a line fits behind what is left");
+static size_t nkept;
+
+/* Where the first whole line begins in what is left once `drop` bytes are gone. */
+static size_t line_behind(size_t drop)
+{
+  const char *lf;
+
+  if (!drop)
+    return 0;
+  lf = memchr(kept + drop - 1, '\n', nkept - drop + 1);
+  return lf ? (size_t)(lf - kept) + 1 : nkept;
+}
+
+static void keep(const char *text, size_t n)
+{
+  if (nkept + n > sizeof kept) { /* half of it goes at once: seldom is cheap */
+    size_t from = line_behind(nkept - sizeof kept / 4);
+    memmove(kept, kept + from, nkept - from);
+    nkept -= from;
+  }
+  memcpy(kept + nkept, text, n);
+  nkept += n;
+}
+
+/* What was written before this start. */
+static void keep_old(void)
+{
+  int fd = openat(folder, "log", O_RDONLY | O_CLOEXEC);
+  ssize_t n;
+
+  if (fd < 0)
+    return;
+  n = pread(fd, kept, sizeof kept / 2, size > (long long)sizeof kept / 2 ? (off_t)(size - (long long)sizeof kept / 2) : 0);
+  close(fd);
+  nkept = n > 0 ? (size_t)n : 0;
+  if (size > (long long)sizeof kept / 2 && nkept) {
+    size_t from = line_behind(1);
+    memmove(kept, kept + from, nkept - from);
+    nkept -= from;
+  }
+}
+
+const char *ownlog_tail(size_t most, size_t *n)
+{
+  size_t from = nkept > most ? line_behind(nkept - most) : 0;
+
+  *n = nkept - from;
+  return kept + from;
+}
+
 static void put(enum log_level level, const char *line)
 {
   char text[LINE_MAX_LEN];
@@ -41,14 +95,17 @@ static void put(enum log_level level, const char *line)
   (void)level; /* its name is in the line */
   n = snprintf(text, sizeof text, "%s\n", line);
   w = write(2, text, (size_t)n);
-  if (file < 0)
-    return;
   if (!has_time) {
     clock_gettime(CLOCK_REALTIME, &t);
     gmtime_r(&t.tv_sec, &tm);
     n = (int)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
     n += snprintf(text + n, sizeof text - (size_t)n, ".%03ldZ %s\n", t.tv_nsec / 1000000, line);
   }
+  if (n > (int)sizeof text - 1)
+    n = (int)sizeof text - 1;
+  keep(text, (size_t)n);
+  if (file < 0)
+    return;
   if (size + n > FILE_MAX)
     rotate();
   w = file < 0 ? 0 : write(file, text, (size_t)n);
@@ -61,5 +118,6 @@ void ownlog_open(int dir, bool lines_have_time)
   folder = dir;
   has_time = lines_have_time;
   open_file();
+  keep_old();
   log_set_sink(put);
 }

@@ -11,6 +11,9 @@ void read_status(struct call *c);
 void read_workers(struct call *c);
 void read_worker(struct call *c);
 
+/* read_agent.c */
+void read_agent_log(struct call *c);
+
 /* read_doctor.c */
 void read_doctor(struct call *c);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "common/utf8.h"
@@ -13,13 +14,14 @@
 
 struct op {
   enum verb verb;
+  int64_t req, due; /* due: on clock_mono_ms(); 0: whoever asked looks after it */
   struct buf data;
   ops_done *done;
   void *arg;
 };
 
 /* What a worker must have said in its greeting before it is asked for. */
-static const struct { enum verb verb; const char *feature; } features[] = { { VERB_list, "files" }, { VERB_get, "files" } };
+static const struct { enum verb verb; const char *feature; } features[] = { { VERB_list, "files" }, { VERB_get, "files" }, { VERB_tail, "admin" } };
 
 static const char *feature_of(enum verb v)
 {
@@ -36,13 +38,17 @@ char *ops_too_old(const struct session *s, enum verb v)
 
 static size_t most(const struct ops_ask *ask)
 {
-  return ask->verb == VERB_list ? (size_t)ask->max * WIRE_ENTRY_MAX : ask->verb == VERB_get ? (size_t)ask->max : 0;
+  return ask->verb == VERB_list ? (size_t)ask->max * WIRE_ENTRY_MAX : ask->verb == VERB_get || ask->verb == VERB_tail ? (size_t)ask->max : 0;
 }
 
 static void put(struct session *s, const struct ops_ask *ask, int64_t req)
 {
   struct buf *out = link_out(s->link), blob;
 
+  if (ask->verb == VERB_tail) {
+    wire_put(out, VERB_tail, "nn", req, ask->max);
+    return;
+  }
   if (ask->verb != VERB_list && ask->verb != VERB_get) {
     wire_put_blob(out, ask->verb, ask->path, strlen(ask->path), "n", req);
     return;
@@ -73,7 +79,8 @@ int64_t ops_ask(struct session *s, const struct ops_ask *ask, ops_done *done, vo
   op->done = done;
   op->arg = arg;
   buf_init(&op->data, most(ask));
-  req = ++s->next_req;
+  req = op->req = ++s->next_req;
+  op->due = ask->wait_ms > 0 ? clock_mono_ms() + ask->wait_ms : 0;
   map_set_n(s->ops, (uint64_t)req, op);
   put(s, ask, req);
   return req;
@@ -91,6 +98,37 @@ void ops_forget(struct session *s, int64_t req)
 
   if (op)
     op_free(op);
+}
+
+/* The first that is due by then is over, without an answer. False: there is none. */
+static bool give_up(struct session *s, int64_t by, const char *tag, const char *text)
+{
+  size_t at = 0;
+  struct op *op;
+
+  while ((op = map_next(s->ops, &at)))
+    if (op->due && op->due <= by)
+      break;
+  if (!op)
+    return false;
+  map_set_n(s->ops, (uint64_t)op->req, NULL);
+  op->done(op->arg, &(struct ops_answer){ .tag = tag, .text = text, .records = "", .data = "" });
+  op_free(op);
+  return true;
+}
+
+void ops_tick(struct session *s)
+{
+  int64_t now = clock_mono_ms();
+
+  while (give_up(s, now, "timeout", "the worker has not answered in time"))
+    ;
+}
+
+void ops_lost(struct session *s)
+{
+  while (give_up(s, INT64_MAX, "away", "the worker went away before it answered"))
+    ;
 }
 
 void ops_free(struct session *s)
@@ -126,7 +164,7 @@ static bool whole(const struct op *op, const struct ops_answer *a)
   char hex[2 * SHA256_DIGEST_LENGTH + 1];
   int64_t n;
 
-  if (op->verb != VERB_list && op->verb != VERB_get)
+  if (op->verb != VERB_list && op->verb != VERB_get && op->verb != VERB_tail)
     return true;
   if (!bytes || str_number(bytes, strlen(bytes), &n) || (size_t)n != a->ndata)
     return false;

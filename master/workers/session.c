@@ -208,6 +208,7 @@ static void leave(struct session *s)
   session_rival_end(s);
   list_remove(&s->node);
   drop_runs(s);
+  ops_lost(s);
   session_tell_lost(s);
 }
 

@@ -16,6 +16,7 @@
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
 #include "master/steps/step.h"
+#include "master/workers/ops.h"
 #include "master/workers/session_int.h"
 #include "master/workers/work_clean.h"
 #include "proto/records.h"
@@ -474,6 +475,7 @@ static void on_tick(uv_timer_t *t)
   list_each(it, sessions_list(ws->m->sessions)) {
     next(list_of(it, struct session, node));
     order_tick(list_of(it, struct session, node));
+    ops_tick(list_of(it, struct session, node));
   }
 }
 

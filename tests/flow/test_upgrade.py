@@ -291,6 +291,36 @@ class Agent(unittest.TestCase):
         s.expect("done", req=2, tag="badarg")
         self.assertEqual(s.sh("1-2", "echo on").text, b"on\n")
 
+    def tail(self, s, most):
+        tag, told, data = s.ask("tail", most)
+        self.assertEqual((tag, told), ("ok", {"bytes": b"%d" % len(data)}))
+        return data
+
+    def test_its_log(self):
+        s = self.start()
+        lines = self.tail(s, 65536).split(b"\n")
+        self.assertRegex(lines[0], rb"^\d{4}-\d\d-\d\dT.*Z info worker: drover-worker " + VERSION.encode())
+        self.assertEqual(b"\n".join(lines), read(os.path.join(self.b.worker.dir, "log")))
+        self.assertEqual(self.tail(s, len(lines[-2]) + 2), lines[-2] + b"\n")
+        self.assertEqual(self.tail(s, 1), b"")
+        for most in (0, 65537, 1 << 62):
+            self.assertEqual(s.ask("tail", most)[0], "badarg")
+        # much is said: the end of it is kept, of earlier starts too, and no more than that
+        for i in range(3000):
+            s.send("error", "unknown", i, blob=b"word %d\n\x1b[2J" % i)
+        wait_for(lambda: b"about 2999" in self.tail(s, 65536).split(b"\n")[-2], "all of it")
+        told = self.tail(s, 65536)
+        self.assertLessEqual(len(told), 32768)
+        self.assertGreater(len(told), 8192)
+        numbers = [int(x.split(b"about ")[1].split(b":")[0]) for x in told.split(b"\n")[:-1]]
+        self.assertEqual(numbers, list(range(numbers[0], 3000)))
+        self.assertNotIn(b"\x1b", told)
+        self.b.worker.kill()
+        s = self.b.connect()
+        again = self.tail(s, 65536)
+        self.assertIn(told[-4096:], again)
+        self.assertIn(b"connected as w1", again[-200:])
+
     def test_stop(self):
         s = self.start()
         s.send("stop", 1)
@@ -344,7 +374,7 @@ class Gate:
 class Orders(Case):
     """The master offers the later version. Each test has a worker of its own, in a folder of its own, and a builder that runs there."""
     PROJECTS = {}
-    WORKERS = {name: {"slots": 2} for name in ("live", "shut", "down", "cut", "drain", "stop", "fake")}
+    WORKERS = {name: {"slots": 2} for name in ("live", "shut", "down", "cut", "drain", "stop", "logs", "fake")}
 
     @classmethod
     def prepare(cls):
@@ -498,6 +528,15 @@ class Orders(Case):
         self.assertEqual(d.agents.pop("stop").wait(30), 4)
         self.cli("worker", "resume", "stop")
 
+    def test_its_log(self):
+        self.start("logs")
+        text = self.cli("worker", "log", "logs")
+        self.assertRegex(text, rf"^\S+Z info worker: drover-worker {VERSION} in \S+work-logs\n(?s:.*)connected as logs, connection 1\n$")
+        self.assertEqual(self.cli("worker", "log", "logs", "-n", "1"), text.splitlines(True)[-1])
+        self.assertEqual(self.d.get("/workers/logs/log?lines=1")["lines"], [text.splitlines()[-1]])
+        self.assertIn("wants a number", self.cli("worker", "log", "logs", "-n", "0", code=2))
+        self.assertIn("no worker nobody is connected", self.cli("worker", "log", "nobody", code=2))
+
     # ---- workers that lie ----
 
     def fake(self, conn, **facts):
@@ -561,6 +600,33 @@ class Orders(Case):
         w = self.fake(6)
         self.answer(w, have=0, complete=0, refused="it fell over")
         self.failed("it fell over")
+        # a log without end, and one of no text at all
+        answers = []
+        def asked():  # noqa: E306
+            t = threading.Thread(target=lambda: answers.append(self.d.api("GET", "/workers/fake/log")))
+            t.start()
+            _, (req, most), _ = w.next("tail")
+            self.assertEqual(most, "65536")
+            return t, req
+        t, req = asked()
+        junk = bytes(range(256)) * 64
+        w.send("data", req, 0, blob=junk)
+        w.send("done", req, "ok", blob=records(("bytes", len(junk))))
+        t.join(30)
+        told = answers[-1].json["lines"]
+        self.assertEqual((answers[-1].status, len(told)), (200, 64 + 1))
+        self.assertFalse([x for line in told for x in line if ord(x) < 32 or ord(x) == 127])
+        t, req = asked()
+        w.send("data", req, 0, blob=b"x" * 65536)
+        w.send("data", req, 65536, blob=b"x")
+        t.join(30)
+        self.assertEqual((answers[-1].status, answers[-1].json["error"]["message"]), (409, "worker fake: the worker went away before it answered"))
+        w.close()
+        w = self.fake(7)
+        t, req = asked()
+        w.send("done", req, "denied", blob=b"\x1bno")
+        t.join(30)
+        self.assertEqual(answers[-1].status, 409)
         # says yes to a restart and stays: another order is done nevertheless
         self.order("restart")
         _, (req, told), _ = w.next("restart")

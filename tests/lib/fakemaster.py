@@ -343,7 +343,7 @@ class Session:
     def sh(self, cmd, script, *more, **args):
         return self.run_all({cmd: (["sh", "-c", script], *more)}, **args)[cmd]
 
-    def ask(self, verb, *numbers, blob, req=1):
+    def ask(self, verb, *numbers, blob=None, req=1):
         """A file operation with an answer of any length: its tag, its records (or sentence), its bytes."""
         self.send(verb, req, *numbers, blob=blob)
         data = bytearray()

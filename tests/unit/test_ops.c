@@ -303,10 +303,59 @@ static void forgotten(void **state)
   assert_false(is_closed());
 }
 
+/* Whoever waits for no longer than that is told so, once; what comes later is for nobody. */
+static void patience(void **state)
+{
+  struct ops_ask of = { .verb = VERB_tail, .max = MOST, .wait_ms = 1 };
+
+  (void)state;
+  assert_int_equal(ops_ask(&w.s, &of, answered, &w), 0); /* it does not know `tail` */
+  free(w.s.features);
+  w.s.features = xstrdup("admin");
+  assert_int_equal(ops_ask(&w.s, &of, answered, &w), 1);
+  while (!w.answers)
+    ops_tick(&w.s);
+  assert_string_equal(w.tag, "timeout");
+  say("data 1 0", "late", 4);
+  ops_tick(&w.s);
+  assert_int_equal(w.answers, 1);
+  assert_false(is_closed());
+  of.wait_ms = 1000000;
+  ops_ask(&w.s, &of, answered, &w);
+  ask(VERB_stat); /* that one is forgotten with the session */
+  ops_tick(&w.s);
+  assert_int_equal(w.answers, 1);
+  session_close(&w.s, "stop");
+  assert_string_equal(w.tag, "away");
+  assert_int_equal(w.answers, 2);
+}
+
+static void tail(void **state)
+{
+  struct ops_ask of = { .verb = VERB_tail, .max = 10, .wait_ms = 1000000 };
+
+  (void)state;
+  free(w.s.features);
+  w.s.features = xstrdup("admin");
+  ops_ask(&w.s, &of, answered, &w);
+  say("data 1 0", "one\n", 4);
+  say("done 1 ok", "bytes=4", 8);
+  assert_string_equal(w.tag, "ok");
+  assert_string_equal(w.data, "one\n");
+  ops_ask(&w.s, &of, answered, &w);
+  say("data 2 0", "one\n", 4);
+  say("done 2 ok", "bytes=5", 8);
+  assert_string_equal(w.tag, "io");
+  ops_ask(&w.s, &of, answered, &w);
+  say("data 3 0", "0123456789x", 11);
+  assert_true(is_closed());
+  assert_string_equal(w.tag, "away");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
-  const struct CMUnitTest tests[] = { TEST(asked), TEST(whole), TEST(failures), TEST(old_worker), TEST(lies_in_the_sum), TEST(too_long), TEST(endless_listing), TEST(gaps), TEST(data_where_there_is_none), TEST(forgotten) };
+  const struct CMUnitTest tests[] = { TEST(asked), TEST(whole), TEST(failures), TEST(old_worker), TEST(lies_in_the_sum), TEST(too_long), TEST(endless_listing), TEST(gaps), TEST(data_where_there_is_none), TEST(forgotten), TEST(patience), TEST(tail) };
 
   signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, NULL, NULL);
