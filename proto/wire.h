@@ -24,6 +24,8 @@
 #define WIRE_TREE_MAX (16 << 20)  /* bytes that one `gettree` may ask for */
 #define WIRE_TREE_FILE_MAX ((1 << 20) - 8192) /* a larger file is told without its bytes */
 #define WIRE_TAIL_MAX 65536       /* bytes that one `tail` may ask for */
+#define WIRE_TOOLS_MAX 16          /* that one `facts` may name */
+#define WIRE_TOOL_MAX 64           /* bytes of such a name */
 #define WIRE_PATTERN_MAX 255      /* of `glob` */
 
 enum verb {

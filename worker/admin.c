@@ -210,3 +210,38 @@ void admin_tail(struct agent *a, struct wire_msg *m)
   wire_put_blob(&a->link.out, VERB_done, told.data, told.len, "ns", req, "ok");
   buf_free(&told);
 }
+
+/* ---- facts ---- */
+
+static bool is_tool(const char *name)
+{
+  size_t n = strlen(name);
+
+  return n >= 1 && n <= WIRE_TOOL_MAX && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-") == n && !strchr("._+-", name[0]);
+}
+
+/* A child does it, as the operations on files: a tool may take its time. */
+void admin_facts(struct agent *a, struct wire_msg *m)
+{
+  struct files_ask ask = { .verb = VERB_facts, .req = wire_num(m, 0) };
+  char key[RECORDS_KEY_MAX + 1];
+  const char *blob = m->blob ? m->blob : "", *value;
+  size_t n = m->blob ? m->blob_len : 0, at = 0;
+  struct buf out;
+  enum err e;
+  int tools = 0;
+
+  if (m->bad)
+    return;
+  buf_init(&out, BUF_NO_MAX);
+  records_put(&out, "search", a->conf->path);
+  while ((e = records_next(blob, n, &at, key, &value)) == ERR_OK && !strcmp(key, "tool") && is_tool(value) && ++tools <= WIRE_TOOLS_MAX)
+    records_put(&out, "tool", value);
+  ask.blob = out.data;
+  ask.n = out.len;
+  if (e == ERR_NOTFOUND)
+    files_take(&a->files, &ask, &a->link.out);
+  else
+    answer(a, ask.req, "badarg", "at most 16 records `tool` are taken, names of programs without a path");
+  buf_free(&out);
+}

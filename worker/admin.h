@@ -7,4 +7,5 @@ void admin_upgrade(struct agent *a, struct wire_msg *m);
 void admin_restart(struct agent *a, struct wire_msg *m);
 void admin_stop(struct agent *a, struct wire_msg *m);
 void admin_tail(struct agent *a, struct wire_msg *m);
+void admin_facts(struct agent *a, struct wire_msg *m);
 #endif

@@ -144,6 +144,7 @@ static const struct {
   [VERB_list] = { fileop_list, "path after ", WIRE_LIST_MAX }, [VERB_get] = { fileop_get, "path version ", 0 },
   [VERB_put] = { fileop_put, "path size mode sum ", 0 },  [VERB_rename] = { fileop_rename, "path to replace ", 0 }, [VERB_copy] = { fileop_copy, "path to ", 0 },
   [VERB_glob] = { fileop_glob, "path pattern after ", WIRE_LIST_MAX },
+  [VERB_facts] = { fileop_facts, "search tool ", 0 },
   [VERB_puttree] = { fileop_puttree, "path ", 0 },        [VERB_gettree] = { fileop_gettree, "path after ", WIRE_TREE_MAX },
 };
 
@@ -169,7 +170,7 @@ enum err fileop_check(enum verb v, int64_t a, int64_t b, const char *blob, size_
   if ((uint64_t)head > n)
     return ERR_BADARG;
   n = (size_t)head;
-  *path = ops[v].keys ? NULL : blob;
+  *path = v == VERB_facts ? "." : ops[v].keys ? NULL : blob;
   while (ops[v].keys && (e = records_next(blob, n, &at, key, &value)) == ERR_OK) {
     if (!knows(ops[v].keys, key)) {
       *why = "a record that this operation does not know";

@@ -56,4 +56,5 @@ int fileop_copy(struct fileop *op);
 int fileop_glob(struct fileop *op);
 int fileop_puttree(struct fileop *op);
 int fileop_gettree(struct fileop *op);
+int fileop_facts(struct fileop *op); /* of the host; op->path counts for nothing */
 #endif

@@ -348,6 +348,7 @@ void os_facts(struct buf *out, const char *work)
   struct utsname u;
   struct statvfs fs;
   struct passwd *pw = getpwuid(getuid());
+  double load;
   long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 
   memset(&u, 0, sizeof u);
@@ -365,6 +366,8 @@ void os_facts(struct buf *out, const char *work)
   if (pw && pw->pw_name)
     records_put(out, "user", pw->pw_name);
   records_put(out, "isolation", "plain");
+  if (getloadavg(&load, 1) == 1)
+    records_putf(out, "load", "%.2f", load);
   records_putf(out, "boot_ms", "%lld", (long long)clock_boot_ms());
 }
 

@@ -443,6 +443,7 @@ static const struct {
   [VERB_gettree] = { on_file, false, true },
   [VERB_upgrade] = { admin_upgrade, false, true }, [VERB_restart] = { admin_restart, false, true },
   [VERB_stop] = { admin_stop, false, true },       [VERB_tail] = { admin_tail, false, true },
+  [VERB_facts] = { admin_facts, false, true },
 };
 
 static void serve(struct agent *a, struct wire_msg *m)

@@ -24,18 +24,6 @@ static bool lines_get(struct call *c, int64_t *lines)
   return false;
 }
 
-/* The session of the worker that the path names. NULL: answered. */
-static struct session *session_get(struct call *c)
-{
-  list_each(it, sessions_list(call_master(c)->sessions)) {
-    struct session *s = list_of(it, struct session, node);
-    if (str_eq(s->name, call_arg(c, 0)) && session_ready(s))
-      return s;
-  }
-  call_error(c, 409, "conflict", "drover worker show tells where it is", "no worker %.100s is connected to this master", call_arg(c, 0));
-  return NULL;
-}
-
 /* The last `lines` of the n bytes at p, each made valid text of one line. */
 static cJSON *last_lines(const char *p, size_t n, int64_t lines)
 {
@@ -81,8 +69,13 @@ void read_agent_log(struct call *c)
   int64_t lines;
   char *why;
 
-  if (!lines_get(c, &lines) || !(s = session_get(c)))
+  if (!lines_get(c, &lines))
     return;
+  s = session_named(call_master(c)->sessions, call_arg(c, 0));
+  if (!s) {
+    call_error(c, 409, "conflict", "drover worker show tells where it is", "no worker %.100s is connected to this master", call_arg(c, 0));
+    return;
+  }
   call_hold(c);
   if (ops_ask(s, &ask, log_told, c))
     return;

@@ -505,6 +505,7 @@ static void show_worker(struct cli *c, const cJSON *w)
     linef(c, "fact", "%s = %s", fact->string, buf_str(&text));
     buf_free(&text);
   }
+  agent_show(c, w);
   work_show(c, w);
   if (!cJSON_IsArray(running))
     running = js_get(w, "builds");

@@ -59,6 +59,8 @@ const struct command commands[] = {
   { "worker restart", "NAME", 1, 1, 0, cmd_worker_restart, "have a worker's agent start itself anew; what runs there lives on", NULL },
   { "worker drain", "NAME", 1, 1, F(THEN) | F(DOWNGRADE) | F(WAIT), cmd_worker_drain, "start nothing new on a worker, and stop it when nothing is built there any more",
     "It is paused, with the reason drain. After --then restart or upgrade the pause ends; after a stop it stays until drover worker resume." },
+  { "worker facts", "NAME [TOOL ...]", 1, 17, 0, cmd_worker_facts, "ask a worker what it is like now, and which versions of tools it has",
+    "A tool is a program in the worker's PATH; it is asked by --version. What it says is kept, and in drover worker show." },
   { "worker log", "NAME", 1, 1, F(LIMIT), cmd_worker_log, "the last lines of a worker's own log, as it has them now", NULL },
   { "worker forget-ghosts", "NAME", 1, 1, 0, cmd_worker_forget, "free what cancelled builds hold on a worker that is away",
     "A build that is cancelled while its worker is away holds its slot and locks until the worker says that all is ended. Only when you know that nothing of it runs any more." },

@@ -7,4 +7,6 @@
 
 /* Lines and a table from the API's worker; nothing where it tells nothing about them. */
 void work_show(struct cli *c, const cJSON *worker);
+/* What its agent was told to do last, and what its tools say of their versions. */
+void agent_show(struct cli *c, const cJSON *worker);
 #endif

@@ -52,10 +52,14 @@ begin
     jsonb_strip_nulls(jsonb_build_object('who', o.who, 'what', o.kind, 'why', what_came, 'from', o.was, 'to', version)));
 end $$;
 
+-- What its tools say of their versions, as far as somebody has asked: {name: line, or null: there is none}.
+alter table worker add column tools jsonb not null default '{}', add column tools_at timestamptz;
+
 -- A member of a pool that is forgotten: nothing of it is the next one's who has its name.
 create function order_forget() returns trigger language plpgsql as $$
 begin
   delete from worker_order o where o.worker = new.id;
+  update worker w set tools = '{}', tools_at = null where w.id = new.id;
   return null;
 end $$;
 create trigger worker_order_forget after update of instance on worker for each row when (old.instance is not null and new.instance is null) execute function order_forget();

@@ -21,7 +21,7 @@ struct op {
 };
 
 /* What a worker must have said in its greeting before it is asked for. */
-static const struct { enum verb verb; const char *feature; } features[] = { { VERB_list, "files" }, { VERB_get, "files" }, { VERB_tail, "admin" } };
+static const struct { enum verb verb; const char *feature; } features[] = { { VERB_list, "files" }, { VERB_get, "files" }, { VERB_tail, "admin" }, { VERB_facts, "admin" } };
 
 static const char *feature_of(enum verb v)
 {
@@ -49,11 +49,18 @@ static void put(struct session *s, const struct ops_ask *ask, int64_t req)
     wire_put(out, VERB_tail, "nn", req, ask->max);
     return;
   }
+  buf_init(&blob, BUF_NO_MAX);
+  if (ask->verb == VERB_facts) {
+    for (int i = 0; i < ask->ntools; i++)
+      records_put(&blob, "tool", ask->tools[i]);
+    wire_put_blob(out, VERB_facts, blob.data, blob.len, "n", req);
+    buf_free(&blob);
+    return;
+  }
   if (ask->verb != VERB_list && ask->verb != VERB_get) {
     wire_put_blob(out, ask->verb, ask->path, strlen(ask->path), "n", req);
     return;
   }
-  buf_init(&blob, BUF_NO_MAX);
   records_put(&blob, "path", ask->path);
   if (ask->verb == VERB_list && ask->after)
     records_put(&blob, "after", ask->after);

@@ -14,6 +14,8 @@ struct ops_ask {
   enum verb verb;
   const char *path;            /* below the work folder */
   const char *after, *version; /* of list and get; NULL: none */
+  const char *const *tools;    /* of facts: ntools names */
+  int ntools;
   int64_t wait_ms;             /* above 0: done is called in any case, with the tag `timeout` after so long and `away` where the link is lost */
   int64_t off, max;            /* tail: max bytes, at most WIRE_TAIL_MAX; list: max entries, at most WIRE_LIST_MAX; get: max bytes from off on, at most OPS_GET_MAX */
 };

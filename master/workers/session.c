@@ -1,7 +1,6 @@
 /* A worker's session: who it is, and its end. Taking over its builds is in session_adopt.c, the messages of its runs in session_msg.c. */
 #include "master/workers/session.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -11,7 +10,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/utf8.h"
 #include "master/conf/conf_diff.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
@@ -110,6 +108,16 @@ struct session *session_of_worker(struct sessions *ss, int64_t worker)
   list_each(it, &ss->all) {
     struct session *s = list_of(it, struct session, node);
     if (s->worker == worker && s->sm.state != SESSION_CLOSED)
+      return s;
+  }
+  return NULL;
+}
+
+struct session *session_named(struct sessions *ss, const char *worker)
+{
+  list_each(it, &ss->all) {
+    struct session *s = list_of(it, struct session, node);
+    if (str_eq(s->name, worker) && session_ready(s))
       return s;
   }
   return NULL;
@@ -260,26 +268,6 @@ void session_busy(struct session *s)
   session_close(s, "database");
 }
 
-/* As JSON: the records of its greeting but for what proves who it is, and what it says it can do. */
-static char *facts_of(const char *blob, size_t n, const char *features)
-{
-  cJSON *json = cJSON_CreateObject();
-  char key[RECORDS_KEY_MAX + 1], *text;
-  const char *value;
-  size_t at = 0;
-
-  while (!records_next(blob, n, &at, key, &value))
-    if (strcmp(key, "secret") && strcmp(key, "key") && strcmp(key, "machine") && strcmp(key, "features")) {
-      char *clean = utf8_text(value, strlen(value), SESSION_TEXT_MAX, true);
-      cJSON_AddStringToObject(json, key, clean);
-      free(clean);
-    }
-  cJSON_AddStringToObject(json, "features", features);
-  text = cJSON_PrintUnformatted(json);
-  cJSON_Delete(json);
-  return text;
-}
-
 static void authenticated(struct db_res *res, void *arg);
 
 void session_hello(struct session *s, struct wire_msg *m)
@@ -311,7 +299,7 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->cores = s->host.cores > 0 ? (int)s->host.cores : 1;
   s->uid = user ? atoi(user) : -1;
   s->features = xstrdup(wire_str(m, 6));
-  s->facts = facts_of(m->blob, m->blob_len, s->features);
+  s->facts = told_json(m->blob, m->blob_len, s->features);
   work_hello(s, m->blob, m->blob_len);
   if (!db_is_up(s->m->db)) {
     session_busy(s);

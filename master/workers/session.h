@@ -78,6 +78,8 @@ void sessions_reload(struct sessions *ss);
 /* All of them, in order of arrival. */
 struct list *sessions_list(struct sessions *ss);
 struct session *session_of_worker(struct sessions *ss, int64_t worker);
+/* Of the worker of that name, ready; NULL: it is not connected to this master, or is about to be. */
+struct session *session_named(struct sessions *ss, const char *worker);
 void session_close(struct session *s, const char *reason);
 bool session_ready(const struct session *s);
 /* A slot that no run holds and in which the builder's work folder is not about to be removed, from 0; -1: none. */

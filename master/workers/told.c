@@ -1,5 +1,6 @@
 #include "master/workers/told.h"
 
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "common/utf8.h"
 #include "proto/records.h"
 
-enum { KIB = 1024 };
+enum { KIB = 1024, FACT_MAX = 4096 };
 
 static int64_t number(const char *facts, size_t n, const char *key, int64_t factor, int64_t max)
 {
@@ -48,4 +49,29 @@ void told_read(struct told *t, const char *facts, size_t n)
   text(facts, n, "host", t->host);
   t->cores = number(facts, n, "cores", 1, TOLD_CORES_MAX);
   t->memory = number(facts, n, "memory_kib", KIB, INT64_MAX);
+}
+
+char *told_json(const char *facts, size_t n, const char *features)
+{
+  static const char *const kept_back[] = { "secret", "key", "machine", "features", "tool" };
+  cJSON *json = cJSON_CreateObject();
+  char key[RECORDS_KEY_MAX + 1], *text;
+  const char *value;
+  size_t at = 0;
+
+  while (!records_next(facts, n, &at, key, &value)) {
+    bool tells = true;
+    for (size_t i = 0; i < COUNT(kept_back); i++)
+      tells = tells && strcmp(key, kept_back[i]);
+    if (tells) {
+      char *clean = utf8_text(value, strlen(value), FACT_MAX, true);
+      cJSON_AddStringToObject(json, key, clean);
+      free(clean);
+    }
+  }
+  if (features)
+    cJSON_AddStringToObject(json, "features", features);
+  text = cJSON_PrintUnformatted(json);
+  cJSON_Delete(json);
+  return text;
 }

@@ -17,6 +17,8 @@ struct told {
   int64_t cores, memory;                           /* memory in bytes; -1: not told, or no such number */
 };
 
+/* As JSON, for people: all records but those that prove who it is, and what it says it can do (NULL: nothing). The caller frees it. */
+char *told_json(const char *facts, size_t n, const char *features) must_check;
 /* From the records of hello. */
 void told_read(struct told *t, const char *facts, size_t n);
 #endif

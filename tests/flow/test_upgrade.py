@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from drover import BUILD, Case, make_repo, read, wait_for  # noqa: E402
-from fakeworker import FakeWorker  # noqa: E402
+from fakeworker import FakeWorker, read_records  # noqa: E402
 from fakemaster import WORKER, Bench, Gone, Log, parse_records, processes_with, records  # noqa: E402
 
 NEXT = f"{BUILD}/tests/drover-worker"  # the same, of a later version
@@ -278,11 +279,13 @@ class Agent(unittest.TestCase):
         s = self.b.master.accept()
         self.assertNotEqual(s.facts["started"], first)
         # descriptors do not pile up, and commands have none but their own
-        fds = len(os.listdir(f"/proc/{self.b.worker.process.pid}/fd"))
-        s.send("restart", 1, "-")
-        s.expect_gone(bye="restart")
-        s = self.b.master.accept()
-        self.assertEqual(len(os.listdir(f"/proc/{self.b.worker.process.pid}/fd")), fds)
+        fds = lambda: len(os.listdir(f"/proc/{self.b.worker.process.pid}/fd"))  # noqa: E731
+        first = fds()
+        for _ in range(3):
+            s.send("restart", 1, "-")
+            s.expect_gone(bye="restart")
+            s = self.b.master.accept()
+        wait_for(lambda: fds() <= first, "as few descriptors as before", 5)
         self.assertEqual(s.sh("1-1", "ls /proc/self/fd | wc -l").text, b"4\n")
         # a worker.conf that is no good any more would end it
         with open(os.path.join(self.b.worker.dir, "worker.conf"), "a") as f:
@@ -320,6 +323,36 @@ class Agent(unittest.TestCase):
         again = self.tail(s, 65536)
         self.assertIn(told[-4096:], again)
         self.assertIn(b"connected as w1", again[-200:])
+
+    def test_facts(self):
+        tools = os.path.join(self.folder(), "tools")
+        os.mkdir(tools)
+        for name, script in {"good": "echo good 1.2; echo more", "err": "echo err 3 >&2; exit 1", "rude": "printf 'a\\033[2Jb\\377\\n'", "endless": "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxx; done | /usr/bin/tr -d '\\n'",
+                             "env": "/usr/bin/env | /usr/bin/sort | /usr/bin/tr '\\n' ' '", "in": "cat; echo end", "mute": "exit 0", "child": f"sleep 1000 & echo $! >{tools}/pid; echo left"}.items():
+            with open(os.path.join(tools, name), "w") as f:
+                f.write("#!/bin/sh\n" + script.replace("cat;", "/bin/cat;").replace("sleep", "/bin/sleep") + "\n")
+            os.chmod(f.name, 0o755)
+        s = self.start(conf=f"path = {tools}\n", SECRET_OF_THE_AGENT="x")
+        names = ("good", "err", "rude", "endless", "env", "in", "mute", "child", "nothing")
+        tag, told, _ = s.ask("facts", blob=records(*(("tool", n) for n in names)))
+        self.assertEqual((tag, told["os"]), ("ok", b"Linux"))
+        s.send("facts", 2, blob=records(*(("tool", n) for n in names)))
+        said = [v.split(b" ", 1) for k, v in parse_records(s.expect("done", req=2).blob) if k == "tool"]
+        self.assertEqual([n.decode() for n, _ in said], list(names))
+        said = {n.decode(): v for n, v in said}
+        self.assertEqual([said[n] for n in ("good", "err", "rude", "in", "mute", "child", "nothing")], [b"good 1.2", b"err 3", b"a?[2Jb\xff", b"end", b"", b"left", b""])
+        self.assertEqual(said["endless"], b"x" * 200)
+        self.assertEqual(set(said["env"].split()) - {b"PWD=" + os.path.realpath(self.b.worker.work).encode(), b"_=/usr/bin/env", b"OLDPWD=", b"SHLVL=0", b"SHLVL=1"}, {b"LC_ALL=C", b"PATH=" + tools.encode()})
+        pid = int(read(os.path.join(tools, "pid")))
+        wait_for(lambda: read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[:1] in ([], [b"Z"]), "the end of what a tool left")
+        for bad in ("../x", "/bin/sh", "-x", "a b", "", "x" * 65, "a;b"):
+            self.assertEqual(s.ask("facts", blob=records(("tool", bad)))[0], "badarg", bad)
+        self.assertEqual(s.ask("facts", blob=records(*[("tool", "good")] * 17))[0], "badarg")
+
+    def folder(self):
+        folder = tempfile.mkdtemp(prefix="drover-facts-")
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
 
     def test_stop(self):
         s = self.start()
@@ -374,7 +407,7 @@ class Gate:
 class Orders(Case):
     """The master offers the later version. Each test has a worker of its own, in a folder of its own, and a builder that runs there."""
     PROJECTS = {}
-    WORKERS = {name: {"slots": 2} for name in ("live", "shut", "down", "cut", "drain", "stop", "logs", "fake")}
+    WORKERS = {name: {"slots": 2} for name in ("live", "shut", "down", "cut", "drain", "stop", "logs", "facts", "fake")}
 
     @classmethod
     def prepare(cls):
@@ -395,7 +428,7 @@ class Orders(Case):
         shutil.copy(program, own)
         d.agents[name] = d.spawn(f"worker-{name}.log", own, "--join-file", d.token(name), "--dir", d.path("work-" + name), "--upgrade", upgrade, "--connect", connect or "unix:" + d.path("w.sock"),
                                  env={**d.env, "DROVER_TEST_RETRY_MAX_MS": "50", **env})
-        d.wait_worker(name)
+        wait_for(lambda: d.api("GET", f"/workers/{name}/log").status == 200, "worker " + name)
         return d.agents[name]
 
     def cli(self, *argv, code=0):
@@ -449,6 +482,7 @@ class Orders(Case):
         self.start("shut", upgrade="no")
         self.assertIn("shut: upgrade failed: this host's worker.conf does not allow it: `upgrade = yes`", self.cli("worker", "upgrade", "shut", code=3))
         self.assertEqual(os.listdir(self.d.path("bin-shut")), ["drover-worker"])
+        self.assertRegex(self.cli("worker", "show", "shut"), r"(?m)^order +upgrade by \w+ .*: failed, this host's worker.conf does not allow it")
         self.assertEqual([t for t, _ in self.events("shut")], ["worker.ordered", "worker.order_failed"])
         self.assertIn("there is no worker nobody", self.cli("worker", "upgrade", "nobody", code=2))
         self.assertIn("then wants stop, restart or upgrade", self.cli("worker", "drain", "shut", "--then", "dance", code=2))
@@ -500,6 +534,7 @@ class Orders(Case):
         wait_for(lambda: d.get(f"/requests/{waits}/why")["reason"]["kind"] == "paused", "the pause")
         self.assertRegex(self.cli("pause"), r"paused +worker/drain by \w+ .*: drain")
         self.assertEqual(self.worker("drain")["order"]["state"], "wanted")
+        self.assertRegex(self.cli("worker", "show", "drain"), r"(?m)^order +drain, then upgrade by \w+ .*: waits for its builds$")
         self.assertEqual(self.worker("drain")["facts"]["version"], VERSION)
         self.go("drain")
         self.assert_whole(rid, bid)
@@ -536,6 +571,21 @@ class Orders(Case):
         self.assertEqual(self.d.get("/workers/logs/log?lines=1")["lines"], [text.splitlines()[-1]])
         self.assertIn("wants a number", self.cli("worker", "log", "logs", "-n", "0", code=2))
         self.assertIn("no worker nobody is connected", self.cli("worker", "log", "nobody", code=2))
+
+    def test_facts(self):
+        self.start("facts")
+        version = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        text = self.cli("worker", "facts", "facts", "git", "nonesuch")
+        self.assertRegex(text, r"(?m)^fact +load = \d+\.\d\d$")
+        self.assertIn(f"tool      git = {version}\n", text)
+        self.assertIn("tool      nonesuch = not there", text)
+        self.cli("worker", "facts", "facts", "sh-none")
+        self.assertEqual(self.worker("facts")["tools"], {"git": version, "nonesuch": None, "sh-none": None})
+        self.assertIn(f"tool      git = {version}\n", self.cli("worker", "show", "facts"))
+        self.assertEqual(self.worker("facts")["facts"]["version"], VERSION)
+        self.assertNotIn("tool", self.worker("facts")["facts"])
+        self.assertIn("without a path", self.cli("worker", "facts", "facts", "/bin/sh", code=2))
+        self.assertIn("no worker nobody is connected", self.cli("worker", "facts", "nobody", code=2))
 
     # ---- workers that lie ----
 
@@ -627,6 +677,18 @@ class Orders(Case):
         w.send("done", req, "denied", blob=b"\x1bno")
         t.join(30)
         self.assertEqual(answers[-1].status, 409)
+        # facts of somebody else's, tools that nobody asked for, lines that are none
+        t = threading.Thread(target=lambda: answers.append(self.d.api("POST", "/workers/fake/facts", {"tools": ["git", "make"]})))
+        t.start()
+        _, (req,), blob = w.next("facts")
+        self.assertEqual(read_records(blob), [("tool", b"git"), ("tool", b"make")])
+        w.send("done", req, "ok", blob=records(("os", "other"), ("secret", "x"), ("features", "y"), ("tool", "gcc 1"), ("tool", "git \x1b[2J\n" + "x" * 5000), ("tool", "make"), ("tool", " "), ("tool", "")))
+        t.join(30)
+        got = answers[-1].json
+        self.assertEqual((answers[-1].status, got["facts"]["os"], sorted(got["tools"]), got["tools"]["make"]), (200, "other", ["git", "make"], None))
+        self.assertEqual((got["facts"]["features"], "secret" in got["facts"]), ("admin", False))
+        self.assertLess(len(got["tools"]["git"]), 800)
+        self.assertNotIn("\x1b", got["tools"]["git"])
         # says yes to a restart and stays: another order is done nevertheless
         self.order("restart")
         _, (req, told), _ = w.next("restart")
