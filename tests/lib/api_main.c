@@ -27,6 +27,8 @@
 #include "master/logs/watch.h"
 #include "master/schedulers/worlds.h"
 #include "master/workers/link.h"
+#include "master/workers/ops.h"
+#include "master/workers/session.h"
 #include "master/workers/work.h"
 
 static struct master m;
@@ -90,6 +92,25 @@ bool works_disk(const struct works *works, const char *worker, int64_t *free_byt
 {
   (void)works, (void)worker, (void)free_bytes, (void)total;
   return false;
+}
+
+/* Nobody is connected who could be asked. */
+struct session *session_named(struct sessions *ss, const char *worker)
+{
+  (void)ss, (void)worker;
+  return NULL;
+}
+
+int64_t ops_ask(struct session *s, const struct ops_ask *ask, ops_done *done, void *arg)
+{
+  (void)s, (void)ask, (void)done, (void)arg;
+  return 0;
+}
+
+char *ops_too_old(const struct session *s, enum verb v)
+{
+  (void)s, (void)v;
+  return xstrdup("too old");
 }
 
 void run_follow(struct master *master, int64_t build, bool on)
