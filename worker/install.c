@@ -32,6 +32,8 @@ static const char help[] =
   "  --dir DIR        the state folder (default " CONF_DIR ")\n"
   "  --user NAME      who the worker and its commands run as, made where missing (default " INSTALL_USER ")\n"
   "  --proxy URL      reach the master through this HTTP proxy (CONNECT); no: directly\n"
+  "  --upgrade        let the master replace the program (`drover worker upgrade`): it goes to DIR/bin,\n"
+  "                   as that user's, with `upgrade = yes` in worker.conf\n"
   "  --force          replace a worker.conf of another master or name, or one that can't be read\n"
   "  --no-start       set up only\n"
   "  --background     where there is no systemd: start the worker now, until it is stopped\n"
@@ -165,6 +167,7 @@ static int look_at_conf(struct install *in)
                         in->token.name);
   } else {
     in->conf_text = conf_slurp(fd, CONF_FILE_MAX);
+    in->upgrade = in->upgrade || c.upgrade;
     if (!in->dir_given)
       in->dir = xstrdup(c.dir);
   }
@@ -174,15 +177,17 @@ static int look_at_conf(struct install *in)
 }
 
 /* Where the program is to be: where it is, when that is where a package or we would put it. */
-static const char *place_of_program(const struct install *in)
+static char *place_of_program(const struct install *in)
 {
   char self[512];
   ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
   self[n > 0 ? n : 0] = 0;
+  if (in->upgrade)
+    return xasprintf("%s/bin/drover-worker", in->dir);
   if (!*in->root && !strcmp(self, INSTALL_PROGRAM_OF_PACKAGE))
-    return INSTALL_PROGRAM_OF_PACKAGE;
-  return INSTALL_PROGRAM;
+    return xstrdup(INSTALL_PROGRAM_OF_PACKAGE);
+  return xstrdup(INSTALL_PROGRAM);
 }
 
 /* ---- writing ---- */
@@ -197,7 +202,7 @@ static void put_token(struct buf *out, const struct token *t)
 /* The old file's lines with the new token in its place; what was not given now stays. */
 static void compose(struct buf *out, struct install *in)
 {
-  bool token = false, dir = false, proxy = !in->proxy;
+  bool token = false, dir = false, proxy = !in->proxy, upgrade = !in->upgrade;
   char *key, *value, *next;
 
   if (!in->conf_text)
@@ -218,6 +223,9 @@ static void compose(struct buf *out, struct install *in)
     } else if (!strcmp(key, "proxy") && in->proxy) {
       buf_addf(out, "proxy = %s\n", in->proxy);
       proxy = true;
+    } else if (!strcmp(key, "upgrade") && in->upgrade) {
+      buf_adds(out, "upgrade = yes\n");
+      upgrade = true;
     } else {
       buf_addf(out, "%.*s\n", (int)n, line);
     }
@@ -230,6 +238,8 @@ static void compose(struct buf *out, struct install *in)
     buf_addf(out, "dir = %s\n", in->dir);
   if (!proxy)
     buf_addf(out, "proxy = %s\n", in->proxy);
+  if (!upgrade)
+    buf_adds(out, "upgrade = yes\n");
 }
 
 static enum err write_conf(struct install *in)
@@ -255,17 +265,23 @@ static enum err write_conf(struct install *in)
 
 static enum err write_program(const struct install *in)
 {
-  char *path = install_below(in, in->program), *folder = install_below(in, "/usr/local/bin");
+  char *path = install_below(in, in->program), *folder = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+  uid_t uid = in->upgrade ? in->uid : SETUP_NOBODY;
+  gid_t gid = in->upgrade ? in->gid : (gid_t)-1;
   int self;
   enum err e = ERR_OK;
 
   if (strcmp(in->program, INSTALL_PROGRAM_OF_PACKAGE)) {
     self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    e = self < 0 ? ERR_IO : setup_folder(folder, 0755, SETUP_NOBODY, (gid_t)-1);
+    e = self < 0 ? ERR_IO : setup_folder(folder, 0755, uid, gid);
     if (self < 0)
       install_tell(0, "the program itself can't be read: %s", strerror(errno));
     if (!e)
       e = setup_copy(self, path, 0755);
+    if (!e && uid != SETUP_NOBODY && lchown(path, uid, gid)) {
+      install_tell(0, "%s can't be given to %s: %s", path, in->user, strerror(errno));
+      e = ERR_IO;
+    }
     if (self >= 0)
       close(self);
   }
@@ -332,7 +348,7 @@ static int write_all_of_it(struct install *in)
 
 /* ---- the verbs ---- */
 
-enum { OPT_DIR = 256, OPT_USER, OPT_PROXY, OPT_FORCE, OPT_NO_START, OPT_BACKGROUND, OPT_WAIT, OPT_ROOT, OPT_PURGE };
+enum { OPT_DIR = 256, OPT_USER, OPT_PROXY, OPT_FORCE, OPT_NO_START, OPT_BACKGROUND, OPT_WAIT, OPT_ROOT, OPT_PURGE, OPT_UPGRADE };
 
 static int check_options(struct install *in)
 {
@@ -365,6 +381,7 @@ int install_parse(int argc, char **argv, struct install *in, const char *text)
     { "dir", required_argument, NULL, OPT_DIR },         { "user", required_argument, NULL, OPT_USER }, { "proxy", required_argument, NULL, OPT_PROXY },
     { "force", no_argument, NULL, OPT_FORCE },           { "no-start", no_argument, NULL, OPT_NO_START }, { "background", no_argument, NULL, OPT_BACKGROUND },
     { "wait", required_argument, NULL, OPT_WAIT },       { "root", required_argument, NULL, OPT_ROOT }, { "purge", no_argument, NULL, OPT_PURGE },
+    { "upgrade", no_argument, NULL, OPT_UPGRADE },
     { "help", no_argument, NULL, 'h' },                  { NULL, 0, NULL, 0 },
   };
   int o, code;
@@ -380,6 +397,7 @@ int install_parse(int argc, char **argv, struct install *in, const char *text)
     case OPT_BACKGROUND: in->background = true; break;
     case OPT_ROOT: in->root = optarg; break;
     case OPT_PURGE: in->purge = true; break;
+    case OPT_UPGRADE: in->upgrade = true; break;
     case OPT_WAIT:
       if (str_number(optarg, strlen(optarg), &seconds) || seconds > WAIT_S_MAX)
         return install_tell(INSTALL_USAGE, "--wait %s is no number of seconds up to %d", optarg, WAIT_S_MAX);
@@ -407,6 +425,7 @@ void install_free(struct install *in)
 {
   token_free(&in->token);
   free(in->dir);
+  free(in->program);
   free(in->conf_path);
   free(in->dir_path);
 }

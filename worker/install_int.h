@@ -21,10 +21,11 @@ struct install {
   const char *dir_given;
   char *dir;                       /* without root, as in worker.conf */
   bool no_start, background, force, purge;
+  bool upgrade;                    /* the master may replace the program, which is the worker's user's then */
   int64_t wait_ms;
   uid_t uid;
   gid_t gid;
-  const char *program;             /* without root */
+  char *program;                   /* without root */
   char *conf_path, *dir_path;      /* with root */
   char *conf_text;                 /* what worker.conf held; NULL: nothing */
   struct token token;

@@ -207,7 +207,10 @@ static void why_choice(struct master *m, const struct field *f, const struct cho
   case CHOOSE_QUARANTINE:
     why_quarantine(m, f->of[which], why);
     break;
-  case CHOOSE_PAUSED: /* told by the pause */
+  case CHOOSE_PAUSED: /* else told by the pause */
+    why->kind = "paused";
+    snprintf(why->text, sizeof why->text, "Worker %.64s has no builds any more, and is told to stop or to start anew.", f->of[which]->name);
+    break;
   case CHOOSE_REASONS:
     return;
   }

@@ -591,7 +591,7 @@ class Orders(Case):
 
     def fake(self, conn, **facts):
         w = FakeWorker(self.d.path("w.sock"), read(self.d.token("fake")).decode(), conn=conn, features=facts.pop("features", "admin"),
-                       facts=[("arch", platform.machine()), ("version", VERSION), ("started", str(conn)), *facts.items()]).ready()
+                       facts=[("arch", platform.machine()), ("version", VERSION), ("started", facts.pop("started", str(conn))), *facts.items()]).ready()
         self.addCleanup(w.close)
         self.d.wait_worker("fake")
         return w
@@ -697,6 +697,16 @@ class Orders(Case):
         self.order("upgrade")
         self.answer(w, running=1, have=1, complete=1)
         wait_for(lambda: self.worker("fake")["order"]["state"] == "done", "the other order")
+        # the same agent again: it is told again; another one: that is what was wanted
+        self.order("restart")
+        w.next("restart")
+        w.close()
+        w = self.fake(8, started="7")
+        w.next("restart")
+        self.assertEqual(self.worker("fake")["order"]["state"], "sent")
+        w.close()
+        w = self.fake(9)
+        wait_for(lambda: self.worker("fake")["order"]["state"] == "done", "the restart")
 
 
 if __name__ == "__main__":

@@ -327,6 +327,21 @@ class Install(Download, BySsh, Case):
         for bad in (["--dir", "x"], ["--user", "a b"], ["--proxy", "ftp://x"], ["--proxy", "http://u:p@x:1"], ["--wait", "soon"], ["--nonesuch"]):
             self.install("", *bad, code=2)
 
+    def test_upgrade(self):
+        """The program is the worker's own then, where its user may replace it; said once, it stays so."""
+        token = self.token("b3u")
+        self.install(token, "--upgrade", "--no-start")
+        own = "/var/lib/drover-worker/bin/drover-worker"
+        self.assertIn("upgrade = yes\n", self.conf())
+        self.assertIn(f"\nExecStart={own}\n", drover.read(self.at("etc/systemd/system/drover-worker.service")).decode())
+        self.assertEqual(drover.read(self.at(own[1:])), drover.read(WORKER))
+        self.assertFalse(os.path.exists(self.at("usr/local/bin/drover-worker")))
+        said = self.install(token, "--background")
+        self.assertIn("I am b3u", said)
+        self.assertEqual(self.conf().count("upgrade = yes"), 1)
+        self.assertTrue(os.access(self.at(own[1:]), os.X_OK))
+        self.stop()
+
     def test_no_start(self):
         said = self.install(self.token("b4"), "--no-start")
         self.assertIn("not started", said)
