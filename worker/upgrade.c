@@ -300,9 +300,10 @@ void upgrade_become(struct upgrade *u, const char *sum)
   pid_t agent = getpid(), child;
   char why[UPGRADE_WHY_MAX];
   sigset_t mask, none;
-  int p[2];
+  int p[2], ready[2];
+  char byte;
 
-  if (pipe2(p, O_CLOEXEC)) {
+  if (pipe2(p, O_CLOEXEC) || pipe2(ready, O_CLOEXEC)) {
     refuse(u, sum, "there is no pipe left for its guard");
     return;
   }
@@ -316,6 +317,10 @@ void upgrade_become(struct upgrade *u, const char *sum)
     guard(u, sum, agent, &mask);
   }
   close(p[0]);
+  close(ready[1]);
+  while (child > 0 && read(ready[0], &byte, 1) < 0 && errno == EINTR)
+    ; /* its end: the guard has let go of what is not its own, so that the next agent gets the lock */
+  close(ready[0]);
   fcntl(p[1], F_SETFD, 0);
   set_environment(p[1]);
   if (child > 0)
