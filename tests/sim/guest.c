@@ -23,8 +23,11 @@ static const char path_of[] = "/bin", folder[] = "/w";
 int guest_agent(struct host *h)
 {
   struct conf c = { .token = h->token, .dir = (char *)(uintptr_t)folder, .path = (char *)(uintptr_t)path_of, .level = LOG_INFO, .format = "text" };
+  static const struct conf_given given;
+  static char name[] = "/bin/drover-worker";
+  char *argv[] = { name, NULL };
 
-  return agent_main(&c);
+  return agent_main(&c, &given, argv);
 }
 
 int guest_minder(char **argv)
