@@ -185,7 +185,7 @@ struct conn *net_dial(struct host *h, const char *address, int *number)
   c->connecting = true;
   c->half = net_down;
   c->at[0] = model_now_ms + (int64_t)chance(chance_of(80) ? 3 : 12000);
-  c->room = 1 + (size_t)chance(chance_of(30) ? 300 : 65536);
+  c->room = 16 + (size_t)chance(chance_of(30) ? 300 : 65536);
   buf_init(&c->ready, BUF_NO_MAX);
   buf_init(&c->flight, BUF_NO_MAX);
   list_push(&conns, &c->node);

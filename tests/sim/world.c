@@ -8,7 +8,7 @@
 #include "master/dispatch/run.h"
 #include "tests/sim/sim.h"
 
-enum { EVENTS_MAX = 400000, CALM_MS = 3600000, CHOICES_MAX = 256, STEP_MAX_MS = 10000 };
+enum { EVENTS_MAX = 1000000, CALM_MS = 3600000, CHOICES_MAX = 256, STEP_MAX_MS = 10000 };
 
 struct world_sim sim;
 struct host hosts[SIM_HOSTS];
