@@ -39,7 +39,7 @@ async function prepare() {
   const dist = (await site.get('/requests?builder=p/dist')).items[0];
   plan = await site.run('p/plan');
   spoilt = await site.run('p/spoilt');
-  paths = ['', buildPath(plan.id), buildPath(spoilt.id), 'buildsets/' + plan.buildset, 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(bad) + '/fine', buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id, 'requests/' + dist.id, 'buildsets/' + dist.buildset];
+  paths = ['', 'builders', 'builders/p/good', buildPath(good.id), 'builders/p/' + encodeURIComponent(MATRIX), buildPath(core.id), buildPath(bad), buildPath(bad) + '/fine', buildPath(held), 'changes', 'changes/' + change.id, 'workers', 'workers/here', 'requests/' + waits.id, 'requests/' + dist.id, 'buildsets/' + dist.buildset, buildPath(plan.id), buildPath(spoilt.id), 'buildsets/' + plan.buildset];
 }
 
 // Shown, not just loaded: it has a heading, no problem, and what it waits for is there.
