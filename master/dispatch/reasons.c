@@ -14,6 +14,7 @@
 #include "master/dispatch/why.h"
 
 enum { REASONS_PAUSE_MS = 1000 };
+enum { CLASSES, OTHERS, MINE }; /* statements of a look */
 
 /* Kinds of reasons, those that are nearest to a begin first. */
 static const char *const near[] = { "starting", "slots", "disk", "calendar", "quarantine", "paused", "no_worker" };
@@ -162,8 +163,8 @@ static void free_texts(char **v, int n)
 static void why_of_class(struct reasons *r, const struct db_res *res, int row, struct why *w)
 {
   enum { CLASS, PROJECT, BUILDER, TAGS, WANTS };
-  struct why_of of = { .project = db_str(res, 0, row, PROJECT), .builder = db_str(res, 0, row, BUILDER) };
-  char **tags = db_texts(res, 0, row, TAGS, &of.ntags), **wants = db_texts(res, 0, row, WANTS, &of.nwants);
+  struct why_of of = { .project = db_str(res, CLASSES, row, PROJECT), .builder = db_str(res, CLASSES, row, BUILDER) };
+  char **tags = db_texts(res, CLASSES, row, TAGS, &of.ntags), **wants = db_texts(res, CLASSES, row, WANTS, &of.nwants);
 
   of.tags = (const char *const *)tags;
   of.wants = (const char *const *)wants;
@@ -214,14 +215,14 @@ static void take_others(struct reasons *r, const struct db_res *res)
 {
   forget(r->others);
   r->others = map_new();
-  for (int i = 0; i < db_rows(res, 1); i++) {
-    const char *class = db_str(res, 1, i, 0), *kind = db_str(res, 1, i, 1);
+  for (int i = 0; i < db_rows(res, OTHERS); i++) {
+    const char *class = db_str(res, OTHERS, i, 0), *kind = db_str(res, OTHERS, i, 1);
     struct said *s = map_get(r->others, class);
     if (s && reasons_rank(s->kind) <= reasons_rank(kind))
       continue;
     if (!s)
       s = said_new(r->others, class);
-    say(s, kind, db_str(res, 1, i, 2), db_str(res, 1, i, 3), db_ms(res, 1, i, 4));
+    say(s, kind, db_str(res, OTHERS, i, 2), db_str(res, OTHERS, i, 3), db_ms(res, OTHERS, i, 4));
   }
 }
 
@@ -237,11 +238,15 @@ static void looked(struct db_res *res, void *arg)
     rest(r);
     return;
   }
+  if (db_num(res, MINE, 0, 0) != (int64_t)map_count(r->mine)) { /* this master was silent for so long that others took it for dead */
+    forget(r->mine);
+    r->mine = map_new();
+  }
   told = cJSON_CreateArray();
   gone = cJSON_CreateArray();
-  for (int i = 0; i < db_rows(res, 0); i++) {
+  for (int i = 0; i < db_rows(res, CLASSES); i++) {
     why_of_class(r, res, i, &w);
-    class_looked(r, db_str(res, 0, i, 0), &w, told);
+    class_looked(r, db_str(res, CLASSES, i, 0), &w, told);
   }
   take_gone(r, gone);
   take_others(r, res);
@@ -272,6 +277,7 @@ static void look(struct reasons *r)
   tx = db_tx(r->m->db, DB_ANY);
   db_q(tx, SQL_wait_classes, "n", (int64_t)REASONS_MAX);
   db_q(tx, SQL_wait_others, "n", r->m->id);
+  db_q(tx, SQL_wait_mine, "n", r->m->id);
   if (r->look > 1)
     db_q(tx, SQL_wait_dead, "n", r->m->id);
   db_send(tx, looked, r);

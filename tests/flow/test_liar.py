@@ -186,6 +186,7 @@ class Liar(Case):
                 w.send("have", cmd, epoch, "running", 0, 0, 2 * len(data))
                 w.send("listed", 1)
                 epoch = w.next("resume")[1][1]
+                w.next("ack")  # of what is committed
             w.out(cmd, data, off=len(data))
             with self.assertRaises(Gone):
                 self.assertEqual(w.next("bye", "ack", "resume")[0], "bye")
