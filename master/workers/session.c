@@ -1,4 +1,4 @@
-/* A worker's session: who it is, and its end. Taking over its builds is in session_adopt.c, the messages of its runs in session_msg.c. */
+/* A worker's session: who it is, and its end. All of a master's: sessions.c. Taking over its builds is in session_adopt.c, the messages of its runs in session_msg.c. */
 #include "master/workers/session.h"
 
 #include <inttypes.h>
@@ -38,18 +38,7 @@ static const struct sm_row session_rows[SESSION_STATES] = {
   [SESSION_CLOSED] = { "closed", 0 },
 };
 
-struct sessions {
-  struct master *m;
-  struct list all;
-  struct quota refusals; /* of the log, about who was refused: without a token anybody is */
-};
-
 /* ---- small things ---- */
-
-struct list *sessions_list(struct sessions *ss)
-{
-  return &ss->all;
-}
 
 bool session_ready(const struct session *s)
 {
@@ -101,26 +90,6 @@ int session_slot(const struct session *s, const char *project, const char *build
       return slot;
   }
   return -1;
-}
-
-struct session *session_of_worker(struct sessions *ss, int64_t worker)
-{
-  list_each(it, &ss->all) {
-    struct session *s = list_of(it, struct session, node);
-    if (s->worker == worker && s->sm.state != SESSION_CLOSED)
-      return s;
-  }
-  return NULL;
-}
-
-struct session *session_named(struct sessions *ss, const char *worker)
-{
-  list_each(it, &ss->all) {
-    struct session *s = list_of(it, struct session, node);
-    if (str_eq(s->name, worker) && session_ready(s))
-      return s;
-  }
-  return NULL;
 }
 
 void session_forget(struct session *s, struct id cmd)
@@ -359,7 +328,7 @@ static void set_calendar(struct session *s, const char *text)
   buf_free(&why);
 }
 
-static void configure(struct session *s)
+void session_configure(struct session *s)
 {
   const struct conf_worker *w = s->name ? conf_worker_of(s->m->conf, s->name, s->pool) : NULL;
 
@@ -381,7 +350,7 @@ void session_take_over(struct session *s, int64_t worker)
   if (old)
     session_close(old, "replaced");
   s->worker = worker;
-  configure(s); /* the row may have been read before a reload changed it */
+  session_configure(s); /* the row may have been read before a reload changed it */
   sm_move(&s->sm, SESSION_ADOPT);
   session_adopt(s);
 }
@@ -395,15 +364,6 @@ void session_meet(struct session *s, int64_t worker)
     session_rival_begin(s, worker, old);
   else
     session_take_over(s, worker);
-}
-
-void sessions_reload(struct sessions *ss)
-{
-  list_each(it, &ss->all) {
-    struct session *s = list_of(it, struct session, node);
-    if (s->worker && s->sm.state != SESSION_CLOSED)
-      configure(s);
-  }
 }
 
 /* Columns of worker_get; from AUTH_IS on as session_is() takes them. */
@@ -484,93 +444,7 @@ void session_db_down(struct session *s)
     sm_move(&s->sm, SESSION_AWAY);
 }
 
-void sessions_db_down(struct sessions *ss)
-{
-  list_each(it, &ss->all)
-    session_db_down(list_of(it, struct session, node));
-}
-
-void sessions_db_up(struct sessions *ss)
-{
-  struct db_tx *tx = db_tx(ss->m->db, DB_ANY);
-  struct buf mine;
-
-  buf_init(&mine, BUF_NO_MAX);
-  buf_addc(&mine, '{');
-  list_each(it, &ss->all) {
-    struct session *s = list_of(it, struct session, node);
-    if (!s->worker)
-      continue;
-    buf_addf(&mine, "%s%" PRId64, mine.len > 1 ? "," : "", s->worker);
-    if (s->sm.state == SESSION_AWAY && !s->in_tx && !s->loading) {
-      sm_move(&s->sm, SESSION_ADOPT);
-      session_adopt(s);
-    }
-  }
-  buf_addc(&mine, '}');
-  db_q(tx, SQL_sessions_mine, "ns", ss->m->id, buf_str(&mine));
-  db_q(tx, SQL_sessions_orphaned, "n", ss->m->id);
-  db_send(tx, NULL, NULL);
-  buf_free(&mine);
-}
-
-/* ---- heartbeats ---- */
-
-void sessions_beat(struct sessions *ss, struct db_tx *tx)
-{
-  db_q(tx, SQL_sessions_away, "n", ss->m->id);
-}
-
-static void is_back(struct db_res *res, void *arg)
-{
-  struct master *m = arg;
-
-  if (db_err(res) == ERR_FAILED)
-    log_error("worker", "%s", db_errtext(res));
-  events_kick(m->events);
-  dispatch_kick(m->dispatch); /* steps that wait for locks are in their lines again */
-}
-
-void sessions_beaten(struct sessions *ss, const struct db_res *res, int stmt)
-{
-  if (db_err(res))
-    return;
-  for (int i = 0; i < db_rows(res, stmt); i++) {
-    struct session *s = session_of_worker(ss, db_num(res, stmt, i, 0));
-    struct db_tx *tx;
-    bool removed = db_num(res, stmt, i, 2), ordered = db_num(res, stmt, i, 3), forgotten = s && !s->in_tx && s->number < db_num(res, stmt, i, 1);
-    if (s && session_ready(s) && (removed || forgotten)) {
-      session_close(s, removed ? "stop" : "replaced"); /* nothing that is sent for it counts */
-      continue;
-    }
-    if (!s || s->number != db_num(res, stmt, i, 1) || !session_ready(s))
-      continue; /* the link has just ended, or it is taking its row */
-    if (ordered) {
-      order_look(s);
-      continue;
-    }
-    log_warn("worker", "%s counted as away, since this master was silent for too long", s->name);
-    tx = db_tx(ss->m->db, (uint64_t)s->worker);
-    db_q(tx, SQL_session_back, "nn", s->worker, s->number);
-    db_send(tx, is_back, ss->m);
-  }
-}
-
 /* ---- life ---- */
-
-struct sessions *sessions_new(struct master *m)
-{
-  struct sessions *ss = xcalloc(1, sizeof *ss);
-
-  ss->m = m;
-  list_init(&ss->all);
-  return ss;
-}
-
-void sessions_free(struct sessions *ss)
-{
-  free(ss);
-}
 
 struct session *session_new(struct master *m, struct link *l)
 {

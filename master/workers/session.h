@@ -68,6 +68,7 @@ struct session {
 struct sessions *sessions_new(struct master *m);
 void sessions_free(struct sessions *ss);
 extern const struct link_ops session_link_ops;   /* ctx of the link server: struct master */
+#define SESSIONS_ALONE_MS 60000 /* the database is away for so long (or a quarter of the window): links are closed, so that no worker goes on with what another master may give to the next one */
 void sessions_db_up(struct sessions *ss);
 void sessions_db_down(struct sessions *ss);
 /* Into the transaction of a heartbeat, one statement; then its answer, with that statement's number: sessions that other masters gave up, since this one was silent for too long, are connected again; those of workers that were removed are closed; those whose agents are ordered to do something look what. */

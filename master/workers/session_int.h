@@ -1,6 +1,10 @@
-/* Between session.c (who and when) and session_msg.c (the traffic). */
+/* Between session.c (who and when), sessions.c (all of them) and session_msg.c (the traffic). */
 #ifndef MASTER_WORKERS_SESSION_INT_H
 #define MASTER_WORKERS_SESSION_INT_H
+#include <uv.h>
+
+#include "common/list.h"
+#include "common/quota.h"
 #include "master/workers/session.h"
 
 /* What the worker has of a command; or the spec that the database has of it. */
@@ -18,7 +22,15 @@ struct spec_wait {
   bool same;
 };
 
+struct sessions {
+  struct master *m;
+  struct list all;
+  struct quota refusals; /* of the log, about who was refused: without a token anybody is */
+  uv_timer_t alone;      /* the database has been away for too long when it goes off */
+};
+
 struct session *session_new(struct master *m, struct link *l);
+void session_configure(struct session *s); /* its slots, tags, weight and calendar, where the configuration has the worker */
 void session_hello(struct session *s, struct wire_msg *m);
 void session_have(struct session *s, struct wire_msg *m);
 void session_listed(struct session *s, struct wire_msg *m);

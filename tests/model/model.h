@@ -84,6 +84,7 @@ struct sim_master {
   uv_loop_t loop;
   bool alive, frozen;
   int beats;
+  int64_t lost_ms;           /* when it lost the database last */
 };
 struct sim_worker;
 struct link;

@@ -159,7 +159,8 @@ void worker_take(struct sim_worker *w, struct wire_msg *m)
   struct buf facts;
 
   model_tell("    %s hears %s %s", w->name, wire_verbs[m->verb].name, m->ntok ? m->tok[0] : "");
-  w->seen_ms = model_now_ms;
+  if (w->greeted || m->verb == VERB_welcome)
+    w->seen_ms = model_now_ms; /* before that nobody is its master */
   switch (m->verb) {
   case VERB_welcome:
     w->greeted = true;

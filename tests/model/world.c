@@ -17,7 +17,7 @@
 #include "tests/model/model.h"
 
 enum { SESSIONS_STMT = 2 }; /* of a heartbeat */
-enum { SETTLE_MAX = 20000, WAIT_SLICES = 2, WAIT_STEP_MS = 1000 };
+enum { SETTLE_MAX = 20000, WAIT_SLICES = 2, WAIT_STEP_MS = 1000, WAIT_LOST_MS = SESSIONS_ALONE_MS / 2 };
 
 struct world_sim sim;
 
@@ -78,6 +78,7 @@ void sim_unplug(struct sim_master *s, bool off)
 
   model_tell("master %ld %s the database", (long)(s - sim.masters), off ? "loses" : "is back at");
   if (off) {
+    s->lost_ms = model_now_ms;
     base_lose(&s->base, true);
     while (!list_empty(&s->base.answered)) /* all are told before that it is away */
       base_tell(&s->base, 0);
@@ -260,6 +261,17 @@ static void beat(struct sim_master *m)
   db_send(tx, beaten, m);
 }
 
+/* A master that has just lost the database closes its links after a time: until then it goes by in smaller pieces. */
+static bool one_is_lost(void)
+{
+  for (int i = 0; i < MODEL_MASTERS; i++) {
+    const struct sim_master *m = &sim.masters[i];
+    if (m->alive && !m->frozen && !m->base.up && m->m.id && model_now_ms - m->lost_ms <= SESSIONS_ALONE_MS)
+      return true;
+  }
+  return false;
+}
+
 void sim_wait(int64_t ms)
 {
   int64_t slice = ms > WAIT_STEP_MS ? ms / WAIT_SLICES + 1 : ms;
@@ -267,6 +279,8 @@ void sim_wait(int64_t ms)
   model_tell("%" PRId64 " ms go by", ms);
   while (ms > 0 && !model_badness()) {
     int64_t n = slice < ms ? slice : ms;
+    if (n > WAIT_LOST_MS && one_is_lost())
+      n = WAIT_LOST_MS;
     model_now_ms += n;
     ms -= n;
     base_tick();
