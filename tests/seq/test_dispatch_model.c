@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "master/db/migrate.h"
+#include "master/workers/session.h"
 #include "tests/model/model.h"
 
 enum { SEEDS = 150, SITE_SEEDS = 20 /* that share a site */, MOVES_MIN = 20, MOVES_MORE = 21, CHECK_EACH = 7, SWEEP_SEEDS = 60 };
@@ -286,6 +287,30 @@ static void test_silent_master_keeps_its_workers(void **s)
   end_case();
 }
 
+/* It can't know who has its workers' builds by now: links are closed, and what ran there has ended before anybody else may begin it. */
+static void test_master_without_database_lets_go(void **s)
+{
+  (void)s;
+  begin_case(1, SITE "workers:\n  w1: {}\n" PROJECT, "builders:\n  one: {checkout: none, steps: [{name: s, run: \"true\"}]}\n");
+  ask_one("one", 1);
+  sim_start(&sim.masters[1]);
+  sim_settle();
+  sim_unplug(&sim.masters[0], true);
+  sim_settle();
+  sim_wait(SESSIONS_ALONE_MS / 2);
+  assert_true(sim.workers[0].link && link_alive(sim.workers[0].link));
+  assert_int_equal(worker_runs(&sim.workers[0]), 1);
+  sim_wait(SESSIONS_ALONE_MS / 2 + 1000);
+  assert_true(!sim.workers[0].link || !link_alive(sim.workers[0].link));
+  assert_int_equal(worker_runs(&sim.workers[0]), 1);
+  sim_wait(30 * 60000 - SESSIONS_ALONE_MS); /* the window is open for ten seconds more, at least */
+  assert_int_equal(worker_runs(&sim.workers[0]), 0);
+  must_be("select count(*) from build where state = 'running'", 1);
+  sim_unplug(&sim.masters[0], false);
+  sim_settle();
+  end_case();
+}
+
 static void act(enum action a, const char *json)
 {
   sim_act(&sim.masters[0], a, "", json);
@@ -308,6 +333,7 @@ static void test_resumed_worker_is_taken_at_once(void **s)
 int main(void)
 {
   const struct CMUnitTest tests[] = { cmocka_unit_test(test_several_go_on_at_once), cmocka_unit_test(test_locks_of_build_and_first_step), cmocka_unit_test(test_silent_master_keeps_its_workers), cmocka_unit_test(test_resumed_worker_is_taken_at_once),
+                                      cmocka_unit_test(test_master_without_database_lets_go),
                                       cmocka_unit_test(test_seeds) };
 
   signal(SIGABRT, on_abort);
