@@ -259,6 +259,12 @@ static void after(struct poll_state *ps, bool ok)
   ps->telling = ps->beaten = false;
 }
 
+void worlds_stop(struct worlds *w)
+{
+  for (struct poll_state *ps = first(w); ps; ps = next(ps))
+    answer_waiters(ps, false, INT64_MAX);
+}
+
 int worlds_beaten(struct worlds *w, const struct db_res *res, int stmt, int64_t sent_ms)
 {
   int64_t now = clock_mono_ms();
@@ -266,6 +272,8 @@ int worlds_beaten(struct worlds *w, const struct db_res *res, int stmt, int64_t 
   if (db_err(res) || w->m->stopping) {
     for (struct poll_state *ps = first(w); ps; ps = next(ps))
       after(ps, false);
+    if (w->m->stopping)
+      worlds_stop(w);
     return 0;
   }
   w->lease_until = sent_ms + LEASE_MS;
@@ -283,7 +291,7 @@ int worlds_beaten(struct worlds *w, const struct db_res *res, int stmt, int64_t 
       hints_say(w->m->hints, HINT_looks);
       ps->wants = false;
     }
-    if (lease_held(ps))
+    if (ps->epoch && now < w->lease_until) /* also where somebody else wants it already: else two that want it would hand it to and fro, and neither would come to do anything */
       answer_waiters(ps, true, INT64_MAX);
     else
       answer_waiters(ps, false, now - WANT_MS);

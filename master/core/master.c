@@ -391,6 +391,7 @@ void master_stop(struct master *m, const char *why)
   log_info("master", "stopping: %s", why);
   announce_stopping(why);
   reload_stop(m->reload);
+  worlds_stop(m->worlds);
   uv_timer_start(&l->stop, on_stop_turn, 50, 0); /* answers that were just written go out */
 }
 

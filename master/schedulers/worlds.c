@@ -193,6 +193,7 @@ struct asking {
   struct world *p;
   struct lease_waiter waiter;
   int64_t epoch;        /* of the lease under which it was read */
+  bool reads;           /* counted as a read of that repository: it is not handed over before what was read is stored */
   char *branch, *revision, *author, *message, *text;
   int64_t author_ms, pipe_id;
   char **files;
@@ -202,10 +203,20 @@ struct asking {
   void *arg;
 };
 
+static void read_over(struct asking *a)
+{
+  if (a->reads && !a->p->gone) {
+    a->p->poll->reads--;
+    lease_rest(a->p->poll);
+  }
+  a->reads = false;
+}
+
 static void asking_end(struct asking *a, const struct world_pipe *r)
 {
   const struct world_pipe changed = { .err = ERR_AGAIN, .why = "the configuration of the project has just changed", .revision = "" };
 
+  read_over(a);
   a->cb(a->p->gone ? &changed : r, a->arg);
   world_drop(a->p);
   for (int i = 0; i < a->nfiles; i++)
@@ -287,6 +298,7 @@ static void text_stored(struct db_res *res, void *arg)
     return;
   }
   a->pipe_id = db_num(res, 1, 0, 0);
+  read_over(a);
   with_row(a);
 }
 
@@ -323,10 +335,6 @@ static void was_read(const struct gith_result *g, void *arg)
   struct asking *a = arg;
   struct db_tx *tx;
 
-  if (!a->p->gone) {
-    a->p->poll->reads--;
-    lease_rest(a->p->poll);
-  }
   free(a->revision);
   a->revision = xstrdup(g->revision);
   if (g->err) {
@@ -396,6 +404,7 @@ static void begin_read(struct asking *a)
 
   a->epoch = a->p->poll->epoch;
   a->p->poll->reads++;
+  a->reads = true;
   if (!stored) {
     ask_helper(a, NULL);
     return;

@@ -38,6 +38,8 @@ void worlds_db_up(struct worlds *w);
    them and clock_mono_ms when it was sent; how many other masters are alive. */
 void worlds_beat(struct worlds *w, struct db_tx *tx);
 int worlds_beaten(struct worlds *w, const struct db_res *res, int stmt, int64_t sent_ms);
+/* The master stops: whoever waits for a repository that another master has is told that it won't come. */
+void worlds_stop(struct worlds *w);
 /* A new configuration: its projects' rows into the transaction that activates it, and, once that is committed (m->conf is the new one), all worlds over to it. first: number of the first of those
    statements in the answer. */
 void worlds_put_rows(struct db_tx *tx, const struct conf *c);

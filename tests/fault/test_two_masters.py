@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Two masters on one database, killed at random while people push. Each pushed revision is one change and one request, each time of a scheduler comes once, and at no moment did both look at one repository:
 what they logged of their looks is held against the leases that the database gave out. DROVER_KILLS: how many kills."""
+import concurrent.futures
 import datetime
 import json
 import os
@@ -18,6 +19,7 @@ from drover import commit, make_repo, read, tell, wait_for  # noqa: E402
 from fakeworker import FakeWorker  # noqa: E402
 from schedsite import Base  # noqa: E402
 
+ROUNDS = 5
 KILLS = int(os.environ.get("DROVER_KILLS", "10"))
 BOTH = 0.3             # how often the other one is killed too
 PUSHED = ("a", "b", "c", "d")
@@ -195,6 +197,36 @@ class TwoMasters(Base):
         self.assertGreater(int(due), 3000, "its time stays")
         self.assertEqual(len([x for x in self.looks()[SLOW] if x[3][0] == 1 - i]), 0)
         self.two[i].start_master(argv=LOG)
+
+    def test_both_want_it_at_once(self):
+        """Builds of pipelines that are read from one repository, asked for at both masters at the same time, again and again: each gets it, works, and hands it over; and who stops meanwhile ends."""
+        self.begin_two()
+        wait_for(lambda: sorted(list(self.owners().values()).count(i) for i in range(2)) == [2, 3], "fair shares")
+        name, answers = PUSHED[0], []
+        for n in range(ROUNDS):
+            revisions = [commit(self.k.path(name), {"f": f"{n} {i}"}, f"{n} {i}") for i in range(2)]
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                asked = [pool.submit(self.two[i].api, "POST", "/builds", {"builder": f"{name}/b", "branch": "main", "revision": revisions[i]}) for i in range(2)]
+                answers += [(a.result().status, a.result().body if a.result().status != 201 else b"") for a in asked]
+        self.assertEqual({a for a, _ in answers}, {201}, answers)
+
+    def test_who_stops_waits_for_no_repository(self):
+        """The other master, which has it, does not answer: nobody hands anything over."""
+        self.begin_two()
+        wait_for(lambda: sorted(list(self.owners().values()).count(i) for i in range(2)) == [2, 3], "fair shares")
+        name = next(n for n in PUSHED if self.owners()[n] == 1)
+        revision = commit(self.k.path(name), {"f": "x"}, "pushed")
+        self.two[1].master.send_signal(signal.SIGSTOP)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(self.two[0].try_api, "POST", "/builds", {"builder": f"{name}/b", "branch": "main", "revision": revision})
+                wait_for(lambda: self.k.sql(f"select 1 from poll l join project p on p.id = l.project where p.name = '{name}' and l.wanted is not null"), "the wish")
+                self.assertEqual(self.two[0].stop_master(), 0)
+                answer = asked.result()
+            self.assertTrue(answer is None or answer.status == 503, answer and answer.body)
+        finally:
+            self.two[1].master.send_signal(signal.SIGCONT)
+        self.two[0].start_master(argv=LOG)
 
     def test_what_one_has_done_the_other_looks_at(self):
         """Each looks by itself once an hour only, so what happens here happens by hints: builds asked for at one for a worker of the other, changes told to the one that has not the lease; also after the loss
