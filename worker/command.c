@@ -19,6 +19,7 @@
 #include "proto/records.h"
 #include "worker/minder.h"
 #include "worker/os.h"
+#include "worker/spec.h"
 
 enum { TURN_BYTES = 65536 }; /* copied for one command before the next has its turn */
 #ifndef COMMAND_ACK_STEP /* bytes after which an ack is written down and segments are looked at */
@@ -38,22 +39,46 @@ struct command *command_find(struct agent *a, struct id id)
   return map_get(a->by_id, str_id_text(id, name));
 }
 
-static struct command *add(struct agent *a, struct id id)
+static void make_streams(struct command *c, int n)
+{
+  free(c->stream);
+  c->stream = xcalloc((size_t)n, sizeof *c->stream);
+  c->nstreams = n;
+  for (int i = 0; i < n; i++) {
+    c->stream[i].sp = c->sp;
+    c->stream[i].sp.stream = i;
+    c->stream[i].resume_at = -1;
+    segment_reader_init(&c->stream[i].log);
+  }
+}
+
+static struct command *add(struct agent *a, struct id id, int streams)
 {
   struct command *c = xcalloc(1, sizeof *c);
 
   c->id = id;
   c->pidfd = -1;
-  c->resume_at = -1;
   c->sp.dir = a->spool;
   str_id_text(id, c->sp.cmd);
   sm_init(&c->sm, c->sp.cmd, rows, COMMAND_STATES, COMMAND_LIVE);
-  segment_reader_init(&c->log);
+  make_streams(c, streams);
   list_push(&a->commands, &c->node);
   map_set(a->by_id, c->sp.cmd, c);
   a->ncommands++;
   a->nlive++;
   return c;
+}
+
+static void close_logs(struct command *c)
+{
+  for (int i = 0; i < c->nstreams; i++)
+    segment_reader_close(&c->stream[i].log);
+}
+
+static void wake(struct command *c)
+{
+  for (int i = 0; i < c->nstreams; i++)
+    c->stream[i].woken = true;
 }
 
 /* The only place where one ends to exist; its folder stays. */
@@ -63,10 +88,11 @@ static void drop(struct agent *a, struct command *c)
   list_remove(&c->node);
   a->ncommands--;
   a->nlive -= c->sm.state == COMMAND_LIVE;
-  segment_reader_close(&c->log);
+  close_logs(c);
   if (c->pidfd >= 0)
     close(c->pidfd);
   free(c->exit);
+  free(c->stream);
   free(c);
 }
 
@@ -123,13 +149,16 @@ enum err command_start(struct agent *a, struct id id, int64_t build, struct id e
     spool_remove(&sp);
     return ERR_BUSY;
   }
-  c = add(a, id);
+  c = add(a, id, spec_streams(blob, n));
   c->pidfd = os_pidfd(pid);
   c->build = build;
   c->epoch = epoch;
-  c->limit = limit;
-  c->sending = c->this_boot = true;
-  c->plain = !secrets;
+  for (int i = 0; i < c->nstreams; i++) {
+    c->stream[i].limit = limit;
+    c->stream[i].sending = true;
+  }
+  c->this_boot = true;
+  c->plain = !secrets && c->nstreams == 1;
   return ERR_OK;
 }
 
@@ -138,9 +167,10 @@ static void bury(struct agent *a, struct command *c, const char *mode, int lock)
 {
   pid_t pid = spawn(a, &c->sp, mode, lock, lock, -1);
 
-  if (!c->settling) { /* what may be cut is not read from meanwhile */
-    c->resume_at = c->sending ? c->log.off : -1;
-    segment_reader_close(&c->log);
+  for (int i = 0; i < c->nstreams && !c->settling; i++) { /* what may be cut is not read from meanwhile */
+    struct command_stream *s = &c->stream[i];
+    s->resume_at = s->sending ? s->log.off : -1;
+    segment_reader_close(&s->log);
   }
   c->settling = true;
   c->plain = false;
@@ -155,7 +185,7 @@ static void end(struct agent *a, struct command *c, const struct spool_exit *x)
   c->exit = xmemdup(x, sizeof *x);
   c->report = spool_has_report(&c->sp);
   c->plain = c->plain && !c->report;
-  c->woken = true;
+  wake(c);
   c->settling = false;
   if (c->pidfd >= 0)
     close(c->pidfd);
@@ -219,7 +249,7 @@ static void watch(struct command *c)
 void command_adopt(struct agent *a, struct id id)
 {
   struct spool_cmd cmd = { .blob = NULL };
-  struct command *c = add(a, id);
+  struct command *c = add(a, id, 1);
   int lock = spool_lock(&c->sp), fd;
   struct spool_started started;
   enum err e = spool_read_started(&c->sp, &started);
@@ -238,18 +268,23 @@ void command_adopt(struct agent *a, struct id id)
     log_error("command", "%s: its files can't be read: %s", c->sp.cmd, err_text(e));
   c->build = cmd.build;
   c->epoch = cmd.epoch;
+  if (cmd.blob)
+    make_streams(c, spec_streams(cmd.blob, cmd.blob_len));
   spool_read_epoch(&c->sp, &c->epoch);
   free(cmd.blob);
   close(fd);
   if (lock < 0)
     watch(c);
   look(a, c);
-  c->acked = spool_read_ack(&c->sp);
-  e = segment_seek(&c->sp, &c->log, INT64_MAX, &c->lo);
-  if (e)
-    log_error("command", "%s: its log can't be read: %s", c->sp.cmd, err_text(e));
-  c->many = c->log.start > c->lo;
-  segment_reader_close(&c->log);
+  for (int i = 0; i < c->nstreams; i++) {
+    struct command_stream *s = &c->stream[i];
+    s->acked = spool_read_ack(&s->sp);
+    e = segment_seek(&s->sp, &s->log, INT64_MAX, &s->lo);
+    if (e)
+      log_error("command", "%s: its log can't be read: %s", c->sp.cmd, err_text(e));
+    s->many = s->log.start > s->lo;
+    segment_reader_close(&s->log);
+  }
 }
 
 /* ---- what the master says ---- */
@@ -278,29 +313,30 @@ void command_set_epoch(struct command *c, struct id epoch)
   spool_write_epoch(&c->sp, epoch);
 }
 
-static void note_sent(struct command *c)
+static void note_sent(struct command_stream *s)
 {
-  c->sent = c->log.off > c->sent ? c->log.off : c->sent;
+  s->sent = s->log.off > s->sent ? s->log.off : s->sent;
 }
 
-enum err command_resume(struct agent *a, struct command *c, int64_t off, int64_t limit)
+enum err command_resume(struct agent *a, struct command *c, int stream, int64_t off, int64_t limit)
 {
+  struct command_stream *s = &c->stream[stream];
   enum err e = ERR_OK;
 
   (void)a;
-  c->sending = false;
-  c->resume_at = c->settling ? off : -1;
+  s->sending = false;
+  s->resume_at = c->settling ? off : -1;
   if (!c->settling)
-    e = segment_seek(&c->sp, &c->log, off, &c->lo);
+    e = segment_seek(&s->sp, &s->log, off, &s->lo);
   if (e) {
-    segment_reader_close(&c->log);
+    segment_reader_close(&s->log);
     return e;
   }
   if (!c->settling)
-    note_sent(c);
-  c->limit = limit;
-  c->sending = c->woken = true;
-  c->stalled = c->exit_sent = false;
+    note_sent(s);
+  s->limit = limit;
+  s->sending = s->woken = true;
+  s->stalled = c->exit_sent = false;
   return ERR_OK;
 }
 
@@ -312,42 +348,50 @@ static size_t keep_segments(void)
   return given && !str_number(given, strlen(given), &n) ? (size_t)n : COMMAND_KEEP_SEGMENTS;
 }
 
-static void drop_acked(struct command *c)
+static void drop_acked(struct command_stream *s)
 {
-  int64_t *starts, freed, old = c->acked_ago[COMMAND_ACK_MINUTES - 1];
-  size_t n = segment_list(&c->sp, &starts), acked = 0;
+  int64_t *starts, freed, old = s->acked_ago[COMMAND_ACK_MINUTES - 1];
+  size_t n = segment_list(&s->sp, &starts), acked = 0;
 
-  while (acked + 1 < n && starts[acked + 1] <= c->acked)
+  while (acked + 1 < n && starts[acked + 1] <= s->acked)
     acked++;
   for (size_t i = 0; i < acked; i++) {
     if (starts[i + 1] > old && acked - i <= keep_segments())
       break;
-    if (segment_drop(&c->sp, &freed))
+    if (segment_drop(&s->sp, &freed))
       break;
-    c->lo = starts[i + 1];
+    s->lo = starts[i + 1];
   }
-  c->many = n > 1;
+  s->many = n > 1;
   free(starts);
 }
 
 /* For the minder, which may be waiting for it. What can't be written now, since the disk is full, is written by and by (command_retention_all): there may be no other ack. */
-static void note_acked(struct command *c)
+static void note_acked(struct command_stream *s)
 {
-  if (c->acked > c->ack_written && !spool_write_ack(&c->sp, c->acked))
-    c->ack_written = c->acked;
+  if (s->acked > s->ack_written && !spool_write_ack(&s->sp, s->acked))
+    s->ack_written = s->acked;
 }
 
-void command_ack(struct command *c, int64_t off, int64_t limit)
+void command_ack(struct command *c, int stream, int64_t off, int64_t limit)
 {
-  c->limit = limit;
-  c->stalled = false;
-  if (off <= c->acked)
+  struct command_stream *s = &c->stream[stream];
+
+  s->limit = limit;
+  s->stalled = false;
+  if (off <= s->acked)
     return;
-  c->acked = off;
-  if (!c->many || c->acked - c->ack_written < COMMAND_ACK_STEP)
+  s->acked = off;
+  if (!s->many || s->acked - s->ack_written < COMMAND_ACK_STEP)
     return;
-  note_acked(c);
-  drop_acked(c);
+  note_acked(s);
+  drop_acked(s);
+}
+
+static void stop_sending(struct command *c)
+{
+  for (int i = 0; i < c->nstreams; i++)
+    c->stream[i].sending = false;
 }
 
 /* Whether its folder can serve another command. What was not all sent may be in more segments than were ever looked at. */
@@ -356,8 +400,8 @@ static bool is_plain(const struct command *c)
   int64_t *starts;
   size_t n;
 
-  if (!c->plain || c->many || c->log.off == c->exit->len)
-    return c->plain && !c->many;
+  if (!c->plain || c->stream->many || c->stream->log.off == c->exit->len)
+    return c->plain && !c->stream->many;
   n = segment_list(&c->sp, &starts);
   free(starts);
   return n <= 1;
@@ -367,9 +411,10 @@ void command_forget(struct agent *a, struct command *c)
 {
   if (c->sm.state == COMMAND_LIVE) {
     c->forgotten = true;
-    c->sending = false;
+    stop_sending(c);
     command_tell(a, c, "kill 0 cancel\n");
-    segment_empty(&c->sp); /* the minder may be waiting for room */
+    for (int i = 0; i < c->nstreams; i++)
+      segment_empty(&c->stream[i].sp); /* the minder may be waiting for room */
     return;
   }
   if (is_plain(c) && a->nfree < SPOOL_FREE_MAX && spool_retire(&c->sp, a->nfree, c->exit->len > 0))
@@ -377,6 +422,12 @@ void command_forget(struct agent *a, struct command *c)
   else
     spool_remove(&c->sp);
   drop(a, c);
+}
+
+/* As the result tells. */
+static int64_t stream_len(const struct spool_exit *x, int stream)
+{
+  return !stream ? x->len : stream <= x->nlogs ? x->log[stream - 1].len : 0;
 }
 
 const char *command_state_name(const struct command *c)
@@ -388,15 +439,15 @@ const char *command_state_name(const struct command *c)
   return spool_read_started(&c->sp, &started) == ERR_NOTFOUND ? "accepted" : "running";
 }
 
-int64_t command_end(const struct command *c)
+int64_t command_end(const struct command *c, int stream)
 {
   struct segment_reader r;
   int64_t lo;
 
   if (c->exit)
-    return c->exit->len;
+    return stream_len(c->exit, stream);
   segment_reader_init(&r);
-  if (segment_seek(&c->sp, &r, INT64_MAX, &lo)) /* then as far as could be read */
+  if (segment_seek(&c->stream[stream].sp, &r, INT64_MAX, &lo)) /* then as far as could be read */
     log_error("command", "%s: its log can't be read", c->sp.cmd);
   segment_reader_close(&r);
   return r.off;
@@ -410,7 +461,7 @@ void command_woken(struct agent *a, const char *name, bool ended)
 
   if (!c)
     return;
-  c->woken = true;
+  wake(c);
   if (ended)
     look(a, c);
 }
@@ -419,7 +470,7 @@ void command_wake_all(struct agent *a)
 {
   list_each(it, &a->commands) {
     struct command *c = list_of(it, struct command, node);
-    c->woken = true;
+    wake(c);
     look(a, c);
   }
 }
@@ -439,12 +490,15 @@ void command_retention_all(struct agent *a)
 {
   list_each(it, &a->commands) {
     struct command *c = list_of(it, struct command, node);
-    memmove(c->acked_ago + 1, c->acked_ago, sizeof c->acked_ago - sizeof *c->acked_ago);
-    c->acked_ago[0] = c->acked;
-    if (!c->many)
-      continue;
-    note_acked(c);
-    drop_acked(c);
+    for (int i = 0; i < c->nstreams; i++) {
+      struct command_stream *s = &c->stream[i];
+      memmove(s->acked_ago + 1, s->acked_ago, sizeof s->acked_ago - sizeof *s->acked_ago);
+      s->acked_ago[0] = s->acked;
+      if (!s->many)
+        continue;
+      note_acked(s);
+      drop_acked(s);
+    }
   }
 }
 
@@ -459,18 +513,21 @@ static void put_exit(struct agent *a, struct command *c)
   if (c->report && spool_read_report(&c->sp, &report))
     wire_put_blob(&a->link.out, VERB_report, report.data, report.len, "ii", &c->id, &c->epoch);
   buf_free(&report);
-  buf_init(&more, SPOOL_TEXT_MAX);
+  buf_init(&more, SPOOL_TEXT_MAX * 2);
   buf_add(&more, x->text, strlen(x->text));
   if (x->left_bytes) { /* then it was started, and there is no sentence */
     records_putf(&more, "left_bytes", "%lld", (long long)x->left_bytes);
     records_putf(&more, "left_lines", "%lld", (long long)x->left_lines);
   }
+  for (int i = 0; i < x->nlogs; i++) {
+    const struct spool_log *l = &x->log[i];
+    records_putf(&more, "log", "%d %lld %08x %lld %lld %lld", i + 1, (long long)l->len, (unsigned)l->crc, (long long)l->lines, (long long)l->left_bytes, (long long)l->left_lines);
+  }
   wire_put_blob(&a->link.out, VERB_exit, more.data, more.len, "iisnsncnnnnn", &c->id, &c->epoch, x->how, x->code,
                 x->reason, x->len, x->crc, x->lines, x->wall_ms, x->user_ms, x->sys_ms, x->maxrss_kib);
   buf_free(&more);
   c->exit_sent = true;
-  c->woken = false;
-  segment_reader_close(&c->log);
+  close_logs(c);
 }
 
 static void give_up(struct agent *a, struct command *c, enum err e)
@@ -479,54 +536,81 @@ static void give_up(struct agent *a, struct command *c, enum err e)
 
   log_error("command", "%s: its log can't be read: %s", c->sp.cmd, text);
   wire_put_blob(&a->link.out, VERB_error, text, strlen(text), "ss", tag, c->sp.cmd);
-  c->sending = false;
+  stop_sending(c);
 }
 
 /* Takes up what was asked for while it was being settled. */
-static bool take_up(struct agent *a, struct command *c)
+static bool take_up(struct agent *a, struct command *c, struct command_stream *s)
 {
-  enum err e = segment_seek(&c->sp, &c->log, c->resume_at, &c->lo);
+  enum err e = segment_seek(&s->sp, &s->log, s->resume_at, &s->lo);
 
-  c->resume_at = -1;
+  s->resume_at = -1;
   if (e)
     give_up(a, c, e);
   else
-    note_sent(c);
+    note_sent(s);
   return !e;
+}
+
+static bool at_end(const struct command *c, const struct command_stream *s)
+{
+  return s->log.off >= stream_len(c->exit, s->sp.stream);
+}
+
+/* One turn of a stream. True: something was copied. */
+static bool send_stream(struct agent *a, struct command *c, struct command_stream *s)
+{
+  bool turned = false;
+  enum err e = ERR_AGAIN;
+
+  if (!s->sending || !s->woken || s->stalled || (s->resume_at >= 0 && !take_up(a, c, s)))
+    return false;
+  if (!c->exit || !at_end(c, s))
+    e = segment_read(&s->sp, &s->log, s->limit, TURN_BYTES, &a->link.out, &turned);
+  s->many = s->many || (turned && s->log.start > 0);
+  note_sent(s);
+  switch (e) {
+  case ERR_OK:
+    return true;
+  case ERR_BUSY:
+    s->stalled = true;
+    return false;
+  case ERR_AGAIN:
+    s->woken = false;
+    if (c->exit && !at_end(c, s))
+      give_up(a, c, ERR_CORRUPT);
+    return false;
+  default:
+    give_up(a, c, e);
+    return false;
+  }
+}
+
+/* The exit comes behind the last chunk of each stream that was asked for on this link; stream 0 is asked for last. */
+static bool all_sent(const struct command *c)
+{
+  if (!c->exit || !c->stream->sending)
+    return false;
+  for (int i = 0; i < c->nstreams; i++)
+    if (c->stream[i].sending && (c->stream[i].resume_at >= 0 || !at_end(c, &c->stream[i])))
+      return false;
+  return true;
 }
 
 /* One turn. True: something was copied. */
 static bool send_some(struct agent *a, struct command *c)
 {
-  bool turned = false;
-  enum err e = ERR_AGAIN;
+  bool sent = false;
 
-  if (!c->sending || !c->woken || c->stalled || c->exit_sent || c->settling || (c->resume_at >= 0 && !take_up(a, c)))
+  if (c->exit_sent || c->settling)
     return false;
-  if (!c->exit || c->log.off < c->exit->len)
-    e = segment_read(&c->sp, &c->log, c->limit, TURN_BYTES, &a->link.out, &turned);
-  c->many = c->many || (turned && c->log.start > 0);
-  note_sent(c);
-  switch (e) {
-  case ERR_OK:
-    return true;
-  case ERR_BUSY:
-    c->stalled = true;
-    return false;
-  case ERR_AGAIN:
-    c->woken = false;
-    break;
-  default:
-    give_up(a, c, e);
-    return false;
-  }
-  if (!c->exit)
-    return false;
-  if (c->log.off < c->exit->len)
-    give_up(a, c, ERR_CORRUPT);
-  else
+  for (int i = 0; i < c->nstreams; i++)
+    sent |= send_stream(a, c, &c->stream[i]);
+  if (!sent && all_sent(c)) {
     put_exit(a, c);
-  return true;
+    return true;
+  }
+  return sent;
 }
 
 void command_send_all(struct agent *a)
@@ -555,9 +639,11 @@ void command_detach_all(struct agent *a)
 {
   list_each(it, &a->commands) {
     struct command *c = list_of(it, struct command, node);
-    c->sending = c->stalled = false;
-    c->resume_at = -1;
-    c->sent = 0;
-    segment_reader_close(&c->log);
+    for (int i = 0; i < c->nstreams; i++) {
+      c->stream[i].sending = c->stream[i].stalled = false;
+      c->stream[i].resume_at = -1;
+      c->stream[i].sent = 0;
+    }
+    close_logs(c);
   }
 }

@@ -12,6 +12,20 @@
 
 enum command_state { COMMAND_LIVE, COMMAND_ENDED, COMMAND_STATES };
 
+/* One of its streams on its way: what the process writes, or a file that is followed. */
+struct command_stream {
+  struct spool sp;
+  struct segment_reader log; /* the next to send */
+  int64_t limit, acked, ack_written, lo;
+  int64_t sent;              /* on this link so far: a resume may send some of it again, and acks of the first time still come */
+  int64_t acked_ago[COMMAND_ACK_MINUTES]; /* `acked` so many minutes ago */
+  bool sending;              /* the master said run or resume on this link */
+  int64_t resume_at;         /* where sending begins once it is settled; -1: it has begun */
+  bool woken;                /* there may be something new to send */
+  bool stalled;              /* the next chunk passes the limit */
+  bool many;                 /* more than one segment */
+};
+
 struct command {
   struct list node;
   struct spool sp;
@@ -19,18 +33,11 @@ struct command {
   int64_t build;
   struct sm sm;
   int pidfd;                 /* of the minder; -1: none, it is looked after by time */
-  struct segment_reader log; /* the next to send */
+  struct command_stream *stream; /* nstreams, one at least */
+  int nstreams;
   struct spool_exit *exit;   /* when ended */
-  int64_t limit, acked, ack_written, lo;
-  int64_t sent;              /* on this link so far: a resume may send some of it again, and acks of the first time still come */
-  int64_t acked_ago[COMMAND_ACK_MINUTES]; /* `acked` so many minutes ago */
-  bool sending;              /* the master said run or resume on this link */
   bool settling;             /* an undertaker is at it: its log is not to be trusted yet */
-  int64_t resume_at;         /* where sending begins once it is settled; -1: it has begun */
-  bool woken;                /* there may be something new to send */
-  bool stalled;              /* the next chunk passes the limit */
   bool exit_sent, forgotten;
-  bool many;                 /* more than one segment */
   bool report;               /* it told something in its report */
   bool plain;                /* its folder holds no more than the usual files: it can be used again */
   bool this_boot;            /* started under this boot of the host, or looked at under it */
@@ -49,14 +56,14 @@ void command_tell(struct agent *a, struct command *c, const char *line);
 /* A new epoch (never a lower one). */
 void command_set_epoch(struct command *c, struct id epoch);
 /* ERR_NOTFOUND, ERR_BADARG: as segment_seek(). */
-enum err command_resume(struct agent *a, struct command *c, int64_t off, int64_t limit) must_check;
-void command_ack(struct command *c, int64_t off, int64_t limit);
+enum err command_resume(struct agent *a, struct command *c, int stream, int64_t off, int64_t limit) must_check;
+void command_ack(struct command *c, int stream, int64_t off, int64_t limit);
 /* Removes it, now or when its killed processes have ended. */
 void command_forget(struct agent *a, struct command *c);
 
 /* "accepted", "running", "done" or "lost" (docs/protocol.md 3). */
 const char *command_state_name(const struct command *c);
-int64_t command_end(const struct command *c); /* of what was written */
+int64_t command_end(const struct command *c, int stream); /* of what was written */
 
 /* A minder woke us: ended: it wrote a result. */
 void command_woken(struct agent *a, const char *name, bool ended);

@@ -42,8 +42,10 @@ void inventory_tell(struct agent *a)
 
   list_each(it, &a->commands) {
     struct command *c = list_of(it, struct command, node);
-    wire_put(&a->link.out, VERB_have, "iissnn", &c->id, &c->epoch, command_state_name(c), "0", c->lo, command_end(c));
-    count++;
+    for (int i = 0; i < c->nstreams; i++) {
+      wire_put(&a->link.out, VERB_have, "iisnnn", &c->id, &c->epoch, command_state_name(c), (int64_t)i, c->stream[i].lo, command_end(c, i));
+      count++;
+    }
   }
   wire_put(&a->link.out, VERB_listed, "n", count);
   a->listed = true;

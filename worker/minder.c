@@ -27,6 +27,7 @@
 #include "common/log.h"
 #include "common/sm.h"
 #include "worker/child.h"
+#include "worker/follow.h"
 #include "worker/notice.h"
 #include "worker/os.h"
 #include "worker/output.h"
@@ -66,6 +67,7 @@ struct minder {
   struct child child;
   struct sm sm;
   struct output out;
+  struct follows logs;   /* files that it follows */
   struct spool_exit exit;
   char ctl[CTL_MAX];
   size_t ctl_len, in_done;
@@ -146,7 +148,7 @@ static void step_ladder(struct minder *m, int64_t now)
 /* The first time that the spool can't be written. */
 static void look_spool(struct minder *m)
 {
-  if (!m->out.broken || m->broken)
+  if (m->broken || (!m->out.broken && !follows_broken(&m->logs)))
     return;
   m->broken = true;
   if (m->sm.state != M_END)
@@ -251,6 +253,7 @@ static void take_ctl(struct minder *m, const char *line)
       kill(m->child.pid, number); /* not reaped yet, so the number is still its own */
   } else if (sscanf(line, "follow %d", &on) == 1) {
     output_follow(&m->out, on);
+    follows_often(&m->logs, on);
   }
 }
 
@@ -328,6 +331,8 @@ static void tick(struct minder *m, int64_t now)
   for (unsigned i = 0; i < VEIL_CHANNELS; i++)
     if (!m->blocked && now >= m->out.veil.due[i] && !output_let_go(&m->out, i, now))
       block(m, now);
+  if (follows_tick(&m->logs, now) && m->idle_at != NEVER)
+    m->idle_at = after(now, m->spec.idle_ms);
   look_spool(m);
   if (m->sm.state == M_RUN && !m->blocked && now >= m->idle_at)
     end_tree(m, "idle", m->spec.grace_ms);
@@ -341,7 +346,8 @@ static void tick(struct minder *m, int64_t now)
 
 static int64_t next_due(const struct minder *m)
 {
-  int64_t at = min64(m->out.close_at, m->out.sync_at);
+  int64_t at = follows_due(&m->logs, min64(m->out.close_at, m->out.sync_at));
+
   if (m->sm.state == M_RUN)
     at = min64(at, m->alone_at);
   else if (climbing(m))
@@ -415,6 +421,7 @@ static void drain(struct minder *m)
       block(m, now);
   }
   output_end(&m->out, wait_for_room);
+  follows_end(&m->logs, now, wait_for_room);
   look_spool(m);
 }
 
@@ -443,7 +450,7 @@ static int finish(struct minder *m)
     take_report(m, sync);
   if (m->spec.nsecrets)
     secret_files_remove(&m->sp);
-  if (sync && !m->broken && segment_sync(&m->out.log))
+  if (sync && !m->broken && (segment_sync(&m->out.log) || !follows_sync(&m->logs)))
     m->broken = true;
   if (m->broken)
     snprintf(m->exit.reason, sizeof m->exit.reason, "spool");
@@ -454,6 +461,8 @@ static int finish(struct minder *m)
   m->exit.lines = m->out.log.lines;
   m->exit.left_bytes = m->out.left_bytes;
   m->exit.left_lines = m->out.left_lines;
+  if (strcmp(m->exit.how, "failed"))
+    follows_tell(&m->logs, &m->exit);
   while ((e = spool_write_exit(&m->sp, &m->exit, sync)) == ERR_NOSPACE)
     wait_for_room();
   if (e) {
@@ -534,6 +543,8 @@ static int run(struct minder *m)
     return fail(m, e, "can't write", "the spool");
   if (m->spec.nsecrets && (e = secrets_place(&m->spec, &m->sp, m->args->spool, m->values, m->nvalues, &what)))
     return fail(m, e, "can't make a file of the secret", what);
+  if (m->spec.nlogs)
+    follows_begin(&m->logs, &m->spec, &m->sp, fcntl(work, F_DUPFD_CLOEXEC, 0), &m->out, m->args->wake_fd);
   e = child_start(&m->spec, cwd, m->args->unshield, &m->child);
   close(cwd);
   close(work);

@@ -14,22 +14,29 @@
 
 enum { FILE_MAX = 32 };
 
-static const char *file_of(const char *kind, int64_t start, char file[FILE_MAX])
+/* "log." or "log-1."; then comes the offset. */
+static size_t prefix_of(const struct spool *sp, const char *kind, char file[FILE_MAX])
 {
-  snprintf(file, FILE_MAX, "%s.%lld", kind, (long long)start);
+  return (size_t)snprintf(file, FILE_MAX, sp->stream ? "%s-%d." : "%s.", kind, sp->stream);
+}
+
+static const char *file_of(const struct spool *sp, const char *kind, int64_t start, char file[FILE_MAX])
+{
+  size_t n = prefix_of(sp, kind, file);
+  snprintf(file + n, FILE_MAX - n, "%lld", (long long)start);
   return file;
 }
 
 static int open_segment(const struct spool *sp, const char *kind, int64_t start, int flags)
 {
   char file[FILE_MAX];
-  return spool_open(sp, file_of(kind, start, file), flags | O_CLOEXEC);
+  return spool_open(sp, file_of(sp, kind, start, file), flags | O_CLOEXEC);
 }
 
 static int remove_segment(const struct spool *sp, const char *kind, int64_t start)
 {
   char file[FILE_MAX], name[SPOOL_NAME_MAX];
-  return unlinkat(sp->dir, spool_name(sp, file_of(kind, start, file), name), 0);
+  return unlinkat(sp->dir, spool_name(sp, file_of(sp, kind, start, file), name), 0);
 }
 
 /* ---- the minder's side ---- */
@@ -92,7 +99,7 @@ enum err segment_append(struct segment_writer *w, struct chunk *c)
     return e;
   c->off = w->off;
   buf_reset(&w->record);
-  wire_put_blob(&w->record, VERB_out, c->blob, c->blob_len, "ssnnncnc", w->sp->cmd, "0", c->off, (int64_t)c->raw,
+  wire_put_blob(&w->record, VERB_out, c->blob, c->blob_len, "snnnncnc", w->sp->cmd, (int64_t)w->sp->stream, c->off, (int64_t)c->raw,
                 (int64_t)c->lines, c->crc, (int64_t)c->spans, c->bcrc);
   if (w->record.failed)
     abort();
@@ -153,7 +160,8 @@ size_t segment_list(const struct spool *sp, int64_t **starts)
 {
   int fd = openat(sp->dir, sp->cmd, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *d = fd < 0 ? NULL : fdopendir(fd);
-  size_t n = 0, cap = 0;
+  char file[FILE_MAX];
+  size_t n = 0, cap = 0, prefix = prefix_of(sp, SEGMENT_LOG, file);
   struct dirent *e;
   int64_t start;
 
@@ -161,7 +169,7 @@ size_t segment_list(const struct spool *sp, int64_t **starts)
   if (!d)
     return 0;
   while ((e = readdir(d)) && n < SEGMENT_COUNT_MAX) {
-    if (!str_starts(e->d_name, "log.") || str_number(e->d_name + 4, strlen(e->d_name + 4), &start))
+    if (!str_starts(e->d_name, file) || str_number(e->d_name + prefix, strlen(e->d_name + prefix), &start))
       continue;
     if (n == cap) {
       cap = cap ? cap * 2 : 8;
@@ -189,8 +197,8 @@ enum err segment_parse(const char *p, size_t n, struct segment_head *h)
     return n < sizeof line - 1 ? ERR_AGAIN : ERR_CORRUPT;
   memcpy(line, p, (size_t)(lf - p));
   line[lf - p] = 0;
-  if (sscanf(line, "out %47s 0 %lld %lu %lu %8x %lu %8x +%zu%n", h->cmd, &off, &raw, &lines, &crc, &spans, &bcrc, &blob,
-             &end) != 8 || end != lf - p || off < 0 || !raw || raw > CHUNK_RAW_MAX || blob > CHUNK_BLOB_MAX || spans > blob ||
+  if (sscanf(line, "out %47s %d %lld %lu %lu %8x %lu %8x +%zu%n", h->cmd, &h->stream, &off, &raw, &lines, &crc, &spans, &bcrc, &blob,
+             &end) != 9 || end != lf - p || h->stream < 0 || off < 0 || !raw || raw > CHUNK_RAW_MAX || blob > CHUNK_BLOB_MAX || spans > blob ||
       lines > raw)
     return ERR_CORRUPT;
   h->line = (size_t)(lf - p) + 1;
@@ -316,7 +324,7 @@ enum err segment_read(const struct spool *sp, struct segment_reader *r, int64_t 
     return ERR_IO;
   while (r->pos < SEGMENT_SIZE && !(e = segment_parse(out->data + first + used, (size_t)n - used, &h))) {
     size_t whole = h.line + h.chunk.blob_len + 1;
-    if (h.chunk.off != r->off || strcmp(h.cmd, sp->cmd)) {
+    if (h.chunk.off != r->off || h.stream != sp->stream || strcmp(h.cmd, sp->cmd)) {
       e = ERR_CORRUPT;
       break;
     }

@@ -1,4 +1,4 @@
-/* Log segments: log.<raw offset of the first byte>, each some 8 MiB of `out` messages exactly as they go over the wire. The
+/* Log segments: log.<raw offset of the first byte> (of another stream than 0 log-1.<offset> and so on: struct spool says of which), each some 8 MiB of `out` messages exactly as they go over the wire. The
    minder appends, the agent copies. A segment that has reached its size is followed by the next, so a reader knows where to look.
    What a minder keeps aside (tail.h) is in segments of another kind, tail.<offset>, which no agent reads. */
 #ifndef WORKER_SEGMENT_H
@@ -56,6 +56,7 @@ size_t segment_list(const struct spool *sp, int64_t **starts);
 /* One record. */
 struct segment_head {
   char cmd[STR_ID_MAX];
+  int stream;
   struct chunk chunk; /* blob unset */
   size_t line;        /* bytes of the line with its LF */
 };

@@ -17,7 +17,7 @@
 #include "worker/spec.h"
 #include "worker/version.h"
 
-#define SERVE_FEATURES "disk,secrets,files,control,report,limits,admin" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+#define SERVE_FEATURES "disk,secrets,files,control,report,limits,admin,logs" /* docs/protocol.md 2: what this worker can do that the first ones could not */
 
 enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000, NAME_ROOM = sizeof TOKEN_POOL + MEMBER_NAME_MAX };
 
@@ -266,26 +266,24 @@ static struct command *fenced(struct agent *a, struct id id, struct id epoch)
   return c;
 }
 
-/* So far there is stream 0 only. */
-static bool is_stream(struct agent *a, struct wire_msg *m, int i, const char *what)
+static bool has_stream(struct agent *a, const struct command *c, int64_t stream)
 {
-  if (!m->bad && !wire_num(m, i) && !m->bad)
+  if (stream < c->nstreams)
     return true;
-  if (!m->bad)
-    put_error(a, "badarg", what, "there is no such stream");
+  put_error(a, "badarg", c->sp.cmd, "there is no such stream");
   return false;
 }
 
 static void on_resume(struct agent *a, struct wire_msg *m)
 {
   struct id id = wire_id(m, 0), epoch = wire_id(m, 1);
-  int64_t off = wire_num(m, 3), limit = wire_num(m, 4);
+  int64_t stream = wire_num(m, 2), off = wire_num(m, 3), limit = wire_num(m, 4);
   struct command *c;
   enum err e;
 
-  if (!is_stream(a, m, 2, wire_str(m, 0)) || !(c = fenced(a, id, epoch)))
+  if (m->bad || !(c = fenced(a, id, epoch)) || !has_stream(a, c, stream))
     return;
-  e = command_resume(a, c, off, limit);
+  e = command_resume(a, c, (int)stream, off, limit);
   if (e)
     put_error(a, tag_of(e), c->sp.cmd, e == ERR_NOTFOUND ? "that part of the log is not here any more" : err_text(e));
 }
@@ -293,18 +291,24 @@ static void on_resume(struct agent *a, struct wire_msg *m)
 static void on_ack(struct agent *a, struct wire_msg *m)
 {
   struct id id = wire_id(m, 0);
-  int64_t off = wire_num(m, 2), limit = wire_num(m, 3);
+  int64_t stream = wire_num(m, 1), off = wire_num(m, 2), limit = wire_num(m, 3);
+  const struct command_stream *s;
   struct command *c;
 
-  if (!is_stream(a, m, 1, wire_str(m, 0)))
+  if (m->bad)
     return;
   c = command_find(a, id);
-  if (!c)
+  if (!c) {
     put_error(a, "notfound", wire_str(m, 0), "there is no such command here");
-  else if (c->sending && !c->settling && off > c->sent)
+    return;
+  }
+  if (!has_stream(a, c, stream))
+    return;
+  s = &c->stream[stream];
+  if (s->sending && !c->settling && off > s->sent)
     put_error(a, "badarg", c->sp.cmd, "that was not sent yet");
-  else if (c->sending)
-    command_ack(c, off, limit);
+  else if (s->sending)
+    command_ack(c, (int)stream, off, limit);
 }
 
 static void on_follow(struct agent *a, struct wire_msg *m)

@@ -10,8 +10,8 @@
 #include "worker/beneath.h"
 #include "worker/cut.h"
 
-enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_PREPEND, KEY_UNSET, KEY_REPORT, KEY_LIMIT_BYTES, KEY_LIMIT_LINES, KEY_COUNT };
-enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER, KIND_NAME, KIND_LIMIT };
+enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_PREPEND, KEY_UNSET, KEY_REPORT, KEY_LIMIT_BYTES, KEY_LIMIT_LINES, KEY_LOG, KEY_COUNT };
+enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER, KIND_NAME, KIND_LIMIT, KIND_LOG };
 
 static const struct {
   const char *name;
@@ -25,6 +25,7 @@ static const struct {
   [KEY_SECRET] = { "secret", KIND_ASSIGN_NAME }, [KEY_SECRET_FILE] = { "secret_file", KIND_ASSIGN_NAME },
   [KEY_REPORT] = { "report", KIND_PLACE },
   [KEY_LIMIT_BYTES] = { "limit_bytes", KIND_LIMIT }, [KEY_LIMIT_LINES] = { "limit_lines", KIND_LIMIT },
+  [KEY_LOG] = { "log", KIND_LOG },
 };
 
 static int find_key(const char *name)
@@ -63,6 +64,10 @@ static const char *check_value(enum key key, const char *value)
     return !strcmp(value, "DROVER_COMMAND") ? "DROVER_COMMAND can't be unset" : NULL;
   case KIND_NUMBER:
     return str_number(value, strlen(value), &n) ? "a time is not a number" : NULL;
+  case KIND_LOG:
+    if (!eq || !str_is_name(value, (size_t)(eq - value)))
+      return "a log is not NAME=place";
+    return beneath_valid(eq + 1) && !beneath_is_top(eq + 1) ? NULL : "a log is not below the work folder";
   case KIND_LIMIT:
     if (str_number(value, strlen(value), &n))
       return "a limit of output is not a number";
@@ -75,7 +80,7 @@ enum err spec_check(const char *blob, size_t n, const char **why)
 {
   char name[RECORDS_KEY_MAX + 1];
   const char *value;
-  size_t at = 0, items = 0, args = 0;
+  size_t at = 0, items = 0, args = 0, logs = 0;
   enum err e;
 
   *why = NULL;
@@ -90,6 +95,9 @@ enum err spec_check(const char *blob, size_t n, const char **why)
     else
       *why = check_value((enum key)key, value);
     args += key == KEY_ARG;
+    logs += key == KEY_LOG;
+    if (!*why && logs > SPOOL_STREAMS_MAX - 1)
+      *why = "too many logs";
     if (!*why && key == KEY_ARG && args == 1 && !*value)
       *why = "an empty program name";
   }
@@ -161,6 +169,18 @@ static void load_number(struct spec *s, enum key key, const char *value)
     s->limit_lines = n;
 }
 
+int spec_streams(const char *blob, size_t n)
+{
+  char name[RECORDS_KEY_MAX + 1];
+  const char *value;
+  size_t at = 0;
+  int streams = 1;
+
+  while (streams < SPOOL_STREAMS_MAX && records_next(blob, n, &at, name, &value) == ERR_OK)
+    streams += !strcmp(name, keys[KEY_LOG].name);
+  return streams;
+}
+
 static size_t count_items(const char *blob, size_t n)
 {
   size_t items = 0;
@@ -219,6 +239,9 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
       break;
     case KEY_REPORT:
       s->report = value;
+      break;
+    case KEY_LOG:
+      s->log[s->nlogs++] = strchr(value, '=') + 1;
       break;
     case KEY_CWD:
       s->cwd = value;

@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 #include "common/mem.h"
+#include "worker/spool.h"
 
 #define SPEC_GRACE_MS 10000
 #define SPEC_ALONE_MS 1680000
@@ -28,11 +29,15 @@ struct spec {
   const char *cwd, *in; /* in: standard input or NULL */
   size_t in_len;
   int64_t idle_ms, total_ms, grace_ms, alone_ms;
+  const char *log[SPOOL_STREAMS_MAX - 1]; /* places of files that are followed: streams 1 … nlogs */
+  int nlogs;
   int64_t limit_bytes, limit_lines; /* of its output (cut.h); 0: none */
 };
 
 /* ERR_OK, or ERR_BADARG and *why (static text). */
 enum err spec_check(const char *blob, size_t n, const char **why) must_check;
+/* How many streams such a command has: one, and one for each file that is followed. */
+int spec_streams(const char *blob, size_t n);
 /* blob was checked and outlives the spec, which lives as long as its process. work: absolute path for `path` records; path: value of PATH; cmd: the command's id. */
 /* A variable more, `NAME=value`, taken over; there is room for each of the secrets. */
 void spec_set(struct spec *s, char *assignment);

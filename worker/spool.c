@@ -14,7 +14,8 @@
 
 #include "proto/chunk.h"
 
-enum { SPOOL_VERSION = 1, LINE_MAX_LEN = 384, CRC_LEN = 9 };
+enum { SPOOL_VERSION = 1, LINE_MAX_LEN = 384, CRC_LEN = 9, LOG_LEN = 4 * 20 + 9 /* of a followed file in a result */,
+       SMALL_MAX = LINE_MAX_LEN + SPOOL_TEXT_MAX + (SPOOL_STREAMS_MAX - 1) * LOG_LEN + 64 };
 
 char *spool_name(const struct spool *s, const char *file, char out[SPOOL_NAME_MAX])
 {
@@ -26,6 +27,13 @@ int spool_open(const struct spool *s, const char *file, int flags)
 {
   char name[SPOOL_NAME_MAX];
   return openat(s->dir, spool_name(s, file, name), flags, 0600);
+}
+
+/* Of a file that each stream has. */
+static const char *stream_file(const struct spool *s, const char *file, char out[SPOOL_WORD_MAX])
+{
+  snprintf(out, SPOOL_WORD_MAX, s->stream ? "%s-%d" : "%s", file, s->stream);
+  return out;
 }
 
 enum err spool_err(int number)
@@ -59,7 +67,7 @@ static enum err write_all(int fd, const char *p, size_t n)
 /* A small file: the command's id, its text, then the CRC of both. It is written over what is there, which takes no room where a disk is full. */
 static enum err put_small(const struct spool *s, const char *file, const char *text, bool sync)
 {
-  char whole[LINE_MAX_LEN + SPOOL_TEXT_MAX];
+  char whole[SMALL_MAX];
   size_t n = (size_t)snprintf(whole, sizeof whole - CRC_LEN, "%s %s\n", s->cmd, text);
   int fd = spool_open(s, file, O_WRONLY | O_CREAT | O_CLOEXEC);
   enum err e;
@@ -232,11 +240,15 @@ static enum err sync_folder(const struct spool *s)
 
 enum err spool_write_exit(const struct spool *s, const struct spool_exit *x, bool sync)
 {
-  char text[LINE_MAX_LEN + SPOOL_TEXT_MAX - STR_ID_MAX - CRC_LEN - 2], left[64] = "";
+  char text[SMALL_MAX - STR_ID_MAX - CRC_LEN - 2], left[(SPOOL_STREAMS_MAX - 1) * LOG_LEN + 64] = "";
+  int n = 0;
   enum err e;
 
-  if (x->left_bytes) /* only then: an older agent knows no line with these */
-    snprintf(left, sizeof left, " %lld %lld", (long long)x->left_bytes, (long long)x->left_lines);
+  if (x->left_bytes || x->nlogs) /* only then: an older agent knows no line with these */
+    n = snprintf(left, sizeof left, " %lld %lld", (long long)x->left_bytes, (long long)x->left_lines);
+  for (int i = 0; i < x->nlogs; i++)
+    n += snprintf(left + n, sizeof left - (size_t)n, " %lld %08x %lld %lld %lld", (long long)x->log[i].len, (unsigned)x->log[i].crc, (long long)x->log[i].lines, (long long)x->log[i].left_bytes,
+                  (long long)x->log[i].left_lines);
   snprintf(text, sizeof text, "%d %s %lld %s %lld %08x %lld %lld %lld %lld %lld%s\n%s", SPOOL_VERSION, x->how, (long long)x->code,
            x->reason, (long long)x->len, (unsigned)x->crc, (long long)x->lines, (long long)x->wall_ms, (long long)x->user_ms,
            (long long)x->sys_ms, (long long)x->maxrss_kib, left, x->text);
@@ -248,7 +260,7 @@ enum err spool_write_exit(const struct spool *s, const struct spool_exit *x, boo
 
 enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
 {
-  char text[LINE_MAX_LEN + SPOOL_TEXT_MAX];
+  char text[SMALL_MAX];
   long long code, len, lines, wall, user, sys, rss, left_bytes = 0, left_lines = 0;
   int version, head = 0, more = 0;
   unsigned crc;
@@ -263,6 +275,16 @@ enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
   if (text[head] == ' ' && sscanf(text + head, " %lld %lld%n", &left_bytes, &left_lines, &more) != 2)
     return ERR_CORRUPT;
   head += more;
+  while (text[head] == ' ' && x->nlogs < SPOOL_STREAMS_MAX - 1) {
+    long long v[4];
+    if (sscanf(text + head, " %lld %8x %lld %lld %lld%n", &v[0], &x->log[x->nlogs].crc, &v[1], &v[2], &v[3], &more) != 5)
+      return ERR_CORRUPT;
+    x->log[x->nlogs].len = v[0];
+    x->log[x->nlogs].lines = v[1];
+    x->log[x->nlogs].left_bytes = v[2];
+    x->log[x->nlogs++].left_lines = v[3];
+    head += more;
+  }
   if (text[head] != '\n')
     return ERR_CORRUPT;
   x->code = code;
@@ -280,18 +302,18 @@ enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
 
 enum err spool_write_ack(const struct spool *s, int64_t off)
 {
-  char text[LINE_MAX_LEN];
+  char text[LINE_MAX_LEN], file[SPOOL_WORD_MAX];
 
   snprintf(text, sizeof text, "%lld", (long long)off);
-  return put_small(s, "ack", text, false);
+  return put_small(s, stream_file(s, "ack", file), text, false);
 }
 
 int64_t spool_read_ack(const struct spool *s)
 {
-  char text[LINE_MAX_LEN];
+  char text[LINE_MAX_LEN], file[SPOOL_WORD_MAX];
   long long off;
 
-  if (get_small(s, "ack", text, sizeof text) || sscanf(text, "%lld", &off) != 1)
+  if (get_small(s, stream_file(s, "ack", file), text, sizeof text) || sscanf(text, "%lld", &off) != 1)
     return 0;
   return off;
 }
@@ -314,19 +336,19 @@ bool spool_read_epoch(const struct spool *s, struct id *epoch)
 
 enum err spool_write_base(const struct spool *s, const struct spool_base *b)
 {
-  char text[LINE_MAX_LEN];
+  char text[LINE_MAX_LEN], file[SPOOL_WORD_MAX];
 
   snprintf(text, sizeof text, "%lld %08x %lld", (long long)b->off, (unsigned)b->crc, (long long)b->lines);
-  return put_small(s, "base", text, false);
+  return put_small(s, stream_file(s, "base", file), text, false);
 }
 
 bool spool_read_base(const struct spool *s, struct spool_base *b)
 {
-  char text[LINE_MAX_LEN];
+  char text[LINE_MAX_LEN], file[SPOOL_WORD_MAX];
   long long off, lines;
   unsigned crc;
 
-  if (get_small(s, "base", text, sizeof text) || sscanf(text, "%lld %8x %lld", &off, &crc, &lines) != 3)
+  if (get_small(s, stream_file(s, "base", file), text, sizeof text) || sscanf(text, "%lld %8x %lld", &off, &crc, &lines) != 3)
     return false;
   *b = (struct spool_base){ off, lines, crc };
   return true;

@@ -4,7 +4,7 @@
                    started and hands the descriptor on, so there is no moment without a holder
      ctl           FIFO from agent to minder: "kill <grace_ms> <reason>", "follow <0|1>", "signal <number>"
      started       boot id, minder's pid, time; written before the process is started. Without it nothing was ever received
-     log.<offset>  log segments (segment.h)
+     log.<offset>  log segments (segment.h); those of stream 1, a file that is followed, are log-1.<offset>, and so with tail, ack and base
      tail.<offset> the end of an output that is over its limit, while it is kept aside (tail.h); the minder's alone
      ack           raw offset below which the master has all (lazily written; the minder reads it when the spool grows)
      base          offset, CRC and lines of the log before its lowest segment, once acked segments were deleted
@@ -37,7 +37,10 @@
 struct spool {
   int dir; /* DIR/spool, or AT_FDCWD there */
   char cmd[STR_ID_MAX];
+  int stream; /* whose log, tail, ack and base are meant */
 };
+
+#define SPOOL_STREAMS_MAX 9 /* what the process writes, and files that are followed */
 
 struct spool_cmd {
   int64_t build;
@@ -51,12 +54,20 @@ struct spool_started {
   int64_t pid, at_ms; /* of the minder; on clock_boot_ms() */
 };
 
+/* What came of a file that was followed. */
+struct spool_log {
+  int64_t len, lines, left_bytes, left_lines;
+  uint32_t crc;
+};
+
 struct spool_exit {
   char how[SPOOL_WORD_MAX], reason[SPOOL_WORD_MAX];
   int64_t code, len, lines, wall_ms, user_ms, sys_ms, maxrss_kib;
   int64_t left_bytes, left_lines; /* of the output, because it was over its limits (cut.h) */
   uint32_t crc;
-  char text[SPOOL_TEXT_MAX]; /* a sentence or "" */
+  int nlogs;
+  struct spool_log log[SPOOL_STREAMS_MAX - 1]; /* streams 1 … nlogs */
+  char text[SPOOL_TEXT_MAX]; /* a sentence or ""; never with logs: what could not be started has none */
 };
 
 char *spool_name(const struct spool *s, const char *file, char out[SPOOL_NAME_MAX]);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -11,6 +12,7 @@
 #include "worker/os.h"
 #include "worker/secret_files.h"
 #include "worker/segment.h"
+#include "worker/spec.h"
 #include "worker/tree.h"
 
 enum { SWEEP_MS = 20, SWEEPS_MAX = 500, CLEAN_ROUNDS = 2 };
@@ -32,14 +34,40 @@ static void end_strays(const char *cmd, const struct spool_started *started)
 }
 
 /* A result counts when all of its log is there. Then it is made this boot's, so that it isn't checked again. */
-static bool result_good(struct spool *sp, struct spool_started *started, const struct segment_writer *w, bool complete)
+static bool result_good(struct spool *sp, struct spool_started *started, const struct segment_writer *w, bool complete, const struct spool_exit *logs)
 {
   struct spool_exit x;
 
-  if (spool_read_exit(sp, &x) || !complete || x.len != w->off || x.crc != w->crc || x.lines != w->lines)
+  if (spool_read_exit(sp, &x) || !complete || x.len != w->off || x.crc != w->crc || x.lines != w->lines || x.nlogs > logs->nlogs)
     return false;
+  for (int i = 0; i < x.nlogs; i++)
+    if (x.log[i].len != logs->log[i].len || x.log[i].crc != logs->log[i].crc || x.log[i].lines != logs->log[i].lines)
+      return false;
   os_boot_id(started->boot);
   return spool_write_started(sp, started) == ERR_OK;
+}
+
+/* Those of the files that it followed. */
+static enum err mend_logs(const struct minder_args *a, const struct spool *sp, bool deep, struct spool_exit *x, bool *complete)
+{
+  struct spool_cmd cmd;
+  enum err e = spool_read_cmd(sp, a->cmd_fd, &cmd);
+  int n = e ? 1 : spec_streams(cmd.blob, cmd.blob_len);
+
+  free(cmd.blob);
+  e = ERR_OK;
+  for (int i = 0; i < n - 1; i++) {
+    struct spool s = *sp;
+    struct segment_writer w;
+    bool whole;
+    enum err one;
+    s.stream = i + 1;
+    one = segment_mend(&s, deep, &w, &whole);
+    e = e ? e : one;
+    *complete = *complete && whole;
+    x->log[x->nlogs++] = (struct spool_log){ .len = w.off, .lines = w.lines, .crc = w.crc };
+  }
+  return e;
 }
 
 int undertaker_main(const struct minder_args *a, struct spool *sp)
@@ -48,7 +76,7 @@ int undertaker_main(const struct minder_args *a, struct spool *sp)
   struct spool_exit x = { .how = "lost" };
   struct spool_started started = { .pid = 0 };
   struct segment_writer w;
-  enum err e;
+  enum err e, more;
 
   if (spool_read_started(sp, &started))
     started.at_ms = 0;
@@ -56,7 +84,9 @@ int undertaker_main(const struct minder_args *a, struct spool *sp)
     end_strays(sp->cmd, &started);
   secret_files_remove(sp);
   e = segment_mend(sp, boot, &w, &complete);
-  if (!e && boot && result_good(sp, &started, &w, complete)) {
+  more = mend_logs(a, sp, boot, &x, &complete);
+  e = e ? e : more;
+  if (!e && boot && result_good(sp, &started, &w, complete, &x)) {
     notice_wake(a->wake_fd, sp->cmd, true);
     return 0;
   }

@@ -19,7 +19,6 @@ void veil_init(struct veil *v, const struct spec *s, const char *blob, size_t n)
   const char *value;
   size_t at = 0;
 
-  buf_init(&v->out, BUF_NO_MAX);
   buf_init(&v->warning, BUF_NO_MAX);
   v->mask = mask_new();
   while (records_next(blob, n, &at, key, &value) == ERR_OK) {
@@ -28,8 +27,16 @@ void veil_init(struct veil *v, const struct spec *s, const char *blob, size_t n)
       buf_addf(&v->warning, "drover: the secret %.*s is shorter than %d bytes, too short to be masked\n", (int)(bytes - value - 1), value, MASK_LEAST);
   }
   mask_ready(v->mask);
+  veil_share(v, v);
+}
+
+void veil_share(struct veil *v, const struct veil *from)
+{
+  buf_init(&v->out, BUF_NO_MAX);
+  v->mask = from->mask;
   for (int i = 0; i < VEIL_CHANNELS; i++) {
-    mask_stream_init(&v->stream[i], v->mask);
+    if (v->mask)
+      mask_stream_init(&v->stream[i], v->mask);
     v->due[i] = INT64_MAX;
   }
 }

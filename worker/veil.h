@@ -17,6 +17,8 @@ struct veil {
 
 /* Values, records as in secrets.h: those of the secrets that s names, and others that an earlier command had. */
 void veil_init(struct veil *v, const struct spec *s, const char *blob, size_t n);
+/* The same masks for another output; its own streams. */
+void veil_share(struct veil *v, const struct veil *from);
 /* What is sure by now, of what came before and of these bytes; *out is valid until the next call. */
 size_t veil_take(struct veil *v, unsigned channel, const char *p, size_t n, int64_t now, const char **out);
 /* What was held. */

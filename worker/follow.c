@@ -1,0 +1,294 @@
+/* Followed files. */
+#include "worker/follow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "worker/beneath.h"
+
+enum {
+  LOOK_MS = 250,       /* between two looks at a file */
+  LOOK_OFTEN_MS = 100, /* while somebody looks */
+  READ_SIZE = 65536,
+  READS_MAX = 16,      /* of READ_SIZE, of one file, before others have their turn */
+  BEFORE_MAX = 64,     /* bytes before the place, by which it is known that the file was not written anew */
+};
+#define NEVER INT64_MAX
+
+struct followed {
+  const char *place;
+  int fd;                  /* -1: it is not there */
+  dev_t dev;
+  ino_t ino;
+  int64_t off;
+  char before[BEFORE_MAX]; /* the last bytes before off */
+  size_t nbefore;
+  char *in;                /* READ_SIZE bytes, from the first look at a file on: what the output has of it may have to wait there */
+  bool fresh;              /* it was opened after the command had begun: all of it counts */
+  struct spool sp;
+  struct output out;
+};
+
+/* ---- one file ---- */
+
+/* A descriptor of the place, O_PATH, and what it is; -1: no regular file there. */
+static int look_at(const struct followed *f, int work, struct stat *st)
+{
+  int fd = beneath_open(work, f->place, O_PATH);
+
+  if (fd >= 0 && !fstat(fd, st) && S_ISREG(st->st_mode))
+    return fd;
+  if (fd >= 0)
+    close(fd);
+  return -1;
+}
+
+static void remember(struct followed *f, const char *p, size_t n)
+{
+  if (n > BEFORE_MAX) {
+    p += n - BEFORE_MAX;
+    n = BEFORE_MAX;
+  }
+  if (f->nbefore + n > BEFORE_MAX) {
+    size_t drop = f->nbefore + n - BEFORE_MAX;
+    memmove(f->before, f->before + drop, f->nbefore - drop);
+    f->nbefore -= drop;
+  }
+  memcpy(f->before + f->nbefore, p, n);
+  f->nbefore += n;
+}
+
+/* What stands in it already is not the command's. */
+static void skip_old(struct followed *f, int64_t size)
+{
+  ssize_t n;
+
+  f->nbefore = size < BEFORE_MAX ? (size_t)size : BEFORE_MAX;
+  n = pread(f->fd, f->before, f->nbefore, size - (int64_t)f->nbefore);
+  f->nbefore = n > 0 ? (size_t)n : 0;
+  f->off = size;
+}
+
+static void open_file(struct followed *f, int work)
+{
+  char name[32];
+  struct stat st;
+  int fd = look_at(f, work, &st);
+
+  if (fd < 0)
+    return;
+  snprintf(name, sizeof name, "/proc/self/fd/%d", fd); /* just the file that was looked at */
+  f->fd = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  close(fd);
+  if (f->fd < 0)
+    return;
+  f->in = f->in ? f->in : xmalloc(READ_SIZE);
+  f->dev = st.st_dev;
+  f->ino = st.st_ino;
+  f->off = 0;
+  f->nbefore = 0;
+  if (!f->fresh)
+    skip_old(f, st.st_size);
+}
+
+/* Whether another file has its name now. */
+static bool replaced(const struct followed *f, int work)
+{
+  struct stat st;
+  int fd = look_at(f, work, &st);
+
+  if (fd < 0)
+    return false; /* the old one may be written to all the same */
+  close(fd);
+  return st.st_dev != f->dev || st.st_ino != f->ino;
+}
+
+/* What was read before is not there any more: cut, or written anew. */
+static bool rewritten(const struct followed *f)
+{
+  char now[BEFORE_MAX];
+
+  return f->nbefore && (pread(f->fd, now, f->nbefore, f->off - (int64_t)f->nbefore) != (ssize_t)f->nbefore || memcmp(now, f->before, f->nbefore));
+}
+
+static ssize_t read_on(struct followed *f)
+{
+  ssize_t n;
+
+  if (rewritten(f)) {
+    f->off = 0;
+    f->nbefore = 0;
+  }
+  n = pread(f->fd, f->in, READ_SIZE, f->off);
+  if (n <= 0)
+    return 0;
+  f->off += n;
+  remember(f, f->in, (size_t)n);
+  return n;
+}
+
+/* The next bytes, into f->in; 0: none now. */
+static size_t read_file(struct followed *f, int work)
+{
+  ssize_t n;
+
+  for (int files = 0; files < 2; files++) {
+    if (f->fd < 0)
+      open_file(f, work);
+    f->fresh = true;
+    if (f->fd < 0)
+      return 0;
+    if ((n = read_on(f)) > 0)
+      return (size_t)n;
+    if (!replaced(f, work))
+      return 0;
+    if ((n = read_on(f)) > 0) /* written before it was replaced, and after the look above */
+      return (size_t)n;
+    close(f->fd);
+    f->fd = -1;
+  }
+  return 0;
+}
+
+/* ---- all of them ---- */
+
+void follows_begin(struct follows *f, const struct spec *spec, const struct spool *sp, int work, const struct output *first, int wake_fd)
+{
+  struct stat st;
+
+  f->work = work;
+  f->n = spec->nlogs;
+  f->v = xcalloc((size_t)f->n + 1, sizeof *f->v);
+  f->at = first->start + LOOK_MS;
+  for (int i = 0; i < f->n; i++) {
+    struct followed *w = &f->v[i];
+    w->place = spec->log[i];
+    w->sp = *sp;
+    w->sp.stream = i + 1;
+    output_init(&w->out, &w->sp, wake_fd);
+    output_limit(&w->out, spec->limit_bytes, spec->limit_lines);
+    veil_share(&w->out.veil, &first->veil);
+    w->out.start = first->start;
+    w->fd = look_at(w, work, &st);
+    if (w->fd >= 0) { /* else what comes is the command's */
+      close(w->fd);
+      w->fd = -1;
+      open_file(w, work);
+    }
+    w->fresh = true;
+  }
+}
+
+int64_t follows_due(const struct follows *f, int64_t at)
+{
+  at = f->n && f->at < at ? f->at : at;
+  for (int i = 0; i < f->n; i++) {
+    const struct output *o = &f->v[i].out;
+    at = o->close_at < at ? o->close_at : at;
+    at = o->sync_at < at ? o->sync_at : at;
+    at = o->veil.due[0] < at ? o->veil.due[0] : at;
+  }
+  return at;
+}
+
+/* Some of a file. What can't be put away now stays in the output, and nothing more is read. True: there may be more. */
+static bool take(struct follows *f, struct followed *w, int64_t now, bool *wrote)
+{
+  size_t n = 0;
+
+  for (int i = 0; i < READS_MAX; i++) {
+    if (!output_room(&w->out, now))
+      return false;
+    n = read_file(w, f->work);
+    if (!n)
+      break;
+    *wrote = true;
+    if (!output_take(&w->out, 0, w->in, n, now))
+      return false;
+  }
+  return n > 0;
+}
+
+bool follows_tick(struct follows *f, int64_t now)
+{
+  bool wrote = false, more = false;
+
+  for (int i = 0; i < f->n; i++) {
+    struct output *o = &f->v[i].out;
+    if (now >= f->at && take(f, &f->v[i], now, &wrote))
+      more = true;
+    if (now >= o->veil.due[0] && !output_held(o) && !output_let_go(o, 0, now))
+      continue;
+    if (now >= o->close_at && !output_close(o, true))
+      o->close_at = now + LOOK_MS; /* the disk is full */
+    if (now >= o->sync_at)
+      output_sync(o);
+  }
+  if (f->n && now >= f->at)
+    f->at = more ? now : now + (f->often ? LOOK_OFTEN_MS : LOOK_MS);
+  return wrote;
+}
+
+void follows_often(struct follows *f, bool on)
+{
+  f->often = on;
+  for (int i = 0; i < f->n; i++)
+    output_follow(&f->v[i].out, on);
+}
+
+void follows_end(struct follows *f, int64_t now, void (*wait)(void))
+{
+  static const char told[] = "\ndrover: the rest of the file is not read, there is too much of it\n";
+
+  for (int i = 0; i < f->n; i++) {
+    struct followed *w = &f->v[i];
+    size_t n;
+    while (!output_push(&w->out, now))
+      wait();
+    while ((n = read_file(w, f->work)) && clock_mono_ms() - now < FOLLOW_END_MS)
+      if (!output_take(&w->out, 0, w->in, n, now))
+        while (!output_push(&w->out, now))
+          wait();
+    if (!output_let_go(&w->out, 0, now))
+      while (!output_push(&w->out, now))
+        wait();
+    if (n && !output_take(&w->out, 0, told, sizeof told - 1, now))
+      while (!output_push(&w->out, now))
+        wait();
+    output_end(&w->out, wait);
+    if (w->fd >= 0)
+      close(w->fd);
+    w->fd = -1;
+  }
+}
+
+bool follows_sync(struct follows *f)
+{
+  bool good = true;
+
+  for (int i = 0; i < f->n; i++)
+    good = !segment_sync(&f->v[i].out.log) && good;
+  return good;
+}
+
+bool follows_broken(const struct follows *f)
+{
+  for (int i = 0; i < f->n; i++)
+    if (f->v[i].out.broken)
+      return true;
+  return false;
+}
+
+void follows_tell(const struct follows *f, struct spool_exit *x)
+{
+  for (int i = 0; i < f->n; i++) {
+    const struct output *o = &f->v[i].out;
+    x->log[x->nlogs++] = (struct spool_log){ o->log.off, o->log.lines, o->left_bytes, o->left_lines, o->log.crc };
+  }
+}

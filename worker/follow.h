@@ -1,0 +1,30 @@
+/* Files that a command writes, followed while it runs: each is a log of its own, a stream of the command beside what the process writes. Places are below the work folder; a link that leads out of it is not followed, and
+   what is no regular file is not there. A file may appear late, be cut or written anew (then it is read from its beginning), and be replaced by another of its name (then the rest of the old one is read first). What stood in it before
+   the command is not read. Each has masks, limits and spool of its own, as output.h. */
+#ifndef WORKER_FOLLOW_H
+#define WORKER_FOLLOW_H
+#include "worker/output.h"
+
+struct followed;
+struct follows {
+  int work, n;
+  struct followed *v;
+  int64_t at;    /* when they are looked at next; INT64_MAX: there are none */
+  bool often;    /* somebody looks */
+};
+
+/* Before the command's process is there. work: a descriptor of the work folder, its own from now on. first: what the process writes, whose masks they share. */
+void follows_begin(struct follows *f, const struct spec *spec, const struct spool *sp, int work, const struct output *first, int wake_fd);
+/* The time at which something is due, at most `at`. */
+int64_t follows_due(const struct follows *f, int64_t at);
+/* Does what is due. True: something was written. */
+bool follows_tick(struct follows *f, int64_t now);
+void follows_often(struct follows *f, bool on);
+/* Nothing of the command runs any more: the rest of them, for FOLLOW_END_MS at most. wait: as of output_end(). */
+void follows_end(struct follows *f, int64_t now, void (*wait)(void));
+bool follows_sync(struct follows *f); /* false: the spool is broken */
+bool follows_broken(const struct follows *f);
+void follows_tell(const struct follows *f, struct spool_exit *x);
+
+#define FOLLOW_END_MS 60000 /* a file that has no end, or none that is near */
+#endif
