@@ -181,7 +181,7 @@ static void add_said(struct explain *x, const struct pipe_step *s, const char *k
 /* What the step's end means: only what is said. */
 static void add_results(struct explain *x, const struct pipe_step *s)
 {
-  static const char *const keys[] = { "always", "on_failure", "halt", "on_warnings", "exit", "retry", "warnings", "hide_if", "shell" };
+  static const char *const keys[] = { "always", "on_failure", "halt", "on_warnings", "exit", "retry", "warnings", "hide_if", "shell", "logs" };
 
   for (size_t i = 0; i < COUNT(keys); i++) {
     const struct yml_node *n = yml_get(s->at.at, keys[i]);

@@ -120,6 +120,11 @@ const struct expr_name *pipe_matrix_names(struct maker *m, const struct matrix *
 /* `secrets` of a step, after its environment is known. map: NULL, or not one (told before): none. */
 void pipe_take_secrets(struct maker *m, struct pipe_step *s, const struct yml_node *map);
 
+/* ---- pipe_log.c ---- */
+
+/* `logs` of a step. map: NULL, or not one (told before): none. */
+void pipe_take_logs(struct maker *m, struct pipe_step *s, const struct yml_node *map);
+
 /* ---- pipe_result.c ---- */
 
 /* What the step's end means, as the step n says: flags, exit statuses, tries, warnings, whether it is shown. */

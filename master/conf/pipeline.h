@@ -32,6 +32,8 @@
 #define PIPELINE_ENV_MAX 256           /* variables of a step, the inherited counted */
 #define PIPELINE_ENV_BYTES_MAX (256u << 10) /* names and values of a step */
 #define PIPELINE_SECRETS_MAX 32        /* of a step */
+#define PIPELINE_LOGS_MAX 8            /* of a step, beside what its command writes; as many as a worker follows */
+#define PIPELINE_LOG_MAX 64            /* bytes of a log's name */
 #define PIPELINE_WARNINGS_MAX 1000000  /* a limit of warnings */
 #define PIPELINE_RETRIES_MAX 10        /* of a step, and of a build that was lost */
 #define PIPELINE_LOCKS_MAX 16          /* of a builder, of a step */
@@ -78,6 +80,12 @@ struct pipe_secret {
   bool file;              /* the path of a file with it */
   const char *name;       /* of the secret, as the site declares it */
   const struct yml_node *at;
+};
+
+/* A file that a step's command writes, and that is a log of its own. */
+struct pipe_log {
+  const char *name;
+  const char *place;      /* below the folder in which it starts */
 };
 
 /* What a step's failure, or its warnings, make of the build. */
@@ -185,6 +193,8 @@ struct pipe_step {
   struct pipe_lock *locks;
   int nlocks;
   int64_t total_ms, idle_ms; /* 0: none; defaults filled in (total none, idle 20 min) */
+  struct pipe_log *logs;
+  int nlogs;
   struct output_limit output; /* of its commands, where that is less than the site's */
   struct pipe_checkout checkout; /* of a checkout */
   int line;               /* in the file, for messages; of an implicit checkout the builder's */

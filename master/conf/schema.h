@@ -38,6 +38,7 @@ bool schema_is_options(const struct yml_node *map, enum schema_group group) must
    The key must be one of the group's. map may be NULL or not a map. */
 const char *schema_text(const struct yml_node *map, enum schema_group group, const char *key);
 int64_t schema_ms(const struct yml_node *map, enum schema_group group, const char *key);
+bool schema_is_path(const char *s); /* relative, without .. */
 int64_t schema_size(const struct yml_node *map, enum schema_group group, const char *key); /* bytes */
 int64_t schema_int(const struct yml_node *map, enum schema_group group, const char *key);
 bool schema_bool(const struct yml_node *map, enum schema_group group, const char *key);

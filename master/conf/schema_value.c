@@ -137,7 +137,7 @@ static bool is_address(const char *s)
   return host[0] != '-' && schema_only(host, ".-");
 }
 
-static bool is_path(const char *s)
+bool schema_is_path(const char *s)
 {
   if (!*s || *s == '/')
     return false;
@@ -186,7 +186,7 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   case T_DURATION: return is_duration(n->text, k->min, k->max, &v);
   case T_SIZE: return !str_size(n->text, &v) && (!k->max || (v >= k->min && v <= k->max));
   case T_ADDRESS: return is_address(n->text);
-  case T_PATH: return is_path(n->text);
+  case T_PATH: return schema_is_path(n->text);
   case T_BRANCH: return is_branch(n->text);
   case T_URL: return is_url(n->text);
   case T_NETWORK: return !net_parse(n->text, &net);

@@ -72,6 +72,7 @@ static void run_free(struct run *r)
   free((char *)r->ctx.reported);
   intent_free(&r->next);
   log_end_free(&r->log);
+  run_more_free(r);
   warn_free(r->warn);
   secret_rows_free(r->secrets);
   run_locks_free(r);
@@ -100,7 +101,11 @@ void run_patch(struct run *r, const struct db_res *res, int stmt, int row, int c
 /* Answers of transactions in flight hold the run by a pending record; a gone run is freed when the last one came in. */
 void run_maybe_free(struct run *r)
 {
-  if (r->sm.state == RUN_GONE && !r->log.in_flight && !r->in_tx)
+  int in_flight = r->log.in_flight;
+
+  for (int i = 0; i < r->nmore; i++)
+    in_flight += r->more[i].in_flight;
+  if (r->sm.state == RUN_GONE && !in_flight && !r->in_tx)
     run_free(r);
 }
 
@@ -185,6 +190,8 @@ void run_send_command(struct run *r, const void *spec, size_t n)
   if (!send_secrets(r, spec, n))
     return;
   map_set_n(s->by_cmd, (uint64_t)r->cmd.n, r);
+  for (int i = 0; i < r->nmore; i++)
+    log_end_grant(&r->more[i], session_runs(s)); /* the limit of `run` is that of each stream */
   wire_put_blob(link_out(s->link), VERB_run, spec, n, "inin", &r->cmd, r->id, &r->epoch, log_end_grant(&r->log, session_runs(s)));
   if (watch_any(r->m->watches, r->id))
     wire_put(link_out(s->link), VERB_follow, "in", &r->cmd, (int64_t)1);
@@ -366,10 +373,12 @@ void run_walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved)
   if (r->next.want == WANT_RUN) {
     char *names = run_secrets_names(r, &r->next.spec), *all = run_secrets_all(r, r->next.spec.data, r->next.spec.len), command[STEP_COMMAND_MAX];
     struct output_limit limit = run_limit_of(r->next.spec.data, r->next.spec.len);
+    char *logs = run_log_names(r->next.spec.data, r->next.spec.len);
     step_command(&r->step, command);
     p->command_stmt = db_count(tx);
-    db_q(tx, SQL_command_start, "nnnsbssnnsnn", r->m->incarnation, r->id, (int64_t)r->number, command,
-         r->next.spec.data, r->next.spec.len, r->session->instance, r->session->boot, r->epoch.inc, r->epoch.n, names, limit.bytes, limit.lines);
+    db_q(tx, SQL_command_start, "nnnsbssnnsnns", r->m->incarnation, r->id, (int64_t)r->number, command,
+         r->next.spec.data, r->next.spec.len, r->session->instance, r->session->boot, r->epoch.inc, r->epoch.n, names, limit.bytes, limit.lines, logs);
+    free(logs);
     if (all) {
       p->secrets_stmt = db_count(tx);
       db_q(tx, SQL_secrets_named, "s", all);
@@ -480,6 +489,7 @@ static void committed(struct run *r, struct db_res *res, struct pending *p)
     log_end_free(&r->log);
     log_end_init(&r->log, db_num(res, p->command_stmt, 0, 1), r->epoch, 0, 0, 0);
     r->log.most = run_limit_of(r->next.spec.data, r->next.spec.len).bytes;
+    run_more_new(r, db_str(res, p->command_stmt, 0, 2), r->log.most);
     warn_free(r->warn);
     r->warn = r->step.def->warnings ? warn_new(r->step.def->warnings, r->step.def->warnings_text) : NULL;
   }

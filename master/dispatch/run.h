@@ -54,6 +54,8 @@ struct run {
   char *taking;                  /* locks that the transaction to come takes, for the statement; or NULL */
   struct secret_rows *secrets;   /* of the store, for the command that is about to be sent; encrypted */
   struct log_end log;
+  struct log_end *more;          /* of streams 1 … nmore: files that the command writes */
+  int nmore;
   struct warn *warn;             /* of the command's log, where the step counts warnings; or NULL */
   int64_t req;                   /* of the file operation */
   char output[STEP_OUTPUT_MAX + 1];
@@ -83,6 +85,8 @@ void run_claims_send(struct run_claims *c);
 struct run *run_adopt(struct session *s, struct db_res *res, int stmt, int row, struct pipe_ref *pipe);
 /* The rows say that a command is open; spec and the first chunk of its log, if needed. */
 void run_adopted_output(struct run *r, const void *spans, size_t nspans, const void *z, size_t nz, int64_t raw);
+/* The logs of files that the open command is followed for, rows of command_logs. */
+void run_more_adopt(struct run *r, const struct db_res *res, int stmt);
 /* After the worker told what it has. have: NULL or the state it told; same: instance and boot are those the command was meant for. spec: of the row, to send it again; secrets: those of the store
    that it names, taken over. */
 void run_reconcile(struct run *r, const char *have, bool same, const void *spec, size_t nspec, struct secret_rows *secrets);

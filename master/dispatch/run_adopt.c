@@ -121,7 +121,6 @@ void run_lost(struct run *r, const char *reason, const char *text)
 void run_reconcile(struct run *r, const char *have, bool same, const void *spec, size_t nspec, struct secret_rows *secrets)
 {
   struct session *s = r->session;
-  int64_t limit;
 
   r->secrets = secrets;
 
@@ -145,12 +144,14 @@ void run_reconcile(struct run *r, const char *have, bool same, const void *spec,
     return;
   }
   r->log.most = run_limit_of(spec, nspec).bytes;
+  for (int i = 0; i < r->nmore; i++)
+    r->more[i].most = r->log.most;
   if (have) {
     map_set_n(s->by_cmd, (uint64_t)r->cmd.n, r);
     sm_move(&r->sm, RUN_COMMAND);
-    limit = log_end_grant(&r->log, session_runs(s));
-    wire_put(link_out(s->link), VERB_resume, "iisnn", &r->cmd, &r->epoch, "0", r->log.length, limit);
-    wire_put(link_out(s->link), VERB_ack, "isnn", &r->cmd, "0", r->log.committed, limit); /* the last ones may be lost with the link, and its spool waits for them */
+    for (int i = 0; i < r->nmore; i++) /* before stream 0, with which the exit is asked for */
+      run_take_up(r, i + 1);
+    run_take_up(r, 0);
     if (watch_any(r->m->watches, r->id))
       wire_put(link_out(s->link), VERB_follow, "in", &r->cmd, (int64_t)1);
     if (run_stops(r))

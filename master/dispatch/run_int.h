@@ -11,6 +11,7 @@ struct pending {
   bool takes;           /* its step takes locks, which somebody else may be faster with */
   bool frees;           /* its step had some, which are free now */
   int64_t length;       /* append: the log's length with it */
+  int stream;           /* append: whose */
   int command_stmt, secrets_stmt, claim_stmt;
   bool asked;           /* builds of others were asked for: there is something to claim */
   bool abroad;          /* some of them in other projects or on other branches, whose pipelines are to be read first */
@@ -49,9 +50,24 @@ void run_drop_report(struct run *r);
 void run_limits(struct run *r);
 /* The limits that stand in a command; 0: none. */
 struct output_limit run_limit_of(const void *spec, size_t n) must_check;
+/* What an exit tells of a file that was followed. False: nothing. */
+struct run_told {
+  int64_t len, lines, left_bytes, left_lines;
+  uint32_t crc;
+};
+bool run_told(const struct wire_msg *exit, int stream, struct run_told *t) must_check;
+/* Names of the logs that a command has beside its own, as an array for a statement. The caller frees it. */
+char *run_log_names(const void *spec, size_t n) must_check;
+/* r->more: new ones, by the ids of their rows; none any more. */
+void run_more_new(struct run *r, const char *ids, int64_t most);
+void run_more_free(struct run *r);
 /* What the command's end tells of output that is not in its log. */
 void run_left_out(struct run *r, struct db_tx *tx, struct wire_msg *exit);
 void run_send_kill(struct run *r);
+/* `resume` of a stream, from where its log ends. */
+void run_ask_again(struct run *r, int stream);
+/* The same on a new link, with the ack of what is committed behind it. */
+void run_take_up(struct run *r, int stream);
 void run_wait_others(struct run *r);
 /* Says in the log why a transaction came to nothing. True: the database itself refused it, and nobody else has the build; so all about this worker is to be asked anew. */
 bool run_told_failure(const struct run *r, struct db_res *res);

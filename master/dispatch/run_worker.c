@@ -51,20 +51,28 @@ void run_keep_output(struct run *r, const void *spans, size_t nspans, const char
   r->output[r->output_len] = 0;
 }
 
-static void send_limit(struct run *r, int64_t ack)
+static struct log_end *end_of(struct run *r, int stream)
 {
-  wire_put(link_out(r->session->link), VERB_ack, "isnn", &r->cmd, "0", ack, log_end_grant(&r->log, session_runs(r->session)));
+  return stream ? &r->more[stream - 1] : &r->log;
 }
 
-static void append(struct run *r);
+static void send_limit(struct run *r, int stream)
+{
+  struct log_end *e = end_of(r, stream);
+
+  wire_put(link_out(r->session->link), VERB_ack, "innn", &r->cmd, (int64_t)stream, e->committed, log_end_grant(e, session_runs(r->session)));
+}
+
+static void append(struct run *r, int stream);
 
 static void appended(struct db_res *res, void *arg)
 {
   struct pending *p = arg;
   struct run *r = p->run;
+  struct log_end *e = p->stream <= r->nmore ? end_of(r, p->stream) : &r->log;
   enum err err = db_err(res);
 
-  r->log.in_flight--;
+  e->in_flight--;
   if (r->sm.state == RUN_GONE) {
     run_maybe_free(r);
   } else if (err) {
@@ -76,24 +84,35 @@ static void appended(struct db_res *res, void *arg)
     watch_tell(r->m->watches, r->id);
     /* the command may have ended meanwhile: then its last bytes are in the transaction of its end */
     if (r->cmd.n == p->done_cmd.n) {
-      r->log.committed = p->length;
-      log_end_grow(&r->log);
+      e->committed = p->length;
+      log_end_grow(e);
       if (r->sm.state == RUN_COMMAND)
-        send_limit(r, r->log.committed);
+        send_limit(r, p->stream);
+      append(r, p->stream); /* what was gathered meanwhile: perhaps nothing more comes for long */
     }
-    append(r); /* what was gathered meanwhile: perhaps nothing more comes for long */
   }
   free(p);
+}
+
+/* What was gathered of one log. At the command's end also whether all before it is there: a transaction before this one may be refused, and this one not. */
+static int64_t put(struct log_end *e, struct db_tx *tx, bool at_end)
+{
+  bool more = e->queued > 0;
+  int64_t length = log_end_put(e, tx);
+
+  if (at_end && !more)
+    db_q(tx, SQL_log_whole, "nn", e->log, length);
+  return length;
 }
 
 int64_t run_put_log(struct run *r, struct db_tx *tx, bool at_end)
 {
   bool more = r->log.queued > 0;
-  int64_t length = log_end_put(&r->log, tx);
+  int64_t length = put(&r->log, tx, at_end);
   struct buf kept;
 
-  if (at_end && !more)
-    db_q(tx, SQL_log_whole, "nn", r->log.log, length); /* a transaction before this one may be refused, and this one not */
+  for (int i = 0; i < r->nmore && at_end; i++)
+    put(&r->more[i], tx, true);
   if (!r->warn || !(more || at_end))
     return length;
   if (at_end)
@@ -105,24 +124,34 @@ int64_t run_put_log(struct run *r, struct db_tx *tx, bool at_end)
   return length;
 }
 
-static void append(struct run *r)
+static void append(struct run *r, int stream)
 {
+  struct log_end *e = end_of(r, stream);
   struct pending *p;
   struct db_tx *tx;
 
-  if (!r->log.queued || r->log.in_flight >= LOG_APPENDS_MAX)
+  if (!e->queued || e->in_flight >= LOG_APPENDS_MAX)
     return;
   p = run_pending(r);
   p->done_cmd = r->cmd;
+  p->stream = stream;
   tx = db_tx(r->m->db, (uint64_t)r->id);
-  p->length = run_put_log(r, tx, false);
-  r->log.in_flight++;
+  p->length = stream ? put(e, tx, false) : run_put_log(r, tx, false);
+  e->in_flight++;
   db_send(tx, appended, p);
 }
 
-static void ask_again(struct run *r)
+void run_ask_again(struct run *r, int stream)
 {
-  wire_put(link_out(r->session->link), VERB_resume, "iisnn", &r->cmd, &r->epoch, "0", r->log.length, log_end_grant(&r->log, session_runs(r->session)));
+  struct log_end *e = end_of(r, stream);
+
+  wire_put(link_out(r->session->link), VERB_resume, "iinnn", &r->cmd, &r->epoch, (int64_t)stream, e->length, log_end_grant(e, session_runs(r->session)));
+}
+
+void run_take_up(struct run *r, int stream)
+{
+  run_ask_again(r, stream);
+  send_limit(r, stream); /* the last acks may be lost with the link, and its spool waits for them */
 }
 
 /* A size of a chunk: what is too large for its type is too large for a chunk. */
@@ -137,22 +166,23 @@ void run_out(struct run *r, struct wire_msg *m)
 {
   struct chunk c = { .off = wire_num(m, 2), .raw = size(m, 3), .lines = size(m, 4), .crc = wire_crc(m, 5),
                      .spans = size(m, 6), .bcrc = wire_crc(m, 7), .blob = m->blob, .blob_len = m->blob_len };
+  int64_t stream = wire_num(m, 1);
   enum err err;
 
-  if (r->sm.state != RUN_COMMAND || m->bad || strcmp(wire_str(m, 1), "0"))
+  if (r->sm.state != RUN_COMMAND || m->bad || stream > r->nmore)
     return;
-  err = log_end_take(&r->log, &c, raw);
+  err = log_end_take(end_of(r, (int)stream), &c, raw);
   if (err == ERR_NOTFOUND || err == ERR_BUSY) {
-    ask_again(r); /* a gap, or more than it was allowed: what a slow database can't take stays at the worker */
+    run_ask_again(r, (int)stream); /* a gap, or more than it was allowed: what a slow database can't take stays at the worker */
   } else if (err && err != ERR_EXISTS) {
     log_warn("worker", "%s: a chunk of %s at %" PRId64 " is bad: %s", r->session->name, r->name, c.off, err_text(err));
     session_close(r->session, "protocol"); /* drops this run */
   } else if (!err) {
-    if (r->step.kind->needs_output)
+    if (r->step.kind->needs_output && !stream)
       run_keep_output(r, c.blob, c.spans, raw);
-    if (r->warn)
+    if (r->warn && !stream)
       warn_take(r->warn, c.blob, c.spans, raw);
-    append(r);
+    append(r, (int)stream);
   }
 }
 
@@ -174,24 +204,47 @@ static enum reply_kind judge(const struct run *r, const char *how, int64_t code,
   return !strcmp(how, "exited") && code == 0 ? REPLY_OK : REPLY_FAILED;
 }
 
+/* What the exit says of a log is what came of it. False: it is asked for again, or the command is lost. */
+static bool log_whole(struct run *r, int stream, int64_t len, uint32_t crc)
+{
+  const struct log_end *e = end_of(r, stream);
+
+  if (e->length < len) {
+    run_ask_again(r, stream);
+    if (stream)
+      run_ask_again(r, 0); /* with which the exit comes once more */
+    return false;
+  }
+  if (e->length == len && e->crc == crc)
+    return true;
+  log_error("log", "%s: log %d has %" PRId64 " bytes, crc %08x, the worker says %" PRId64 ", %08x", r->name, stream, e->length, e->crc, len, crc);
+  run_lost(r, "log", "the log does not match its checksum");
+  return false;
+}
+
+static bool logs_whole(struct run *r, struct wire_msg *m)
+{
+  struct run_told told;
+
+  if (!log_whole(r, 0, wire_num(m, 5), wire_crc(m, 6)))
+    return false;
+  for (int i = 1; i <= r->nmore && strcmp(wire_str(m, 2), "failed"); i++) {
+    if (!run_told(m, i, &told))
+      told = (struct run_told){ .len = 0 };
+    if (!log_whole(r, i, told.len, told.crc))
+      return false;
+  }
+  return true;
+}
+
 void run_exit(struct run *r, struct wire_msg *m)
 {
   const char *how = wire_str(m, 2), *reason = wire_str(m, 4);
-  int64_t code = wire_num(m, 3), len = wire_num(m, 5);
-  uint32_t crc = wire_crc(m, 6);
+  int64_t code = wire_num(m, 3);
   char *detail;
 
-  if (r->sm.state != RUN_COMMAND || m->bad)
+  if (r->sm.state != RUN_COMMAND || m->bad || (strcmp(how, "lost") && !logs_whole(r, m)))
     return;
-  if (r->log.length < len && strcmp(how, "lost")) {
-    ask_again(r);
-    return;
-  }
-  if ((r->log.length != len || r->log.crc != crc) && strcmp(how, "lost")) {
-    log_error("log", "%s: the log has %" PRId64 " bytes, crc %08x, the worker says %" PRId64 ", %08x", r->name, r->log.length, r->log.crc, len, crc);
-    run_lost(r, "log", "the log does not match its checksum");
-    return;
-  }
   detail = strcmp(how, "failed") ? xstrdup("") : utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
   r->lost = is_lost(how, reason);
   struct reply reply = { judge(r, how, code, reason), (int)code, !strcmp(how, "signaled"), reason, detail, r->output };

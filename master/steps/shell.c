@@ -56,6 +56,8 @@ static void put_command(const struct step *s, struct intent *out)
     records_putf(spec, d->secrets[i].file ? "secret_file" : "secret", "%s=%s", d->secrets[i].env, d->secrets[i].name);
   step_path(s->ctx, "tree", path);
   records_putf(spec, "cwd", d->cwd ? "%s/%s" : "%s", path, d->cwd);
+  for (int i = 0; i < d->nlogs && s->ctx->logs; i++)
+    records_putf(spec, "log", d->cwd ? "%s=%s/%s/%s" : "%s=%s/%.0s%s", d->logs[i].name, path, d->cwd ? d->cwd : "", d->logs[i].place);
   if (total)
     records_putf(spec, "total", "%" PRId64, total);
   if (d->idle_ms)

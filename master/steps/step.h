@@ -60,6 +60,7 @@ struct build_ctx {
   const char *reported;  /* JSON object of the properties that its steps reported, which count over these; or NULL */
   const char *needed;    /* JSON: what the builds of those that it needs have reported, {builder: {property: value}}; or NULL */
   bool reports;          /* the worker tells what a command reports */
+  bool logs;             /* the worker follows files that a command writes */
   struct output_limit output; /* the most that a command may write to its log; bytes 0: the worker knows no limits */
   const char *url;       /* of the build's page, or NULL */
   bool allow_local;

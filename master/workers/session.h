@@ -91,6 +91,7 @@ void session_forget(struct session *s, struct id cmd);
 /* Did the worker say in its greeting that it can do that (docs/protocol.md 2)? */
 bool session_has(const struct session *s, const char *feature);
 #define SESSION_LIMITS "limits"  /* it limits what a command writes */
+#define SESSION_LOGS "logs"      /* it follows files that a command writes */
 #define SESSION_REPORTS "report" /* it tells what a command reports */
 const char *session_state_name(const struct session *s);
 #endif

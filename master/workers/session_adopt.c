@@ -114,6 +114,7 @@ static void spec_here(struct db_res *res, void *arg)
       spans = db_bytes(res, 0, 0, 1, &nspans);
       z = db_bytes(res, 0, 0, 2, &nz);
       run_adopted_output(r, spans, nspans, z, nz, db_num(res, 0, 0, 3));
+      run_more_adopt(r, res, 2);
       h = xcalloc(1, sizeof *h + nspec);
       h->same = w->same;
       h->nspec = nspec;
@@ -149,6 +150,7 @@ static void make_runs(struct session *s, struct db_res *res)
     tx = db_tx(s->m->db, DB_ANY);
     db_q(tx, SQL_command_spec, "n", r->cmd.n);
     db_q(tx, SQL_secrets_named, "s", names ? names : "{}");
+    db_q(tx, SQL_command_logs, "n", r->cmd.n);
     free(names);
     db_send(tx, spec_here, w);
   }
