@@ -25,7 +25,7 @@ enum {
 };
 
 /* Columns of api_log_find and api_log_look. */
-enum { BUILD, BUILD_DONE, STEP, STEP_ENDED, LOG, COMMAND, LENGTH, STORED, CLOSED, LINES, GONE }; /* GONE: of api_log_find only */
+enum { BUILD, BUILD_DONE, STEP, STEP_ENDED, LOG, COMMAND, LENGTH, STORED, CLOSED, LINES, STREAM, NAME, GONE }; /* GONE: of api_log_find only */
 
 struct one_log {
   int64_t id, length, stored, lines;
@@ -48,6 +48,7 @@ struct reader {
   struct master *m;
   int64_t build;
   char *step, *command;    /* command: NULL for all */
+  char *log;               /* of a file that was followed; NULL: what the commands wrote */
   bool gzip, follow, ended;
   struct one_log *logs;
   int nlogs;
@@ -82,11 +83,19 @@ static void reader_free(struct reader *rd)
   free(rd->logs);
   free(rd->step);
   free(rd->command);
+  free(rd->log);
   free(rd->raw);
   free(rd);
 }
 
 /* ---- what there is ---- */
+
+static bool is_asked(const struct db_res *r, int row, const char *command, const char *log)
+{
+  if (!db_num(r, 0, row, LOG) || (command && strcmp(command, db_str(r, 0, row, COMMAND))))
+    return false;
+  return log ? db_num(r, 0, row, STREAM) > 0 && !strcmp(log, db_str(r, 0, row, NAME)) : !db_num(r, 0, row, STREAM);
+}
 
 /* Known logs get longer, new ones come behind them: no order of rows can make a byte come twice. */
 static void take_logs(struct reader *rd, const struct db_res *r)
@@ -96,7 +105,7 @@ static void take_logs(struct reader *rd, const struct db_res *r)
   for (int i = 0; i < db_rows(r, 0); i++) {
     int64_t id = db_num(r, 0, i, LOG);
     int k = 0;
-    if (!id || (rd->command && strcmp(rd->command, db_str(r, 0, i, COMMAND))))
+    if (!is_asked(r, i, rd->command, rd->log))
       continue;
     while (k < rd->nlogs && rd->logs[k].id != id)
       k++;
@@ -423,13 +432,20 @@ static int64_t skip_to(struct reader *rd, int64_t from)
 /* A log that a restored backup does not have. */
 static bool is_gone(struct call *c, const struct db_res *r)
 {
-  const char *command = call_query(c, "command");
-
   for (int i = 0; i < db_rows(r, 0); i++)
-    if (!db_null(r, 0, i, GONE) && (!command || !strcmp(command, db_str(r, 0, i, COMMAND)))) {
+    if (!db_null(r, 0, i, GONE) && is_asked(r, i, call_query(c, "command"), call_query(c, "log"))) {
       call_error(c, 410, "gone", NULL, "this log is %s", db_str(r, 0, i, GONE));
       return true;
     }
+  return false;
+}
+
+static bool has_log(struct call *c, const struct db_res *r, const char *log)
+{
+  for (int i = 0; i < db_rows(r, 0); i++)
+    if (is_asked(r, i, NULL, log))
+      return true;
+  call_error(c, 404, "not_found", "`drover show` lists them", "step %s has no log %s", call_arg(c, 3), log);
   return false;
 }
 
@@ -447,7 +463,7 @@ static void got_logs(struct call *c, const struct db_res *r)
     call_error(c, 404, "not_found", "`drover show` lists the steps", "this build has no step %s", call_arg(c, 3));
     return;
   }
-  if (is_gone(c, r))
+  if (is_gone(c, r) || (call_query(c, "log") && (!wish->follow || db_num(r, 0, 0, STEP_ENDED)) && !has_log(c, r, call_query(c, "log"))))
     return;
   rd = xcalloc(1, sizeof *rd);
   rd->c = c;
@@ -455,6 +471,7 @@ static void got_logs(struct call *c, const struct db_res *r)
   rd->build = db_num(r, 0, 0, BUILD);
   rd->step = xstrdup(call_arg(c, 3));
   rd->command = xstrdup(call_query(c, "command"));
+  rd->log = xstrdup(call_query(c, "log"));
   rd->follow = wish->follow;
   rd->gzip = !rd->follow && !call_query(c, "from") && !call_query(c, "to") && accept_gzip(call_header(c, "Accept-Encoding"));
   take_logs(rd, r);

@@ -31,7 +31,7 @@ static const struct json_col command_cols[] = {
 };
 static const struct json_col log_cols[] = {
   { "id", JSON_NUM }, { "name", JSON_TEXT }, { "command", JSON_TEXT }, { "length", JSON_NUM }, { "stored", JSON_NUM }, { "lines", JSON_NUM }, { "complete", JSON_BOOL }, { "step", JSON_SKIP }, { "warnings", JSON_NUM },
-  { "left_bytes", JSON_NUM }, { "left_lines", JSON_NUM }, { "limit_bytes", JSON_NUM }, { "limit_lines", JSON_NUM }, { "held", JSON_BOOL },
+  { "left_bytes", JSON_NUM }, { "left_lines", JSON_NUM }, { "limit_bytes", JSON_NUM }, { "limit_lines", JSON_NUM }, { "held", JSON_BOOL }, { "stream", JSON_NUM },
 };
 static const struct json_col triggered_cols[] = {
   { "id", JSON_TEXT }, { "scheduler", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "waited", JSON_BOOL }, { "requests", JSON_RAW },

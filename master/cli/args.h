@@ -22,6 +22,7 @@
   X(FOLLOW, follow, 'f', NULL, "show the steps and their logs live until the end")                                \
   X(RETRY, retry, 0, "TIME", "how long to wait for a master that went away (default 60s)")                        \
   X(RAW, raw, 0, NULL, "the log's bytes exactly as they are, nothing made harmless")                              \
+  X(LOG, log, 0, "NAME", "of a file that the step's command wrote (`logs`), instead of what it wrote itself")               \
   X(LIMIT, limit, 'n', "N", "at most so many (1 to 1000, default 50)")                                            \
   X(BEFORE, before, 0, "ID", "go on behind this one (the list's last line names it)")                             \
   X(BUILDER, builder, 0, "PROJECT/BUILDER", "only of this builder")                                               \

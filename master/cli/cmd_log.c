@@ -17,35 +17,40 @@ static enum sink_kind sink_kind(const struct cli *c, const struct args *a)
 }
 
 /* One step, to what there is now or (follow) to its end. */
-static int copy_step(struct cli *c, enum sink_kind kind, const char *build, const char *step, bool follow)
+static int copy_step(struct cli *c, const struct args *a, enum sink_kind kind, const char *build, const char *step, bool follow)
 {
+  const char *log = args_value(a, FLAG_LOG);
   struct sink sink;
   struct tap tap;
   enum tap_end end;
 
   sink_begin(&sink, c, kind, build, step);
   tap_open(&tap, c, NULL, &sink, build, step);
+  if (log)
+    tap_log(&tap, log);
   end = tap_copy(&tap, follow);
   sink_end(&sink);
   tap_close(&tap);
+  if (end == TAP_MISSING && log)
+    return cli_error(c, CLI_USAGE, "step %s:%s has no log \"%s\"; see: drover show %s:%s", build, step, log, build, step);
   if (end == TAP_MISSING)
     return cli_error(c, CLI_USAGE, "build %s has no log of a step \"%s\"; see: drover show %s", build, step, build);
   return end == TAP_ENDED ? CLI_OK : c->code;
 }
 
 /* The same of a step as the build has it: what is missing is told beside the log, not in it. */
-static int copy_told(struct cli *c, enum sink_kind kind, const cJSON *build, const cJSON *step, bool follow)
+static int copy_told(struct cli *c, const struct args *a, enum sink_kind kind, const cJSON *build, const cJSON *step, bool follow)
 {
-  int code = copy_step(c, kind, js_text(build, "id"), js_text(step, "name"), follow);
+  int code = copy_step(c, a, kind, js_text(build, "id"), js_text(step, "name"), follow);
   char *left = show_left_out(step);
 
-  if (left && kind == SINK_SAFE && !follow)
+  if (left && kind == SINK_SAFE && !follow && !args_has(a, FLAG_LOG))
     cli_hint("%s: %s", js_text(step, "name"), left);
   free(left);
   return code;
 }
 
-static int log_all(struct cli *c, enum sink_kind kind, const cJSON *build)
+static int log_all(struct cli *c, const struct args *a, enum sink_kind kind, const cJSON *build)
 {
   const cJSON *step;
   int code = CLI_OK;
@@ -55,7 +60,7 @@ static int log_all(struct cli *c, enum sink_kind kind, const cJSON *build)
     if (kind == SINK_SAFE)
       show_log_header(c, step);
     if (show_step_bytes(step).length && !code)
-      code = copy_step(c, kind, js_text(build, "id"), js_text(step, "name"), false);
+      code = copy_step(c, a, kind, js_text(build, "id"), js_text(step, "name"), false);
   }
   return code;
 }
@@ -175,7 +180,7 @@ static int log_failed_step(struct cli *c, const struct args *a, const cJSON *bui
     show_failed_head(c, build, failed, builds);
   if (!failed || !show_step_bytes(failed).length)
     return CLI_OK;
-  return copy_told(c, sink_kind(c, a), build, failed, false);
+  return copy_told(c, a, sink_kind(c, a), build, failed, false);
 }
 
 /* given: NULL, or the build that was named. */
@@ -240,6 +245,8 @@ int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int nar
   (void)narg;
   if (!id_parse(arg[0], &id))
     return cli_error(c, CLI_USAGE, "\"%s\" is no id of a build or step: libfoo/linux/42, linux/last:test, r118", arg[0]);
+  if (args_has(a, FLAG_LOG) && id.kind != ID_STEP)
+    return cli_error(c, CLI_USAGE, "--log is a log of a step: drover log %s:STEP --log %s", arg[0], args_value(a, FLAG_LOG));
   if (args_has(a, FLAG_FAILED))
     return log_failed(c, a, &id);
   if (!(build = call_build(c, &id)))
@@ -247,15 +254,15 @@ int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int nar
   if (id.kind == ID_STEP && !step_of(build, id.step) && (!follow || js_done(build))) {
     code = tell_steps(c, build, id.step);
   } else if (id.kind == ID_STEP && step_of(build, id.step)) {
-    code = copy_told(c, sink_kind(c, a), build, step_of(build, id.step), follow);
+    code = copy_told(c, a, sink_kind(c, a), build, step_of(build, id.step), follow);
   } else if (id.kind == ID_STEP) {
-    code = copy_step(c, sink_kind(c, a), js_text(build, "id"), id.step, follow);
+    code = copy_step(c, a, sink_kind(c, a), js_text(build, "id"), id.step, follow);
   } else if (follow) {
     struct follow *f = follow_new(c, args_has(a, FLAG_RAW) ? FOLLOW_RAW : FOLLOW_LOG);
     code = follow_one(f, js_text(build, "id"));
     follow_free(f);
   } else {
-    code = log_all(c, sink_kind(c, a), build);
+    code = log_all(c, a, sink_kind(c, a), build);
   }
   cJSON_Delete(build);
   return code;

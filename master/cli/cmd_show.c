@@ -217,6 +217,22 @@ static void left_line(struct cli *c, const cJSON *step)
   free(left);
 }
 
+/* Logs of files that its command wrote. */
+static void file_lines(struct cli *c, const cJSON *build, const cJSON *step)
+{
+  char length[FMT_MAX], left[FMT_MAX];
+  const cJSON *log;
+
+  cJSON_ArrayForEach(log, js_get(step, "logs"))
+  {
+    int64_t bytes = js_num(log, "left_bytes");
+    if (!js_num(log, "stream") || !js_num(log, "length"))
+      continue;
+    linef(c, "log", "%s %s%s%s: drover log %s:%s --log %s", js_text(log, "name"), fmt_size(js_num(log, "length"), length), bytes ? ", left out " : "", bytes ? fmt_size(bytes, left) : "", js_text(build, "id"),
+          js_text(step, "name"), js_text(log, "name"));
+  }
+}
+
 static void show_build(struct cli *c, const cJSON *b)
 {
   struct show_bytes bytes = show_build_bytes(b);
@@ -322,6 +338,7 @@ static int show_step(struct cli *c, const cJSON *build, const char *name)
   time_line(c, "ended", js_num(step, "finished"));
   linef(c, "log", "%s: drover log %s:%s", fmt_size(show_step_bytes(step).length, length), js_text(build, "id"), name);
   left_line(c, step);
+  file_lines(c, build, step);
   show_secrets(c, step);
   triggered_lines(c, step);
   report_lines(c, step);

@@ -19,7 +19,7 @@ const struct command commands[] = {
   { "builders", "", 0, 0, 0, cmd_builders, "all builders: last result, what runs, what waits", NULL },
   { "show", "ID", 1, 1, F(ALL), cmd_show, "all about a build, step, request, buildset, change, builder or worker", NULL },
   { "last", "BUILDER", 1, 1, F(ALL), cmd_last, "all about a builder's newest build", NULL },
-  { "log", "ID[:STEP]", 1, 1, F(FOLLOW) | F(RAW) | F(RETRY) | F(FAILED), cmd_log, "the log of a build, or of one of its steps",
+  { "log", "ID[:STEP]", 1, 1, F(FOLLOW) | F(RAW) | F(LOG) | F(RETRY) | F(FAILED), cmd_log, "the log of a build, or of one of its steps",
     "--failed takes a build or a builder, and says since which change it fails.\n"
     "Control bytes are shown as ^X, so that a log can't do anything to the terminal; --raw writes the bytes as they are." },
   { "build", "BUILDER", 1, 1, F_BUILD | F(CODEBASE) | F(AT), cmd_build, "ask for a build",

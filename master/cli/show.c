@@ -21,6 +21,8 @@ struct show_bytes show_step_bytes(const cJSON *step)
 
   cJSON_ArrayForEach(log, js_get(step, "logs"))
   {
+    if (js_num(log, "stream")) /* a file that was followed */
+      continue;
     sum.length += js_num(log, "length");
     sum.stored += js_num(log, "stored");
   }
@@ -49,6 +51,8 @@ char *show_left_out(const cJSON *step)
 
   cJSON_ArrayForEach(log, js_get(step, "logs"))
   {
+    if (js_num(log, "stream"))
+      continue;
     bytes += js_num(log, "left_bytes");
     lines += js_num(log, "left_lines");
     if (js_num(log, "left_bytes") || js_true(log, "held"))

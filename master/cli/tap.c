@@ -29,12 +29,25 @@ void tap_open(struct tap *t, struct cli *c, struct feed *feed, struct sink *sink
   t->sink = sink;
   t->h = http_new(c->socket);
   t->path = id_path("builds/%p/logs/%s", build, step);
+  t->log = xstrdup("");
+}
+
+void tap_log(struct tap *t, const char *name)
+{
+  struct buf query;
+
+  buf_init(&query, BUF_NO_MAX);
+  buf_adds(&query, "&log=");
+  id_encode(&query, name);
+  free(t->log);
+  t->log = buf_take(&query);
 }
 
 void tap_close(struct tap *t)
 {
   http_free(t->h);
   free(t->path);
+  free(t->log);
 }
 
 /* Waits for bytes of the log, and meanwhile keeps the feed from filling up. */
@@ -96,11 +109,11 @@ static enum err read_error(struct tap *t, char **why)
 static enum err copy_once(struct tap *t, bool follow, struct patience *p, char **why)
 {
   bool gzip = !follow && t->got == 0;
-  char *path = xasprintf("%s?from=%" PRId64 "%s", t->path, t->got, follow ? "&follow=1" : ""), length[32];
+  char *path = gzip ? xasprintf("%s?%s", t->path, t->log + (*t->log == '&')) : xasprintf("%s?from=%" PRId64 "%s%s", t->path, t->got, follow ? "&follow=1" : "", t->log), length[32];
   int64_t total;
   enum err e;
 
-  e = http_start(t->h, "GET", gzip ? t->path : path, gzip ? "Accept-Encoding: gzip\r\n" : NULL, NULL, CALL_TIMEOUT_MS);
+  e = http_start(t->h, "GET", path, gzip ? "Accept-Encoding: gzip\r\n" : NULL, NULL, CALL_TIMEOUT_MS);
   free(path);
   if (!e && http_status(t->h) != 200)
     return read_error(t, why);

@@ -21,12 +21,14 @@ struct tap {
   struct feed *feed;  /* drained while waiting; NULL: none */
   struct http *h;
   struct sink *sink;
-  char *path;
+  char *path, *log;   /* log: of the query, "" where it is what the commands wrote */
   int64_t got;        /* raw bytes that went into the sink */
 };
 
 /* build: "project/builder/number". */
 void tap_open(struct tap *t, struct cli *c, struct feed *feed, struct sink *sink, const char *build, const char *step);
+/* That of a file which the step's command wrote. Right after tap_open(). */
+void tap_log(struct tap *t, const char *name);
 void tap_close(struct tap *t);
 /* From where it stands. Without follow and before the first byte a lost connection is an error at once; else it is tried again
    for c->retry_ms. */

@@ -72,15 +72,17 @@ function stepItem(b, s, on) {
 
 // What of the step's output is not in its logs, because it was over its limit.
 function leftOut(s) {
-  const bytes = s.logs.reduce((n, l) => n + l.left_bytes, 0), lines = s.logs.reduce((n, l) => n + l.left_lines, 0);
-  return bytes ? size(bytes) + ' (' + lines + ' lines) left out' : s.logs.some((l) => l.held) ? 'what comes now follows at the end' : null;
+  const own = s.logs.filter((l) => !l.stream), bytes = own.reduce((n, l) => n + l.left_bytes, 0), lines = own.reduce((n, l) => n + l.left_lines, 0);
+  return bytes ? size(bytes) + ' (' + lines + ' lines) left out' : own.some((l) => l.held) ? 'what comes now follows at the end' : null;
 }
 
 function toolbar(b, s, log) {
-  const bytes = log.length || s.logs.reduce((n, l) => n + l.length, 0), alive = s.result === null;
+  const bytes = log.length || s.logs.reduce((n, l) => n + (l.stream ? 0 : l.length), 0), alive = s.result === null;
   return h('div', { class: 'logbar' }, h('h2', { id: 'h-log' }, s.name), h('span', { class: 'dim num' }, size(bytes)),
     leftOut(s) ? h('span', { class: 'dim', 'data-test': 'left-out', title: 'The output is over its limit: the log has its beginning and its end.' }, leftOut(s)) : null,
     h('span', { class: 'grow' }),
+    // Files that its commands wrote.
+    s.logs.filter((l) => l.stream && l.length).map((l) => h('a', { class: 'button small', 'data-test': 'file', 'data-key': 'file-' + l.id, href: log.address({ log: l.name, command: l.command }), title: size(l.length) }, l.name)),
     alive ? h('button', { type: 'button', class: 'button small', 'data-do': 'follow', 'aria-pressed': String(log.follows) }, log.follows ? 'Following' : 'Follow') : null,
     h('a', { class: 'button small', href: log.address({}), download: b.project + '-' + b.builder + '-' + b.number + '-' + s.name + '.txt' }, 'Download'));
 }
