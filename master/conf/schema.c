@@ -275,7 +275,7 @@ static void check_scalar(const struct key *k, const struct yml_node *key, const 
     return;
   else if (k->types & T_CHECKOUT && !strcmp(n->text, "none") && !schema_has_word(k->words, n->text))
     wrong(d, k, n); /* no codebase is called so */
-  else if (yml_is_null(n) && k->types & (T_NAMED | T_ENV | T_VALUES | T_TAKES | T_LOCKS))
+  else if (yml_is_null(n) && k->types & (T_NAMED | T_ENV | T_VALUES | T_TAKES | T_LOCKS | T_LOGS))
     return; /* all its entries are commented out */
   else if (yml_is_null(n))
     wrong(d, k, n);
@@ -310,7 +310,7 @@ static void check_value(const struct key *k, const struct yml_node *key, const s
     check_env(n, d);
   else if (n->kind != YML_SCALAR && k->types & T_CHECKOUT)
     check_checkout(k, n, d);
-  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES | T_EXITS | T_LOCKS)) || (n->kind != YML_SCALAR && k->types & T_NEEDS))
+  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES | T_EXITS | T_LOCKS | T_LOGS)) || (n->kind != YML_SCALAR && k->types & T_NEEDS))
     return; /* its reader checks it */
   else
     wrong(d, k, n);

@@ -38,6 +38,8 @@ enum type {
   T_FORMULA = 1 << 30, /* beside T_INT: an expression that makes one; pipe_sched.c reads it */
 };
 
+#define T_LOGS (1u << 31) /* log → file; pipe_log.c reads it */
+
 struct key {
   const char *key; /* NULL: only `later` or `never` */
   uint64_t in;     /* mask of groups */

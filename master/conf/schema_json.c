@@ -366,6 +366,8 @@ static cJSON *value_of(const struct key *k)
     cJSON_AddItemToArray(list, map_of("^" WORD_PATTERN "$", of_type("string number boolean"), true));
   if (k->types & T_TAKES)
     cJSON_AddItemToArray(list, map_of("^(?!DROVER_)" WORD_PATTERN "$", taken(), true));
+  if (k->types & T_LOGS)
+    cJSON_AddItemToArray(list, map_of("^" WORD_PATTERN "$", of_type("string number boolean"), true));
   if (k->types & T_LOCKS)
     cJSON_AddItemToArray(list, map_of("^" NAME_PATTERN "$", locked(), true));
   if (k->types & T_STEPS)

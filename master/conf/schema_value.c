@@ -35,6 +35,7 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_LOCKS, "a map of locks", "NAME: 1, NAME: exclusive, or NAME: {take: 2, as: VARIABLE}" },
   { T_CHECKOUT, "a map or list of codebases", NULL },
   { T_INCLUDES, "a file, a map or a list of these", NULL },
+  { T_LOGS, "a map of files", "NAME: PATH" },
   { T_EXITS, "a map of exit statuses", "such as {2: warnings, 77: skipped}" },
   { T_MAP, "a map", NULL },
 };

@@ -59,6 +59,11 @@ static const struct { const char *text, *printed; } refusals[] = {
   { "steps: [{run: a, output: {bytes: 63K}}]\n", ":1:34: \"bytes\" wants a size from 64 KiB to 16 TiB, got \"63K\" (a whole number and K, M, G or T, or 0: 500M, 10G)\n"
                                                  "  steps: [{run: a, output: {bytes: 63K}}]\n                                   ^\n" },
   { "steps: [{run: a, output: {lines: 99}}]\n", ":1:34: \"lines\" wants a whole number from 100 to 1000000000, got \"99\"\n  steps: [{run: a, output: {lines: 99}}]\n                                   ^\n" },
+  { "steps: [{run: a, logs: f}]\n", ":1:24: \"logs\" wants a map of files, got \"f\" (NAME: PATH)\n  steps: [{run: a, logs: f}]\n                         ^\n" },
+  { "steps: [{run: a, logs: {a-b: f}}]\n", ":1:25: \"a-b\" is not the name of a log (letters, digits and underscores, first no digit)\n  steps: [{run: a, logs: {a-b: f}}]\n                          ^\n" },
+  { "steps: [{run: a, logs: {a: ../f}}]\n", ":1:28: \"a\" wants a file below the folder in which `run` starts (a relative path without ..)\n  steps: [{run: a, logs: {a: ../f}}]\n                             ^\n" },
+  { "steps: [{run: a, logs: {a: [f]}}]\n", ":1:28: \"a\" wants a file below the folder in which `run` starts (a relative path without ..)\n  steps: [{run: a, logs: {a: [f]}}]\n                             ^\n" },
+  { "steps: [{checkout: git, logs: {a: f}}]\n", ":1:25: a checkout has no \"logs\"\n  steps: [{checkout: git, logs: {a: f}}]\n                          ^\n" },
   { "steps: [{run: a, name: a/b}]\n",
     ":1:24: \"name\" wants a name, got \"a/b\" (1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit)\n"
     "  steps: [{run: a, name: a/b}]\n                         ^\n" },

@@ -121,6 +121,22 @@ static void limits_of_output(void **state)
   spec_is(&def, &c, NULL, STEP_TEST "limit_bytes=65536\nlimit_lines=1000\n");
 }
 
+/* Below the folder in which it starts; only for a worker that follows files. */
+static void followed_files(void **state)
+{
+  char *argv[] = { (char *)"x", NULL };
+  struct pipe_log logs[] = { { "tests", "build/test.log" }, { "config", "config.log" } };
+  struct pipe_step def = { .name = "test", .kind = PIPE_RUN, .argv = argv, .logs = logs, .nlogs = 2 };
+  struct build_ctx c = plain();
+
+  (void)state;
+  spec_is(&def, &c, NULL, STEP_TEST);
+  c.logs = true;
+  spec_is(&def, &c, NULL, STEP_TEST "log=tests=libfoo/linux/3/tree/build/test.log\nlog=config=libfoo/linux/3/tree/config.log\n");
+  def.cwd = (char *)"sub";
+  spec_is(&def, &c, NULL, "arg=x\n" PLACES("fresh") FACTS("") END "env=DROVER_STEP=test\ncwd=libfoo/linux/3/tree/sub\nlog=tests=libfoo/linux/3/tree/sub/build/test.log\nlog=config=libfoo/linux/3/tree/sub/config.log\n");
+}
+
 static void a_list_of_words(void **state)
 {
   char *argv[] = { (char *)"./run", (char *)"", (char *)"a b", (char *)"$x;", NULL };
@@ -177,7 +193,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_all_commands_get), cmocka_unit_test(properties_become_variables), cmocka_unit_test(a_script),
-    cmocka_unit_test(limits_of_output),      cmocka_unit_test(a_list_of_words),       cmocka_unit_test(a_checkout),                  cmocka_unit_test(folders),
+    cmocka_unit_test(limits_of_output), cmocka_unit_test(followed_files), cmocka_unit_test(a_list_of_words),       cmocka_unit_test(a_checkout),                  cmocka_unit_test(folders),
   };
 
   return cmocka_run_group_tests_name("step_spec", tests, NULL, NULL) ? 1 : 0;
