@@ -210,9 +210,7 @@ static bool log_whole(struct run *r, int stream, int64_t len, uint32_t crc)
   const struct log_end *e = end_of(r, stream);
 
   if (e->length < len) {
-    run_ask_again(r, stream);
-    if (stream)
-      run_ask_again(r, 0); /* with which the exit comes once more */
+    run_ask_again(r, stream); /* the exit comes once more behind it */
     return false;
   }
   if (e->length == len && e->crc == crc)

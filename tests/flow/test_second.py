@@ -171,6 +171,28 @@ class SecondMaster(Case):
         self.assertEqual((o.data == LONG_LOG, o.exit.blob), (True, b""))
         self.assertEqual(s.error(s.argv("true", records=[("limit_bytes", 4095)]).cmd), "badarg")
 
+    def test_files(self):
+        """Files that are followed are streams: chunks, inventory, credit and resume of each by itself, and the exit tells of all."""
+        s = self.s
+        script = "mkdir -p fo; cd fo; seq 30000 >a; echo b >b; echo out; while [ ! -e go ]; do sleep 0.02; done; echo last >>a; rm go"
+        o = s.argv("sh", "-c", script, records=[("log", "one=fo/a"), ("log", "two=fo/b"), ("log", "none=fo/none")])
+        s.until(lambda m: len(o.of("1").data) >= 168894 and o.of("2").data == b"b\n" and o.data == b"out\n", "all that there is")
+        s.say("inventory")
+        s.inventory()
+        self.assertEqual([s.have_files[o.cmd, k].hi for k in "123"], ["168894", "2", "0"])
+        s.say("ack", o.cmd, 4, 0, 1)
+        self.assertEqual(s.error(o.cmd), "badarg")
+        open(self.at("fo/go"), "w").close()
+        s.until(lambda m: o.exit, "the exit")
+        whole = b"".join(b"%d\n" % i for i in range(1, 30001)) + b"last\n"
+        self.assertEqual((o.result, o.of("1").data == whole, o.of("2").data, o.of("3").data), (("exited", 0, "-"), True, b"b\n", b""))
+        for stream in ("1", "2"):  # once more from the beginning: the same, and the exit behind it
+            again = o.files.pop(stream).data
+            s.resume(o, stream)
+            s.collect(o) if stream == "2" else s.until(lambda m: o.exit, "the exit")
+            self.assertEqual(o.of(stream).data, again)
+        self.assertEqual([s.error(s.argv("true", records=[("log", bad)]).cmd) for bad in ("x=../x", "x", "=x")], ["badarg"] * 3)
+
     def test_again(self):
         """`run` of an id that is there starts nothing; an older epoch is fenced, an unknown record refused."""
         s = self.s

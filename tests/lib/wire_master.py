@@ -28,6 +28,11 @@ class Output:
     def __init__(self, cmd):
         self.cmd, self.data, self.lines, self.spans, self.deflated = cmd, b"", 0, [], b""
         self.exit, self.states, self.report = None, [], None
+        self.files = {}  # those that are followed, by stream
+
+    def of(self, stream):
+        """The same of one of its streams."""
+        return self if stream == "0" else self.files.setdefault(stream, Output(self.cmd))
 
     def take(self, message):
         if wire.number(message.off) != len(self.data):
@@ -39,6 +44,13 @@ class Output:
     def ended(self, message):
         if (wire.number(message.len), message.crc, wire.number(message.lines)) != (len(self.data), wire.crc(self.data), self.lines):
             raise Unexpected(f"{message}: {len(self.data)} bytes and {self.lines} lines came")
+        told = {k: v for k, _, v in (x.decode().partition(" ") for n, x in (message.records() if message.how != "failed" else []) if n == "log")}
+        for stream, (length, crc, lines, _, _) in ((k, v.split()) for k, v in told.items()):
+            f = self.of(stream)
+            if (int(length), crc, int(lines)) != (len(f.data), wire.crc(f.data), f.lines):
+                raise Unexpected(f"{message}: {len(f.data)} bytes and {f.lines} lines of stream {stream} came")
+        if set(self.files) - set(told):
+            raise Unexpected(f"{message}: nothing of {set(self.files) - set(told)}")
         self.exit = message
 
     @property
@@ -85,12 +97,15 @@ class Session:
 
     def inventory(self):
         """Takes the `have` lines up to `listed`."""
-        self.have = {}
+        self.have, self.have_files = {}, {}
         while (m := self.expect("have", "listed")).verb == "have":
             wire.ident(m.cmd), wire.ident(m.epoch)
-            self.have[m.cmd] = m
-        if wire.number(m.count) != len(self.have):
-            raise Unexpected(f"{m}: {len(self.have)} came")
+            if m.stream == "0":
+                self.have[m.cmd] = m
+            else:
+                self.have_files[m.cmd, m.stream] = m
+        if wire.number(m.count) != len(self.have) + len(self.have_files):
+            raise Unexpected(f"{m}: {len(self.have)} and {len(self.have_files)} came")
 
     def say(self, verb, *args, blob=None):
         self.link.send(verb, *args, blob=blob)
@@ -106,9 +121,10 @@ class Session:
         if m.verb == "out":
             if self.master.deaf:
                 return
-            output.take(m)
+            stream = output.of(m.stream)
+            stream.take(m)
             if self.master.acks:
-                self.say("ack", m.cmd, m.stream, len(output.data), len(output.data) + WINDOW)
+                self.say("ack", m.cmd, m.stream, len(stream.data), len(stream.data) + WINDOW)
         elif m.verb == "exit":
             output.ended(m)
         elif m.verb == "state":
@@ -165,7 +181,8 @@ class Session:
     def resume(self, output, stream=0):
         """Goes on with it on this link, from what is there."""
         output.exit = None
-        self.say("resume", output.cmd, output.epoch, stream, len(output.data), len(output.data) + WINDOW)
+        there = len(output.of(str(stream)).data)
+        self.say("resume", output.cmd, output.epoch, stream, there, there + WINDOW)
 
     def collect(self, output, seconds=SECONDS):
         """To the command's end, and forgets it; the Output."""
