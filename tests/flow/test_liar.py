@@ -17,7 +17,8 @@ ONE = {"checkout": "none", "steps": [STEP]}
 
 
 class Liar(Case):
-    PROJECTS = {"p": {"poll": "1h", "builders": {"one": {**ONE, "worker": {"tags": ["liar"]}}, "little": {**ONE, "output": "64K", "worker": {"tags": ["liar"]}}, "honest": {**ONE, "worker": {"tags": ["honest"]}}}}}
+    PROJECTS = {"p": {"poll": "1h", "builders": {"one": {**ONE, "worker": {"tags": ["liar"]}}, "little": {**ONE, "output": "64K", "worker": {"tags": ["liar"]}},
+                                                 "files": {"checkout": "none", "steps": [{**STEP, "logs": {"f": "f"}}], "worker": {"tags": ["liar"]}}, "honest": {**ONE, "worker": {"tags": ["honest"]}}}}}
     WORKERS = {"here": {"slots": 2, "tags": ["honest"]}}
     SITE = {"window": "1s"}  # a liar that has left is given up soon
     connections = 0
@@ -204,6 +205,24 @@ class Liar(Case):
         self.assertEqual(self.d.wait_request(rid)["result"], SUCCESS)
         self.assertEqual(self.d.sql(length), [[str(2 * len(data)), "0"]])
         w.close()
+
+    def test_files(self):
+        """Of a file that it followed it tells another sum than what it sent: lost. A stream that was not asked for is dropped."""
+        data = b"0123456789abcde\n" * 10
+        for crc, good in ((f"{zlib.crc32(data):08x}", True), ("00000000", False)):
+            with self.subTest(crc=crc):
+                w, rid, cmd, epoch = self.begin("files", features="logs")
+                w.out(cmd, data, stream=1)
+                w.next("ack")
+                w.out(cmd, data, stream=7)
+                w.exit(cmd, epoch, detail=b"log=7 160 00000000 10 0 0\0log=1 160 %s 10 0 0\0" % crc.encode())
+                w.next("forget")
+                if good:
+                    self.assertEqual(self.d.wait_request(rid)["result"], SUCCESS)
+                w.close()
+                self.end(rid)
+                b = self.d.get("/builds/" + self.d.request(rid)["builds"][0])
+                self.assertEqual((b["result"] == SUCCESS, [(log["name"], log["length"]) for log in b["steps"][0]["logs"]]), (good, [("run", 0), ("f", 160)]))
 
     def test_what_is_left_out(self):
         """Records of an exit that are none, or have no numbers: nothing is known of what was left out, and the build ends as it would."""

@@ -16,7 +16,7 @@ for i in range(60):
     os.write(1, b"own %05d\\n" % i * 30)
     a.write(b"a %05d\\n" % i * 3000)
     b.write(b"b %05d\\n" % i)
-    while i == 40 and os.path.exists("ROOT/hold"): time.sleep(0.02)
+    while i in (40, 50) and os.path.exists("ROOT/hold%d" % i): time.sleep(0.02)
 open("ROOT/said", "a").write("x")
 """
 
@@ -47,7 +47,8 @@ class Files(Case):
     def test_4_11_22_files_become_logs(self):
         """Each byte for byte, while worker and master die, one after the other; the command ran once."""
         d = self.d
-        open(d.path("hold"), "w").close()
+        for i in (40, 50):
+            open(d.path(f"hold{i}"), "w").close()
         r = d.ask("p/talk")
         b = d.wait_build(r, lambda b: b["steps"] and len(b["steps"][0]["logs"]) == 4 and all(log["length"] for log in b["steps"][0]["logs"] if log["name"] != "never"), "all three logs")
         follow = subprocess.Popen([f"{BUILD}/drover", "log", "--follow", "--raw", b["id"] + ":talk", "--log", "tests"], env={**os.environ, "DROVER_SOCKET": d.path("api.sock")}, stdout=subprocess.PIPE)
@@ -56,7 +57,10 @@ class Files(Case):
         d.start_worker(wait=False)
         d.kill_master()
         d.start_master()
-        os.unlink(d.path("hold"))
+        os.unlink(d.path("hold40"))
+        whole_at = lambda n: len(b"".join(b"a %05d\n" % i * 3000 for i in range(n)))  # noqa: E731
+        d.wait_build(r, lambda b: self.logs(b["id"])["tests"]["length"] == whole_at(51), "what came after the masters, while the command runs")
+        os.unlink(d.path("hold50"))
         wait_for(lambda: not d.minders(), "the command's end")
         d.kill_worker()
         d.start_worker()
