@@ -75,13 +75,27 @@ int file_open_node(struct proc *p, struct node *n, int flags)
   return file_put(p, f, flags & O_CLOEXEC);
 }
 
+/* As "/proc/self/fd/N" has it: anew, whatever its name is now. */
+static int open_again(int fd, int flags)
+{
+  struct file *f = file_of(fd);
+
+  if (!f)
+    return -1;
+  f->node->refs++;
+  return file_open_node(self, f->node, flags);
+}
+
 int sys_openat(int dir, const char *path, int flags, ...)
 {
+  static const char again[] = "/proc/self/fd/";
   const char *last;
   struct node *folder, *n;
   int e;
 
   proc_point("openat");
+  if (!strncmp(path, again, sizeof again - 1))
+    return open_again(atoi(path + sizeof again - 1), flags);
   folder = folder_of(dir, path, &last);
   if (!folder)
     return -1;
@@ -253,6 +267,8 @@ int sys_fstat(int fd, struct stat *st)
     return -1;
   memset(st, 0, sizeof *st);
   st->st_size = (off_t)f->node->len;
+  st->st_mode = f->node->kind == NODE_FILE ? S_IFREG : f->node->kind == NODE_FOLDER ? S_IFDIR : S_IFIFO;
+  st->st_ino = (ino_t)(uintptr_t)f->node;
   return 0;
 }
 
@@ -280,21 +296,18 @@ int sys_flock(int fd, int how)
   return 0;
 }
 
-int sys_fcntl(int fd, int what, ...)
-{
-  (void)fd, (void)what;
-  return 0;
-}
-
-int sys_dup(int fd)
+static int dup_to(int fd, bool cloexec)
 {
   struct file *f = file_of(fd);
 
   if (!f)
     return -1;
   f->refs++;
-  return file_put(self, f, false);
+  return file_put(self, f, cloexec);
 }
+
+int sys_fcntl(int fd, int what, ...) { return what == F_DUPFD_CLOEXEC ? dup_to(fd, true) : 0; }
+int sys_dup(int fd) { return dup_to(fd, false); }
 
 int sys_dup2(int fd, int to) { return (void)fd, (void)to, fail(EBADF); }
 

@@ -175,7 +175,7 @@ int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
   c->out = pipe_to(p);
   c->err = pipe_to(p);
   c->pid = p->pid;
-  p->program = program_start(p, cmd);
+  p->program = program_start(p, cmd, s->nlogs ? s->log[0] : NULL);
   return 0;
 }
 

@@ -23,10 +23,14 @@ enum {
   SIM_CHUNK = 1024,        /* bytes of a chunk at most, as the worker is built for it (Makefile) */
   SIM_WINDOW = 6 * SIM_CHUNK, /* of credit. With an ack's step and a segment (Makefile) less than the spool takes, as it is in truth: else a minder would wait for an ack that is never written down */
   SIM_COMMANDS = 64,       /* of a seed: builds, their steps, and what is made anew */
+  SIM_CHANNELS = 3,        /* what a command writes: its two, and */
+  SIM_FILE = 2,            /* a file that is followed, which is stream 1 */
+  SIM_STREAMS = 2,
   SIM_FDS = 48,            /* of a process */
   SIM_FIFO = 65536,        /* bytes in a pipe, as Linux has it: agent.c counts on it */
   SIM_HEAP_MAX = 2 << 20,  /* of one process of the worker */
   SIM_SPOOL_MAX = 160 << 10, /* of one command: what the minder may have (guest.c), what it reads at once and what is in the pipes at the end (64 KiB each, deflated), segments that are kept */
+  SIM_SPOOL_FILE_MAX = 256 << 10, /* of its file: when the command has ended the rest of it is read whole, whether the master has what came before or not (follow.c) */
 };
 
 /* ---- what happened ---- */
@@ -167,8 +171,8 @@ struct program;
 struct truth {                         /* of one command, whatever became of it */
   int64_t number;
   int starts;
-  int64_t wrote[2];                    /* bytes of each channel that left the process */
-  int64_t total[2];
+  int64_t wrote[SIM_CHANNELS];         /* bytes of each channel that left the process */
+  int64_t total[SIM_CHANNELS];
   int code;
   bool ended, killed;
   bool excused;                        /* something befell it after which it may be lost, */
@@ -177,7 +181,7 @@ struct truth {                         /* of one command, whatever became of it 
 struct truth *truth_of(int64_t number);
 void program_reset(uint64_t seed);
 void program_bytes(int64_t number, int channel, int64_t from, char *out, size_t n);
-struct program *program_start(struct proc *p, const char *cmd); /* it writes to descriptors 3 and 4 */
+struct program *program_start(struct proc *p, const char *cmd, const char *place); /* it writes to descriptors 3 and 4, and to that file; NULL: to none */
 void program_free(struct program *g);
 int64_t program_due(const struct program *g); /* INT64_MAX: when somebody reads */
 void program_turn(struct proc *p);
@@ -215,8 +219,9 @@ void store_build(int64_t worker, int steps);
 bool store_over(void);                 /* all builds are done */
 void store_check(void);                /* what must hold at the end */
 void store_forgotten(int64_t number);  /* a worker is told to forget that command, */
-int64_t store_border(int64_t number, int64_t from); /* of one of its chunks from there on; -1: none */
-void store_acked(int64_t number, int64_t off); /* that so much of it is committed, */
+int64_t store_border(int64_t number, int stream, int64_t from); /* of one of its chunks from there on; -1: none */
+bool store_has_file(int64_t number, int64_t n); /* so much of its file is committed, or nobody waits for it */
+void store_acked(int64_t number, int stream, int64_t off); /* that so much of it is committed, */
 void store_removed(int64_t number);    /* or removes it */
 int store_builds(void);
 bool store_cancel(int n, int64_t *build);

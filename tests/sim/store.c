@@ -13,7 +13,7 @@
 #include "proto/records.h"
 #include "tests/sim/sim.h"
 
-enum { INT8 = 20, TEXT = 25, BYTEA = 17, TEXTS = 1009, BOOL = 16, READ_COLUMNS = 52 };
+enum { INT8 = 20, TEXT = 25, BYTEA = 17, TEXTS = 1009, BOOL = 16, READ_COLUMNS = 52, FILES = 35 /* percent of first commands that have a second log */ };
 
 struct row_worker {
   int64_t number, conn, master;
@@ -27,21 +27,28 @@ struct row_build {
   bool done, cancelling;
   bool refused;          /* a transaction about it failed */
 };
+/* Of a command's output, or of a file that it writes: then its number is SIM_COMMANDS higher than the command's. */
+struct row_log {
+  int64_t length, lines;
+  uint32_t crc;
+  int64_t of[SIM_CHANNELS]; /* bytes of each channel */
+  bool cut;              /* a line says that the rest of the file is not read */
+  int64_t *borders;      /* where its chunks begin */
+  int nborders;
+};
 struct row_command {
-  int64_t build, epoch, length, lines;
+  int64_t build, epoch;
   int step;
+  bool file;             /* it has a second log */
+  struct row_log log[SIM_STREAMS];
   char *spec;
   size_t nspec;
   char instance[33], boot[33], how[16], reason[16], state[8];
   int64_t code;
-  uint32_t crc;
   bool complete;
   char *spans, *z;       /* of its first chunk */
   size_t nspans, nz;
   int64_t raw;
-  int64_t of[2];         /* bytes of each channel */
-  int64_t *borders;      /* where its chunks begin */
-  int nborders;
 };
 
 static struct row_worker workers[SIM_HOSTS];
@@ -57,7 +64,11 @@ static struct row_command *command(int64_t id)
   return id >= 1 && id <= ncommands ? &commands[id - 1] : NULL;
 }
 
-static struct row_command *command_add(int64_t build, int64_t epoch, const void *spec, size_t n, const char *instance, const char *boot)
+static int64_t log_number(const struct row_command *x, int stream) { return x - commands + 1 + (stream ? SIM_COMMANDS : 0); }
+static int stream_of(int64_t log) { return log > SIM_COMMANDS; }
+static int64_t command_of(int64_t log) { return stream_of(log) ? log - SIM_COMMANDS : log; }
+
+static struct row_command *command_add(int64_t build, int64_t epoch, const void *spec, size_t n, const char *instance, const char *boot, bool file)
 {
   struct row_command *c = &commands[ncommands];
 
@@ -66,7 +77,7 @@ static struct row_command *command_add(int64_t build, int64_t epoch, const void 
     return c - 1;
   }
   ncommands++;
-  *c = (struct row_command){ .build = build, .epoch = epoch, .step = builds[build - 1].step, .spec = xmemdup(spec, n), .nspec = n };
+  *c = (struct row_command){ .build = build, .epoch = epoch, .step = builds[build - 1].step, .file = file, .spec = xmemdup(spec, n), .nspec = n };
   snprintf(c->instance, sizeof c->instance, "%s", instance);
   snprintf(c->boot, sizeof c->boot, "%s", boot);
   snprintf(c->state, sizeof c->state, "open");
@@ -86,7 +97,8 @@ void store_end(void)
     free(commands[i].spec);
     free(commands[i].spans);
     free(commands[i].z);
-    free(commands[i].borders);
+    for (int k = 0; k < SIM_STREAMS; k++)
+      free(commands[i].log[k].borders);
   }
 }
 
@@ -94,6 +106,7 @@ void store_end(void)
 void store_build(int64_t worker, int steps)
 {
   static const char *const limits[] = { "idle", "total", "alone" };
+  bool file = chance_of(FILES);
   struct buf spec;
 
   builds[nbuilds++] = (struct row_build){ .worker = worker, .epoch = 1, .step = 1, .steps = steps, .result = -1, .step_state = "run" };
@@ -103,7 +116,9 @@ void store_build(int64_t worker, int steps)
   for (size_t i = 0; i < COUNT(limits); i++)
     if (chance_of(12))
       records_putf(&spec, limits[i], "%d", 500 + (int)chance(i ? 30000 : 5000));
-  (void)command_add(nbuilds, 1, spec.data, spec.len, "", ""); /* never sent */
+  if (file)
+    records_putf(&spec, "log", "f=f%d", nbuilds);
+  (void)command_add(nbuilds, 1, spec.data, spec.len, "", "", file); /* never sent */
   buf_free(&spec);
 }
 
@@ -282,7 +297,7 @@ static void read_build(PGresult *res, int at, int n)
   const struct cell cells[READ_COLUMNS] = {
     NUM(n + 1), NUM(n + 1), NUM(1), STR(SITE_PROJECT), STR(builder), NUM(n + 1), NUM(1), NUM(1), NUM(b->epoch), NUM(n % SIM_BUILDS), STR(b->cancelling ? "cancelling" : "running"), STR("claimed"), STR("/nowhere"), STR("main"),
     STR("0000000000000000000000000000000000000000"), NUM(1), STR("{}"), STR("{}"), STR(""), NUM(n * 8 + b->step), NUM(b->step), STR(name), STR("shell"), STR(b->step_state), STR("{}"),
-    IF(id), IF(1), STR("run"), STR(c ? c->instance : NULL), STR(c ? c->boot : NULL), IF(id), IF(c->length), IF(c->crc), IF(c->lines), STR(""), NUM(1), NUM(1), STR(NULL), { INT8, NULL, 0, 0 }, STR(NULL), BYTES(NULL, 0), { INT8, NULL, 0, 0 },
+    IF(id), IF(1), STR("run"), STR(c ? c->instance : NULL), STR(c ? c->boot : NULL), IF(id), IF(c->log[0].length), IF(c->log[0].crc), IF(c->log[0].lines), STR(""), NUM(1), NUM(1), STR(NULL), { INT8, NULL, 0, 0 }, STR(NULL), BYTES(NULL, 0), { INT8, NULL, 0, 0 },
     NUM(0), STR(NULL), STR("git"), NUM(0), BYTES(NULL, 0), STR(NULL), STR(NULL), STR(NULL), STR(NULL), NUM(0),
   };
 #undef IF
@@ -317,6 +332,14 @@ static PGresult *command_spec(struct call *c)
   return one(cells, 4);
 }
 
+static PGresult *command_logs(struct call *c)
+{
+  const struct row_command *x = command(num(c, 0));
+  const struct cell cells[] = { NUM(log_number(x, 1)), NUM(x->log[1].length), NUM(x->log[1].crc), NUM(x->log[1].lines) };
+
+  return x->file ? one(cells, (int)COUNT(cells)) : row(cells, (int)COUNT(cells));
+}
+
 static PGresult *fence(struct call *c)
 {
   const struct row_build *b = &builds[num(c, 0) - 1];
@@ -326,38 +349,48 @@ static PGresult *fence(struct call *c)
 
 static PGresult *log_grow(struct call *c)
 {
-  struct row_command *x = command(num(c, 0));
+  struct row_command *x = command(command_of(num(c, 0)));
+  struct row_log *l = &x->log[stream_of(num(c, 0))];
 
-  if (x->complete || x->epoch != num(c, 2) || x->length != num(c, 3))
+  if (x->complete || x->epoch != num(c, 2) || l->length != num(c, 3))
     return refuse(c);
-  x->length = num(c, 4);
-  x->lines = num(c, 6);
-  x->crc = (uint32_t)num(c, 7);
-  trace("committed", num(c, 0), x->length);
+  l->length = num(c, 4);
+  l->lines = num(c, 6);
+  l->crc = (uint32_t)num(c, 7);
+  trace("committed", num(c, 0), l->length);
   return nothing();
 }
 
 static PGresult *log_whole(struct call *c)
 {
-  return command(num(c, 0))->length != num(c, 1) ? refuse(c) : nothing();
+  return command(command_of(num(c, 0)))->log[stream_of(num(c, 0))].length != num(c, 1) ? refuse(c) : nothing();
 }
 
 /* What a log gets is what its command wrote, each byte once and in its order. */
-static void compare(int64_t id, struct row_command *x, const char *spans, size_t nspans, const char *raw)
+static void compare(int64_t log, struct row_log *l, const char *spans, size_t nspans, const char *raw)
 {
+  int64_t id = command_of(log);
   struct truth *t = truth_of(id);
   char mine[CHUNK_RAW_MAX];
   struct chunk_span s;
   size_t at = 0;
 
   while (!chunk_span_next(spans, nspans, &at, &s)) {
-    int64_t from = x->of[s.channel & 1];
-    if (from + s.len > t->wrote[s.channel & 1])
-      model_bad("the log of command %" PRId64 " has more than it wrote", id);
-    program_bytes(id, (int)s.channel & 1, from, mine, s.len);
+    int channel = stream_of(log) ? SIM_FILE : (int)s.channel & 1;
+    int64_t from = l->of[channel];
+    const char *told = channel == SIM_FILE ? memmem(raw, s.len, "\ndrover: ", 9) : NULL; /* no file has a colon in it */
+    if (told || l->cut) {
+      l->cut = true;
+      l->of[channel] += s.len;
+      raw += s.len;
+      continue;
+    }
+    if (from + s.len > t->wrote[channel])
+      model_bad("the log of command %" PRId64 " has more of channel %d than it wrote", id, channel);
+    program_bytes(id, channel, from, mine, s.len);
     if (memcmp(mine, raw, s.len))
-      model_bad("the log of command %" PRId64 " is not what it wrote, of channel %u from %" PRId64 " on", id, s.channel, from);
-    x->of[s.channel & 1] += s.len;
+      model_bad("the log of command %" PRId64 " is not what it wrote, of channel %d from %" PRId64 " on", id, channel, from);
+    l->of[channel] += s.len;
     raw += s.len;
   }
 }
@@ -366,19 +399,20 @@ static PGresult *log_chunk(struct call *c)
 {
   static char raw[CHUNK_RAW_MAX];
   int64_t id = num(c, 0), off = num(c, 1);
-  struct row_command *x = command(id);
+  struct row_command *x = command(command_of(id));
+  struct row_log *l = &x->log[stream_of(id)];
   const struct param *spans = param(c, 6), *z = param(c, 7);
   size_t n;
 
-  if (off != x->of[0] + x->of[1])
-    model_bad("the log of command %" PRId64 " has %" PRId64 " bytes, and a chunk at %" PRId64 " is put behind them", id, x->of[0] + x->of[1], off);
+  if (off != l->of[0] + l->of[1] + l->of[SIM_FILE])
+    model_bad("log %" PRId64 " has %" PRId64 " bytes, and a chunk at %" PRId64 " is put behind them", id, l->of[0] + l->of[1] + l->of[SIM_FILE], off);
   if (chunk_inflate(str(c, 7), (size_t)z->len, raw, sizeof raw, &n) || (int64_t)n != num(c, 2))
     model_bad("a chunk in the database can't be read");
   else
-    compare(id, x, str(c, 6), (size_t)spans->len, raw);
-  x->borders = xrealloc(x->borders, (size_t)(x->nborders + 1) * sizeof *x->borders);
-  x->borders[x->nborders++] = off;
-  if (off)
+    compare(id, l, str(c, 6), (size_t)spans->len, raw);
+  l->borders = xrealloc(l->borders, (size_t)(l->nborders + 1) * sizeof *l->borders);
+  l->borders[l->nborders++] = off;
+  if (off || stream_of(id))
     return nothing();
   x->spans = xmemdup(str(c, 6), x->nspans = (size_t)spans->len);
   x->z = xmemdup(str(c, 7), x->nz = (size_t)z->len);
@@ -409,8 +443,10 @@ static void check_end(int64_t id, const struct row_command *x)
     return;
   if (!t->starts)
     model_bad("command %" PRId64 " has ended (%s) and was never started", id, x->how);
-  if (x->length != wrote)
-    model_bad("command %" PRId64 " has ended, its log has %" PRId64 " of %" PRId64 " bytes", id, x->length, wrote);
+  if (x->log[0].length != wrote)
+    model_bad("command %" PRId64 " has ended, its log has %" PRId64 " of %" PRId64 " bytes", id, x->log[0].length, wrote);
+  if (x->file && !x->log[1].cut && x->log[1].length != t->wrote[SIM_FILE])
+    model_bad("command %" PRId64 " has ended, the log of its file has %" PRId64 " of %" PRId64 " bytes", id, x->log[1].length, t->wrote[SIM_FILE]);
   if (!strcmp(x->how, "exited") && (!t->ended || x->code != t->code))
     model_bad("command %" PRId64 " is said to have ended with %" PRId64 ", in truth %d", id, x->code, t->code);
   if (!strcmp(x->how, "signaled") && !t->killed)
@@ -447,10 +483,15 @@ static PGresult *command_end(struct call *c)
 
 static PGresult *command_start(struct call *c)
 {
-  struct row_command *x = command_add(num(c, 1), num(c, 8), str(c, 4), (size_t)param(c, 4)->len, str(c, 5), str(c, 6));
-  const struct cell cells[] = { NUM(x - commands + 1), NUM(x - commands + 1) };
+  bool file = strcmp(str(c, 12), "{}") != 0;
+  struct row_command *x = command_add(num(c, 1), num(c, 8), str(c, 4), (size_t)param(c, 4)->len, str(c, 5), str(c, 6), file);
+  char more[24] = "";
 
-  return one(cells, 2);
+  if (file)
+    snprintf(more, sizeof more, "%" PRId64, log_number(x, 1));
+  const struct cell cells[] = { NUM(x - commands + 1), NUM(log_number(x, 0)), STR(more) };
+
+  return one(cells, (int)COUNT(cells));
 }
 
 static PGresult *step_start(struct call *c)
@@ -534,7 +575,7 @@ static PGresult *pipeline_get(struct call *c)
 
 static PGresult *(*const statements[SQL_COUNT])(struct call *c) = {
   [SQL_worker_get] = worker_get, [SQL_session_guard] = session_guard, [SQL_session_still] = session_still, [SQL_session_take] = session_take, [SQL_session_builds] = session_builds, [SQL_session_logs] = session_logs, [SQL_session_read] = session_read,
-  [SQL_session_lost] = session_lost, [SQL_command_spec] = command_spec, [SQL_fence] = fence, [SQL_log_grow] = log_grow, [SQL_log_whole] = log_whole, [SQL_log_chunk] = log_chunk, [SQL_command_end] = command_end, [SQL_command_start] = command_start,
+  [SQL_session_lost] = session_lost, [SQL_command_spec] = command_spec, [SQL_command_logs] = command_logs, [SQL_fence] = fence, [SQL_log_grow] = log_grow, [SQL_log_whole] = log_whole, [SQL_log_chunk] = log_chunk, [SQL_command_end] = command_end, [SQL_command_start] = command_start,
   [SQL_step_start] = step_start, [SQL_build_finish] = build_over, [SQL_build_asks] = build_over, [SQL_steps_lost] = steps_lost, [SQL_master_add] = master_add, [SQL_pipeline_get] = pipeline_get,
 };
 
@@ -567,22 +608,29 @@ void store_check(void)
       model_bad("at the end command %d is open", i + 1);
 }
 
-int64_t store_border(int64_t number, int64_t from)
+int64_t store_border(int64_t number, int stream, int64_t from)
 {
-  const struct row_command *x = command(number);
+  const struct row_log *l = &command(number)->log[stream];
   int first = 0;
 
-  while (first < x->nborders && x->borders[first] < from)
+  while (first < l->nborders && l->borders[first] < from)
     first++;
-  return first < x->nborders ? x->borders[first + (int)chance((uint64_t)(x->nborders - first))] : -1;
+  return first < l->nborders ? l->borders[first + (int)chance((uint64_t)(l->nborders - first))] : -1;
 }
 
-void store_acked(int64_t number, int64_t off)
+bool store_has_file(int64_t number, int64_t n)
 {
   const struct row_command *x = command(number);
 
-  if (!x || off > x->length)
-    model_bad("a master acks command %" PRId64 " up to %" PRId64 ", and has %" PRId64, number, off, x ? x->length : 0);
+  return x->complete || x->log[1].length >= n;
+}
+
+void store_acked(int64_t number, int stream, int64_t off)
+{
+  const struct row_command *x = command(number);
+
+  if (!x || (stream && !x->file) || off > x->log[stream].length)
+    model_bad("a master acks stream %d of command %" PRId64 " up to %" PRId64 ", and has %" PRId64, stream, number, off, x ? x->log[stream].length : 0);
 }
 
 void store_removed(int64_t number)
@@ -615,6 +663,6 @@ uint64_t store_sum(void)
   uint64_t sum = 0;
 
   for (int i = 0; i < ncommands; i++)
-    sum = sum * 31 + commands[i].crc + (uint64_t)commands[i].code + (uint64_t)commands[i].of[0];
+    sum = sum * 31 + commands[i].log[0].crc + commands[i].log[1].crc + (uint64_t)commands[i].code + (uint64_t)commands[i].log[0].of[0];
   return sum;
 }

@@ -11,12 +11,13 @@ enum { SEEN_MAX = 256, TWICE = 5, AGAIN = 3 /* percent */, BACK_MAX = 4096 /* by
 
 struct allowed {
   int64_t number, limit;
+  int stream;
   char epoch[STR_ID_MAX];
 };
 
 struct tap {
   struct wire_reader *r;
-  struct allowed of[SIM_COMMANDS];
+  struct allowed of[SIM_COMMANDS * SIM_STREAMS];
   int n;
 };
 
@@ -42,14 +43,14 @@ void tap_free(struct tap *t)
   free(t);
 }
 
-static struct allowed *allowed(struct tap *t, int64_t number)
+static struct allowed *allowed(struct tap *t, int64_t number, int stream)
 {
   for (int i = 0; i < t->n; i++)
-    if (t->of[i].number == number)
+    if (t->of[i].number == number && t->of[i].stream == stream)
       return &t->of[i];
-  if (t->n == SIM_COMMANDS)
+  if (t->n == COUNT(t->of))
     abort();
-  t->of[t->n] = (struct allowed){ .number = number };
+  t->of[t->n] = (struct allowed){ .number = number, .stream = stream };
   return &t->of[t->n++];
 }
 
@@ -70,19 +71,19 @@ static void copy(struct buf *out, const struct wire_msg *m)
 static void ask_again(struct buf *out, const struct allowed *a, int64_t committed)
 {
   struct id id = { 1, a->number }, epoch;
-  int64_t off = store_border(a->number, committed - BACK_MAX);
+  int64_t off = store_border(a->number, a->stream, committed - BACK_MAX);
 
   if (off < 0 || str_id(a->epoch, strlen(a->epoch), &epoch))
     return;
   trace("asked again", a->number, off);
-  wire_put(out, VERB_resume, "iisnn", &id, &epoch, "0", off, a->limit);
+  wire_put(out, VERB_resume, "iinnn", &id, &epoch, (int64_t)a->stream, off, a->limit);
 }
 
 /* Numbers of the tokens. */
-static void look(struct tap *t, struct wire_msg *m, struct buf *out)
+static void look(struct tap *t, struct wire_msg *m, int stream, struct buf *out)
 {
   int limit = m->verb == VERB_resume ? 4 : 3, epoch = m->verb == VERB_run ? 2 : m->verb == VERB_resume ? 1 : -1;
-  struct allowed *a = allowed(t, wire_id(m, 0).n);
+  struct allowed *a = allowed(t, wire_id(m, 0).n, stream);
 
   trace(wire_verbs[m->verb].name, a->number, m->verb == VERB_forget || m->verb == VERB_kill ? 0 : wire_num(m, m->verb == VERB_ack ? 2 : 3));
   if (epoch >= 0)
@@ -95,7 +96,7 @@ static void look(struct tap *t, struct wire_msg *m, struct buf *out)
   }
   if (m->verb != VERB_ack)
     return;
-  store_acked(a->number, wire_num(m, 2));
+  store_acked(a->number, stream, wire_num(m, 2));
   if (tap_says_twice && chance_of(AGAIN))
     ask_again(out, a, wire_num(m, 2));
 }
@@ -110,8 +111,13 @@ void tap_to_worker(struct tap *t, const char *p, size_t n, struct buf *out)
     copy(out, &m);
     if (about && tap_says_twice && chance_of(TWICE))
       copy(out, &m);
-    if (about)
-      look(t, &m, out);
+    if (!about)
+      continue;
+    if (m.verb == VERB_ack || m.verb == VERB_resume)
+      look(t, &m, (int)wire_num(&m, m.verb == VERB_ack ? 1 : 2), out);
+    else
+      for (int i = 0; i < SIM_STREAMS; i++)
+        look(t, &m, i, out);
   }
 }
 
@@ -134,13 +140,15 @@ void tap_reset(void) { nseen = 0; }
 void tap_to_master(struct tap *t, struct wire_msg *m)
 {
   int64_t id, end;
+  int stream;
 
   if (m->verb == VERB_hello)
     greeted(m);
   if (m->verb != VERB_out)
     return;
   id = wire_id(m, 0).n;
+  stream = (int)wire_num(m, 1);
   end = wire_num(m, 2) + wire_num(m, 3);
-  if (end > allowed(t, id)->limit)
-    model_bad("a worker sends command %" PRId64 " up to %" PRId64 ", and may up to %" PRId64, id, end, allowed(t, id)->limit);
+  if (end > allowed(t, id, stream)->limit)
+    model_bad("a worker sends stream %d of command %" PRId64 " up to %" PRId64 ", and may up to %" PRId64, stream, id, end, allowed(t, id, stream)->limit);
 }

@@ -174,11 +174,11 @@ static void check_spools(const struct host *h)
 
   for (int i = 0; spool && i < spool->nentries; i++) {
     const struct node *folder = spool->entries[i].node;
-    size_t n = 0;
+    size_t n[SIM_STREAMS] = { 0 };
     for (int k = 0; k < folder->nentries; k++)
-      n += folder->entries[k].node->len;
-    if (n > SIM_SPOOL_MAX)
-      model_bad("%s takes %zu bytes in the spool", spool->entries[i].name, n);
+      n[strstr(folder->entries[k].name, "-1") != NULL] += folder->entries[k].node->len;
+    if (n[0] > SIM_SPOOL_MAX || n[1] > SIM_SPOOL_FILE_MAX)
+      model_bad("%s takes %zu bytes in the spool, and %zu of its file", spool->entries[i].name, n[0], n[1]);
   }
 }
 
@@ -223,7 +223,7 @@ static void time_goes(void)
 
 static void begin(uint64_t seed)
 {
-  static const char texts[] = "builders:\n  b1: {checkout: none, steps: [{name: s1, run: it}]}\n  b2: {checkout: none, steps: [{name: s1, run: it}, {name: s2, run: it}]}\n"
+  static const char texts[] = "builders:\n  b1: {checkout: none, steps: [{name: s1, run: it}]}\n  b2: {checkout: none, steps: [{name: s1, run: it}, {name: s2, run: it, logs: {f: s2}}]}\n"
     "  b3: {checkout: none, steps: [{name: s1, run: it}, {name: s2, run: it}, {name: s3, run: it, always: true}]}\n";
 
   if (!sim.site.conf)
