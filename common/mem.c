@@ -87,6 +87,13 @@ char *xasprintf(const char *fmt, ...)
   return s;
 }
 
+void mem_free_all(char **v, int n)
+{
+  for (int i = 0; i < n; i++)
+    free(v[i]);
+  free(v);
+}
+
 void mem_wipe(void *p, size_t n)
 {
   if (n)

@@ -18,6 +18,8 @@ char *xstrndup(const char *s, size_t n) must_check;          /* always ends in N
 char *xasprintf(const char *fmt, ...) must_check printf_like(1, 2);
 char *xvasprintf(const char *fmt, va_list ap) must_check printf_like(1, 0);
 
+/* n strings and what they stand in. */
+void mem_free_all(char **v, int n);
 /* Overwrites memory that held a secret; the compiler can't drop it. */
 void mem_wipe(void *p, size_t n);
 #endif

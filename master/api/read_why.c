@@ -45,13 +45,6 @@ static void add_origin(struct buf *text, const struct db_res *r)
   buf_adds(text, ".");
 }
 
-static void free_texts(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
-}
-
 static void why_waiting(struct call *c, int64_t id, const struct db_res *r, struct reason *out, struct why *w)
 {
   struct why_of of = { .project = col(r, PROJECT), .builder = col(r, BUILDER) };
@@ -61,8 +54,8 @@ static void why_waiting(struct call *c, int64_t id, const struct db_res *r, stru
   of.wants = (const char *const *)wants;
   memset(w, 0, sizeof *w);
   why_pending(call_master(c), &of, w);
-  free_texts(tags, of.ntags);
-  free_texts(wants, of.nwants);
+  mem_free_all(tags, of.ntags);
+  mem_free_all(wants, of.nwants);
   reasons_add(call_master(c)->reasons, col(r, CLASS), w);
   if (str_eq(w->kind, "starting"))
     why_locks(call_master(c), id, false, w);

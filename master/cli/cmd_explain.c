@@ -9,6 +9,7 @@
 #include "master/cli/commands.h"
 #include "master/cli/ids.h"
 #include "master/cli/js.h"
+#include "master/cli/lines.h"
 #include "master/cli/table.h"
 #include "master/conf/conf.h"
 #include "master/conf/pipe_explain.h"
@@ -20,7 +21,6 @@ static void print_keys(struct cli *c, const cJSON *o)
   struct table *t = table_new(columns, COUNT(columns));
   const char *before = "";
   const cJSON *r;
-  struct buf text;
 
   cJSON_ArrayForEach(r, js_get(o, "keys")) {
     const char *step = js_text(r, "step");
@@ -34,11 +34,7 @@ static void print_keys(struct cli *c, const cJSON *o)
     table_cell(t, STYLE_DIM, js_text(r, "from"));
     before = step;
   }
-  buf_init(&text, BUF_NO_MAX);
-  table_print(t, c->width, c->color, &text);
-  out_bytes(c, buf_str(&text), text.len);
-  buf_free(&text);
-  table_free(t);
+  lines_all_of(c, t);
 }
 
 /* name: NULL where the pipeline has only one. */

@@ -1,4 +1,5 @@
 /* drover list …: builders, builds, requests, changes, workers, pools, projects as tables. */
+#include "master/cli/lines.h"
 #include "master/cli/list.h"
 
 #include <stdlib.h>
@@ -258,17 +259,12 @@ void list_table(struct cli *c, const char *kind, const cJSON *items)
   for (size_t i = 0; i < COUNT(kinds); i++) {
     struct table *t;
     const cJSON *item;
-    struct buf text;
     if (!str_eq(kinds[i].name, kind))
       continue;
     t = table_new(kinds[i].columns, kinds[i].ncolumns);
     cJSON_ArrayForEach(item, items)
       kinds[i].row(t, item);
-    buf_init(&text, BUF_NO_MAX);
-    table_print(t, c->width, c->color, &text);
-    out_bytes(c, buf_str(&text), text.len);
-    buf_free(&text);
-    table_free(t);
+    lines_all_of(c, t);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
+#include "master/cli/lines.h"
 #include "master/cli/show.h"
 #include "master/cli/table.h"
 
@@ -33,7 +34,6 @@ static void show_queue(struct cli *c, const cJSON *answer, const char *name)
   const cJSON *items = js_get(answer, "items"), *r;
   int64_t left = js_num(answer, "total") - cJSON_GetArraySize(items);
   struct table *t;
-  struct buf text;
 
   (void)name;
   if (!cJSON_GetArraySize(items)) {
@@ -52,11 +52,7 @@ static void show_queue(struct cli *c, const cJSON *answer, const char *name)
     table_cell(t, STYLE_NONE, js_text(r, "waits.text"));
     free(eta);
   }
-  buf_init(&text, BUF_NO_MAX);
-  table_print(t, c->width, c->color, &text);
-  out_bytes(c, buf_str(&text), text.len);
-  buf_free(&text);
-  table_free(t);
+  lines_all_of(c, t);
   if (left > 0) {
     out(c, STYLE_DIM, "and %lld more: drover queue --limit %lld", (long long)left, (long long)js_num(answer, "total"));
     out_end(c);

@@ -7,6 +7,7 @@
 #include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
+#include "master/cli/lines.h"
 #include "master/cli/made.h"
 #include "master/cli/props.h"
 #include "master/cli/table.h"
@@ -67,17 +68,6 @@ static void scheduler_row(struct table *t, const cJSON *s, int64_t now)
   free(by);
 }
 
-static void print(struct cli *c, struct table *t)
-{
-  struct buf text;
-
-  buf_init(&text, BUF_NO_MAX);
-  table_print(t, c->width, c->color, &text);
-  out_bytes(c, buf_str(&text), text.len);
-  buf_free(&text);
-  table_free(t);
-}
-
 int cmd_scheduler_list(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   static const struct column columns[] = { { "SCHEDULER", TABLE_FLEX }, { "SET OFF BY", TABLE_FLEX }, { "NEXT", 0 }, { "LAST", 0 }, { "DID", 0 }, { "WHY", TABLE_FLEX } };
@@ -106,7 +96,7 @@ int cmd_scheduler_list(struct cli *c, const struct args *a, const char *const *a
     t = table_new(columns, COUNT(columns));
     cJSON_ArrayForEach(s, js_get(answer, "items"))
       scheduler_row(t, s, clock_wall_ms());
-    print(c, t);
+    lines_all_of(c, t);
   }
   cJSON_Delete(answer);
   return CLI_OK;
@@ -227,7 +217,7 @@ static void show_decisions(struct cli *c, const cJSON *s, int64_t now)
     table_cell(t, STYLE_BOLD, js_text(d, "buildset"));
     table_cell(t, STYLE_NONE, js_text(d, "why"));
   }
-  print(c, t);
+  lines_all_of(c, t);
 }
 
 static void show(struct cli *c, const cJSON *s)

@@ -14,6 +14,7 @@
 #include "master/cli/commands.h"
 #include "master/cli/ids.h"
 #include "master/cli/js.h"
+#include "master/cli/lines.h"
 #include "master/cli/table.h"
 
 enum { VALUE_MAX = 16384 };
@@ -155,7 +156,6 @@ int cmd_secret_list(struct cli *c, const struct args *a, const char *const *arg,
   cJSON *answer = call_get(c, "/api/v1/secrets");
   const cJSON *s;
   struct table *t;
-  struct buf text;
 
   (void)a, (void)arg, (void)narg;
   if (!answer)
@@ -169,11 +169,7 @@ int cmd_secret_list(struct cli *c, const struct args *a, const char *const *arg,
     t = table_new(columns, COUNT(columns));
     cJSON_ArrayForEach(s, js_get(answer, "items"))
       secret_row(t, s, clock_wall_ms());
-    buf_init(&text, BUF_NO_MAX);
-    table_print(t, c->width, c->color, &text);
-    out_bytes(c, buf_str(&text), text.len);
-    buf_free(&text);
-    table_free(t);
+    lines_all_of(c, t);
   }
   cJSON_Delete(answer);
   return CLI_OK;

@@ -9,6 +9,7 @@
 #include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
+#include "master/cli/lines.h"
 #include "master/cli/table.h"
 
 #define WATCH_EVERY_S 2
@@ -175,16 +176,10 @@ static void show_builders(struct cli *c, const cJSON *status, const cJSON *build
     { "BUILDER", TABLE_FLEX }, { "LAST", TABLE_FLEX }, { "NOW", TABLE_FLEX }, { "WAITING", TABLE_FLEX } };
   struct table *t = table_new(columns, COUNT(columns));
   const cJSON *b;
-  struct buf text;
 
   cJSON_ArrayForEach(b, js_get(builders, "items"))
     add_row(t, b, status);
-  buf_init(&text, BUF_NO_MAX);
-  if (table_rows(t))
-    table_print(t, c->width, c->color, &text);
-  out_bytes(c, buf_str(&text), text.len);
-  buf_free(&text);
-  table_free(t);
+  lines_table(c, t);
 }
 
 static void show_next(struct cli *c, const cJSON *s)

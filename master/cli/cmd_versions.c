@@ -6,6 +6,7 @@
 #include "master/cli/call.h"
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
+#include "master/cli/lines.h"
 #include "master/cli/table.h"
 
 int cmd_config_show(struct cli *c, const struct args *a, const char *const *arg, int narg)
@@ -86,7 +87,6 @@ int cmd_config_history(struct cli *c, const struct args *a, const char *const *a
   cJSON *answer = call_get(c, path);
   const cJSON *v;
   struct table *t;
-  struct buf text;
 
   (void)arg, (void)narg;
   free(path);
@@ -100,11 +100,7 @@ int cmd_config_history(struct cli *c, const struct args *a, const char *const *a
   t = table_new(columns, COUNT(columns));
   cJSON_ArrayForEach(v, js_get(answer, "items"))
     version_row(t, v);
-  buf_init(&text, BUF_NO_MAX);
-  table_print(t, c->width, c->color, &text);
-  out_bytes(c, buf_str(&text), text.len);
-  buf_free(&text);
-  table_free(t);
+  lines_all_of(c, t);
   cJSON_Delete(answer);
   return CLI_OK;
 }

@@ -1,4 +1,5 @@
 /* drover worker clean; and the disk and work folders of drover worker show. */
+#include "master/cli/lines.h"
 #include "master/cli/work.h"
 
 #include <stdlib.h>
@@ -59,7 +60,6 @@ void work_show(struct cli *c, const cJSON *worker)
   const cJSON *folders = js_get(worker, "folders"), *f;
   int64_t now = clock_wall_ms();
   struct table *t;
-  struct buf text;
 
   show_disk(c, js_get(worker, "disk"));
   if (!cJSON_GetArraySize(folders))
@@ -75,11 +75,7 @@ void work_show(struct cli *c, const cJSON *worker)
     free(size);
     free(note);
   }
-  buf_init(&text, BUF_NO_MAX);
-  table_print(t, c->width, c->color, &text);
-  out_bytes(c, buf_str(&text), text.len);
-  buf_free(&text);
-  table_free(t);
+  lines_all_of(c, t);
 }
 
 static void tell_cleaning(struct cli *c, const char *name, const cJSON *answer)

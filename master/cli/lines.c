@@ -61,16 +61,23 @@ void lines_source(struct cli *c, const cJSON *o)
   lines_f(c, "source", "%s%s%s", js_text(o, "branch"), *js_text(o, "branch") ? " " : "", *revision ? revision : "(its tip)");
 }
 
-void lines_table(struct cli *c, struct table *t)
+void lines_all_of(struct cli *c, struct table *t)
 {
   struct buf text;
 
   buf_init(&text, BUF_NO_MAX);
-  if (table_rows(t))
-    table_print(t, c->width, c->color, &text);
+  table_print(t, c->width, c->color, &text);
   out_bytes(c, buf_str(&text), text.len);
   buf_free(&text);
   table_free(t);
+}
+
+void lines_table(struct cli *c, struct table *t)
+{
+  if (table_rows(t))
+    lines_all_of(c, t);
+  else
+    table_free(t);
 }
 
 /* Which build triggered it. */

@@ -14,6 +14,7 @@ void lines_time(struct cli *c, const char *label, int64_t at); /* at: ms since 1
 void lines_join(struct cli *c, const char *label, const cJSON *o, const char *path, const char *between); /* of the strings at path */
 void lines_head(struct cli *c, const cJSON *o, const char *id); /* id and what became of it; the line goes on */
 void lines_source(struct cli *c, const cJSON *o); /* branch, and the revision or that it is the tip */
-void lines_table(struct cli *c, struct table *t); /* frees it */
+void lines_table(struct cli *c, struct table *t);     /* nothing where it has no row; frees it */
+void lines_all_of(struct cli *c, struct table *t);    /* its head in any case; frees it */
 void lines_parent(struct cli *c, const cJSON *o); /* which build's step triggered it */
 #endif

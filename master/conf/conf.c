@@ -255,7 +255,7 @@ static void set_trusted(struct conf *c, const struct yml_node *n)
   c->trusted = xcalloc((size_t)count + 1, sizeof *c->trusted);
   for (int i = 0; i < count; i++) /* those that are none were told by the schema */
     c->ntrusted += !net_parse(text[i], &c->trusted[c->ntrusted]);
-  conf_strings_free(text, count);
+  mem_free_all(text, count);
 }
 
 static void set_site(struct loader *l, const struct yml_node *top, const char *folder)
@@ -415,8 +415,8 @@ void conf_free(struct conf *c)
     struct conf_project *p = &c->projects[i];
     free(p->name);
     conf_codebases_free(p);
-    conf_strings_free(p->needed_by, p->nneeded_by);
-    conf_strings_free(p->triggered_by, p->ntriggered_by);
+    mem_free_all(p->needed_by, p->nneeded_by);
+    mem_free_all(p->triggered_by, p->ntriggered_by);
     free(p->pipeline_file);
     pipeline_free(p->pipeline);
     free(p->pipeline_text);
@@ -429,7 +429,7 @@ void conf_free(struct conf *c)
   };
   for (size_t i = 0; i < COUNT(own); i++)
     free(own[i]);
-  conf_strings_free(c->files, c->nfiles);
+  mem_free_all(c->files, c->nfiles);
   free(c->trusted);
   map_free(c->worker_of);
   free(c->workers);

@@ -36,13 +36,6 @@ char **conf_strings(const struct yml_node *n, int *count)
   return v;
 }
 
-void conf_strings_free(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
-}
-
 /* ---- what stands in files ---- */
 
 static char *path_of(const struct yml_node *n)
@@ -214,7 +207,7 @@ void conf_codebases_free(struct conf_project *p)
     free(c->git);
     free(c->pin);
     free(c->category);
-    conf_strings_free(c->branches, c->nbranches);
+    mem_free_all(c->branches, c->nbranches);
     free(c->hook.dialect);
     free(c->hook.secret_file);
     if (c->hook.secret)
@@ -223,7 +216,7 @@ void conf_codebases_free(struct conf_project *p)
     conf_login_free(&c->login);
   }
   free(p->codebases);
-  conf_strings_free(p->stamps, p->nstamps);
+  mem_free_all(p->stamps, p->nstamps);
 }
 
 /* ---- looking ---- */

@@ -13,7 +13,6 @@ struct conf_reading {
 
 /* The texts of a list, or of one scalar; n may be NULL. */
 char **conf_strings(const struct yml_node *n, int *count) must_check;
-void conf_strings_free(char **v, int n);
 
 /* key: the project's, for messages about what it lacks. */
 void conf_codebases_read(struct conf_project *p, const struct yml_node *key, const struct yml_node *map, const struct conf_reading *r);

@@ -44,7 +44,7 @@ void conf_worker_free(struct conf_worker *w)
 {
   conf_keys_free(&w->keys);
   free(w->name);
-  conf_strings_free(w->tags, w->ntags);
+  mem_free_all(w->tags, w->ntags);
   free(w->calendar);
 }
 

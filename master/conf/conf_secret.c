@@ -31,10 +31,10 @@ void conf_secret_free(struct conf_secret *s)
 {
   free(s->name);
   free(s->file);
-  conf_strings_free(s->builders, s->nbuilders);
-  conf_strings_free(s->branches, s->nbranches);
-  conf_strings_free(s->workers, s->nworkers);
-  conf_strings_free(s->pools, s->npools);
+  mem_free_all(s->builders, s->nbuilders);
+  mem_free_all(s->branches, s->nbranches);
+  mem_free_all(s->workers, s->nworkers);
+  mem_free_all(s->pools, s->npools);
   conf_keys_free(&s->keys);
 }
 

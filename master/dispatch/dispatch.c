@@ -214,13 +214,6 @@ static int choose_for_locks(struct dispatch *d, const struct why_of *of, const s
   return -1;
 }
 
-static void free_texts(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
-}
-
 static int choose_of_row(struct dispatch *d, struct db_res *res, int row, struct field *f, const struct lock_waiter *locks)
 {
   struct why_of of = { .project = db_str(res, PENDING, row, 2), .builder = db_str(res, PENDING, row, 3) };
@@ -231,8 +224,8 @@ static int choose_of_row(struct dispatch *d, struct db_res *res, int row, struct
   of.wants = (const char *const *)wants;
   field_for(f, of.project, of.builder, (struct field_past){ db_opt(res, row, PENDING_WARM), db_opt(res, row, PENDING_SPOILT) });
   at = locks ? choose_for_locks(d, &of, f, locks) : choose(d, &of, f, 0, f->n);
-  free_texts(tags, of.ntags);
-  free_texts(wants, of.nwants);
+  mem_free_all(tags, of.ntags);
+  mem_free_all(wants, of.nwants);
   return at;
 }
 

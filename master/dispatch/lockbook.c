@@ -282,22 +282,15 @@ void lockbook_units(const struct lockbook *b, const struct lock_waiter *w, int i
     buf_addf(text, "%s%s", k ? " " : "", b->locks[w->wants[i].lock].units[w->got[i][k]]);
 }
 
-static void free_texts(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
-}
-
 void lockbook_clear(struct lockbook *b)
 {
   for (int i = 0; i < b->nlocks; i++) {
     free(b->locks[i].name);
-    free_texts(b->locks[i].units, b->locks[i].nunits);
+    mem_free_all(b->locks[i].units, b->locks[i].nunits);
   }
   for (int i = 0; i < b->nholds; i++) {
     free(b->holds[i].who);
-    free_texts(b->holds[i].units, b->holds[i].nunits);
+    mem_free_all(b->holds[i].units, b->holds[i].nunits);
   }
   for (int i = 0; i < b->nwaiters; i++) {
     for (int k = 0; k < b->waiters[i].nwants; k++) {

@@ -84,13 +84,6 @@ static void take_foreign(struct lock_waiter *w, const struct db_res *res, int st
   free(names);
 }
 
-static void free_texts(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
-}
-
 static void take_waiter(struct lockbook *b, const struct db_res *res, int stmt, int row, lockbook_could *could, void *arg)
 {
   struct lock_waiter *w = &b->waiters[b->nwaiters++];
@@ -113,8 +106,8 @@ static void take_waiter(struct lockbook *b, const struct db_res *res, int stmt, 
   of.tags = (const char *const *)tags;
   of.wants = (const char *const *)wants;
   w->nworkers = could(arg, &of, per_worker, &w->workers);
-  free_texts(tags, of.ntags);
-  free_texts(wants, of.nwants);
+  mem_free_all(tags, of.ntags);
+  mem_free_all(wants, of.nwants);
 }
 
 void lockbook_take(struct lockbook *b, const struct db_res *res, int stmt, lockbook_could *could, void *arg)

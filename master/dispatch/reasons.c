@@ -152,13 +152,6 @@ static void written(struct db_res *res, void *arg)
   rest(r);
 }
 
-static void free_texts(char **v, int n)
-{
-  for (int i = 0; i < n; i++)
-    free(v[i]);
-  free(v);
-}
-
 /* What would be said now of a row's requests. */
 static void why_of_class(struct reasons *r, const struct db_res *res, int row, struct why *w)
 {
@@ -169,8 +162,8 @@ static void why_of_class(struct reasons *r, const struct db_res *res, int row, s
   of.tags = (const char *const *)tags;
   of.wants = (const char *const *)wants;
   why_pending(r->m, &of, w);
-  free_texts(tags, of.ntags);
-  free_texts(wants, of.nwants);
+  mem_free_all(tags, of.ntags);
+  mem_free_all(wants, of.nwants);
 }
 
 static void class_looked(struct reasons *r, const char *class, const struct why *w, cJSON *told)
