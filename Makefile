@@ -12,7 +12,7 @@ CFLAGS ?= -O2 -g
 MASTER_CFLAGS = $(COMMON) $(WARN) $(CFLAGS) $(if $(SAN),-O1 -g1 -fsanitize=$(SAN) -fno-omit-frame-pointer -Wno-format-truncation -Wno-maybe-uninitialized,$(HARDEN))
 MASTER_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN),-pie -Wl,-z,relro,-z,now) -Wl,--as-needed
 WORKER_CFLAGS = $(COMMON) $(WARN) -Os -g -ffunction-sections -fdata-sections -I$(B)/musl-include -fno-asynchronous-unwind-tables
-WORKER_LDFLAGS = -static -Wl,--gc-sections
+WORKER_LDFLAGS = -static -Wl,--gc-sections -T worker/lean.ld
 
 # Sources, by the stops on the data's way (docs/tour.md).
 COMMON_SRC = $(wildcard common/*.c)

@@ -4,9 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/str.h"
 
 enum { LOG_LINE_MAX = 2048 };
@@ -69,15 +69,10 @@ static size_t put_json(char *out, size_t room, const char *s)
 
 static size_t line_json(char *line, size_t room, const char *level, const char *area, const char *text)
 {
-  struct timespec now;
-  struct tm tm;
-  char when[32] = "";
+  char when[CLOCK_TEXT_MAX];
   size_t n;
 
-  clock_gettime(CLOCK_REALTIME, &now);
-  if (gmtime_r(&now.tv_sec, &tm))
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
-  n = (size_t)snprintf(line, room, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"area\":\"%s\",\"message\":\"", when, (int)(now.tv_nsec / 1000000), level, area);
+  n = (size_t)snprintf(line, room, "{\"time\":\"%s\",\"level\":\"%s\",\"area\":\"%s\",\"message\":\"", clock_text(when), level, area);
   n += put_json(line + n, room - n - 2, text);
   line[n++] = '"';
   line[n++] = '}';

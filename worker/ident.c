@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/scan.h"
 #include "worker/small.h"
 
 enum { TEXT_MAX = 512, INSTANCE_BYTES = 16, HIGH_LEN = 2 * 19 + 2 };
@@ -17,7 +18,7 @@ static enum err parse(struct ident *i, const char *text)
   long long conn, incarnation;
   int version;
 
-  if (sscanf(text, "drover-worker %d\ninstance %32[0-9a-f]\nconn %lld\nincarnation %lld\nhigh %47s\n", &version, i->instance,
+  if (scan(text, "drover-worker %d\ninstance %32s\nconn %lld\nincarnation %lld\nhigh %47s\n", &version, i->instance,
              &conn, &incarnation, high) != 5 || version != 1 || strlen(i->instance) != IDENT_INSTANCE_LEN || conn < 0 ||
       incarnation < 0 || str_id(high, strlen(high), &i->high))
     return ERR_CORRUPT;

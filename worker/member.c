@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/scan.h"
 #include "common/str.h"
 #include "worker/small.h"
 
@@ -33,7 +34,7 @@ static enum err take(struct member *m)
 
   if (e)
     return e;
-  found = sscanf(text, "drover-worker %d\npool %64s\nname %64s\nkey %43s\n", &version, pool, m->name, m->key);
+  found = scan(text, "drover-worker %d\npool %64s\nname %64s\nkey %43s\n", &version, pool, m->name, m->key);
   mem_wipe(text, sizeof text);
   if (found != 4 || version != 1 || strlen(m->key) != TOKEN_SECRET_LEN)
     return ERR_CORRUPT;

@@ -25,6 +25,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/scan.h"
 #include "common/sm.h"
 #include "worker/child.h"
 #include "worker/follow.h"
@@ -246,12 +247,12 @@ static void take_ctl(struct minder *m, const char *line)
   long long grace;
   int on, number;
 
-  if (sscanf(line, "kill %lld %15s", &grace, word) == 2)
+  if (scan(line, "kill %lld %15s", &grace, word) == 2)
     end_tree(m, word, grace);
-  else if (sscanf(line, "signal %d", &number) == 1) {
+  else if (scan(line, "signal %d", &number) == 1) {
     if (!m->main_ended && m->child.pid > 0)
       kill(m->child.pid, number); /* not reaped yet, so the number is still its own */
-  } else if (sscanf(line, "follow %d", &on) == 1) {
+  } else if (scan(line, "follow %d", &on) == 1) {
     output_follow(&m->out, on);
     follows_often(&m->logs, on);
   }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/scan.h"
 #include "proto/records.h"
 #include "worker/sha256.h"
 
@@ -151,7 +152,7 @@ bool os_proc_read(pid_t pid, struct os_proc *p)
   if (read_file(path, text, sizeof text) <= 0)
     return false;
   s = strrchr(text, ')'); /* the name in the brackets may hold anything */
-  if (!s || sscanf(s + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
+  if (!s || scan(s + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
                    &parent, &start) != 3)
     return false;
   p->pid = pid;

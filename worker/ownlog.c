@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common/clock.h"
 
 enum { FILE_MAX = 1 << 20, LINE_MAX_LEN = 2304 };
 
@@ -87,8 +88,7 @@ const char *ownlog_tail(size_t most, size_t *n)
 static void put(enum log_level level, const char *line)
 {
   char text[LINE_MAX_LEN];
-  struct timespec t;
-  struct tm tm;
+  char when[CLOCK_TEXT_MAX];
   ssize_t w;
   int n;
 
@@ -96,10 +96,7 @@ static void put(enum log_level level, const char *line)
   n = snprintf(text, sizeof text, "%s\n", line);
   w = write(2, text, (size_t)n);
   if (!has_time) {
-    clock_gettime(CLOCK_REALTIME, &t);
-    gmtime_r(&t.tv_sec, &tm);
-    n = (int)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    n += snprintf(text + n, sizeof text - (size_t)n, ".%03ldZ %s\n", t.tv_nsec / 1000000, line);
+    n = snprintf(text, sizeof text, "%s %s\n", clock_text(when), line);
   }
   if (n > (int)sizeof text - 1)
     n = (int)sizeof text - 1;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/scan.h"
 #include "proto/wire.h"
 
 enum { FILE_MAX = 32 };
@@ -197,7 +198,7 @@ enum err segment_parse(const char *p, size_t n, struct segment_head *h)
     return n < sizeof line - 1 ? ERR_AGAIN : ERR_CORRUPT;
   memcpy(line, p, (size_t)(lf - p));
   line[lf - p] = 0;
-  if (sscanf(line, "out %47s %d %lld %lu %lu %8x %lu %8x +%zu%n", h->cmd, &h->stream, &off, &raw, &lines, &crc, &spans, &bcrc, &blob,
+  if (scan(line, "out %47s %d %lld %lu %lu %8x %lu %8x +%zu%n", h->cmd, &h->stream, &off, &raw, &lines, &crc, &spans, &bcrc, &blob,
              &end) != 9 || end != lf - p || h->stream < 0 || off < 0 || !raw || raw > CHUNK_RAW_MAX || blob > CHUNK_BLOB_MAX || spans > blob ||
       lines > raw)
     return ERR_CORRUPT;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/scan.h"
 #include "proto/chunk.h"
 
 enum { SPOOL_VERSION = 1, LINE_MAX_LEN = 384, CRC_LEN = 9, LOG_LEN = 4 * 20 + 9 /* of a followed file in a result */,
@@ -100,7 +101,7 @@ static enum err get_small(const struct spool *s, const char *file, char *out, si
   if (n < 0)
     return ERR_IO;
   out[n] = 0;
-  if (n < CRC_LEN + 1 || out[n - 1] != '\n' || sscanf(out + n - CRC_LEN, "%8x", &crc) != 1 ||
+  if (n < CRC_LEN + 1 || out[n - 1] != '\n' || scan(out + n - CRC_LEN, "%8x", &crc) != 1 ||
       crc != chunk_crc(0, out, (size_t)(n - CRC_LEN)))
     return ERR_CORRUPT;
   if (strncmp(out, s->cmd, id) || out[id] != ' ')
@@ -173,7 +174,7 @@ enum err spool_read_cmd(const struct spool *s, int fd, struct spool_cmd *c)
   if (!lf)
     return ERR_CORRUPT;
   *lf = 0;
-  if (sscanf(line, "drover-command %d %47s %lld %47s %zu %8x%n", &version, id, &build, epoch, &len, &crc, &head) != 6 ||
+  if (scan(line, "drover-command %d %47s %lld %47s %zu %8x%n", &version, id, &build, epoch, &len, &crc, &head) != 6 ||
       version != SPOOL_VERSION || head != lf - line || len > SPOOL_BLOB_MAX || str_id(epoch, strlen(epoch), &c->epoch))
     return ERR_CORRUPT;
   if (strcmp(id, s->cmd))
@@ -218,7 +219,7 @@ enum err spool_read_started(const struct spool *s, struct spool_started *w)
 
   if (e)
     return e;
-  if (sscanf(text, "%d %32s %lld %lld", &version, w->boot, &pid, &at) != 4 || version != SPOOL_VERSION)
+  if (scan(text, "%d %32s %lld %lld", &version, w->boot, &pid, &at) != 4 || version != SPOOL_VERSION)
     return ERR_CORRUPT;
   w->pid = pid;
   w->at_ms = at;
@@ -269,15 +270,15 @@ enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
   if (e)
     return e;
   memset(x, 0, sizeof *x);
-  if (sscanf(text, "%d %15s %lld %15s %lld %8x %lld %lld %lld %lld %lld%n", &version, x->how, &code, x->reason, &len, &crc,
+  if (scan(text, "%d %15s %lld %15s %lld %8x %lld %lld %lld %lld %lld%n", &version, x->how, &code, x->reason, &len, &crc,
              &lines, &wall, &user, &sys, &rss, &head) != 11 || version != SPOOL_VERSION)
     return ERR_CORRUPT;
-  if (text[head] == ' ' && sscanf(text + head, " %lld %lld%n", &left_bytes, &left_lines, &more) != 2)
+  if (text[head] == ' ' && scan(text + head, " %lld %lld%n", &left_bytes, &left_lines, &more) != 2)
     return ERR_CORRUPT;
   head += more;
   while (text[head] == ' ' && x->nlogs < SPOOL_STREAMS_MAX - 1) {
     long long v[4];
-    if (sscanf(text + head, " %lld %8x %lld %lld %lld%n", &v[0], &x->log[x->nlogs].crc, &v[1], &v[2], &v[3], &more) != 5)
+    if (scan(text + head, " %lld %8x %lld %lld %lld%n", &v[0], &x->log[x->nlogs].crc, &v[1], &v[2], &v[3], &more) != 5)
       return ERR_CORRUPT;
     x->log[x->nlogs].len = v[0];
     x->log[x->nlogs].lines = v[1];
@@ -313,7 +314,7 @@ int64_t spool_read_ack(const struct spool *s)
   char text[LINE_MAX_LEN], file[SPOOL_WORD_MAX];
   long long off;
 
-  if (get_small(s, stream_file(s, "ack", file), text, sizeof text) || sscanf(text, "%lld", &off) != 1)
+  if (get_small(s, stream_file(s, "ack", file), text, sizeof text) || scan(text, "%lld", &off) != 1)
     return 0;
   return off;
 }
@@ -348,7 +349,7 @@ bool spool_read_base(const struct spool *s, struct spool_base *b)
   long long off, lines;
   unsigned crc;
 
-  if (get_small(s, stream_file(s, "base", file), text, sizeof text) || sscanf(text, "%lld %8x %lld", &off, &crc, &lines) != 3)
+  if (get_small(s, stream_file(s, "base", file), text, sizeof text) || scan(text, "%lld %8x %lld", &off, &crc, &lines) != 3)
     return false;
   *b = (struct spool_base){ off, lines, crc };
   return true;

@@ -15,6 +15,10 @@ if command -v file >/dev/null; then
 else
   readelf -d "$build/drover-worker" 2>/dev/null | grep -q NEEDED && no drover-worker "needs shared libraries"
 fi
+for f in vfscanf strftime __floatscan; do # common/scan.h and clock_text() are there in place of the first two
+  nm "$build/drover-worker.debug" | grep -qw "$f" && no drover-worker "holds $f, which is not worth its size"
+done
+readelf -SW "$build/drover-worker" | grep -qF .eh_frame && no drover-worker "holds .eh_frame: worker/lean.ld leaves it out"
 strings "$build/drover-worker" | grep -qw git && no drover-worker "holds the word git: $(strings "$build/drover-worker" | grep -w git | head -1)"
 nm -D -u "$build/drover-master" | grep -q ' deflate' && no drover-master "calls deflate"
 ldd "$build/drover" | grep -E -q 'libpq|libcurl|libuv|libgit2' && no drover "links $(ldd "$build/drover" | grep -E -o 'lib(pq|curl|uv|git2)[^ ]*' | head -1)"
