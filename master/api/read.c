@@ -16,7 +16,8 @@ const struct json_col build_cols[] = {
 const struct json_col request_cols[] = {
   { "id", JSON_TEXT }, { "buildset", JSON_TEXT }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "why", JSON_TEXT },
   { "priority", JSON_NUM }, { "attempts", JSON_NUM }, { "branch", JSON_TEXT }, { "revision", JSON_TEXT }, { "reason", JSON_TEXT }, { "tags", JSON_RAW },
-  { "created", JSON_TIME }, { "claimed", JSON_TIME }, { "finished", JSON_TIME }, { "builds", JSON_RAW }, { "needs", JSON_RAW }, { "wants", JSON_RAW }, { "reported_by", JSON_TEXT }, { "row", JSON_SKIP },
+  { "created", JSON_TIME }, { "claimed", JSON_TIME }, { "finished", JSON_TIME }, { "builds", JSON_RAW }, { "needs", JSON_RAW }, { "wants", JSON_RAW }, { "reported_by", JSON_TEXT },
+  { "collapsed_into", JSON_TEXT }, { "stands_for", JSON_RAW }, { "row", JSON_SKIP },
 };
 const struct json_col buildset_cols[] = {
   { "id", JSON_TEXT }, { "state", JSON_TEXT }, { "result", JSON_RESULT }, { "scheduler", JSON_TEXT }, { "reason", JSON_TEXT }, { "who", JSON_TEXT }, { "project", JSON_TEXT },

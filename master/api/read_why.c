@@ -13,10 +13,10 @@
 
 /* Columns of api_why. */
 enum {
-  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS, WANTS, ENDED, ASKING, REPORTER, CLASS,
+  STATE, RESULT, WHY, TAGS, ATTEMPTS, CREATED, CLAIMED, FINISHED, SCHEDULER, WHO, REASON, CHANGES, RERUN_OF, BUILD, BUILD_STATE, SLOT, STARTED, WORKER, CONNECTED, LOST_AT, BUILD_WHY, PROJECT, BUILDER, NEEDS, WANTS, ENDED, ASKING, REPORTER, CLASS, INTO, INTO_BUILD, INTO_AT,
 };
 
-enum { REQUEST_ID = 0, REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_WHY = 6, REQUEST_TAGS = 12, REQUEST_CREATED = 13, REQUEST_NEEDS = 17, REQUEST_WANTS = 18, REQUEST_ROW = 20 }; /* of request_cols */
+enum { REQUEST_ID = 0, REQUEST_PROJECT = 2, REQUEST_BUILDER = 3, REQUEST_STATE = 4, REQUEST_WHY = 6, REQUEST_TAGS = 12, REQUEST_CREATED = 13, REQUEST_BUILDS = 16, REQUEST_NEEDS = 17, REQUEST_WANTS = 18, REQUEST_INTO = 20, REQUEST_ROW = 22 }; /* of request_cols */
 
 struct reason {
   const char *kind, *object;
@@ -111,8 +111,31 @@ static void why_asks(const char *id, const char *why, struct why *w)
   snprintf(w->text, sizeof w->text, "it was lost (%.90s), and a person must say what to do: drover approve %.20s, or drover cancel %.20s", why, id, id);
 }
 
+/* into: the request of a newer change that stands for it; build: that one's, "" or "[]": it has none yet. */
+static void why_collapsed(const char *into, const char *build, struct why *w)
+{
+  cJSON *list = *build == '[' ? cJSON_Parse(build) : NULL;
+  int n = cJSON_GetArraySize(list);
+
+  if (list)
+    build = n ? cJSON_GetStringValue(cJSON_GetArrayItem(list, n - 1)) : "";
+  memset(w, 0, sizeof *w);
+  w->kind = "collapsed";
+  snprintf(w->object, sizeof w->object, "%s", into);
+  snprintf(w->text, sizeof w->text, "it ends as %s does, which a newer change has made and into which it was collapsed; %s%.100s", into, *build ? "that is built as " : "that waits too", build);
+  cJSON_Delete(list);
+}
+
 static void why_needing(struct call *c, const struct db_res *r, struct reason *out, struct why *w)
 {
+  if (*col(r, INTO)) {
+    why_collapsed(col(r, INTO), col(r, INTO_BUILD), w);
+    out->kind = w->kind;
+    out->object = w->object;
+    out->since = db_ms(r, 0, 0, INTO_AT);
+    buf_addf(&out->text, "%c%s.", w->text[0] - 'a' + 'A', w->text + 1);
+    return;
+  }
   if (*col(r, WHY)) {
     why_asks(call_arg(c, 0), col(r, WHY), w);
     out->kind = w->kind;
@@ -244,7 +267,7 @@ cJSON *request_rows(struct call *c, const struct db_res *r, int stmt)
   cJSON_ArrayForEach(o, list) {
     const char *tags = db_str(r, stmt, i, REQUEST_TAGS), *project = db_str(r, stmt, i, REQUEST_PROJECT), *builder = db_str(r, stmt, i, REQUEST_BUILDER);
     const char *state = db_str(r, stmt, i, REQUEST_STATE), *wants = db_str(r, stmt, i, REQUEST_WANTS), *needs = db_str(r, stmt, i, REQUEST_NEEDS);
-    const char *why = db_str(r, stmt, i, REQUEST_WHY), *id = db_str(r, stmt, i, REQUEST_ID);
+    const char *why = db_str(r, stmt, i, REQUEST_WHY), *id = db_str(r, stmt, i, REQUEST_ID), *into = db_str(r, stmt, i, REQUEST_INTO);
     int64_t row = db_num(r, stmt, i++, REQUEST_ROW);
     struct why lock;
     bool locked;
@@ -253,10 +276,12 @@ cJSON *request_rows(struct call *c, const struct db_res *r, int stmt)
       cJSON_AddNullToObject(o, "waits");
       continue;
     }
-    mine = !strcmp(state, "waiting") ? xasprintf("%s%s", *why ? id : "", needs) : xasprintf("%s/%s %s %s", project, builder, tags, wants);
+    mine = !strcmp(state, "waiting") ? xasprintf("%s%s%s", *why ? id : "", into, needs) : xasprintf("%s/%s %s %s", project, builder, tags, wants);
     if (!str_eq(last, mine)) {
       if (!strcmp(state, "waiting") && *why)
         why_asks(id, why, &w);
+      else if (*into)
+        why_collapsed(into, db_str(r, stmt, i - 1, REQUEST_BUILDS), &w);
       else if (!strcmp(state, "waiting"))
         why_needs(needs, &w);
       else

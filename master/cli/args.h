@@ -45,6 +45,7 @@
   X(WATCH, watch, 0, NULL, "again and again, until Ctrl-C; needs a terminal")                                     \
   X(NAME, name, 0, "NAME", "the worker's name (default: the host's first label)")                                 \
   X(SSH, ssh, 0, "COMMAND", "the ssh to use, with its options (default: ssh)")                                    \
+  X(OTHERS, others, 0, NULL, "also the requests of older changes that were collapsed into it")                     \
   X(ONLY, only, 0, NULL, "this alone, not what needed it")                                                        \
   X(PATCH, patch, 0, "FILE", "this patch (- is standard input) instead of what differs here")                      \
   X(FOR, for, 0, "TIME", "for so long: 30m, 2h, 1d (default: until it is resumed)")                                \

@@ -1,6 +1,8 @@
 /* drover build, rerun, cancel, watch: what makes builds, ends them, and waits for them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/str.h"
 #include "master/cli/call.h"
@@ -108,6 +110,31 @@ static void show_cancelled(struct cli *c, const cJSON *answer, const char *id)
   out_end(c);
 }
 
+/* What was refused because others would go with it, when a person is there to say so. */
+static bool asked_others(struct cli *c)
+{
+  char line[16];
+
+  if (call_status(c) != 409 || c->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO) || !strstr(call_help(c), "--others"))
+    return false;
+  fprintf(stderr, "%s.\nCancel these too? [y/N] ", call_why(c));
+  return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
+static cJSON *send_cancel(struct cli *c, const char *path, cJSON *body, bool others)
+{
+  cJSON *answer = NULL;
+
+  if (others)
+    cJSON_AddTrueToObject(body, "others");
+  if (call_try(c, "POST", path, body, &answer) == CALL_OK)
+    return answer;
+  if (!others && asked_others(c))
+    return send_cancel(c, path, body, true);
+  call_report(c);
+  return NULL;
+}
+
 int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   struct cli_id id;
@@ -121,7 +148,7 @@ int cmd_cancel(struct cli *c, const struct args *a, const char *const *arg, int 
     return c->code;
   body = cJSON_CreateObject();
   props_add_text(body, "reason", args_value(a, FLAG_REASON));
-  answer = call_send(c, "POST", path, body);
+  answer = send_cancel(c, path, body, args_has(a, FLAG_OTHERS));
   if (answer && c->json) {
     out_json(c);
   } else if (answer) {

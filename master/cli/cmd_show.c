@@ -42,6 +42,8 @@ static void show_request(struct cli *c, const cJSON *r)
   lines_join(c, "wants", r, "wants", " and ");
   lines_text(c, "reported by", js_text(r, "reported_by"));
   needs_lines(c, r);
+  lines_text(c, "part of", js_text(r, "collapsed_into"));
+  lines_join(c, "stands for", r, "stands_for", " ");
   lines_f(c, "priority", "%lld", (long long)js_num(r, "priority"));
   lines_join(c, "builds", r, "builds", " ");
   lines_time(c, "made", js_num(r, "created"));

@@ -101,6 +101,8 @@ static void show_ways(struct cli *c, const cJSON *item)
       out(c, STYLE_DIM, "; %s waits %s", js_text(v, "scheduler"), str_duration_text(js_num(v, "stable"), time));
     if (js_true(v, "supersede"))
       out(c, STYLE_DIM, "; %s cancels what older changes still do", js_text(v, "scheduler"));
+    if (js_num(v, "collapse"))
+      out(c, STYLE_DIM, "; %s puts together with it what waits for older changes", js_text(v, "scheduler"));
   }
 }
 

@@ -28,7 +28,7 @@ const struct command commands[] = {
   { "force", "BUILDER", 1, 1, F_BUILD | F(CODEBASE) | F(AT), cmd_build, NULL, NULL },
   { "rerun", "ID", 1, 1, F_GO_ON | F(REASON) | F(ONLY), cmd_rerun, "build the same again, and what needed it", NULL },
   { "requeue", "ID", 1, 1, F_GO_ON | F(REASON) | F(ONLY), cmd_rerun, NULL, NULL },
-  { "cancel", "ID", 1, 1, F(REASON), cmd_cancel, "cancel a build, a request or a buildset", NULL },
+  { "cancel", "ID", 1, 1, F(REASON) | F(OTHERS), cmd_cancel, "cancel a build, a request or a buildset", NULL },
   { "approve", "REQUEST", 1, 1, 0, cmd_approve, "let a build be made again that was lost in a step with on_lost: ask", NULL },
   { "watch", "ID", 1, 1, F(RETRY), cmd_watch, "follow a build, request or buildset to its end",
     "Ctrl-C ends watching, never the build." },

@@ -114,6 +114,7 @@ static const struct {
 } bound[] = {
   { "stable", 1u << PIPE_ON_CHANGE, "it is for schedulers with `change`" },
   { "supersede", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL, "it is for schedulers with `change` or `pull_request`" },
+  { "collapse", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL, "it is for schedulers with `change` or `pull_request`" },
   { "skip", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_PULL, "it is for schedulers with `change` or `pull_request`" },
   { "if", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_TAG | 1u << PIPE_ON_PULL, "it is for schedulers with `change`, `tag` or `pull_request`" },
   { "codebases", 1u << PIPE_ON_CHANGE | 1u << PIPE_ON_TAG | 1u << PIPE_ON_PULL, "it is for schedulers with `change`, `tag` or `pull_request`" },
@@ -191,6 +192,9 @@ static void filter(struct maker *m, struct pipe_scheduler *s, const struct yml_n
   }
   s->skip = schema_bool(n, SCHEMA_SCHEDULER, "skip");
   s->supersede = schema_bool(n, SCHEMA_SCHEDULER, "supersede");
+  s->collapse = (int)schema_int(n, SCHEMA_SCHEDULER, "collapse");
+  if (s->supersede && s->collapse)
+    yml_error(m->d, yml_get_key(n, "collapse"), "supersede: true cancels older builds, collapse: N lets them end as the newer one does: take one of them", "\"collapse\" can't stand beside \"supersede\"");
 }
 
 /* The line and its zone. The name that H goes by is the scheduler's in its project, so that it stays where the line moves. */

@@ -36,6 +36,7 @@
 #define PIPELINE_LOG_MAX 64            /* bytes of a log's name */
 #define PIPELINE_WARNINGS_MAX 1000000  /* a limit of warnings */
 #define PIPELINE_RETRIES_MAX 10        /* of a step, and of a build that was lost */
+#define PIPELINE_COLLAPSE_MAX 1000      /* requests that one build stands for */
 #define PIPELINE_LOCKS_MAX 16          /* of a builder, of a step */
 #define PIPELINE_LOCK_TAKE_MAX 100000  /* of one lock */
 #define PIPELINE_STAMPS_MAX 32   /* codebases that one trigger says something of */
@@ -287,6 +288,7 @@ struct pipe_scheduler {
   const char *cond_text;
   bool skip;              /* markers in the message ([skip ci] …) count */
   bool supersede;         /* change, pull_request: a newer one cancels what an older one's builds still do */
+  int collapse;           /* change, pull_request: how many requests a build may stand for; 0: each has its own */
   int64_t stable_ms;      /* change: quiet time after the last one; 0: none */
   int priority;           /* of its requests, 0 to 100 (PIPELINE_PRIORITY_MAX); higher ones start first */
   const struct expr *priority_of; /* change without stable, tag, pull_request: over change_names.def, instead of the number; or NULL */

@@ -43,6 +43,11 @@ static void cancelled(struct db_res *res, void *arg)
     acting_fail(a, a->id[0] == 's' ? 409 : 404, a->id[0] == 's' ? "conflict" : "not_found", NULL, "%s has nothing left to cancel, or does not exist", a->id);
     return;
   }
+  if (!db_null(res, 0, 0, 3)) {
+    acting_fail(a, 409, "stands_for_others", "drover cancel --others, or {\"others\": true}: these end with it; a build of their own: drover rerun r…, once they are over",
+                "%s stands for requests of older changes too, which were collapsed into it and would end as cancelled with it: %.400s", a->id, db_str(res, 0, 0, 3));
+    return;
+  }
   json = cJSON_CreateObject();
   list = cJSON_AddArrayToObject(json, "requests");
   for (int i = 0; i < db_rows(res, 0); i++) {
@@ -65,7 +70,7 @@ static void cancel(struct acting *a, enum sql statement, int64_t id)
 {
   struct db_tx *tx = db_tx(a->m->db, DB_ANY);
 
-  db_q(tx, statement, "ns", id, a->reason);
+  db_q(tx, statement, "nss", id, a->reason, a->others ? "true" : "false");
   db_send(tx, cancelled, a);
 }
 
@@ -89,6 +94,7 @@ void act_cancel(struct acting *a, enum action kind, const cJSON *args)
   struct db_tx *tx;
 
   a->reason = reason && *reason ? xasprintf("cancelled by %s: %.200s", a->who, reason) : xasprintf("cancelled by %s", a->who);
+  a->others = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "others"));
   log_info("cancel", "%s %s", a->id, a->reason);
   if (kind == ACT_CANCEL_BUILD) {
     if (act_build_id(a->id, &project, &builder, &id)) {

@@ -19,6 +19,7 @@ struct acting {
   char *stamps;       /* of several codebases: the set, as JSON; else NULL */
   char *line;         /* likewise: what the branch that was asked for is called in the main one; else NULL */
   int64_t number;
+  bool others;        /* cancel: also what was collapsed into it */
   char *text;         /* worker add, pool token: the token; build: what `at` said, as JSON; site key: names that were lost, as JSON */
 };
 

@@ -537,6 +537,8 @@ static cJSON *plan_of(const struct pipeline *p, const struct pipe_scheduler *s, 
   }
   if (v->kind != VERDICT_NO && s->supersede)
     cJSON_AddTrueToObject(it, "supersede");
+  if (v->kind != VERDICT_NO && s->collapse)
+    cJSON_AddNumberToObject(it, "collapse", s->collapse);
   return it;
 }
 

@@ -277,12 +277,14 @@ static void fire(bool ok, void *arg)
     struct buf builders;
     buf_init(&builders, BUF_NO_MAX);
     ask_for(f, pipes_of(pipe), s, &builders);
-    if (s->supersede)
+    if (s->supersede || s->collapse)
       db_q(tx, SQL_change_lock, "n", f->newest);
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "fired");
     put_buildset(tx, f->w, f->project, f->repository, f->branch, f->revision, f->scheduler, names, f->pipe_id, buf_str(&builders));
     if (s->supersede)
       db_q(tx, SQL_supersede, "sn", f->scheduler, f->newest);
+    if (s->collapse)
+      db_q(tx, SQL_collapse, "snn", f->scheduler, f->newest, (int64_t)s->collapse);
     buf_free(&builders);
   } else {
     db_q(tx, SQL_sched_take, "nssss", f->project, f->scheduler, f->branch, f->changes, "the newest change's pipeline has no such scheduler any more");

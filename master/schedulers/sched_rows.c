@@ -60,6 +60,8 @@ static cJSON *spec(const struct pipe_scheduler *s)
     cJSON_AddStringToObject(o, "if", s->cond_text);
   if (s->supersede)
     cJSON_AddTrueToObject(o, "supersede");
+  if (s->collapse)
+    cJSON_AddNumberToObject(o, "collapse", s->collapse);
   if (s->priority_of)
     cJSON_AddStringToObject(o, "priority", s->priority_text);
   else if (s->priority != PIPELINE_PRIORITY)

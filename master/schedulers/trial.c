@@ -67,6 +67,8 @@ static cJSON *verdict_json(const struct pipe_scheduler *s, char *const *asked, i
     cJSON_AddNumberToObject(o, "stable", (double)s->stable_ms);
   if (v->kind != VERDICT_NO && s->supersede)
     cJSON_AddTrueToObject(o, "supersede");
+  if (v->kind != VERDICT_NO && s->collapse)
+    cJSON_AddNumberToObject(o, "collapse", s->collapse);
   cJSON_AddItemToObject(o, "builders", cJSON_CreateStringArray((const char *const *)(uintptr_t)asked, n));
   cJSON_AddItemToObject(o, "then", then ? cJSON_CreateString(text_of(then, "verdict")) : cJSON_CreateNull());
   return o;
