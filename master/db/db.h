@@ -71,6 +71,7 @@ void db_drop(struct db_tx *tx);            /* instead of db_send */
 
 enum err db_err(const struct db_res *r);                /* ERR_OK, ERR_AWAY, ERR_FAILED */
 const char *db_sqlstate(const struct db_res *r);        /* of the refusal, "" where there is none: 23505, DR001 (a fence)… */
+int db_err_stmt(const struct db_res *r);                 /* which statement was refused; -1: none was; db_count(): the commit */
 const char *db_errtext(const struct db_res *r);         /* for the log: statement name, SQLSTATE, message */
 int db_rows(const struct db_res *r, int stmt);          /* rows returned, or affected where none are returned */
 bool db_null(const struct db_res *r, int stmt, int row, int col);

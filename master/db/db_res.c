@@ -32,6 +32,11 @@ const char *db_sqlstate(const struct db_res *r)
   return r->tx->err == ERR_FAILED ? r->tx->sqlstate : "";
 }
 
+int db_err_stmt(const struct db_res *r)
+{
+  return r->tx->err == ERR_FAILED ? r->tx->failed : -1;
+}
+
 static PGresult *result(const struct db_res *r, int stmt)
 {
   assert(stmt >= 0 && stmt < r->tx->count);

@@ -128,6 +128,12 @@ void dispatch_forget_claim(struct dispatch *d, int64_t request)
     map_set_n(d->claimed, (uint64_t)request, NULL);
 }
 
+void dispatch_put_aside(struct dispatch *d, int64_t request)
+{
+  if (d)
+    aside_put(&d->aside, request, clock_mono_ms());
+}
+
 static void pipeline_loaded(bool ok, void *arg)
 {
   struct dispatch *d = arg;
@@ -264,12 +270,19 @@ static void one(struct dispatch *d, struct run_claims *claims, struct run_claims
   f->w[at].used++;
 }
 
+/* Then as often as it looks in any case: for requests of other masters whose hints were lost. */
+static void look_after(struct dispatch *d, int64_t ms)
+{
+  uv_timer_start(&d->safety, on_safety, (uint64_t)ms, (uint64_t)d->m->conf->look_ms / CONF_LOOKS_DISPATCH);
+}
+
 static void looked(struct db_res *res, void *arg)
 {
   static struct field f;
   struct dispatch *d = arg;
   struct run_claims *claims, *locked; /* of their own: somebody may be faster with a lock, and that must not undo the others */
   size_t known = wants_count(d->wants);
+  int64_t left = aside_left_ms(&d->aside, clock_mono_ms());
 
   d->looking = false;
   if (db_err(res)) {
@@ -290,16 +303,12 @@ static void looked(struct db_res *res, void *arg)
   d->again |= d->claiming && d->book.nwaiters; /* a slot may have gone to another request than the one that comes first in a line */
   run_claims_send(claims);
   run_claims_send(locked);
+  if (left >= 0)
+    look_after(d, left + 1);
   if ((d->limit && db_rows(res, PENDING) >= d->limit) || wants_count(d->wants) > known) /* there may be more; or some came only because nobody had looked at what they want */
     d->again = true;
   if (!d->claiming)
     dispatch_claimed(d, false);
-}
-
-/* Then as often as it looks in any case: for requests of other masters whose hints were lost. */
-static void look_after(struct dispatch *d, int64_t ms)
-{
-  uv_timer_start(&d->safety, on_safety, (uint64_t)ms, (uint64_t)d->m->conf->look_ms / CONF_LOOKS_DISPATCH);
 }
 
 void dispatch_look_soon(struct dispatch *d)
@@ -341,9 +350,10 @@ static char *shares_of(const struct conf *c)
 static void ask_pending(struct dispatch *d, const char *allowed)
 {
   struct db_tx *tx = db_tx(d->m->db, DB_ANY);
-  char *shares = shares_of(d->m->conf);
+  char *shares = shares_of(d->m->conf), *aside = aside_text(&d->aside, clock_mono_ms());
 
-  db_q(tx, SQL_pending, "nssss", (int64_t)d->limit, d->takes, d->known, allowed, shares);
+  db_q(tx, SQL_pending, "nsssss", (int64_t)d->limit, d->takes, d->known, allowed, shares, aside);
+  free(aside);
   db_q(tx, SQL_pauses, "");
   db_q(tx, SQL_quarantines, "");
   free(shares);

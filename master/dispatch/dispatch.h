@@ -38,6 +38,8 @@ void dispatch_cancelled(struct dispatch *d);
 void dispatch_ended_badly(struct dispatch *d);
 /* The claims of the last look are answered. failed: none of them holds; looks again a moment later, so that what keeps failing costs little. */
 void dispatch_claimed(struct dispatch *d, bool failed);
+/* The claim of this request is what made those of its transaction fail: the next looks are without it. NULL: nothing. */
+void dispatch_put_aside(struct dispatch *d, int64_t request);
 /* A run for this request exists (or not any more): don't claim it twice. */
 void dispatch_forget_claim(struct dispatch *d, int64_t request);
 /* m->conf has another window. A shorter one counts for builds that start from now on: commands of older ones were told to go on alone for as long as the old one allows, and there must never be two copies. */

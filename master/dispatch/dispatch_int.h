@@ -3,6 +3,7 @@
 #define MASTER_DISPATCH_DISPATCH_INT_H
 #include <uv.h>
 
+#include "master/dispatch/aside.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/lockbook.h"
 
@@ -23,6 +24,7 @@ struct dispatch {
   int64_t told_ms;
   int limit;           /* of the look under way */
   int loading;         /* pipelines on their way */
+  struct aside aside;  /* requests whose claim has just failed */
   struct map *claimed; /* requests with a run whose claim is not answered yet */
   int64_t long_window_ms, shortened_ms; /* builds that started before (clock_mono_ms) have at least this window; 0: none */
   struct pauses *pauses, *quarantines; /* as of the last look */

@@ -50,10 +50,24 @@ static void put_locks(struct run_claims *c)
   }
 }
 
+/* Of several the one whose statement was refused. */
+static void put_aside(struct run_claims *c, struct db_res *res)
+{
+  int refused = db_err_stmt(res);
+
+  for (int i = c->n; i-- > 0;)
+    if (refused >= c->v[i]->claim_stmt) {
+      if (refused == c->v[i]->claim_stmt)
+        dispatch_put_aside(c->m->dispatch, c->v[i]->run->request);
+      return;
+    }
+}
+
 static void claims_answered(struct db_res *res, void *arg)
 {
   struct run_claims *c = arg;
 
+  put_aside(c, res);
   for (int i = 0; i < c->n; i++)
     run_answered(res, c->v[i]);
   dispatch_claimed(c->m->dispatch, db_err(res) != ERR_OK);
