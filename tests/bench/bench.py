@@ -28,6 +28,7 @@ CROWD_WAIT, CROWD_BUILDS, CROWD_ASKED, SLOW_STATEMENT_MS = 25000, 400, 20, 50
 NS_MS = 1e6
 FILE_BYTES, PUTS_IN_FLIGHT = 512 << 20, 8
 SMALL_FILES, SMALL_AT_ONCE = 20000, 500
+COMMANDS, COMMANDS_IN_FLIGHT, SINK_WINDOW = 400, 8, 4 << 20
 
 figures = {}
 
@@ -91,6 +92,48 @@ def trees(link):
         after = entries[-1][0]
     emit("small_files_get", got / (time.monotonic() - began), "/s")
     assert got == SMALL_FILES, got
+
+
+# ---- commands ----
+
+def commands(s):
+    """Short commands one after the other and eight at a time, then much output, over TLS and without a database. The other end is Python's, which inflates and checks all that comes."""
+    from fakemaster import Bench, Log
+    with Bench(tls=True) as bench:
+        link = bench.connect()
+        for at_once, n in ((1, COMMANDS), (COMMANDS_IN_FLIGHT, 2 * COMMANDS)):
+            began, started, ended = time.monotonic(), 0, 0
+            while ended < n:
+                while started < n and started - ended < at_once:
+                    started += 1
+                    link.run(f"{at_once}-{started}", ["/bin/true"])
+                m = link.recv()
+                if m.verb == "exit":
+                    assert m["code"] == "0" or m["code"] == 0, m
+                    link.send("forget", m["cmd"])
+                    ended += 1
+            emit(f"commands_{at_once}", n / (time.monotonic() - began), "/s")
+        large, log = os.path.join(bench.folder, "large"), Log()
+        with open(large, "wb") as f:
+            subprocess.run([s.path("genlog"), str(site.LOG_MIB)], stdout=f, check=True)
+        os.sync()
+        log.keep = False
+        rss_peak_reset(bench.worker.process.pid)
+        began = time.monotonic()
+        link.run("9-1", ["cat", large], limit=SINK_WINDOW)
+        minder = bench.worker.minder("9-1")
+        most = 0
+        while log.exit is None:
+            m = link.recv()
+            if m.verb == "out":
+                link.take_out(m, log, SINK_WINDOW)
+                most = most if len(log.borders) % 16 else max(most, status(minder, "VmHWM"))
+            elif m.verb == "exit":
+                log.end(m)
+        emit("output_to_sink", log.length / 1e6 / (time.monotonic() - began), "MB/s")
+        assert log.length == site.LOG_MIB << 20, log.length
+        emit("rss_agent_busy", status(bench.worker.process.pid, "VmHWM") / 1024, "MiB")
+        emit("rss_minder_busy", most / 1024, "MiB")
 
 
 # ---- the machine ----
@@ -559,7 +602,7 @@ def slow_statements(s):
 
 
 # In this order: what is idle is measured before anything large has gone through.
-BENCHES = (sizes, spawn, files, memory, latency, one, ten, log, herd, start, kill, push, hook, polls, config, crowd)
+BENCHES = (sizes, spawn, files, commands, memory, latency, one, ten, log, herd, start, kill, push, hook, polls, config, crowd)
 
 
 def main():

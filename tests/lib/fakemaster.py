@@ -507,7 +507,8 @@ class Worker:
         def find():
             try:
                 with open(self.spool(cmd, "started")) as f:
-                    return int(f.read().split()[3])
+                    told = f.read().split()
+                return int(told[3]) if told[0] == cmd else 0  # its folder may have been another command's
             except (FileNotFoundError, IndexError):
                 return 0
         return wait_for(find)
