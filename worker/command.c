@@ -3,7 +3,7 @@
    Happy path: folder and lock made, minder started, accepted; the minder wakes us for each chunk, we copy what credit allows;
    it writes the result and ends; we send that behind the last chunk and keep all until the master forgets.
    Failures: the minder dies: an undertaker settles it (undertaker.c). The agent dies: the next one adopts what it finds. */
-#include "worker/command.h"
+#include "worker/command_int.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,12 +16,10 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "proto/records.h"
 #include "worker/minder.h"
 #include "worker/os.h"
 #include "worker/spec.h"
 
-enum { TURN_BYTES = 65536 }; /* copied for one command before the next has its turn */
 #ifndef COMMAND_ACK_STEP /* bytes after which an ack is written down and segments are looked at */
 #define COMMAND_ACK_STEP (INT64_C(4) << 20)
 #endif
@@ -69,12 +67,6 @@ static struct command *add(struct agent *a, struct id id, int streams)
   return c;
 }
 
-static void close_logs(struct command *c)
-{
-  for (int i = 0; i < c->nstreams; i++)
-    segment_reader_close(&c->stream[i].log);
-}
-
 static void wake(struct command *c)
 {
   for (int i = 0; i < c->nstreams; i++)
@@ -88,7 +80,7 @@ static void drop(struct agent *a, struct command *c)
   list_remove(&c->node);
   a->ncommands--;
   a->nlive -= c->sm.state == COMMAND_LIVE;
-  close_logs(c);
+  command_close_logs(c);
   if (c->pidfd >= 0)
     close(c->pidfd);
   free(c->exit);
@@ -313,11 +305,6 @@ void command_set_epoch(struct command *c, struct id epoch)
   spool_write_epoch(&c->sp, epoch);
 }
 
-static void note_sent(struct command_stream *s)
-{
-  s->sent = s->log.off > s->sent ? s->log.off : s->sent;
-}
-
 enum err command_resume(struct agent *a, struct command *c, int stream, int64_t off, int64_t limit)
 {
   struct command_stream *s = &c->stream[stream];
@@ -333,7 +320,7 @@ enum err command_resume(struct agent *a, struct command *c, int stream, int64_t 
     return e;
   }
   if (!c->settling)
-    note_sent(s);
+    command_note_sent(s);
   s->limit = limit;
   s->sending = s->woken = true;
   s->stalled = c->exit_sent = false;
@@ -388,12 +375,6 @@ void command_ack(struct command *c, int stream, int64_t off, int64_t limit)
   drop_acked(s);
 }
 
-static void stop_sending(struct command *c)
-{
-  for (int i = 0; i < c->nstreams; i++)
-    c->stream[i].sending = false;
-}
-
 /* Whether its folder can serve another command. What was not all sent may be in more segments than were ever looked at. */
 static bool is_plain(const struct command *c)
 {
@@ -411,7 +392,7 @@ void command_forget(struct agent *a, struct command *c)
 {
   if (c->sm.state == COMMAND_LIVE) {
     c->forgotten = true;
-    stop_sending(c);
+    command_stop_sending(c);
     command_tell(a, c, "kill 0 cancel\n");
     for (int i = 0; i < c->nstreams; i++)
       segment_empty(&c->stream[i].sp); /* the minder may be waiting for room */
@@ -422,12 +403,6 @@ void command_forget(struct agent *a, struct command *c)
   else
     spool_remove(&c->sp);
   drop(a, c);
-}
-
-/* As the result tells. */
-static int64_t stream_len(const struct spool_exit *x, int stream)
-{
-  return !stream ? x->len : stream <= x->nlogs ? x->log[stream - 1].len : 0;
 }
 
 const char *command_state_name(const struct command *c)
@@ -445,7 +420,7 @@ int64_t command_end(const struct command *c, int stream)
   int64_t lo;
 
   if (c->exit)
-    return stream_len(c->exit, stream);
+    return command_stream_len(c->exit, stream);
   segment_reader_init(&r);
   if (segment_seek(&c->stream[stream].sp, &r, INT64_MAX, &lo)) /* then as far as could be read */
     log_error("command", "%s: its log can't be read", c->sp.cmd);
@@ -499,151 +474,5 @@ void command_retention_all(struct agent *a)
       note_acked(s);
       drop_acked(s);
     }
-  }
-}
-
-/* ---- sending ---- */
-
-static void put_exit(struct agent *a, struct command *c)
-{
-  const struct spool_exit *x = c->exit;
-  struct buf report, more;
-
-  buf_init(&report, SPOOL_REPORT_MAX);
-  if (c->report && spool_read_report(&c->sp, &report))
-    wire_put_blob(&a->link.out, VERB_report, report.data, report.len, "ii", &c->id, &c->epoch);
-  buf_free(&report);
-  buf_init(&more, SPOOL_TEXT_MAX * 2);
-  buf_add(&more, x->text, strlen(x->text));
-  if (x->left_bytes) { /* then it was started, and there is no sentence */
-    records_putf(&more, "left_bytes", "%lld", (long long)x->left_bytes);
-    records_putf(&more, "left_lines", "%lld", (long long)x->left_lines);
-  }
-  for (int i = 0; i < x->nlogs; i++) {
-    const struct spool_log *l = &x->log[i];
-    records_putf(&more, "log", "%d %lld %08x %lld %lld %lld", i + 1, (long long)l->len, (unsigned)l->crc, (long long)l->lines, (long long)l->left_bytes, (long long)l->left_lines);
-  }
-  wire_put_blob(&a->link.out, VERB_exit, more.data, more.len, "iisnsncnnnnn", &c->id, &c->epoch, x->how, x->code,
-                x->reason, x->len, x->crc, x->lines, x->wall_ms, x->user_ms, x->sys_ms, x->maxrss_kib);
-  buf_free(&more);
-  c->exit_sent = true;
-  close_logs(c);
-}
-
-static void give_up(struct agent *a, struct command *c, enum err e)
-{
-  const char *text = err_text(e), *tag = e == ERR_NOTFOUND ? "notfound" : e == ERR_BADARG ? "badarg" : "io";
-
-  log_error("command", "%s: its log can't be read: %s", c->sp.cmd, text);
-  wire_put_blob(&a->link.out, VERB_error, text, strlen(text), "ss", tag, c->sp.cmd);
-  stop_sending(c);
-}
-
-/* Takes up what was asked for while it was being settled. */
-static bool take_up(struct agent *a, struct command *c, struct command_stream *s)
-{
-  enum err e = segment_seek(&s->sp, &s->log, s->resume_at, &s->lo);
-
-  s->resume_at = -1;
-  if (e)
-    give_up(a, c, e);
-  else
-    note_sent(s);
-  return !e;
-}
-
-static bool at_end(const struct command *c, const struct command_stream *s)
-{
-  return s->log.off >= stream_len(c->exit, s->sp.stream);
-}
-
-/* One turn of a stream. True: something was copied. */
-static bool send_stream(struct agent *a, struct command *c, struct command_stream *s)
-{
-  bool turned = false;
-  enum err e = ERR_AGAIN;
-
-  if (!s->sending || !s->woken || s->stalled || (s->resume_at >= 0 && !take_up(a, c, s)))
-    return false;
-  if (!c->exit || !at_end(c, s))
-    e = segment_read(&s->sp, &s->log, s->limit, TURN_BYTES, &a->link.out, &turned);
-  s->many = s->many || (turned && s->log.start > 0);
-  note_sent(s);
-  switch (e) {
-  case ERR_OK:
-    return true;
-  case ERR_BUSY:
-    s->stalled = true;
-    return false;
-  case ERR_AGAIN:
-    s->woken = false;
-    if (c->exit && !at_end(c, s))
-      give_up(a, c, ERR_CORRUPT);
-    return false;
-  default:
-    give_up(a, c, e);
-    return false;
-  }
-}
-
-/* The exit comes behind the last chunk of each stream that was asked for on this link; stream 0 is asked for last. */
-static bool all_sent(const struct command *c)
-{
-  if (!c->exit || !c->stream->sending)
-    return false;
-  for (int i = 0; i < c->nstreams; i++)
-    if (c->stream[i].sending && (c->stream[i].resume_at >= 0 || !at_end(c, &c->stream[i])))
-      return false;
-  return true;
-}
-
-/* One turn. True: something was copied. */
-static bool send_some(struct agent *a, struct command *c)
-{
-  bool sent = false;
-
-  if (c->exit_sent || c->settling)
-    return false;
-  for (int i = 0; i < c->nstreams; i++)
-    sent |= send_stream(a, c, &c->stream[i]);
-  if (!sent && all_sent(c)) {
-    put_exit(a, c);
-    return true;
-  }
-  return sent;
-}
-
-void command_send_all(struct agent *a)
-{
-  bool more = true;
-
-  while (more && link_queued(&a->link) < LINK_OUT_FULL) {
-    more = false;
-    list_each(it, &a->commands) {
-      if (link_queued(&a->link) >= LINK_OUT_FULL)
-        break;
-      if (!send_some(a, list_of(it, struct command, node)))
-        continue;
-      more = true;
-      link_flush(&a->link);
-    }
-    if (more && !list_empty(&a->commands)) { /* who was first is last the next time */
-      struct list *first = a->commands.next;
-      list_remove(first);
-      list_push(&a->commands, first);
-    }
-  }
-}
-
-void command_detach_all(struct agent *a)
-{
-  list_each(it, &a->commands) {
-    struct command *c = list_of(it, struct command, node);
-    for (int i = 0; i < c->nstreams; i++) {
-      c->stream[i].sending = c->stream[i].stalled = false;
-      c->stream[i].resume_at = -1;
-      c->stream[i].sent = 0;
-    }
-    close_logs(c);
   }
 }
