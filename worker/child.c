@@ -15,6 +15,7 @@
 
 #include "worker/beneath.h"
 #include "worker/os.h"
+#include "worker/terminal.h"
 
 /* A folder as mkdir would make it, with nothing in it. Most builds leave theirs like that, and to remove and make it anew is dear:
    some file systems look at every inode that was freed in the last seconds before they give out one. */
@@ -99,6 +100,8 @@ static void become(const struct spec *s, int cwd, const int io[3], bool unshield
       *failed = errno;
       return;
     }
+  if (s->terminal)
+    terminal_control(0);
   if (fchdir(cwd)) {
     *failed = errno;
     return;
@@ -127,7 +130,7 @@ static int lay_pipes(const struct spec *s, int in[2], int out[2], int err[2])
     return errno;
   fcntl(out[0], F_SETFL, O_NONBLOCK);
   fcntl(err[0], F_SETFL, O_NONBLOCK);
-  if (!s->in) {
+  if (!s->nin && !s->fed) {
     in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return in[0] < 0 ? errno : 0;
   }
@@ -137,10 +140,22 @@ static int lay_pipes(const struct spec *s, int in[2], int out[2], int err[2])
   return 0;
 }
 
+/* One descriptor for each of the three ends that the command has, and of ours, so that they are closed as pipes are. */
+static int lay_terminal(const struct spec *s, int in[2], int out[2], int err[2])
+{
+  out[0] = terminal_open(s->cols, s->rows, &in[0]);
+  if (out[0] < 0)
+    return errno;
+  in[1] = fcntl(out[0], F_DUPFD_CLOEXEC, 0);
+  out[1] = fcntl(in[0], F_DUPFD_CLOEXEC, 0);
+  err[1] = fcntl(in[0], F_DUPFD_CLOEXEC, 0);
+  return in[1] < 0 || out[1] < 0 || err[1] < 0 ? errno : 0;
+}
+
 int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
 {
   int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, io[3];
-  volatile int failed = lay_pipes(s, in, out, err);
+  volatile int failed = s->terminal ? lay_terminal(s, in, out, err) : lay_pipes(s, in, out, err);
 
   if (!failed) {
     io[0] = in[0];

@@ -8,7 +8,7 @@
 
 struct child {
   pid_t pid;
-  int out, err; /* read ends, non-blocking */
+  int out, err; /* read ends, non-blocking; err -1: what it has is a terminal, and out its other side */
   int in;       /* write end, non-blocking; -1: /dev/null was given */
 };
 

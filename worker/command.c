@@ -50,6 +50,12 @@ static void make_streams(struct command *c, int n)
   }
 }
 
+static void take_input(struct command *c, const char *blob, size_t n)
+{
+  c->feed = spec_is_fed(blob, n) ? feed_new() : NULL;
+  c->terminal = spec_has_terminal(blob, n);
+}
+
 static struct command *add(struct agent *a, struct id id, int streams)
 {
   struct command *c = xcalloc(1, sizeof *c);
@@ -83,6 +89,7 @@ static void drop(struct agent *a, struct command *c)
   command_close_logs(c);
   if (c->pidfd >= 0)
     close(c->pidfd);
+  feed_free(c->feed);
   free(c->exit);
   free(c->stream);
   free(c);
@@ -133,13 +140,14 @@ enum err command_start(struct agent *a, struct id id, int64_t build, struct id e
     close_fd(pipe);
     return e;
   }
-  pid = spawn(a, &sp, "run", cmd_fd, ctl_fd, pipe);
+  e = spec_is_fed(blob, n) ? spool_make_in(&sp) : ERR_OK;
+  pid = e ? -1 : spawn(a, &sp, "run", cmd_fd, ctl_fd, pipe);
   close_fd(pipe);
   close(cmd_fd);
   close(ctl_fd);
   if (pid < 0) {
     spool_remove(&sp);
-    return ERR_BUSY;
+    return e ? e : ERR_BUSY;
   }
   c = add(a, id, spec_streams(blob, n));
   c->pidfd = os_pidfd(pid);
@@ -150,7 +158,8 @@ enum err command_start(struct agent *a, struct id id, int64_t build, struct id e
     c->stream[i].sending = true;
   }
   c->this_boot = true;
-  c->plain = !secrets && c->nstreams == 1;
+  take_input(c, blob, n);
+  c->plain = !secrets && c->nstreams == 1 && !c->feed;
   return ERR_OK;
 }
 
@@ -184,6 +193,8 @@ static void end(struct agent *a, struct command *c, const struct spool_exit *x)
   c->pidfd = -1;
   a->nlive--;
   sm_move(&c->sm, COMMAND_ENDED);
+  if (c->feed)
+    feed_woken(a, c);
   if (c->forgotten)
     command_forget(a, c);
 }
@@ -260,8 +271,10 @@ void command_adopt(struct agent *a, struct id id)
     log_error("command", "%s: its files can't be read: %s", c->sp.cmd, err_text(e));
   c->build = cmd.build;
   c->epoch = cmd.epoch;
-  if (cmd.blob)
+  if (cmd.blob) {
     make_streams(c, spec_streams(cmd.blob, cmd.blob_len));
+    take_input(c, cmd.blob, cmd.blob_len);
+  }
   spool_read_epoch(&c->sp, &c->epoch);
   free(cmd.blob);
   close(fd);
@@ -437,6 +450,8 @@ void command_woken(struct agent *a, const char *name, bool ended)
   if (!c)
     return;
   wake(c);
+  if (c->feed)
+    feed_woken(a, c);
   if (ended)
     look(a, c);
 }
@@ -446,6 +461,8 @@ void command_wake_all(struct agent *a)
   list_each(it, &a->commands) {
     struct command *c = list_of(it, struct command, node);
     wake(c);
+    if (c->feed)
+      feed_woken(a, c);
     look(a, c);
   }
 }

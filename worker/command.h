@@ -5,6 +5,7 @@
 #define WORKER_COMMAND_H
 #include "common/sm.h"
 #include "worker/agent.h"
+#include "worker/feed.h"
 #include "worker/segment.h"
 
 #define COMMAND_ACK_MINUTES 10 /* acked output is kept so long, */
@@ -39,6 +40,8 @@ struct command {
   bool settling;             /* an undertaker is at it: its log is not to be trusted yet */
   bool exit_sent, forgotten;
   bool report;               /* it told something in its report */
+  struct feed *feed;         /* standard input that the master brings; NULL: not of this one */
+  bool terminal;             /* it has one */
   bool plain;                /* its folder holds no more than the usual files: it can be used again */
   bool this_boot;            /* started under this boot of the host, or looked at under it */
 };

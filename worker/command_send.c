@@ -170,6 +170,8 @@ void command_detach_all(struct agent *a)
       c->stream[i].resume_at = -1;
       c->stream[i].sent = 0;
     }
+    if (c->feed)
+      feed_detach(c->feed);
     command_close_logs(c);
   }
 }

@@ -29,12 +29,14 @@
 #include "common/sm.h"
 #include "worker/child.h"
 #include "worker/follow.h"
+#include "worker/input.h"
 #include "worker/notice.h"
 #include "worker/os.h"
 #include "worker/output.h"
 #include "worker/report.h"
 #include "worker/secret_files.h"
 #include "worker/secrets.h"
+#include "worker/terminal.h"
 #include "worker/tree.h"
 
 enum {
@@ -71,8 +73,9 @@ struct minder {
   struct follows logs;   /* files that it follows */
   struct spool_exit exit;
   char ctl[CTL_MAX];
-  size_t ctl_len, in_done;
+  size_t ctl_len;
   char in[READ_SIZE];
+  struct input input;
   char *values;          /* of its secrets, records; wiped once it has them */
   size_t nvalues;
   bool main_ended, none_left, blocked, broken;
@@ -195,6 +198,8 @@ static bool read_output(struct minder *m, int *fd, unsigned channel, int64_t now
   if (n <= 0) {
     close(*fd);
     *fd = -1;
+    if (m->spec.terminal)
+      input_stop(&m->input); /* nobody has it open */
     if (!output_let_go(&m->out, channel, now))
       block(m, now);
     return false;
@@ -255,6 +260,8 @@ static void take_ctl(struct minder *m, const char *line)
   } else if (scan(line, "follow %d", &on) == 1) {
     output_follow(&m->out, on);
     follows_often(&m->logs, on);
+  } else if (m->spec.terminal && str_starts(line, "resize ")) {
+    terminal_resize(m->child.out, line + strlen("resize "));
   }
 }
 
@@ -275,19 +282,6 @@ static void read_ctl(struct minder *m)
   memmove(m->ctl, at, m->ctl_len);
   if (m->ctl_len == sizeof m->ctl - 1)
     m->ctl_len = 0; /* no line of ours is that long */
-}
-
-static void feed_input(struct minder *m)
-{
-  const struct spec *s = &m->spec;
-  ssize_t n = write(m->child.in, s->in + m->in_done, s->in_len - m->in_done);
-
-  if (n > 0)
-    m->in_done += (size_t)n;
-  if (m->in_done == s->in_len || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-    close(m->child.in);
-    m->child.in = -1;
-  }
 }
 
 static void look_alone(struct minder *m, int64_t now)
@@ -361,16 +355,16 @@ static int64_t next_due(const struct minder *m)
 
 static void turn(struct minder *m)
 {
-  enum { CTL, OUT, ERR, IN, FDS };
+  enum { CTL, OUT, ERR, IN, FDS = IN + INPUT_POLLS };
   struct pollfd p[FDS] = { [CTL] = { m->args->ctl_fd, POLLIN, 0 },
                            [OUT] = { m->blocked ? -1 : m->child.out, POLLIN, 0 },
-                           [ERR] = { m->blocked ? -1 : m->child.err, POLLIN, 0 },
-                           [IN] = { m->child.in, POLLOUT, 0 } };
+                           [ERR] = { m->blocked ? -1 : m->child.err, POLLIN, 0 } };
   int64_t now = clock_mono_ms(), due = next_due(m), wait = due - now;
   struct timespec t = { wait > 0 ? wait / 1000 : 0, wait > 0 ? wait % 1000 * 1000000 : 0 };
   sigset_t none;
   int n;
 
+  input_poll(&m->input, p + IN);
   sigemptyset(&none);
   n = ppoll(p, FDS, due == NEVER ? NULL : &t, &none);
   now = clock_mono_ms();
@@ -387,8 +381,7 @@ static void turn(struct minder *m)
       read_output(m, &m->child.out, 0, now);
     if (p[ERR].revents && !m->blocked)
       read_output(m, &m->child.err, 1, now);
-    if (p[IN].revents)
-      feed_input(m);
+    input_turn(&m->input, p + IN);
   }
   tick(m, now);
   settle(m);
@@ -530,6 +523,15 @@ static void wipe_secrets(struct minder *m)
   mem_wipe(m->values, m->nvalues);
 }
 
+/* What came with the command is all of it; a terminal without any is at its end. */
+static void begin_input(struct minder *m)
+{
+  size_t n = 0;
+  char *given = spec_input(&m->spec, m->values, m->nvalues, &n);
+
+  input_begin(&m->input, m->child.in, m->spec.terminal, given, n);
+}
+
 static int run(struct minder *m)
 {
   int work = open(m->args->work, O_PATH | O_DIRECTORY | O_CLOEXEC), cwd = -1, e;
@@ -546,19 +548,21 @@ static int run(struct minder *m)
     return fail(m, e, "can't make a file of the secret", what);
   if (m->spec.nlogs)
     follows_begin(&m->logs, &m->spec, &m->sp, fcntl(work, F_DUPFD_CLOEXEC, 0), &m->out, m->args->wake_fd);
+  if (m->spec.fed && (e = input_open(&m->input)))
+    return fail(m, e, "can't open", "the input");
   e = child_start(&m->spec, cwd, m->args->unshield, &m->child);
   close(cwd);
   close(work);
   if (e)
     return fail(m, e, "can't start", m->spec.argv[0]);
+  begin_input(m);
+  if (m->values || m->spec.fed)
+    os_no_dump(); /* not before: the child, which shares this memory until it is another program, has files of its own in /proc to write to */
   if (m->values) {
     wipe_secrets(m);
-    os_no_dump(); /* not before: the child, which shares this memory until it is another program, has files of its own in /proc to write to */
     if (!output_warn(&m->out, m->start))
       block(m, m->start);
   }
-  if (m->spec.in)
-    feed_input(m);
   while (m->sm.state != M_END)
     turn(m);
   drain(m);
@@ -602,6 +606,7 @@ int minder_main(const struct minder_args *a)
   }
   sm_init(&m.sm, a->cmd, rows, M_STATES, M_RUN);
   output_init(&m.out, &m.sp, a->wake_fd);
+  input_init(&m.input, &m.sp, a->wake_fd);
   m.seen = clock_boot_ms();
   spec_load(&m.spec, m.cmd.blob, m.cmd.blob_len, a->work, a->path, a->cmd);
   output_limit(&m.out, m.spec.limit_bytes, m.spec.limit_lines);

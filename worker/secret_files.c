@@ -77,11 +77,10 @@ int secrets_place(struct spec *s, const struct spool *sp, const char *spool, con
   for (size_t i = 0; i < s->nsecrets; i++) {
     const struct spec_secret *one = &s->secret[i];
     const char *value = secrets_get(values, n, one->name);
-    size_t len = strlen(value);
     int e = 0;
     *what = one->name;
-    if (!one->file) { /* nobody means the line feed at a file's end */
-      spec_set(s, xasprintf("%s=%.*s", one->env, (int)(len && value[len - 1] == '\n' ? len - 1 : len), value));
+    if (!one->file) {
+      spec_set(s, xasprintf("%s=%.*s", one->env, (int)secrets_line(value), value));
       continue;
     }
     if (!*folder)

@@ -38,6 +38,13 @@ const char *secrets_get(const char *blob, size_t n, const char *name)
   return NULL;
 }
 
+size_t secrets_line(const char *value)
+{
+  size_t n = strlen(value);
+
+  return n - (n && value[n - 1] == '\n');
+}
+
 static bool well_formed(const char *blob, size_t n)
 {
   char key[RECORDS_KEY_MAX + 1];
@@ -61,7 +68,7 @@ bool secrets_check(const char *run, size_t nrun, const char *blob, size_t n, con
   if (blob && !well_formed(blob, n))
     *why = "its secrets are not well-formed";
   while (!*why && records_next(run, nrun, &at, key, &value) == ERR_OK)
-    if ((!strcmp(key, "secret") || !strcmp(key, "secret_file")) && !secrets_get(blob, n, strchr(value, '=') + 1))
+    if (((!strcmp(key, "secret") || !strcmp(key, "secret_file")) && !secrets_get(blob, n, strchr(value, '=') + 1)) || (!strcmp(key, "stdin_secret") && !secrets_get(blob, n, value)))
       *why = "a secret that it names did not come before it";
   return !*why;
 }

@@ -20,6 +20,8 @@ void secrets_drop(struct secrets_held *h);
 
 /* The bytes of one, NULL: it is not among them. Ends in NUL. */
 const char *secrets_get(const char *blob, size_t n, const char *name);
+/* How many bytes of a value are meant where it is not a file: nobody means the line feed at its end. */
+size_t secrets_line(const char *value);
 /* Whether values are well-formed, and there is one for each secret that the records of a `run` name; else *why (static text). */
 bool secrets_check(const char *run, size_t nrun, const char *blob, size_t n, const char **why);
 

@@ -15,9 +15,10 @@
 #include "worker/inventory.h"
 #include "worker/os.h"
 #include "worker/spec.h"
+#include "worker/terminal.h"
 #include "worker/version.h"
 
-#define SERVE_FEATURES "disk,secrets,files,control,report,limits,admin,logs" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+#define SERVE_FEATURES "disk,secrets,files,control,report,limits,admin,logs,input" /* docs/protocol.md 2: what this worker can do that the first ones could not */
 
 enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000, NAME_ROOM = sizeof TOKEN_POOL + MEMBER_NAME_MAX };
 
@@ -376,6 +377,56 @@ static void on_signal(struct agent *a, struct wire_msg *m)
   command_tell(a, c, line);
 }
 
+/* Whose standard input it is. NULL: answered. */
+static struct command *fed(struct agent *a, struct id id, struct id epoch)
+{
+  struct command *c = fenced(a, id, epoch);
+
+  if (c && !c->feed)
+    put_error(a, "badarg", c->sp.cmd, "its standard input is not open");
+  return c && c->feed ? c : NULL;
+}
+
+static void on_stdin(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0), epoch = wire_id(m, 1);
+  int64_t off = wire_num(m, 2);
+  struct command *c;
+
+  os_no_dump(); /* it may be anything, as what a secret is */
+  if (!m->bad && (c = fed(a, id, epoch)))
+    feed_take(a, c, off, m->blob, m->blob ? m->blob_len : 0);
+  wire_wipe_blob(m);
+}
+
+static void on_close(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0), epoch = wire_id(m, 1);
+  int64_t off = wire_num(m, 2);
+  struct command *c;
+
+  if (!m->bad && (c = fed(a, id, epoch)))
+    feed_close(a, c, off);
+}
+
+static void on_resize(struct agent *a, struct wire_msg *m)
+{
+  struct id id = wire_id(m, 0), epoch = wire_id(m, 1);
+  const char *size = wire_str(m, 2);
+  struct command *c;
+  int cols, rows;
+  char line[32];
+
+  if (m->bad || !(c = fenced(a, id, epoch)))
+    return;
+  if (!c->terminal || !terminal_size(size, &cols, &rows)) {
+    put_error(a, "badarg", c->sp.cmd, c->terminal ? "that is no size of a terminal" : "it has no terminal");
+    return;
+  }
+  snprintf(line, sizeof line, "resize %s\n", size);
+  command_tell(a, c, line);
+}
+
 static void on_forget(struct agent *a, struct wire_msg *m)
 {
   struct id id = wire_id(m, 0);
@@ -438,6 +489,8 @@ static const struct {
   [VERB_ack] = { on_ack, false, true },         [VERB_follow] = { on_follow, false, true },
   [VERB_kill] = { on_kill, false, true },       [VERB_forget] = { on_forget, false, true },
   [VERB_signal] = { on_signal, false, true },
+  [VERB_stdin] = { on_stdin, false, true },     [VERB_close] = { on_close, false, true },
+  [VERB_resize] = { on_resize, false, true },
   [VERB_stat] = { on_file, false, true },       [VERB_mkdir] = { on_file, false, true },
   [VERB_remove] = { on_file, false, true },     [VERB_usage] = { on_file, false, true },
   [VERB_disk] = { on_file, false, true },       [VERB_list] = { on_file, false, true },

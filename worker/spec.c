@@ -9,9 +9,11 @@
 #include "proto/records.h"
 #include "worker/beneath.h"
 #include "worker/cut.h"
+#include "worker/secrets.h"
+#include "worker/terminal.h"
 
-enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_PREPEND, KEY_UNSET, KEY_REPORT, KEY_LIMIT_BYTES, KEY_LIMIT_LINES, KEY_LOG, KEY_COUNT };
-enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER, KIND_NAME, KIND_LIMIT, KIND_LOG };
+enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_PREPEND, KEY_UNSET, KEY_REPORT, KEY_LIMIT_BYTES, KEY_LIMIT_LINES, KEY_LOG, KEY_STDIN_SECRET, KEY_INPUT, KEY_PTY, KEY_COUNT };
+enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER, KIND_NAME, KIND_LIMIT, KIND_LOG, KIND_SECRET, KIND_OPEN, KIND_SIZE };
 
 static const struct {
   const char *name;
@@ -26,6 +28,7 @@ static const struct {
   [KEY_REPORT] = { "report", KIND_PLACE },
   [KEY_LIMIT_BYTES] = { "limit_bytes", KIND_LIMIT }, [KEY_LIMIT_LINES] = { "limit_lines", KIND_LIMIT },
   [KEY_LOG] = { "log", KIND_LOG },
+  [KEY_STDIN_SECRET] = { "stdin_secret", KIND_SECRET }, [KEY_INPUT] = { "input", KIND_OPEN }, [KEY_PTY] = { "pty", KIND_SIZE },
 };
 
 static int find_key(const char *name)
@@ -40,6 +43,7 @@ static const char *check_value(enum key key, const char *value)
 {
   const char *eq = strchr(value, '=');
   int64_t n;
+  int cols, rows;
 
   switch (keys[key].kind) {
   case KIND_TEXT:
@@ -68,6 +72,12 @@ static const char *check_value(enum key key, const char *value)
     if (!eq || !str_is_name(value, (size_t)(eq - value)))
       return "a log is not NAME=place";
     return beneath_valid(eq + 1) && !beneath_is_top(eq + 1) ? NULL : "a log is not below the work folder";
+  case KIND_SECRET:
+    return str_is_name(value, strlen(value)) ? NULL : "not the name of a secret";
+  case KIND_OPEN:
+    return !strcmp(value, "open") ? NULL : "an input that is not open";
+  case KIND_SIZE:
+    return terminal_size(value, &cols, &rows) ? NULL : "that is no size of a terminal";
   case KIND_LIMIT:
     if (str_number(value, strlen(value), &n))
       return "a limit of output is not a number";
@@ -81,6 +91,7 @@ enum err spec_check(const char *blob, size_t n, const char **why)
   char name[RECORDS_KEY_MAX + 1];
   const char *value;
   size_t at = 0, items = 0, args = 0, logs = 0;
+  bool given = false, fed = false;
   enum err e;
 
   *why = NULL;
@@ -96,8 +107,12 @@ enum err spec_check(const char *blob, size_t n, const char **why)
       *why = check_value((enum key)key, value);
     args += key == KEY_ARG;
     logs += key == KEY_LOG;
+    given = given || key == KEY_STDIN || key == KEY_STDIN_SECRET;
+    fed = fed || key == KEY_INPUT;
     if (!*why && logs > SPOOL_STREAMS_MAX - 1)
       *why = "too many logs";
+    if (!*why && given && fed)
+      *why = "standard input that is given and open";
     if (!*why && key == KEY_ARG && args == 1 && !*value)
       *why = "an empty program name";
   }
@@ -181,6 +196,50 @@ int spec_streams(const char *blob, size_t n)
   return streams;
 }
 
+static bool has(const char *blob, size_t n, enum key key)
+{
+  char name[RECORDS_KEY_MAX + 1];
+  const char *value;
+  size_t at = 0;
+
+  while (records_next(blob, n, &at, name, &value) == ERR_OK)
+    if (!strcmp(name, keys[key].name))
+      return true;
+  return false;
+}
+
+bool spec_is_fed(const char *blob, size_t n)
+{
+  return has(blob, n, KEY_INPUT);
+}
+
+bool spec_has_terminal(const char *blob, size_t n)
+{
+  return has(blob, n, KEY_PTY);
+}
+
+char *spec_input(const struct spec *s, const char *values, size_t nvalues, size_t *n)
+{
+  struct { const char *p; size_t n; } part;
+  char *out = NULL;
+
+  for (int pass = 0; pass < 2; pass++) { /* first how much, since a buffer that grows leaves bytes behind */
+    *n = 0;
+    for (size_t i = 0; i < s->nin; i++) {
+      part.p = s->in[i].secret ? secrets_get(values, nvalues, s->in[i].text) : s->in[i].text;
+      if (!part.p) /* checked when the command was taken */
+        part.p = "";
+      part.n = s->in[i].secret ? secrets_line(part.p) : strlen(part.p);
+      if (out)
+        memcpy(out + *n, part.p, part.n);
+      *n += part.n;
+    }
+    if (!out && s->nin)
+      out = xmalloc(*n + 1);
+  }
+  return out;
+}
+
 static size_t count_items(const char *blob, size_t n)
 {
   size_t items = 0;
@@ -191,7 +250,7 @@ static size_t count_items(const char *blob, size_t n)
 
 void spec_load(struct spec *s, const char *blob, size_t n, const char *work, const char *path, const char *cmd)
 {
-  size_t at = 0, args = 0, places = 0, room = count_items(blob, n) + 3;
+  size_t at = 0, args = 0, places = 0, room = count_items(blob, n) + 4;
   char name[RECORDS_KEY_MAX + 1];
   const char *value;
 
@@ -204,6 +263,7 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
   s->place = xcalloc(room, sizeof *s->place);
   s->fresh = xcalloc(room, 1);
   s->secret = xcalloc(room, sizeof *s->secret);
+  s->in = xcalloc(room, sizeof *s->in);
   spec_set(s, xasprintf("PATH=%s", path));
   spec_set(s, xasprintf("DROVER_COMMAND=%s", cmd));
   while (records_next(blob, n, &at, name, &value) == ERR_OK) {
@@ -247,12 +307,20 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
       s->cwd = value;
       break;
     case KEY_STDIN:
-      s->in = value;
-      s->in_len = strlen(value);
+    case KEY_STDIN_SECRET:
+      s->in[s->nin++] = (struct spec_part){ value, key == KEY_STDIN_SECRET };
+      break;
+    case KEY_INPUT:
+      s->fed = true;
+      break;
+    case KEY_PTY:
+      s->terminal = terminal_size(value, &s->cols, &s->rows);
       break;
     default:
       load_number(s, (enum key)key, value);
     }
   }
+  if (s->terminal && !variable(s, "TERM", strlen("TERM")))
+    spec_set(s, xstrdup("TERM=xterm-256color"));
   assert(args);
 }

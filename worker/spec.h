@@ -26,8 +26,12 @@ struct spec {
   struct spec_secret *secret;
   size_t nsecrets, nenv;
   const char *report; /* the folder of what it reports, or NULL */
-  const char *cwd, *in; /* in: standard input or NULL */
-  size_t in_len;
+  const char *cwd;
+  struct spec_part { const char *text; bool secret; } *in; /* standard input: bytes, or the name of a secret; one after the other */
+  size_t nin;
+  bool fed;           /* standard input is brought while it runs */
+  bool terminal;      /* of that size */
+  int cols, rows;
   int64_t idle_ms, total_ms, grace_ms, alone_ms;
   const char *log[SPOOL_STREAMS_MAX - 1]; /* places of files that are followed: streams 1 … nlogs */
   int nlogs;
@@ -38,7 +42,12 @@ struct spec {
 enum err spec_check(const char *blob, size_t n, const char **why) must_check;
 /* How many streams such a command has: one, and one for each file that is followed. */
 int spec_streams(const char *blob, size_t n);
+/* Whether its standard input is brought while it runs, and whether it has a terminal. */
+bool spec_is_fed(const char *blob, size_t n);
+bool spec_has_terminal(const char *blob, size_t n);
 /* blob was checked and outlives the spec, which lives as long as its process. work: absolute path for `path` records; path: value of PATH; cmd: the command's id. */
+/* All of `in` as one, the caller's to wipe and free; NULL: there is none. values: as of secrets_get(). */
+char *spec_input(const struct spec *s, const char *values, size_t nvalues, size_t *n);
 /* A variable more, `NAME=value`, taken over; there is room for each of the secrets. */
 void spec_set(struct spec *s, char *assignment);
 void spec_load(struct spec *s, const char *blob, size_t n, const char *work, const char *path, const char *cmd);

@@ -355,6 +355,34 @@ bool spool_read_base(const struct spool *s, struct spool_base *b)
   return true;
 }
 
+enum err spool_make_in(const struct spool *s)
+{
+  char name[SPOOL_NAME_MAX];
+
+  return mkfifoat(s->dir, spool_name(s, SPOOL_IN, name), 0600) ? spool_err(errno) : ERR_OK;
+}
+
+enum err spool_write_fed(const struct spool *s, const struct spool_fed *f)
+{
+  char text[LINE_MAX_LEN];
+
+  snprintf(text, sizeof text, "%d %lld", (int)f->state, (long long)f->off);
+  return put_small(s, "fed", text, false);
+}
+
+enum err spool_read_fed(const struct spool *s, struct spool_fed *f)
+{
+  char text[LINE_MAX_LEN];
+  enum err e = get_small(s, "fed", text, sizeof text);
+
+  if (e)
+    return e;
+  if (text[0] < '0' || text[0] >= '0' + FED_STATES || text[1] != ' ' || str_number(text + 2, strlen(text + 2), &f->off))
+    return ERR_CORRUPT;
+  f->state = (enum fed_state)(text[0] - '0');
+  return ERR_OK;
+}
+
 enum err spool_write_secrets(const struct spool *s, const char *folder)
 {
   return put_small(s, "secrets", folder, false);

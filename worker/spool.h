@@ -8,6 +8,8 @@
      tail.<offset> the end of an output that is over its limit, while it is kept aside (tail.h); the minder's alone
      ack           raw offset below which the master has all (lazily written; the minder reads it when the spool grows)
      base          offset, CRC and lines of the log before its lowest segment, once acked segments were deleted
+     in            FIFO with standard input that the master brings (feed.h), and
+     fed           how much of it the command was given; both only where it is brought
      epoch         build epoch of the last resume, when it is not the run's
      result        the exit record
      report        what it told in its report (report.h); only where it told something
@@ -104,6 +106,18 @@ struct spool_base {
 };
 enum err spool_write_base(const struct spool *s, const struct spool_base *b) must_check;
 bool spool_read_base(const struct spool *s, struct spool_base *b);
+
+#define SPOOL_IN "in"
+/* Standard input that is brought: how many bytes the command was given, and whether there can be more. */
+enum fed_state { FED_OPEN, FED_CLOSED /* its end was given, too */, FED_GONE /* nobody reads any more */, FED_STATES };
+struct spool_fed {
+  int64_t off;
+  enum fed_state state;
+};
+/* Makes the FIFO. */
+enum err spool_make_in(const struct spool *s) must_check;
+enum err spool_write_fed(const struct spool *s, const struct spool_fed *f) must_check;
+enum err spool_read_fed(const struct spool *s, struct spool_fed *f) must_check; /* ERR_NOTFOUND, ERR_CORRUPT (or half written) */
 
 #define SPOOL_REPORT_MAX 65536
 /* What it reports: records. sync: as of the result. */

@@ -26,7 +26,7 @@ DEADLINE = 20.0
 VERB_TOKENS = {
     "hello": "version name instance boot conn high features", "have": "cmd epoch state stream lo hi", "listed": "count",
     "state": "cmd epoch state", "out": "cmd stream off raw lines crc spans bcrc",
-    "exit": "cmd epoch how code reason len crc lines wall_ms user_ms sys_ms maxrss_kib", "done": "req tag", "data": "req off",
+    "fed": "cmd off limit state", "exit": "cmd epoch how code reason len crc lines wall_ms user_ms sys_ms maxrss_kib", "done": "req tag", "data": "req off",
     "ping": "n", "pong": "n", "bye": "reason", "error": "tag what",
 }
 
