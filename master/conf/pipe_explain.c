@@ -181,7 +181,7 @@ static void add_said(struct explain *x, const struct pipe_step *s, const char *k
 /* What the step's end means: only what is said. */
 static void add_results(struct explain *x, const struct pipe_step *s)
 {
-  static const char *const keys[] = { "always", "on_failure", "halt", "on_warnings", "exit", "retry", "warnings", "hide_if", "shell", "logs" };
+  static const char *const keys[] = { "always", "on_failure", "halt", "on_warnings", "exit", "retry", "warnings", "hide_if", "shell", "stdin", "pty", "logs" };
 
   for (size_t i = 0; i < COUNT(keys); i++) {
     const struct yml_node *n = yml_get(s->at.at, keys[i]);
@@ -212,7 +212,7 @@ static void add_step(struct explain *x, const struct pipe_step *s)
   if (s->output_from.at)
     add_said(x, s, "output", s->output_from);
   add_env(x, s);
-  for (int i = 0; i < s->nsecrets; i++) {
+  for (int i = 0; i < s->nsecrets && s->secrets[i].env; i++) { /* those of standard input come behind them */
     char *key = xasprintf("secrets.%s", s->secrets[i].env), *value = xasprintf("%s: %s", s->secrets[i].file ? "file" : "env", s->secrets[i].name);
     add(x, s, key, value, (struct pipe_source){ PIPE_OF_STEP, s->secrets[i].at });
     free(key);

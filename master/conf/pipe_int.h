@@ -120,6 +120,11 @@ const struct expr_name *pipe_matrix_names(struct maker *m, const struct matrix *
 /* `secrets` of a step, after its environment is known. map: NULL, or not one (told before): none. */
 void pipe_take_secrets(struct maker *m, struct pipe_step *s, const struct yml_node *map);
 
+/* ---- pipe_input.c ---- */
+
+/* `stdin` and `pty` of a step, after its secrets. */
+void pipe_take_input(struct maker *m, struct pipe_step *s, const struct yml_node *step, const struct expr_name *names);
+
 /* ---- pipe_log.c ---- */
 
 /* `logs` of a step. map: NULL, or not one (told before): none. */

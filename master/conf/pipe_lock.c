@@ -31,7 +31,7 @@ static bool env_has(const struct pipe_step *s, const char *name)
     if (!strcmp(s->env[i].name, name))
       return true;
   for (int i = 0; i < s->nsecrets; i++)
-    if (!strcmp(s->secrets[i].env, name))
+    if (str_eq(s->secrets[i].env, name))
       return true;
   return false;
 }

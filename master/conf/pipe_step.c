@@ -235,7 +235,7 @@ static void set_run(struct maker *m, struct pipe_step *s, const struct expr_name
 
 static void refuse_in_checkout(struct maker *m, const struct yml_node *n)
 {
-  static const char *const words[] = { "run", "cwd", "env", "secrets", "logs", "locks", "exit", "retry", "warnings", "shell" };
+  static const char *const words[] = { "run", "cwd", "env", "secrets", "stdin", "pty", "logs", "locks", "exit", "retry", "warnings", "shell" };
 
   for (size_t i = 0; i < COUNT(words); i++)
     if (yml_get(n, words[i]))
@@ -246,7 +246,7 @@ static void refuse_in_checkout(struct maker *m, const struct yml_node *n)
 
 static void refuse_in_trigger(struct maker *m, const struct yml_node *n)
 {
-  static const char *const words[] = { "run", "checkout", "cwd", "env", "secrets", "logs", "locks", "timeout", "output", "retry", "exit" };
+  static const char *const words[] = { "run", "checkout", "cwd", "env", "secrets", "stdin", "pty", "logs", "locks", "timeout", "output", "retry", "exit" };
 
   for (size_t i = 0; i < COUNT(words); i++)
     if (yml_get(n, words[i]))
@@ -276,7 +276,7 @@ void pipe_make_step(struct maker *m, struct pipe_step *s, const struct flat_step
   s->env = h.env;
   s->nenv = h.nenv;
   if (s->kind == PIPE_RUN && n->kind == YML_MAP)
-    pipe_take_secrets(m, s, yml_get(n, "secrets"));
+    pipe_take_secrets(m, s, yml_get(n, "secrets")), pipe_take_input(m, s, n, f->names);
   if (s->kind == PIPE_RUN && n->kind == YML_MAP)
     pipe_take_logs(m, s, yml_get(n, "logs"));
   pipe_take_results(m, s, n, f->names);

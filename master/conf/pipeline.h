@@ -32,6 +32,8 @@
 #define PIPELINE_ENV_MAX 256           /* variables of a step, the inherited counted */
 #define PIPELINE_ENV_BYTES_MAX (256u << 10) /* names and values of a step */
 #define PIPELINE_SECRETS_MAX 32        /* of a step */
+#define PIPELINE_INPUT_MAX 32          /* parts of a step's standard input, */
+#define PIPELINE_INPUT_BYTES_MAX (1u << 20) /* and of all its texts as they stand */
 #define PIPELINE_LOGS_MAX 8            /* of a step, beside what its command writes; as many as a worker follows */
 #define PIPELINE_LOG_MAX 64            /* bytes of a log's name */
 #define PIPELINE_WARNINGS_MAX 1000000  /* a limit of warnings */
@@ -77,10 +79,17 @@ struct env_var {
 
 /* A secret that a step takes. */
 struct pipe_secret {
-  const char *env;        /* the variable: its value, or */
+  const char *env;        /* the variable: its value, or; NULL: it is part of standard input */
   bool file;              /* the path of a file with it */
   const char *name;       /* of the secret, as the site declares it */
   const struct yml_node *at;
+};
+
+/* A part of a step's standard input. */
+struct pipe_part {
+  const char *text;          /* NULL: the value of the secret */
+  const struct interp *made; /* text with expressions in it; NULL: it is as it stands */
+  const char *secret;
 };
 
 /* A file that a step's command writes, and that is a log of its own. */
@@ -194,6 +203,10 @@ struct pipe_step {
   struct pipe_lock *locks;
   int nlocks;
   int64_t total_ms, idle_ms; /* 0: none; defaults filled in (total none, idle 20 min) */
+  struct pipe_part *input; /* standard input, one behind the other; NULL: none */
+  int ninput;
+  bool input_open;        /* it is what `drover attach` sends */
+  int pty_cols, pty_rows; /* of its terminal; 0: it has none */
   struct pipe_log *logs;
   int nlogs;
   struct output_limit output; /* of its commands, where that is less than the site's */

@@ -310,7 +310,7 @@ static void check_value(const struct key *k, const struct yml_node *key, const s
     check_env(n, d);
   else if (n->kind != YML_SCALAR && k->types & T_CHECKOUT)
     check_checkout(k, n, d);
-  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES | T_EXITS | T_LOCKS | T_LOGS)) || (n->kind != YML_SCALAR && k->types & T_NEEDS))
+  else if ((n->kind == YML_MAP && k->types & (T_MATRIX | T_VALUES | T_TAKES | T_EXITS | T_LOCKS | T_LOGS)) || (n->kind != YML_SCALAR && k->types & (T_NEEDS | T_INPUT)))
     return; /* its reader checks it */
   else
     wrong(d, k, n);
@@ -437,7 +437,7 @@ bool schema_has(enum schema_group group, const char *key)
 }
 
 /* The scalar at a key if it is one of these types. */
-static const char *scalar_of(const struct yml_node *map, const struct key *k, unsigned mask)
+static const char *scalar_of(const struct yml_node *map, const struct key *k, uint64_t mask)
 {
   const struct yml_node *n = yml_get(map, k->key);
   return n && n->kind == YML_SCALAR && !yml_is_null(n) && schema_fits(k->types & mask, k, n) ? n->text
@@ -447,7 +447,7 @@ static const char *scalar_of(const struct yml_node *map, const struct key *k, un
 const char *schema_text(const struct yml_node *map, enum schema_group group, const char *key)
 {
   const struct key *k = row_of(group, key);
-  const char *s = scalar_of(map, k, ~0u);
+  const char *s = scalar_of(map, k, UINT64_MAX);
   return s ? s : k->fallback;
 }
 

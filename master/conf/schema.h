@@ -39,6 +39,8 @@ bool schema_is_options(const struct yml_node *map, enum schema_group group) must
 const char *schema_text(const struct yml_node *map, enum schema_group group, const char *key);
 int64_t schema_ms(const struct yml_node *map, enum schema_group group, const char *key);
 bool schema_is_path(const char *s); /* relative, without .. */
+#define SCHEMA_PTY_SIDE_MAX 9999
+bool schema_pty(const char *s, int *cols, int *rows); /* COLSxROWS, each 1 to SCHEMA_PTY_SIDE_MAX */
 int64_t schema_size(const struct yml_node *map, enum schema_group group, const char *key); /* bytes */
 int64_t schema_int(const struct yml_node *map, enum schema_group group, const char *key);
 bool schema_bool(const struct yml_node *map, enum schema_group group, const char *key);

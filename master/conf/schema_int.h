@@ -39,11 +39,13 @@ enum type {
 };
 
 #define T_LOGS (1u << 31) /* log → file; pipe_log.c reads it */
+#define T_PTY (UINT64_C(1) << 32)   /* a scalar, COLSxROWS */
+#define T_INPUT (UINT64_C(1) << 33) /* beside T_TEXT: {secret: NAME}, {open: true}, or a list of texts and secrets; pipe_input.c reads it */
 
 struct key {
   const char *key; /* NULL: only `later` or `never` */
   uint64_t in;     /* mask of groups */
-  unsigned types, item;
+  uint64_t types, item;
   enum schema_group sub;
   bool required, restart, empty; /* empty: a text may be */
   bool abroad;     /* T_BUILDER: also of another project, PROJECT/BUILDER */
@@ -68,6 +70,6 @@ bool schema_has_word(const char *words, const char *word);
 char *schema_wants(const struct key *k) must_check;
 const char *schema_wants_help(const struct key *k);
 /* Whether a scalar is of one of the types in mask. */
-bool schema_fits(unsigned mask, const struct key *k, const struct yml_node *n);
+bool schema_fits(uint64_t mask, const struct key *k, const struct yml_node *n);
 bool schema_only(const char *s, const char *extra); /* letters, digits and those of extra */
 #endif

@@ -207,6 +207,17 @@ static cJSON *arguments(void)
   return o;
 }
 
+/* A map of that key alone. */
+static cJSON *one_key(const char *key, cJSON *value)
+{
+  cJSON *o = of_type("object");
+
+  cJSON_AddItemToArray(cJSON_AddArrayToObject(o, "required"), cJSON_CreateString(key));
+  cJSON_AddItemToObject(cJSON_AddObjectToObject(o, "properties"), key, value);
+  cJSON_AddBoolToObject(o, "additionalProperties", false);
+  return o;
+}
+
 /* A secret's name, alone or as what it is to be. */
 static cJSON *taken(void)
 {
@@ -214,13 +225,8 @@ static cJSON *taken(void)
   cJSON *list = cJSON_CreateArray();
 
   cJSON_AddItemToArray(list, of_pattern("string number boolean", "^" NAME_PATTERN "$"));
-  for (size_t i = 0; i < COUNT(ways); i++) {
-    cJSON *o = of_type("object"), *required = cJSON_AddArrayToObject(o, "required");
-    cJSON_AddItemToArray(required, cJSON_CreateString(ways[i]));
-    cJSON_AddItemToObject(cJSON_AddObjectToObject(o, "properties"), ways[i], of_pattern("string number boolean", "^" NAME_PATTERN "$"));
-    cJSON_AddBoolToObject(o, "additionalProperties", false);
-    cJSON_AddItemToArray(list, o);
-  }
+  for (size_t i = 0; i < COUNT(ways); i++)
+    cJSON_AddItemToArray(list, one_key(ways[i], of_pattern("string number boolean", "^" NAME_PATTERN "$")));
   return any_of(list);
 }
 
@@ -289,13 +295,28 @@ static cJSON *scalar(unsigned type, const struct key *k)
   }
 }
 
-static void add_scalars(cJSON *list, unsigned types, const struct key *k)
+static void add_scalars(cJSON *list, uint64_t types, const struct key *k)
 {
   for (unsigned bit = 1; bit <= T_WORD; bit <<= 1)
     if (types & bit)
       cJSON_AddItemToArray(list, scalar(bit, k));
+  if (types & T_PTY)
+    cJSON_AddItemToArray(list, of_pattern("string", "^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$"));
   if (k->fixed)
     cJSON_AddItemToArray(list, of_pattern("string", EXPRESSION));
+}
+
+static cJSON *input(const struct key *k)
+{
+  cJSON *list = cJSON_CreateArray(), *item = cJSON_CreateArray(), *yes = cJSON_CreateObject();
+
+  cJSON_AddItemToArray(cJSON_AddArrayToObject(yes, "enum"), cJSON_CreateTrue());
+  add_scalars(item, T_TEXT, k);
+  cJSON_AddItemToArray(item, one_key("secret", of_pattern("string number boolean", "^" NAME_PATTERN "$")));
+  cJSON_AddItemToArray(list, cJSON_Duplicate(cJSON_GetArrayItem(item, 1), true));
+  cJSON_AddItemToArray(list, one_key("open", yes));
+  cJSON_AddItemToArray(list, list_of(any_of(item), 1));
+  return any_of(list);
 }
 
 /* A list of builders and of maps builder → good or soft, or such a map. */
@@ -368,6 +389,8 @@ static cJSON *value_of(const struct key *k)
     cJSON_AddItemToArray(list, map_of("^(?!DROVER_)" WORD_PATTERN "$", taken(), true));
   if (k->types & T_LOGS)
     cJSON_AddItemToArray(list, map_of("^" WORD_PATTERN "$", of_type("string number boolean"), true));
+  if (k->types & T_INPUT)
+    cJSON_AddItemToArray(list, input(k));
   if (k->types & T_LOCKS)
     cJSON_AddItemToArray(list, map_of("^" NAME_PATTERN "$", locked(), true));
   if (k->types & T_STEPS)

@@ -6,7 +6,7 @@
 #include "master/conf/pipeline.h"
 #include "master/conf/schema_int.h"
 
-static const struct { enum type type; const char *wants; const char *help; } types[] = {
+static const struct { uint64_t type; const char *wants; const char *help; } types[] = {
   { T_BOOL, "true or false", NULL },
   { T_INT, "a whole number", NULL },
   { T_DURATION, "a duration", "a number and ms, s, m, h or d: 90s, 30m, 1h" },
@@ -37,6 +37,8 @@ static const struct { enum type type; const char *wants; const char *help; } typ
   { T_INCLUDES, "a file, a map or a list of these", NULL },
   { T_LOGS, "a map of files", "NAME: PATH" },
   { T_EXITS, "a map of exit statuses", "such as {2: warnings, 77: skipped}" },
+  { T_PTY, "COLSxROWS", "such as 80x24" },
+  { T_INPUT, "a map or a list of strings and secrets", "{secret: NAME}, {open: true}, or such as [\"user=me password=\", {secret: NAME}]" },
   { T_MAP, "a map", NULL },
 };
 
@@ -196,8 +198,29 @@ static bool is_scalar_of(unsigned type, const struct key *k, const struct yml_no
   }
 }
 
-bool schema_fits(unsigned mask, const struct key *k, const struct yml_node *n)
+static bool pty_side(const char *s, size_t n, int *out)
 {
+  int64_t v;
+
+  if (str_number(s, n, &v) || v < 1 || v > SCHEMA_PTY_SIDE_MAX)
+    return false;
+  *out = (int)v;
+  return true;
+}
+
+bool schema_pty(const char *s, int *cols, int *rows)
+{
+  const char *x = strchr(s, 'x');
+
+  return x && pty_side(s, (size_t)(x - s), cols) && pty_side(x + 1, strlen(x + 1), rows);
+}
+
+bool schema_fits(uint64_t mask, const struct key *k, const struct yml_node *n)
+{
+  int cols, rows;
+
+  if (mask & T_PTY && schema_pty(n->text, &cols, &rows))
+    return true;
   for (unsigned bit = 1; bit <= T_WORD; bit <<= 1)
     if ((mask & bit) && is_scalar_of(bit, k, n))
       return true;

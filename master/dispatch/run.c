@@ -24,6 +24,7 @@
 #include "master/dispatch/run_int.h"
 #include "master/dispatch/run_login.h"
 #include "master/dispatch/run_locks.h"
+#include "master/dispatch/run_input.h"
 #include "master/dispatch/run_secrets.h"
 #include "master/dispatch/run_stamps.h"
 #include "master/dispatch/waits.h"
@@ -268,6 +269,8 @@ void run_begin_step(struct run *r, struct db_tx *tx)
   if (!step_wanted(&r->step, &r->next))
     return;
   refused = run_secrets_refused(r, def);
+  if (!refused)
+    refused = run_input_refused(r, def);
   if (refused)
     step_refuse(&r->step, refused, &r->next);
   else

@@ -25,6 +25,22 @@ static const struct sm_row rows[SHELL_COUNT] = {
   [SHELL_FAIL] = { "failed", 0 },
 };
 
+static bool put_input(const struct step *s, struct intent *out)
+{
+  const struct pipe_step *d = s->def;
+
+  for (int i = 0; i < d->ninput; i++)
+    if (!d->input[i].text)
+      records_put(&out->spec, "stdin_secret", d->input[i].secret);
+    else if (!step_put_text(s->ctx, out, "stdin", NULL, d->input[i].text, d->input[i].made))
+      return false;
+  if (d->input_open)
+    records_put(&out->spec, "input", "open");
+  if (d->pty_cols)
+    records_putf(&out->spec, "pty", "%dx%d", d->pty_cols, d->pty_rows);
+  return true;
+}
+
 static void put_command(const struct step *s, struct intent *out)
 {
   struct buf *spec = &out->spec;
@@ -52,7 +68,9 @@ static void put_command(const struct step *s, struct intent *out)
   records_putf(spec, "env", "DROVER_STEP=%s", d->name);
   if (!step_put_env(s, out))
     return;
-  for (int i = 0; i < d->nsecrets; i++) /* names: the values go their own way */
+  if (!put_input(s, out))
+    return;
+  for (int i = 0; i < d->nsecrets && d->secrets[i].env; i++) /* names: the values go their own way */
     records_putf(spec, d->secrets[i].file ? "secret_file" : "secret", "%s=%s", d->secrets[i].env, d->secrets[i].name);
   step_path(s->ctx, "tree", path);
   records_putf(spec, "cwd", d->cwd ? "%s/%s" : "%s", path, d->cwd);

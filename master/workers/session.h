@@ -92,6 +92,7 @@ void session_forget(struct session *s, struct id cmd);
 bool session_has(const struct session *s, const char *feature);
 #define SESSION_LIMITS "limits"  /* it limits what a command writes */
 #define SESSION_LOGS "logs"      /* it follows files that a command writes */
+#define SESSION_INPUT "input"    /* it takes input while a command runs, has secrets in it, and gives it terminals */
 #define SESSION_REPORTS "report" /* it tells what a command reports */
 const char *session_state_name(const struct session *s);
 #endif
