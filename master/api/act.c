@@ -73,7 +73,8 @@ void act_call(struct call *c)
     return;
   call_who(c, who, sizeof who);
   id = id_of(c);
-  log_info("api", "%s: %s %s", who, call_route(c)->path, id);
+  if (call_route(c)->action != ACT_INPUT) /* which comes for each key that is pressed, and tells of itself */
+    log_info("api", "%s: %s %s", who, call_route(c)->path, id);
   call_hold(c);
   act_run(call_master(c), call_route(c)->action, id, args, who, on_done, c);
   free(id);

@@ -38,6 +38,11 @@ static int copy_step(struct cli *c, const struct args *a, enum sink_kind kind, c
   return end == TAP_ENDED ? CLI_OK : c->code;
 }
 
+int log_follow_step(struct cli *c, const struct args *a, bool raw, const char *build, const char *step)
+{
+  return copy_step(c, a, c->json ? SINK_JSON : raw ? SINK_RAW : SINK_SAFE, build, step, true);
+}
+
 /* The same of a step as the build has it: what is missing is told beside the log, not in it. */
 static int copy_told(struct cli *c, const struct args *a, enum sink_kind kind, const cJSON *build, const cJSON *step, bool follow)
 {

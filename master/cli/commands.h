@@ -22,6 +22,9 @@ int cmd_list(struct cli *c, const struct args *a, const char *const *arg, int na
 int cmd_builders(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_log(struct cli *c, const struct args *a, const char *const *arg, int narg);
+/* A step's log, until it ends; raw: byte for byte. build: "project/builder/number". The exit code. */
+int log_follow_step(struct cli *c, const struct args *a, bool raw, const char *build, const char *step);
+int cmd_attach(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_build(struct cli *c, const struct args *a, const char *const *arg, int narg);
 /* A line about what is paused, as the API tells it. */
 void pause_line(struct cli *c, const cJSON *p);

@@ -1,7 +1,6 @@
 /* Trying what is in no repository yet: a revision, and a patch on top of it. The pipeline is that of the revision: what the patch does to .drover.yml counts when it is pushed. */
 #include "master/dispatch/actions_int.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,19 +127,14 @@ static void pipeline_here(const struct world_pipe *r, void *arg)
 
 static bool take_patch(struct trying *t, const char *text)
 {
-  size_t n = text ? strlen(text) : 0, padding = 0;
-  int len;
+  size_t n = text ? strlen(text) : 0;
 
   if (n > (size_t)(PIPELINE_PATCH_MAX + 2) / 3 * 4) {
     acting_fail(t->a, 413, "too_large", "push it to a branch instead", "a patch has at most %u KiB", PIPELINE_PATCH_MAX >> 10);
     return false;
   }
-  t->patch = xcalloc(1, n + 4);
-  len = n % 4 ? -1 : EVP_DecodeBlock((unsigned char *)t->patch, (const unsigned char *)(text ? text : ""), (int)n);
-  while (n && padding < 2 && text[n - 1 - padding] == '=')
-    padding++;
-  t->len = len > 0 ? (size_t)len - padding : 0;
-  if (len < 0)
+  t->patch = acting_base64(text, &t->len);
+  if (!t->patch)
     acting_fail(t->a, 400, "bad_request", NULL, "patch wants base64");
   else if (!t->len)
     acting_fail(t->a, 400, "bad_request", "drover build", "the patch is empty");

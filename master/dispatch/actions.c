@@ -1,6 +1,7 @@
 /* What people can do: the table, and what all actions share. */
 #include "master/dispatch/actions_int.h"
 
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,21 @@ const char *act_string(const cJSON *args, const char *key)
   return cJSON_IsString(it) ? it->valuestring : NULL;
 }
 
+char *acting_base64(const char *text, size_t *n)
+{
+  size_t len = text ? strlen(text) : 0, padding = 0;
+  char *bytes = xcalloc(1, len + 4);
+  int made = len % 4 ? -1 : EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)(text ? text : ""), (int)len);
+
+  while (len && padding < 2 && text[len - 1 - padding] == '=')
+    padding++;
+  *n = made > 0 ? (size_t)made - padding : 0;
+  if (made >= 0)
+    return bytes;
+  free(bytes);
+  return NULL;
+}
+
 /* Answers come from the loop, also those that are known at once. */
 struct later {
   uv_timer_t timer;
@@ -117,6 +133,7 @@ static void begin(uv_timer_t *t)
   case ACT_CANCEL_BUILD:
   case ACT_CANCEL_REQUEST:
   case ACT_CANCEL_BUILDSET: act_cancel(a, l->kind, l->args); break;
+  case ACT_INPUT: act_input(a, l->args); break;
   case ACT_PAUSE:
   case ACT_RESUME: act_pause(a, l->kind == ACT_PAUSE, l->args); break;
   case ACT_REQUEST_APPROVE: act_request_approve(a); break;

@@ -13,6 +13,7 @@ enum action {
   ACT_TRY,              /* POST try */
   ACT_RERUN,            /* id: project/builder/number or builder/number, number may be "last" */
   ACT_CANCEL_BUILD,
+  ACT_INPUT,
   ACT_CANCEL_REQUEST,   /* id: r118 */
   ACT_CANCEL_BUILDSET,  /* id: s77 */
   ACT_PAUSE,

@@ -41,6 +41,9 @@ struct world;
 /* true: the project is in the configuration, but has no row yet (the master has just come up); it was answered */
 bool acting_too_early(struct acting *a, const struct world *p);
 
+/* The bytes of base64 text (NULL: none) with padding, a NUL behind them; NULL: it is something else. The caller frees them. */
+char *acting_base64(const char *text, size_t *n) must_check;
+
 struct conf_codebase;
 /* The codebase of that name; name NULL: the one of that repository (NULL: not known), else, of a project with just one, that one. NULL: answered. */
 const struct conf_codebase *acting_codebase(struct acting *a, const struct world *p, const char *name, const char *repository);
@@ -74,6 +77,7 @@ void act_config_rollback(struct acting *a, const cJSON *args);
 void act_worker_clean(struct acting *a, const cJSON *args);
 void act_forget_ghosts(struct acting *a);
 void act_worker_facts(struct acting *a, const cJSON *args);
+void act_input(struct acting *a, const cJSON *args);
 void act_worker_order(struct acting *a, enum action kind, const cJSON *args);
 /* "libfoo/linux/42", "linux/42" (project ""), "linux/last" (number 0). The strings are the caller's. */
 enum err act_build_id(const char *id, char **project, char **builder, int64_t *number) must_check;

@@ -129,6 +129,7 @@ void run_drop(struct run *r)
   end_wait(r);
   if (r->cmd.n)
     map_set_n(r->session->by_cmd, (uint64_t)r->cmd.n, NULL);
+  run_input_over(r);
   if (r->req)
     ops_forget(r->session, r->req);
   dispatch_forget_claim(r->m->dispatch, r->request);
@@ -430,6 +431,7 @@ void run_got(struct run *r, const struct reply *reply, struct wire_msg *exit)
       db_q(tx, SQL_command_end, "nssnssNNNN", r->cmd.n, "lost", "lost", (int64_t)0, reply->reason, *reply->detail ? reply->detail : NULL,
            INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN);
     p->done_cmd = r->cmd;
+    run_input_over(r);
     map_set_n(r->session->by_cmd, (uint64_t)r->cmd.n, NULL);
     r->cmd = (struct id){ 0, 0 };
   }

@@ -67,6 +67,7 @@ struct run {
   char *report;                  /* records that came before the command's end; or NULL */
   size_t report_len;
   char *outcome;                 /* sentence about them */
+  struct run_input *input;       /* of its command, once somebody sends some; or NULL (run_input.h) */
 };
 
 /* The claims of one look are one transaction: each takes request, number and slot, or all of them nothing (then somebody was faster with one of them, and the next look sees it).

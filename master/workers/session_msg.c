@@ -4,6 +4,7 @@
 #include "common/utf8.h"
 #include "master/dispatch/run.h"
 #include "master/core/secret_values.h"
+#include "master/dispatch/run_input.h"
 #include "master/dispatch/run_secrets.h"
 #include "master/workers/ops.h"
 #include "master/workers/session_int.h"
@@ -82,6 +83,12 @@ void session_msg(struct link *l, struct wire_msg *m)
   case VERB_exit:
     if ((r = run_of(s, m, 0)))
       run_exit(r, m);
+    return;
+  case VERB_fed:
+    if ((r = run_of(s, m, 0)) && !run_input_fed(r, m)) {
+      log_warn("worker", "%s tells of input what can't be", s->name);
+      session_close(s, "protocol");
+    }
     return;
   case VERB_done: on_done(s, m); return;
   case VERB_data:
