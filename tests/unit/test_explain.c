@@ -117,7 +117,7 @@ static void test_all_places(void **state)
            "    steps:\n"
            "      - use: t\n"
            "        with: {x: \"${{ matrix.CC }}\"}\n"
-           "      - {name: last, run: make, if: branch == 'x', timeout: 2h}\n",
+           "      - {name: last, run: make, if: branch == 'x', timeout: 2h, stdin: [a, {secret: s}], pty: 100x40}\n",
            "a[clang]",
            "- matrix.CC = clang | f:16 matrix\n"
            "- worker.tags = deb, clang | f:19 builder\n"
@@ -134,6 +134,8 @@ static void test_all_places(void **state)
            "echo-x-branch env.CC = clang | f:16 matrix\n"
            "last run = make | f:24 step\n"
            "last if = branch == 'x' | f:24 step\n"
+           "last stdin = [a, {secret: s}] | f:24 step\n"
+           "last pty = 100x40 | f:24 step\n"
            "last cwd = src | f:4 defaults\n"
            "last timeout.total = 2h | f:24 step\n"
            "last timeout.idle = 20m | -:0 default\n"

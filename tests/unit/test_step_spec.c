@@ -137,6 +137,21 @@ static void followed_files(void **state)
   spec_is(&def, &c, NULL, "arg=x\n" PLACES("fresh") FACTS("") END "env=DROVER_STEP=test\ncwd=libfoo/linux/3/tree/sub\nlog=tests=libfoo/linux/3/tree/sub/build/test.log\nlog=config=libfoo/linux/3/tree/sub/config.log\n");
 }
 
+/* Values of secrets are no part of it: they come their own way, and only names of variables stand with those of secrets. */
+static void input_and_terminal(void **state)
+{
+  char *argv[] = { (char *)"x", NULL };
+  struct pipe_part parts[] = { { "a text\n", NULL, NULL }, { NULL, NULL, "upload" }, { "", NULL, NULL } };
+  struct pipe_secret secrets[] = { { "KEY", true, "deploy-key", NULL }, { NULL, false, "upload", NULL } };
+  struct pipe_step def = { .name = "test", .kind = PIPE_RUN, .argv = argv, .input = parts, .ninput = 3, .secrets = secrets, .nsecrets = 2 };
+  struct build_ctx c = plain();
+
+  (void)state;
+  spec_is(&def, &c, NULL, "arg=x\n" PLACES("fresh") FACTS("") END "env=DROVER_STEP=test\nstdin=a text|\nstdin_secret=upload\nstdin=\nsecret_file=KEY=deploy-key\ncwd=libfoo/linux/3/tree\n");
+  def = (struct pipe_step){ .name = "test", .kind = PIPE_RUN, .argv = argv, .input_open = true, .pty_cols = 132, .pty_rows = 43 };
+  spec_is(&def, &c, NULL, "arg=x\n" PLACES("fresh") FACTS("") END "env=DROVER_STEP=test\ninput=open\npty=132x43\ncwd=libfoo/linux/3/tree\n");
+}
+
 static void a_list_of_words(void **state)
 {
   char *argv[] = { (char *)"./run", (char *)"", (char *)"a b", (char *)"$x;", NULL };
@@ -193,7 +208,8 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_all_commands_get), cmocka_unit_test(properties_become_variables), cmocka_unit_test(a_script),
-    cmocka_unit_test(limits_of_output), cmocka_unit_test(followed_files), cmocka_unit_test(a_list_of_words),       cmocka_unit_test(a_checkout),                  cmocka_unit_test(folders),
+    cmocka_unit_test(limits_of_output), cmocka_unit_test(followed_files),
+    cmocka_unit_test(input_and_terminal), cmocka_unit_test(a_list_of_words),       cmocka_unit_test(a_checkout),                  cmocka_unit_test(folders),
   };
 
   return cmocka_run_group_tests_name("step_spec", tests, NULL, NULL) ? 1 : 0;
