@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 import socket
+import subprocess
 import sys
 import time
 import unittest
@@ -12,7 +13,7 @@ import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import wire  # noqa: E402
-from drover import Case, Drover, Failed, alive, busy, make_repo, read, sha, slow, wait_for  # noqa: E402
+from drover import BUILD, Case, Drover, Failed, alive, busy, make_repo, read, sha, slow, wait_for  # noqa: E402
 from fakeworker import FakeWorker  # noqa: E402
 from wire_chaos import Chaos, pour  # noqa: E402
 from wire_master import Master, Output, Session, read_entries, read_list  # noqa: E402
@@ -41,6 +42,8 @@ class SecondWorker(Case):
                                        {"name": "s3", "run": ["cat", "sub/b"]}]},
                     "long": {"steps": [{"name": "s1", "run": ["python3", "-c", LONG]}, {"name": "s2", "run": "exit 3"}]},
                     "less": {"checkout": "none", "steps": [{"name": "bytes", "run": ["python3", "-c", LONG], "output": "100K"}, {"name": "lines", "run": ["python3", "-c", LONG], "output": {"lines": 1000}}]}}
+        builders["read"] = {"checkout": "none", "steps": [{"name": "given", "run": "cat", "stdin": ["a\n", "b\n"]}, {"name": "open", "run": ["sha256sum"], "stdin": {"open": True}},
+                                                         {"name": "tty", "run": "stty size; read x; echo $x $TERM; ! read x", "stdin": "typed\n", "pty": "99x33"}]}
         d.configure(projects={"p": {"git": d.path("repo"), "poll": "1h", "builders": builders}})
         try:
             d.start_master()
@@ -72,6 +75,18 @@ class SecondWorker(Case):
         b = self.d.run("p/tree")
         logs = [self.d.log(b["id"], s) for s in ("s1", "s2", "s3")]
         self.assertEqual((b["result"], b["attempt"], logs), (SUCCESS, 1, [b"one\ntwo\n", b"n\n" + self.first.encode() + b"\n", b"two\n"]), self.told())
+
+    def test_input(self):
+        """What stands in the configuration, what is sent while it runs, and a terminal."""
+        data = random.Random(3).randbytes(300000)
+        rid = self.d.ask("p/read")
+        bid = self.d.wait_build(rid)["id"]
+        wait_for(lambda: self.d.api("POST", f"/builds/{bid}/input", {"step": "open"}).status == 200, "the step to take input")
+        p = subprocess.run([f"{BUILD}/drover", "attach", f"{bid}:open"], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock")}, input=data, stdout=subprocess.PIPE, timeout=60)
+        self.assertEqual((p.returncode, p.stdout.split()[0].decode()), (0, hashlib.sha256(data).hexdigest()), self.told())
+        self.assertEqual(self.d.wait_request(rid)["result"], SUCCESS, self.told())
+        self.assertEqual(self.d.log(bid, "given"), b"a\nb\n")
+        self.assertEqual(sorted(self.d.log(bid, "tty").split(b"\r\n")), [b"", b"33 99", b"typed", b"typed xterm-256color"])  # the echo comes when it may
 
     def test_limits_of_output(self):
         """The worker keeps head and tail within what the master says; the master takes it and knows what is missing."""
@@ -123,10 +138,30 @@ class SecondMaster(Case):
     def at(self, *names):
         return os.path.join(self.work, *names)
 
+    def test_input(self):
+        """Brought while it runs, in order, asked for on a new link; a terminal and its size."""
+        s = self.s
+        o = s.argv("sh", "-c", "read a; read b; echo $b $a; cat", records=[("input", "open")])
+        s.say("stdin", o.cmd, o.epoch, 0)
+        s.until(lambda m: m.verb == "fed" and m.args == [o.cmd, "0", "65536", "open"], "the limit")
+        s.say("stdin", o.cmd, o.epoch, 0, blob=b"one\ntwo\nthr")
+        s.say("stdin", o.cmd, o.epoch, 8, blob=b"three")
+        s.say("close", o.cmd, o.epoch, 13)
+        fed = []
+        s.until(lambda m: m.verb == "fed" and (fed.append(m.args[1:]) or m.state == "closed"), "the end of the input")
+        s.collect(o)
+        self.assertEqual((o.data, fed[-1]), (b"two one\nthree", ["13", str(13 + 65536), "closed"]))
+        o = s.argv("sh", "-c", "trap 'stty size; exit 5' WINCH; stty size; while :; do sleep 0.02; done", records=[("pty", "80x24")])
+        s.say("follow", o.cmd, 1)
+        s.until(lambda m: b"24 80" in o.data, "its size")
+        s.say("resize", o.cmd, o.epoch, "101x31")
+        s.collect(o)
+        self.assertEqual((o.result, o.data), (("exited", 5, "-"), b"24 80\r\n31 101\r\n"))
+
     def test_hello(self):
         s = self.s
         self.assertEqual((s.hello.name, len(s.hello.instance), len(s.hello.boot), s.have), ("second", 32, 32, {}))
-        self.assertLessEqual({"disk", "files", "control", "secrets", "report", "limits", "admin", "logs"}, set(s.features))
+        self.assertLessEqual({"disk", "files", "control", "secrets", "report", "limits", "admin", "logs", "input"}, set(s.features))
         self.assertEqual(set(s.facts), set("os arch release cores memory_kib disk_free_kib disk_total_kib host version work path user uid isolation boot_ms load started".split()))
 
     def test_run(self):

@@ -3,6 +3,7 @@ a folder for real, and resumes after a lost link. One thread with one loop; its 
 
 A test steers it by attributes: `cut_at` cuts the link in the midst of the chunk that passes that offset.
 """
+import fcntl
 import json
 import os
 import platform
@@ -13,7 +14,9 @@ import select
 import shutil
 import signal
 import stat
+import struct
 import subprocess
+import termios
 import threading
 import time
 import traceback
@@ -23,7 +26,8 @@ import wire
 TICK_S = 0.05
 CLOSE_S, FOLLOWED_S = 1.0, 0.1    # a chunk's age
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-FEATURES = "disk,control,limits"
+FEATURES = "disk,control,limits,input"
+INPUT_WINDOW = 65536
 MARKER_BYTES, MARKER_LINES = 256, 2
 SIGNALS = "HUP INT QUIT KILL USR1 USR2 TERM ALRM CONT STOP TSTP WINCH".split()
 
@@ -48,6 +52,18 @@ def beneath(work, path, follow=True):
     return real
 
 
+def size_of(text):
+    """COLSxROWS."""
+    sides = text.split("x")
+    if len(sides) != 2 or not all(wire.NUMBER.fullmatch(s) and 1 <= int(s) <= 9999 for s in sides):
+        raise Refused("badarg", "no size of a terminal")
+    return int(sides[0]), int(sides[1])
+
+
+def set_size(fd, size):
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("4H", size[1], size[0], 0, 0))
+
+
 def tag_of(e):
     known = {FileNotFoundError: "notfound", NotADirectoryError: "notdir", IsADirectoryError: "isdir", FileExistsError: "exists", PermissionError: "denied"}
     return known.get(type(e), "io")
@@ -58,6 +74,7 @@ class Spec:
 
     def __init__(self, work, cmd, blob):
         self.argv, self.env, self.folders, self.cwd, self.stdin = [], {"PATH": PATH, "DROVER_COMMAND": cmd}, [], work, None
+        self.open, self.pty = False, None
         self.limits = {"idle": 0, "total": 0, "grace": 10000, "alone": 1680000, "limit_bytes": 0, "limit_lines": 0}
         for key, value in wire.read_records(blob):
             text = os.fsdecode(value)
@@ -76,13 +93,21 @@ class Spec:
             elif key == "cwd":
                 self.cwd = beneath(work, text)
             elif key == "stdin":
-                self.stdin = value
+                self.stdin = (self.stdin or b"") + value
+            elif key == "input" and text == "open":
+                self.open = True
+            elif key == "pty":
+                self.pty = size_of(text)
             elif key in self.limits:
                 self.limits[key] = wire.number(text)
             else:
                 raise Refused("badarg", f"unknown record {key}")
         if not self.argv or 0 < self.limits["limit_bytes"] < 4096 or 0 < self.limits["limit_lines"] < 16:
             raise Refused("badarg", "no arg, or a limit that is too small")
+        if self.open and self.stdin is not None:
+            raise Refused("badarg", "input that is given and open")
+        if self.pty:
+            self.env.setdefault("TERM", "xterm-256color")
 
     def start(self):
         for what, folder in self.folders:
@@ -95,7 +120,15 @@ class Spec:
             program = shutil.which(os.fsdecode(program), path=self.env.get("PATH", "")) or ""
         if not program:
             raise FileNotFoundError(2, f"no such program: {self.argv[0]!r}")
-        stdin = subprocess.PIPE if self.stdin is not None else subprocess.DEVNULL
+        if self.pty:
+            self.terminal, slave = os.openpty()
+            set_size(self.terminal, self.pty)
+            try:
+                return subprocess.Popen(self.argv, executable=program, env=self.env, cwd=self.cwd, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+            finally:
+                os.close(slave)
+        stdin = subprocess.PIPE if self.stdin is not None or self.open else subprocess.DEVNULL
         return subprocess.Popen(self.argv, executable=program, env=self.env, cwd=self.cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
@@ -110,6 +143,8 @@ class Command:
         self.begun = self.heard = time.monotonic()
         self.reason, self.kill_at, self.follow = "-", None, False
         self.process, self.exit, self.failed = None, None, None
+        self.input, self.fed, self.waiting, self.ends, self.fed_state, self.mid_line = None, 0, b"", False, "open", False
+        self.told_fed = None  # on this link; None: it was not asked for
         self.pipes = {}
         self.most = [spec.limits[k] or 1 << 62 for k in ("limit_bytes", "limit_lines")]
         self.had, self.head, self.aside, self.marked, self.last = [0, 0], [0, 0], [], False, b"\n"  # bytes and line feeds; what comes behind the head
@@ -122,8 +157,17 @@ class Command:
             self.finish("failed", e.errno or 5, f"{os.fsdecode(self.spec.argv[0])}: {e.strerror}")
             return
         self.state = "running"
-        self.pipes = {self.process.stdout.fileno(): 0, self.process.stderr.fileno(): 1}
-        if self.spec.stdin is not None:
+        if self.spec.pty:
+            self.pipes = {self.spec.terminal: 0}
+            self.input = os.dup(self.spec.terminal)
+        else:
+            self.pipes = {self.process.stdout.fileno(): 0, self.process.stderr.fileno(): 1}
+            self.input = self.process.stdin.fileno() if self.spec.open else None
+        if self.input is not None:
+            os.set_blocking(self.input, False)
+        if self.spec.pty and not self.spec.open:
+            self.waiting, self.ends = self.spec.stdin or b"", True
+        elif self.spec.stdin is not None:
             threading.Thread(target=self.give, daemon=True).start()
 
     def give(self):
@@ -133,11 +177,49 @@ class Command:
         except OSError:
             pass  # it reads no more
 
+    def have(self):
+        """Where what came of the input ends."""
+        return self.fed + len(self.waiting)
+
+    def bring(self, off, data):
+        if self.fed_state == "open" and not self.ends and off <= self.have():
+            self.waiting += data[self.have() - off:][:self.fed + INPUT_WINDOW - self.have()]
+
+    def feed(self):
+        """What the command takes of its input now."""
+        try:
+            while self.input is not None and self.waiting:
+                n = os.write(self.input, self.waiting)
+                self.fed, self.waiting, self.mid_line = self.fed + n, self.waiting[n:], self.waiting[n - 1] != 10
+            if self.input is not None and self.ends:
+                if self.spec.pty:
+                    os.write(self.input, b"\4\4" if self.mid_line else b"\4")
+                self.shut("closed")
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.shut("gone")
+
+    def shut(self, state):
+        """Nothing more goes to the command; the state counts where there was any to come."""
+        if self.input is not None and self.spec.pty:
+            os.close(self.input)
+        elif self.input is not None:
+            self.process.stdin.close()
+        if self.fed_state == "open":
+            self.fed_state = state
+        self.input, self.waiting = None, b""
+
     def take(self, fd):
         """Bytes of a pipe, into chunks."""
-        data = os.read(fd, wire.READ_SIZE)
+        try:
+            data = os.read(fd, wire.READ_SIZE)
+        except OSError:
+            data = b""  # of a terminal that nobody has open
         if not data:
             del self.pipes[fd]
+            if self.spec.pty:
+                os.close(fd)
             return
         now = time.monotonic()
         self.heard = now
@@ -218,6 +300,7 @@ class Command:
             return
         if self.buffer and now - self.opened >= (FOLLOWED_S if self.follow else CLOSE_S):
             self.close_chunk()
+        self.feed()
         limits = self.spec.limits
         for name, since in (("idle", self.heard), ("total", self.begun)):
             if limits[name] and not self.kill_at and now - since > limits[name] / 1000:
@@ -229,6 +312,7 @@ class Command:
             self.finish("signaled" if code < 0 else "exited", abs(code))
 
     def finish(self, how, code, why=""):
+        self.shut("gone")
         self.put_aside()
         self.close_chunk()
         wall = int((time.monotonic() - self.begun) * 1000)
@@ -241,8 +325,12 @@ class Command:
         if self.process:
             self.signal(signal.SIGKILL)
             self.process.wait()
-            self.process.stdout.close()
-            self.process.stderr.close()
+            self.shut("gone")
+            for fd in self.pipes if self.spec.pty else ():
+                os.close(fd)
+            for f in (self.process.stdout, self.process.stderr):
+                if f:
+                    f.close()
             self.pipes = {}
 
 
@@ -395,7 +483,7 @@ class Worker(threading.Thread):
 
     def inventory(self):
         for c in self.commands.values():
-            c.open_link = False
+            c.open_link, c.told_fed = False, None
             self.link.send("have", c.cmd, c.epoch, c.state, 0, 0, c.hi)
         self.link.send("listed", len(self.commands))
 
@@ -428,7 +516,9 @@ class Worker(threading.Thread):
             self.link.send("ping", self.pings)
 
     def send_on(self, c):
-        """Chunks that the credit allows, then the exit."""
+        """How much of its input it was given, chunks that the credit allows, then the exit."""
+        if c.told_fed and c.told_fed != (c.fed, c.fed_state):
+            self.tell_fed(c)
         while self.link and c.open_link and c.sent < len(c.chunks):
             m = c.chunks[c.sent]
             end = wire.number(m.off) + wire.number(m.raw)
@@ -520,6 +610,41 @@ class Worker(threading.Thread):
             raise Refused("badarg", "no such signal")
         if (c := self.commands.get(m.cmd)) and c.process and c.process.poll() is None:
             os.kill(c.process.pid, getattr(signal, "SIG" + m.name))
+
+    def fed_of(self, m):
+        c = self.commands.get(m.cmd)
+        if not c:
+            raise Refused("notfound", "no such command")
+        if any(x.build == c.build and wire.ident(x.epoch) > wire.ident(m.epoch) for x in self.commands.values()):
+            raise Refused("fenced", "an older epoch")
+        c.epoch = m.epoch
+        return c
+
+    def tell_fed(self, c):
+        c.told_fed = c.fed, c.fed_state
+        self.link.send("fed", c.cmd, c.fed, c.fed + INPUT_WINDOW, c.fed_state)
+
+    def on_stdin(self, m):
+        c = self.fed_of(m)
+        if not c.spec.open:
+            raise Refused("badarg", "its input is not open")
+        c.bring(wire.number(m.off), m.blob or b"")
+        self.tell_fed(c)
+
+    def on_close(self, m):
+        c = self.fed_of(m)
+        if not c.spec.open:
+            raise Refused("badarg", "its input is not open")
+        c.ends = c.ends or wire.number(m.off) == c.have()
+        self.tell_fed(c)
+
+    def on_resize(self, m):
+        c = self.fed_of(m)
+        size = size_of(m.size)
+        if not c.spec.pty:
+            raise Refused("badarg", "it has no terminal")
+        if c.pipes:
+            set_size(c.spec.terminal, size)
 
     def on_forget(self, m):
         if c := self.commands.pop(m.cmd, None):
