@@ -1,4 +1,4 @@
-"""The link is cut after byte k of a recorded session, for every k and in either direction: three commands and a row of file operations end as if nothing had been.
+"""The link is cut after byte k of a recorded session, for every k and in either direction: four commands, one of which is fed its input, and a row of file operations end as if nothing had been.
 
 The master here knows what a database would know: each log as far as it was committed, each result, which operation it waits for. After the cut it goes by the table of docs/protocol.md 3, and asks
 again what is `again`. DROVER_CUT_STEP: every so many k (1: all of them, as make soak does)."""
@@ -13,6 +13,8 @@ from fakemaster import Bench, Gone, Log, ProtocolError, Session, parse_records, 
 
 STEP = int(os.environ.get("DROVER_CUT_STEP", "101"))
 PATIENCE_S = 60
+INPUT = b"".join(b"line %d\n" % i for i in range(20))
+PART = 33
 DATA = b"".join(b"%d\n" % i for i in range(60))
 
 
@@ -61,9 +63,12 @@ class Story:
 
     def __init__(self, n):
         self.folder = f"s{n}"
-        self.commands = {f"1-{3 * n + 1}": [("arg", "sh"), ("arg", "-c"), ("arg", "echo one; echo two >&2; echo three")],
-                         f"1-{3 * n + 2}": [("arg", "sh"), ("arg", "-c"), ("arg", "cat; exit 3"), ("stdin", "words\n")],
-                         f"1-{3 * n + 3}": [("arg", "sh"), ("arg", "-c"), ("arg", "seq 300; echo ran >>ran"), ("cwd", self.folder + "/c")]}
+        self.fed = f"1-{4 * n + 4}"
+        self.commands = {f"1-{4 * n + 1}": [("arg", "sh"), ("arg", "-c"), ("arg", "echo one; echo two >&2; echo three")],
+                         f"1-{4 * n + 2}": [("arg", "sh"), ("arg", "-c"), ("arg", "cat; exit 3"), ("stdin", "words\n")],
+                         f"1-{4 * n + 3}": [("arg", "sh"), ("arg", "-c"), ("arg", "seq 300; echo ran >>ran"), ("cwd", self.folder + "/c")],
+                         self.fed: [("arg", "cat"), ("input", "open")]}
+        self.feeding = None  # the link on which its input was sent
         self.logs = {cmd: Log() for cmd in self.commands}
         self.told = {}
         f = self.folder
@@ -93,6 +98,8 @@ class Story:
             if self.logs[m["cmd"]].exit is None:
                 self.logs[m["cmd"]].end(m)
                 self.told[m["cmd"]] = True
+        elif m.verb == "fed":
+            self.feed(s, m)
         elif m.verb == "data" and m["req"] == self.at + 1:
             self.data += m.blob
         elif m.verb == "done" and m["req"] == self.at + 1:
@@ -102,6 +109,15 @@ class Story:
             self.at += 1
             return True
         return False
+
+    def feed(self, s, m):
+        """All that the command was not given by then, on each link once."""
+        if self.feeding is s or m["state"] != "open":
+            return
+        self.feeding = s
+        for off in range(m["off"], len(INPUT), PART):
+            s.send("stdin", self.fed, "1-1", off, blob=INPUT[off:off + PART])
+        s.send("close", self.fed, "1-1", len(INPUT))
 
     def begin(self, s):
         """After a greeting: each command by its row, then the operation that is waited for."""
@@ -116,6 +132,8 @@ class Story:
             else:
                 s.limits[cmd] = 1 << 20
                 s.send("run", cmd, 1, "1-1", 1 << 20, blob=records(*spec))
+        if self.logs[self.fed].exit is None:
+            s.send("stdin", self.fed, "1-1", 0)
         self.ask(s)
 
     def go(self, s):
@@ -176,6 +194,7 @@ class CutTest(unittest.TestCase):
             self.assertEqual(want[1]["c/ran"][1], b"ran\n")
             self.assertEqual(want[1]["a/moved"], (oct(0o100600), DATA))
             self.assertNotIn("a/copy", want[1])
+            self.assertIn(INPUT, [log[3] for log in want[0]])
             for way in range(2):
                 for k in range(n % STEP, told[way] + 1, STEP):
                     n += 1
