@@ -119,6 +119,13 @@ class Input(Case):
         self.take(log, fed=fed)
         self.assertEqual((log.text.split()[0].decode(), fed.state), (hashlib.sha256(fed.data).hexdigest(), "closed"))
 
+    def sleeps(self, pid):
+        """Nothing is to be done: who is awake all the same turns in circles."""
+        def asleep():
+            with open(f"/proc/{pid}/stat") as f:
+                return f.read().rpartition(")")[2].split()[0] == "S"
+        wait_for(asleep)
+
     def test_never_read(self):
         """Whoever does not read holds up nobody, and takes no more than the window; then it is ended as any other."""
         self.connect()
@@ -137,6 +144,8 @@ class Input(Case):
             elif m.verb == "fed":
                 fed.take(m)
         self.assertEqual(other.text, b"beside it\n")
+        for pid in (self.b.worker.minder("1-1"), self.b.worker.process.pid):
+            self.sleeps(pid)
         self.s.send("kill", "1-1", "1-1", 0, "cancel")
         self.take(log, lambda: log.exit is not None and fed.state != "open", fed)
         self.assertEqual((log.exit["reason"], fed.state, self.full(fed)), ("cancel", "gone", True))
@@ -164,11 +173,11 @@ class Input(Case):
         data = random.Random(8).randbytes(3 << 20)
         slow = "import os,hashlib,time\nh=hashlib.sha256()\nwhile d := os.read(0, 40000):\n h.update(d); time.sleep(0.004)\nprint(h.hexdigest())"
         log = self.begin(["python3", "-c", slow], OPEN)
-        fed, rounds = Fed(self.s, "1-1", data), 0
+        fed, rounds, sizes = Fed(self.s, "1-1", data), 0, random.Random(3)  # what an old agent left and a new one brings overlap anyhow
         while log.exit is None:
             before = fed.off
             try:
-                self.take(log, lambda: (fed.off > before + 150000 and rounds < 16) or log.exit is not None, fed)
+                self.take(log, lambda: (fed.off > before + 150000 and rounds < 16) or log.exit is not None, fed, size=sizes.choice((WINDOW, 3000, 4080, 10001)))
             except Gone:
                 pass
             if log.exit is None:
