@@ -64,11 +64,6 @@ static void end(struct input *in, enum fed_state state)
   tell(in);
 }
 
-void input_stop(struct input *in)
-{
-  end(in, FED_GONE);
-}
-
 /* All of it was given. A pipe is closed; to a terminal its end is typed, at the beginning of a line, for anywhere else it only ends that. */
 static void give_end(struct input *in)
 {

@@ -40,6 +40,4 @@ void input_begin(struct input *in, int fd, bool terminal, char *bytes, size_t n)
 enum { INPUT_POLLS = 2 };
 void input_poll(const struct input *in, struct pollfd p[INPUT_POLLS]);
 void input_turn(struct input *in, const struct pollfd p[INPUT_POLLS]);
-/* The terminal is gone, or the command over. */
-void input_stop(struct input *in);
 #endif

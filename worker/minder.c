@@ -198,8 +198,6 @@ static bool read_output(struct minder *m, int *fd, unsigned channel, int64_t now
   if (n <= 0) {
     close(*fd);
     *fd = -1;
-    if (m->spec.terminal)
-      input_stop(&m->input); /* nobody has it open */
     if (!output_let_go(&m->out, channel, now))
       block(m, now);
     return false;

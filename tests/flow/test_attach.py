@@ -303,7 +303,7 @@ class Attach(Case):
 
     def test_lies(self):
         """A worker that tells what can't be."""
-        for fed, closed in (((3, 2, "open"), True), ((0, 65536, "maybe"), True), (("x", 65536, "open"), True), ((0, 1 << 60, "open"), False)):
+        for feds, closed, status in (([(3, 2, "open")], True, 503), ([(0, 65536, "maybe")], True, 503), ([("x", 65536, "open")], True, 503), ([(9, 65545, "open"), (8, 65545, "open")], True, 200), ([(0, 1 << 60, "open")], False, 200)):
             liar = FakeWorker(self.d.path("w.sock"), read(self.d.token("liar")).decode(), instance="b2" * 16, conn=self.conn(), features="input").ready()
             rid = self.d.ask("p/lies")
             cmd, epoch, _ = liar.command()
@@ -313,12 +313,13 @@ class Attach(Case):
             t.start()
             _, tokens, blob = liar.next("stdin")
             self.assertEqual((tokens, blob), ([cmd, epoch, "0"], None))
-            liar.send("fed", cmd, *fed)
+            for fed in feds:
+                liar.send("fed", cmd, *fed)
             if closed:
                 with self.assertRaises(Gone):
                     liar.next("never")
             t.join(30)
-            self.assertEqual(got[0].status, 503 if closed else 200)
+            self.assertEqual(got[0].status, status)
             if not closed:
                 self.assertEqual(got[0].json["limit"], 65536)
                 p = self.feed(bid, b"abc")
