@@ -8,8 +8,13 @@
 
 /* read_status.c */
 void read_status(struct call *c);
+
+/* read_workers.c */
 void read_workers(struct call *c);
 void read_worker(struct call *c);
+/* Rows of API_WORKER, with `window` and `state`. */
+cJSON *worker_row(const struct db_res *r, int stmt, int row) must_check;
+cJSON *worker_rows(const struct db_res *r, int stmt) must_check;
 
 /* read_agent.c */
 void read_agent_log(struct call *c);
@@ -37,13 +42,6 @@ void read_change(struct call *c);
 
 /* read_queue.c */
 void read_queue(struct call *c);
-/* What a request wants of a worker, from its columns as JSON; the texts live until wanted_free(), project and builder are borrowed. */
-struct wanted {
-  struct why_of of;
-  cJSON *tags, *wants;
-};
-void wanted_read(struct wanted *w, const char *project, const char *builder, const char *tags, const char *wants);
-void wanted_free(struct wanted *w);
 /* Whether a begin can be reckoned where it waits for that (master/dispatch/why.h). */
 bool eta_tells(const char *kind) must_check;
 /* When the last row of api_before begins, with the rows of api_queue_runs (both: statements of r). False: can't be told. */
@@ -105,5 +103,5 @@ bool build_number(struct call *c, const char *text, int64_t *number) must_check;
 bool builder_get(struct call *c, const char *text, char **project, char **name) must_check;
 
 extern const struct json_col build_cols[], request_cols[], buildset_cols[], change_cols[], worker_cols[], folder_cols[];
-enum { BUILD_COLS = 22, REQUEST_COLS = 23, BUILDSET_COLS = 17, CHANGE_COLS = 26, WORKER_COLS = 19, FOLDER_COLS = 15 };
+enum { BUILD_COLS = 22, REQUEST_COLS = 23, BUILDSET_COLS = 17, CHANGE_COLS = 26, WORKER_COLS = 22, FOLDER_COLS = 15 };
 #endif

@@ -33,7 +33,7 @@ static void got_pool(struct call *c, const struct db_res *r)
     return;
   }
   o = json_row(r, 0, 0, pool_cols, COUNT(pool_cols));
-  cJSON_AddItemToObject(o, "members", json_rows(r, 1, worker_cols, WORKER_COLS));
+  cJSON_AddItemToObject(o, "members", worker_rows(r, 1));
   call_json(c, 200, o);
 }
 

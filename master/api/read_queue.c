@@ -7,34 +7,7 @@
 #include "common/clock.h"
 #include "common/str.h"
 #include "master/dispatch/eta_now.h"
-
-/* The strings of a JSON array, as the database wrote it; they live as long as list. */
-static const char **strings(const cJSON *list, int *n)
-{
-  const char **v = xcalloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *v);
-  const cJSON *it;
-
-  *n = 0;
-  cJSON_ArrayForEach(it, list)
-    if (cJSON_IsString(it))
-      v[(*n)++] = it->valuestring;
-  return v;
-}
-
-void wanted_read(struct wanted *w, const char *project, const char *builder, const char *tags, const char *wants)
-{
-  *w = (struct wanted){ .of = { .project = project, .builder = builder }, .tags = cJSON_Parse(tags), .wants = cJSON_Parse(wants) };
-  w->of.tags = strings(w->tags, &w->of.ntags);
-  w->of.wants = strings(w->wants, &w->of.nwants);
-}
-
-void wanted_free(struct wanted *w)
-{
-  free((void *)(uintptr_t)w->of.tags);
-  free((void *)(uintptr_t)w->of.wants);
-  cJSON_Delete(w->tags);
-  cJSON_Delete(w->wants);
-}
+#include "master/dispatch/wanted.h"
 
 void eta_json(cJSON *o, const struct eta_begin *begin)
 {
@@ -64,7 +37,7 @@ static void waits(struct eta_now *e, const char *tags, const char *wants, const 
 {
   struct wanted w;
 
-  wanted_read(&w, "", "", tags, wants);
+  wanted_json(&w, "", "", tags, wants);
   eta_now_waits(e, &w.of, takes);
   wanted_free(&w);
 }

@@ -1,4 +1,4 @@
-/* The master as a whole, and its workers. Status is answered with the database away too: what memory knows, and why the rest is missing. */
+/* The master as a whole. Status is answered with the database away too: what memory knows, and why the rest is missing. */
 #include "master/api/handlers.h"
 
 #include <stdlib.h>
@@ -15,7 +15,6 @@
 #include "master/dispatch/pauses.h"
 #include "master/events/events.h"
 #include "master/workers/link.h"
-#include "master/workers/work.h"
 
 enum { HOST_MAX = 256, SIZE_MS = 60000 /* asking for the size looks at every file of the database */ };
 
@@ -189,70 +188,4 @@ void read_status(struct call *c)
   db_q(tx, SQL_api_status_ended, "");
   call_hold(c);
   db_send(tx, on_status, c);
-}
-
-static void got_workers(struct call *c, const struct db_res *r)
-{
-  cJSON *body = cJSON_CreateObject();
-
-  cJSON_AddItemToObject(body, "items", json_rows(r, 0, worker_cols, WORKER_COLS));
-  cJSON_AddNullToObject(body, "next");
-  call_json(c, 200, body);
-}
-
-/* The whole list, by name: a site has as many workers as somebody has set up. */
-void read_workers(struct call *c)
-{
-  struct db_tx *tx = call_tx(c);
-
-  db_q(tx, SQL_api_workers, "");
-  call_ask(c, tx, got_workers);
-}
-
-/* What a session of this master knows is newer than the row. */
-static void add_disk(cJSON *o, struct master *m, const char *name, const struct db_res *r)
-{
-  const char *pool = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "pool"));
-  int64_t free_bytes = db_rows(r, 3) && !db_null(r, 3, 0, 0) ? db_num(r, 3, 0, 0) : -1, total = db_rows(r, 3) && !db_null(r, 3, 0, 1) ? db_num(r, 3, 0, 1) : -1;
-  int64_t at = db_rows(r, 3) ? db_ms(r, 3, 0, 2) : INT64_MIN;
-  cJSON *d;
-
-  if (m->works && works_disk(m->works, name, &free_bytes, &total))
-    at = clock_wall_ms();
-  json_num(o, "keep_work", conf_keep_work_ms(m->conf, name, pool));
-  if (free_bytes < 0) {
-    cJSON_AddNullToObject(o, "disk");
-    return;
-  }
-  d = cJSON_AddObjectToObject(o, "disk");
-  json_num(d, "free", free_bytes);
-  json_ms(d, "total", total < 0 ? INT64_MIN : total);
-  json_num(d, "min_free", conf_min_free(m->conf, name, pool, total));
-  json_ms(d, "at", at);
-}
-
-static void got_worker(struct call *c, const struct db_res *r)
-{
-  cJSON *o;
-
-  if (!db_rows(r, 0)) {
-    call_error(c, 404, "not_found", NULL, "there is no worker %s", call_arg(c, 0));
-    return;
-  }
-  o = json_row(r, 0, 0, worker_cols, WORKER_COLS);
-  cJSON_AddItemToObject(o, "running", json_rows(r, 1, build_cols, BUILD_COLS));
-  add_disk(o, call_master(c), call_arg(c, 0), r);
-  cJSON_AddItemToObject(o, "folders", json_rows(r, 2, folder_cols, FOLDER_COLS));
-  call_json(c, 200, o);
-}
-
-void read_worker(struct call *c)
-{
-  struct db_tx *tx = call_tx(c);
-
-  db_q(tx, SQL_api_worker, "s", call_arg(c, 0));
-  db_q(tx, SQL_api_worker_builds, "s", call_arg(c, 0));
-  db_q(tx, SQL_api_worker_folders, "s", call_arg(c, 0));
-  db_q(tx, SQL_api_worker_disk, "s", call_arg(c, 0));
-  call_ask(c, tx, got_worker);
 }

@@ -8,7 +8,7 @@
 #include "common/str.h"
 #include "master/core/master.h"
 #include "master/dispatch/reasons.h"
-#include "master/dispatch/why.h"
+#include "master/dispatch/wanted.h"
 #include "master/steps/step.h"
 
 /* Columns of api_why. */
@@ -47,15 +47,11 @@ static void add_origin(struct buf *text, const struct db_res *r)
 
 static void why_waiting(struct call *c, int64_t id, const struct db_res *r, struct reason *out, struct why *w)
 {
-  struct why_of of = { .project = col(r, PROJECT), .builder = col(r, BUILDER) };
-  char **tags = db_texts(r, 0, 0, TAGS, &of.ntags), **wants = db_texts(r, 0, 0, WANTS, &of.nwants);
+  struct wanted wanted;
 
-  of.tags = (const char *const *)tags;
-  of.wants = (const char *const *)wants;
-  memset(w, 0, sizeof *w);
-  why_pending(call_master(c), &of, w);
-  mem_free_all(tags, of.ntags);
-  mem_free_all(wants, of.nwants);
+  wanted_row(&wanted, r, 0, 0, (struct wanted_cols){ PROJECT, BUILDER, TAGS, WANTS });
+  why_pending(call_master(c), &wanted.of, w);
+  wanted_free(&wanted);
   reasons_add(call_master(c)->reasons, col(r, CLASS), w);
   if (str_eq(w->kind, "starting"))
     why_locks(call_master(c), id, false, w);
@@ -205,7 +201,7 @@ static void why_of_row(struct call *c, const char *project, const char *builder,
 {
   struct wanted wanted;
 
-  wanted_read(&wanted, project, builder, tags, wants);
+  wanted_json(&wanted, project, builder, tags, wants);
   memset(w, 0, sizeof *w);
   why_pending(call_master(c), &wanted.of, w);
   wanted_free(&wanted);

@@ -131,30 +131,7 @@ static void change_row(struct table *t, const cJSON *item)
   table_cellf(t, STYLE_NONE, "%.*s", (int)strcspn(message, "\n"), message);
 }
 
-static const struct column worker_columns[] = { { "WORKER", 0 }, { "STATE", 0 },         { "SLOTS", 0 }, { "POOL", 0 },
-                                                { "TAGS", TABLE_FLEX }, { "HOST", TABLE_FLEX }, { "ADDRESS", TABLE_FLEX } };
-
-char *list_worker_state(const cJSON *w)
-{
-  char time[FMT_MAX];
-
-  if (js_has(w, "removed") && !cJSON_IsFalse(js_get(w, "removed")))
-    return xstrdup("removed");
-  if (js_true(w, "connected") && js_has(w, "quarantine"))
-    return xasprintf("quarantine, %s", fmt_due(js_num(w, "quarantine.until"), clock_wall_ms(), time));
-  if (js_true(w, "connected") && js_true(w, "other_version"))
-    return xasprintf("connected, version %s", js_text(w, "facts.version"));
-  if (js_true(w, "connected"))
-    return xstrdup("connected");
-  if (js_has(w, "lost_at"))
-    return xasprintf("away, %s", fmt_ago(js_num(w, "lost_at"), clock_wall_ms(), time));
-  return xstrdup("never seen");
-}
-
-enum style list_worker_style(const cJSON *w)
-{
-  return js_true(w, "connected") && !js_has(w, "quarantine") ? STYLE_GOOD : js_has(w, "lost_at") || js_has(w, "quarantine") ? STYLE_WARN : STYLE_DIM;
-}
+static const struct column worker_columns[] = { { "WORKER", 0 }, { "STATE", 0 }, { "SLOTS", 0 }, { "RUNS", TABLE_FLEX }, { "POOL", 0 }, { "TAGS", TABLE_FLEX }, { "HOST", TABLE_FLEX }, { "ADDRESS", TABLE_FLEX } };
 
 static void worker_row(struct table *t, const cJSON *item)
 {
@@ -165,8 +142,11 @@ static void worker_row(struct table *t, const cJSON *item)
   table_cell(t, list_worker_style(item), state);
   free(state);
   table_cellf(t, STYLE_NONE, "%lld of %lld", (long long)js_num(item, "used"), (long long)js_num(item, "slots"));
-  table_cell(t, STYLE_NONE, js_text(item, "pool"));
   buf_init(&text, BUF_NO_MAX);
+  js_join(item, "runs", " ", &text);
+  table_cell(t, STYLE_NONE, buf_str(&text));
+  buf_reset(&text);
+  table_cell(t, STYLE_NONE, js_text(item, "pool"));
   js_join(item, "tags", " ", &text);
   table_cell(t, STYLE_NONE, buf_str(&text));
   buf_reset(&text);

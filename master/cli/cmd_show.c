@@ -10,8 +10,8 @@
 #include "master/cli/list.h"
 #include "master/cli/show.h"
 #include "master/cli/show_build.h"
-#include "master/cli/work.h"
 #include "master/cli/table.h"
+#include "master/cli/work.h"
 
 #define SHOW_BUILDS 10 /* of a builder */
 
@@ -165,60 +165,14 @@ static int show_builder(struct cli *c, cJSON *builder)
   return CLI_OK;
 }
 
-static void show_worker(struct cli *c, const cJSON *w)
-{
-  const cJSON *fact, *running = js_get(w, "running");
-  char *state = list_worker_state(w);
-
-  out(c, STYLE_BOLD, "%s  ", js_text(w, "name"));
-  out(c, list_worker_style(w), "%s", state);
-  out(c, STYLE_NONE, "  %lld of %lld slots used", (long long)js_num(w, "used"), (long long)js_num(w, "slots"));
-  out_end(c);
-  free(state);
-  lines_text(c, "pool", js_text(w, "pool"));
-  lines_join(c, "tags", w, "tags", " ");
-  lines_text(c, "quarantine", js_text(w, "quarantine.why"));
-  if (js_num(w, "weight") != 50)
-    lines_f(c, "weight", "%lld", (long long)js_num(w, "weight"));
-  lines_text(c, "calendar", js_text(w, "calendar"));
-  lines_text(c, "address", js_text(w, "peer"));
-  lines_time(c, "since", js_num(w, "since"));
-  lines_time(c, "lost", js_num(w, "lost_at"));
-  lines_text(c, "instance", js_text(w, "instance"));
-  cJSON_ArrayForEach(fact, js_get(w, "facts"))
-  {
-    struct buf text;
-    buf_init(&text, BUF_NO_MAX);
-    js_add(js_get(w, "facts"), fact->string, &text);
-    lines_f(c, "fact", "%s = %s", fact->string, buf_str(&text));
-    buf_free(&text);
-  }
-  agent_show(c, w);
-  work_show(c, w);
-  if (!cJSON_IsArray(running))
-    running = js_get(w, "builds");
-  if (cJSON_GetArraySize(running))
-    list_table(c, "builds", running);
-}
-
 static int tell_worker(struct cli *c, cJSON *w)
 {
   if (c->json)
     out_json(c);
   else
-    show_worker(c, w);
+    worker_show(c, w);
   cJSON_Delete(w);
   return CLI_OK;
-}
-
-int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg)
-{
-  char *path = id_path("workers/%s", arg[0]);
-  cJSON *w = call_get(c, path);
-
-  (void)a, (void)narg;
-  free(path);
-  return w ? tell_worker(c, w) : c->code;
 }
 
 /* A worker of that name, else a builder. */

@@ -38,7 +38,7 @@ static char *note_of(const cJSON *folder, int64_t now)
   return xstrdup(js_has(folder, "wanted_at") ? "is to be removed" : "");
 }
 
-static void show_disk(struct cli *c, const cJSON *disk)
+void disk_show(struct cli *c, const cJSON *disk)
 {
   char has[STR_SIZE_MAX], total[STR_SIZE_MAX], wants[STR_SIZE_MAX];
   int64_t bytes = js_num(disk, "free"), least = js_num(disk, "min_free");
@@ -61,7 +61,6 @@ void work_show(struct cli *c, const cJSON *worker)
   int64_t now = clock_wall_ms();
   struct table *t;
 
-  show_disk(c, js_get(worker, "disk"));
   if (!cJSON_GetArraySize(folders))
     return;
   t = table_new(columns, COUNT(columns));

@@ -31,7 +31,7 @@ int cmd_worker_log(struct cli *c, const struct args *a, const char *const *arg, 
   return call_show(c, answer, show_log, arg[0]);
 }
 
-static void show_tools(struct cli *c, const cJSON *tools)
+void tools_show(struct cli *c, const cJSON *tools)
 {
   const cJSON *tool;
 
@@ -54,10 +54,10 @@ static void show_facts(struct cli *c, const cJSON *answer, const char *name)
     out(c, STYLE_NONE, "%s = %s", fact->string, cJSON_IsString(fact) ? fact->valuestring : "");
     out_end(c);
   }
-  show_tools(c, js_get(answer, "tools"));
+  tools_show(c, js_get(answer, "tools"));
 }
 
-static void show_order(struct cli *c, const cJSON *o)
+void order_show(struct cli *c, const cJSON *o)
 {
   const char *state = js_text(o, "state");
   bool failed = str_eq(state, "failed");
@@ -71,12 +71,6 @@ static void show_order(struct cli *c, const cJSON *o)
   if (*js_text(o, "why"))
     out(c, failed ? STYLE_BAD : STYLE_NONE, ", %s", js_text(o, "why"));
   out_end(c);
-}
-
-void agent_show(struct cli *c, const cJSON *worker)
-{
-  show_order(c, js_get(worker, "order"));
-  show_tools(c, js_get(worker, "tools"));
 }
 
 int cmd_worker_facts(struct cli *c, const struct args *a, const char *const *arg, int narg)

@@ -5,8 +5,12 @@
 
 #include "master/cli/cli.h"
 
-/* Lines and a table from the API's worker; nothing where it tells nothing about them. */
+/* A line, and a table, from the API's worker; nothing where it tells nothing about them. */
+void disk_show(struct cli *c, const cJSON *disk);
 void work_show(struct cli *c, const cJSON *worker);
-/* What its agent was told to do last, and what its tools say of their versions. */
-void agent_show(struct cli *c, const cJSON *worker);
+/* cmd_worker_agent.c: what its agent was told to do last, and what its tools say of their versions. */
+void order_show(struct cli *c, const cJSON *order);
+void tools_show(struct cli *c, const cJSON *tools);
+/* cmd_worker_show.c: all of it. */
+void worker_show(struct cli *c, const cJSON *worker);
 #endif

@@ -39,6 +39,7 @@
 #include "master/events/hints.h"
 #include "master/logs/watch.h"
 #include "master/schedulers/worlds.h"
+#include "master/workers/questions.h"
 #include "master/workers/link.h"
 #include "master/workers/session.h"
 
@@ -318,6 +319,7 @@ static void db_gone(void *arg)
   events_free(l->m.events);
   watches_free(l->m.watches);
   works_free(l->m.works);
+  questions_free(l->m.questions);
   sessions_free(l->m.sessions);
   pipes_close();
   if (l->m.ppg)
@@ -392,6 +394,7 @@ void master_stop(struct master *m, const char *why)
   announce_stopping(why);
   reload_stop(m->reload);
   worlds_stop(m->worlds);
+  questions_stop(m->questions);
   uv_timer_start(&l->stop, on_stop_turn, 50, 0); /* answers that were just written go out */
 }
 
@@ -557,6 +560,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   m->hints = hints_new(m);
   m->watches = watches_new(m);
   m->sessions = sessions_new(m);
+  m->questions = questions_new(m);
   m->works = works_new(m);
   m->dispatch = dispatch_new(m);
   m->reasons = reasons_new(m);

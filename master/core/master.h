@@ -16,6 +16,7 @@ struct events;
 struct hints;
 struct watches;
 struct sessions;
+struct questions;
 struct works;
 struct dispatch;
 struct reasons;
@@ -43,6 +44,7 @@ struct master {
   struct hints *hints;         /* to and from other masters */
   struct watches *watches;
   struct sessions *sessions;
+  struct questions *questions;           /* questions to workers, of this master's people and of other masters */
   struct works *works;         /* work folders */
   struct dispatch *dispatch;
   struct reasons *reasons;

@@ -23,7 +23,7 @@
 #include "master/dispatch/run.h"
 #include "master/dispatch/run_locks.h"
 #include "master/dispatch/run_stamps.h"
-#include "master/dispatch/why.h"
+#include "master/dispatch/wanted.h"
 #include "master/events/events.h"
 #include "master/workers/session.h"
 
@@ -200,12 +200,10 @@ static int64_t db_opt(const struct db_res *res, int row, int col)
 /* A worker for it, of those from `from` on, n of them; -1: there is none now. field_for was called. */
 static int choose(struct dispatch *d, const struct why_of *of, const struct field *f, int from, int n)
 {
-  const struct want_term **terms = xcalloc((size_t)of->nwants + 1, sizeof *terms);
+  const struct want_term **terms = wanted_terms(d->m, of);
   enum choose_reason why;
   int which, at;
 
-  for (int i = 0; i < of->nwants; i++)
-    terms[i] = wants_get(d->wants, of->wants[i]);
   at = choose_worker(f->w + from, n, &(struct choose_want){ of->tags, of->ntags, terms, of->nwants }, &why, &which);
   free(terms);
   return at < 0 ? -1 : from + at;
@@ -222,16 +220,13 @@ static int choose_for_locks(struct dispatch *d, const struct why_of *of, const s
 
 static int choose_of_row(struct dispatch *d, struct db_res *res, int row, struct field *f, const struct lock_waiter *locks)
 {
-  struct why_of of = { .project = db_str(res, PENDING, row, 2), .builder = db_str(res, PENDING, row, 3) };
-  char **tags = db_texts(res, PENDING, row, 5, &of.ntags), **wants = db_texts(res, PENDING, row, PENDING_WANTS, &of.nwants);
+  struct wanted w;
   int at;
 
-  of.tags = (const char *const *)tags;
-  of.wants = (const char *const *)wants;
-  field_for(f, of.project, of.builder, (struct field_past){ db_opt(res, row, PENDING_WARM), db_opt(res, row, PENDING_SPOILT) });
-  at = locks ? choose_for_locks(d, &of, f, locks) : choose(d, &of, f, 0, f->n);
-  mem_free_all(tags, of.ntags);
-  mem_free_all(wants, of.nwants);
+  wanted_row(&w, res, PENDING, row, (struct wanted_cols){ 2, 3, 5, PENDING_WANTS });
+  field_for(f, w.of.project, w.of.builder, (struct field_past){ db_opt(res, row, PENDING_WARM), db_opt(res, row, PENDING_SPOILT) });
+  at = locks ? choose_for_locks(d, &w.of, f, locks) : choose(d, &w.of, f, 0, f->n);
+  wanted_free(&w);
   return at;
 }
 

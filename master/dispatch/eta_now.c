@@ -7,7 +7,7 @@
 #include "master/core/master.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/field.h"
-#include "master/dispatch/why.h"
+#include "master/dispatch/wanted.h"
 #include "master/workers/session.h"
 
 struct eta_now {
@@ -76,11 +76,9 @@ void eta_now_runs(struct eta_now *e, int64_t worker, int64_t ran_ms, const char 
 /* Those that could take it, were a slot free. */
 static int *could(struct eta_now *e, const struct why_of *of, int *n)
 {
-  const struct want_term **terms = xcalloc((size_t)of->nwants + 1, sizeof *terms);
+  const struct want_term **terms = wanted_terms(e->m, of);
   int *set = xcalloc((size_t)e->field.n + 1, sizeof *set);
 
-  for (int i = 0; i < of->nwants; i++)
-    terms[i] = dispatch_want(e->m, of->wants[i]);
   *n = 0;
   for (int i = 0; i < e->field.n; i++)
     if (e->slots[i] && choose_has_tags(&e->field.w[i], of->tags, of->ntags) && want_all_met(terms, of->nwants, &e->field.w[i].is))

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "master/db/db.h"
-#include "master/dispatch/why.h"
+#include "master/dispatch/wanted.h"
 
 enum { ROWS, HOLDS, LINE };
 /* Columns of lock_line. */
@@ -87,9 +87,8 @@ static void take_foreign(struct lock_waiter *w, const struct db_res *res, int st
 static void take_waiter(struct lockbook *b, const struct db_res *res, int stmt, int row, lockbook_could *could, void *arg)
 {
   struct lock_waiter *w = &b->waiters[b->nwaiters++];
-  struct why_of of = { .project = db_str(res, stmt, row, PROJECT), .builder = db_str(res, stmt, row, BUILDER) };
+  struct wanted wanted;
   bool per_worker;
-  char **tags, **wants;
 
   *w = (struct lock_waiter){ .request = db_num(res, stmt, row, REQUEST), .build = db_num(res, stmt, row, BUILD), .priority = (int)db_num(res, stmt, row, PRIORITY),
                              .step = (int)db_num(res, stmt, row, STEP), .since_ms = db_null(res, stmt, row, SINCE) ? INT64_MIN : db_num(res, stmt, row, SINCE) };
@@ -101,13 +100,9 @@ static void take_waiter(struct lockbook *b, const struct db_res *res, int stmt, 
     return;
   }
   take_foreign(w, res, stmt, row);
-  tags = db_texts(res, stmt, row, TAGS, &of.ntags);
-  wants = db_texts(res, stmt, row, NEEDS, &of.nwants);
-  of.tags = (const char *const *)tags;
-  of.wants = (const char *const *)wants;
-  w->nworkers = could(arg, &of, per_worker, &w->workers);
-  mem_free_all(tags, of.ntags);
-  mem_free_all(wants, of.nwants);
+  wanted_row(&wanted, res, stmt, row, (struct wanted_cols){ PROJECT, BUILDER, TAGS, NEEDS });
+  w->nworkers = could(arg, &wanted.of, per_worker, &w->workers);
+  wanted_free(&wanted);
 }
 
 void lockbook_take(struct lockbook *b, const struct db_res *res, int stmt, lockbook_could *could, void *arg)

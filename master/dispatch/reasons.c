@@ -11,7 +11,7 @@
 #include "common/str.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
-#include "master/dispatch/why.h"
+#include "master/dispatch/wanted.h"
 
 enum { REASONS_PAUSE_MS = 1000 };
 enum { CLASSES, OTHERS, MINE }; /* statements of a look */
@@ -156,14 +156,11 @@ static void written(struct db_res *res, void *arg)
 static void why_of_class(struct reasons *r, const struct db_res *res, int row, struct why *w)
 {
   enum { CLASS, PROJECT, BUILDER, TAGS, WANTS };
-  struct why_of of = { .project = db_str(res, CLASSES, row, PROJECT), .builder = db_str(res, CLASSES, row, BUILDER) };
-  char **tags = db_texts(res, CLASSES, row, TAGS, &of.ntags), **wants = db_texts(res, CLASSES, row, WANTS, &of.nwants);
+  struct wanted wanted;
 
-  of.tags = (const char *const *)tags;
-  of.wants = (const char *const *)wants;
-  why_pending(r->m, &of, w);
-  mem_free_all(tags, of.ntags);
-  mem_free_all(wants, of.nwants);
+  wanted_row(&wanted, res, CLASSES, row, (struct wanted_cols){ PROJECT, BUILDER, TAGS, WANTS });
+  why_pending(r->m, &wanted.of, w);
+  wanted_free(&wanted);
 }
 
 static void class_looked(struct reasons *r, const char *class, const struct why *w, cJSON *told)

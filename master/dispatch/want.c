@@ -219,3 +219,27 @@ void want_say(const struct want_term *t, const struct worker_is *const *w, int n
   else if (!l.number)
     say_texts(&l, w, n, out, size);
 }
+
+void want_say_own(const struct want_term *t, const struct worker_is *w, char *out, size_t size)
+{
+  char text[STR_SIZE_MAX];
+  struct expr_limit l;
+  const char *own;
+  int64_t v;
+
+  *out = 0;
+  if (!t->x)
+    snprintf(out, size, ", which this version of the master can't read");
+  if (!t->x || !expr_limit(t->x, &l))
+    return;
+  own = l.number ? NULL : text_of(w, l.name);
+  v = l.number ? number_of(w, l.name) : WANT_UNKNOWN;
+  if (own)
+    snprintf(out, size, " (%.64s)", own);
+  else if (v < 0)
+    snprintf(out, size, " (it does not tell)");
+  else if (is_size(l.name))
+    snprintf(out, size, " (%s)", str_size_text(v, text));
+  else
+    snprintf(out, size, " (%" PRId64 ")", v);
+}

@@ -40,6 +40,8 @@ void wants_trim(struct wants *ws);
 /* What can't be reckoned, because the worker does not tell or by a division by zero, is not met. */
 bool want_met(const struct want_term *t, const struct worker_is *w);
 bool want_all_met(const struct want_term *const *t, int n, const struct worker_is *w);
+/* After a condition that this one does not meet: " (8 GiB)", " (macos)", " (not told)", or "". Likewise. */
+void want_say_own(const struct want_term *t, const struct worker_is *w, char *out, size_t size);
 /* After a condition that none of these meets: " (the most is 8 GiB on build1)", " (there are linux and macos)", or "". At most so many bytes with the NUL. */
 void want_say(const struct want_term *t, const struct worker_is *const *w, int n, char *out, size_t size);
 #endif

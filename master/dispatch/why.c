@@ -17,6 +17,7 @@
 #include "master/dispatch/lockbook.h"
 #include "master/dispatch/pauses.h"
 #include "master/dispatch/run.h"
+#include "master/dispatch/wanted.h"
 #include "master/workers/session.h"
 
 enum { FOR_TEXT_MAX = 32, SECOND_MS = 1000, MINUTE_MS = 60000, HOUR_MS = 3600000, DAY_S = 24 * 3600 };
@@ -217,6 +218,13 @@ static void why_choice(struct master *m, const struct field *f, const struct cho
   snprintf(why->object, sizeof why->object, "%.64s", f->of[which]->name);
 }
 
+static void why_paused(const struct pause *pause, struct why *why)
+{
+  why->kind = "paused";
+  snprintf(why->object, sizeof why->object, "%.79s", pause->object);
+  pauses_say(pause, why->text, sizeof why->text);
+}
+
 void why_pending(struct master *m, const struct why_of *of, struct why *why)
 {
   static struct field f;
@@ -234,20 +242,74 @@ void why_pending(struct master *m, const struct why_of *of, struct why *why)
   }
   field_gather(&f, m);
   field_for(&f, of->project, of->builder, (struct field_past){ INT64_MIN, INT64_MIN });
-  want.terms = terms = xcalloc((size_t)of->nwants + 1, sizeof *terms);
-  for (int i = 0; i < of->nwants; i++)
-    terms[i] = dispatch_want(m, of->wants[i]);
+  want.terms = terms = wanted_terms(m, of);
   choose_worker(f.w, f.n, &want, &reason, &which);
   pause = pauses_of_builder(dispatch_pauses(m), of->project, of->builder);
   if (!pause && reason == CHOOSE_PAUSED)
     pause = pauses_of_session(dispatch_pauses(m), f.of[which]->name, f.of[which]->pool);
-  if (pause) {
-    why->kind = "paused";
-    snprintf(why->object, sizeof why->object, "%.79s", pause->object);
-    pauses_say(pause, why->text, sizeof why->text);
-  } else {
+  if (pause)
+    why_paused(pause, why);
+  else
     why_choice(m, &f, &want, reason, which, of, why);
+  free(terms);
+}
+
+/* "build1 has no tag big"; "memory >= 16G is not met by build1 (8 GiB)" */
+static void why_lacks(const struct field *f, int at, const struct choose_want *want, enum choose_reason reason, int which, struct why *why)
+{
+  const struct worker_is *is = &f->w[at].is;
+  char said[200];
+
+  if (reason == CHOOSE_NO_TAG) {
+    why->kind = "tag";
+    snprintf(why->text, sizeof why->text, "%.64s has no tag %.60s", is->name, want->tags[which]);
+    snprintf(why->object, sizeof why->object, "%.60s", want->tags[which]);
+    return;
   }
+  why->kind = "condition";
+  want_say_own(want->terms[which], is, said, sizeof said);
+  snprintf(why->text, sizeof why->text, "%.150s is not met by %.64s%s", want->terms[which]->text, is->name, said);
+  snprintf(why->object, sizeof why->object, "%.79s", want->terms[which]->text);
+}
+
+/* Nothing keeps it from that: whether it would be taken, of all. */
+static void why_fits(const struct field *f, int at, const struct choose_want *want, struct why *why)
+{
+  enum choose_reason reason;
+  int which, best = choose_worker(f->w, f->n, want, &reason, &which);
+
+  if (best < 0 || best == at) {
+    why->kind = "starting";
+    snprintf(why->text, sizeof why->text, "about to start on %.64s", f->w[at].is.name);
+    return;
+  }
+  why->kind = "other";
+  snprintf(why->text, sizeof why->text, "%.64s is taken before %.64s%s", f->w[best].is.name, f->w[at].is.name, f->w[at].weight ? "" : " (weight 0: only where nobody else can)");
+  snprintf(why->object, sizeof why->object, "%.64s", f->w[best].is.name);
+}
+
+void why_one(struct master *m, struct field *f, int at, const struct why_of *of, struct why *why)
+{
+  const struct want_term **terms = wanted_terms(m, of);
+  struct choose_want want = { of->tags, of->ntags, terms, of->nwants };
+  const struct pause *pause;
+  enum choose_reason reason;
+  int which;
+
+  memset(why, 0, sizeof *why);
+  field_for(f, of->project, of->builder, (struct field_past){ INT64_MIN, INT64_MIN });
+  choose_worker(f->w + at, 1, &want, &reason, &which);
+  pause = pauses_of_builder(dispatch_pauses(m), of->project, of->builder);
+  if (!pause && reason == CHOOSE_PAUSED)
+    pause = pauses_of_session(dispatch_pauses(m), f->of[at]->name, f->of[at]->pool);
+  if (reason == CHOOSE_NO_TAG || reason == CHOOSE_NO_WANT)
+    why_lacks(f, at, &want, reason, which, why);
+  else if (pause)
+    why_paused(pause, why);
+  else if (reason == CHOOSE_OK)
+    why_fits(f, at, &want, why);
+  else
+    why_choice(m, f, &want, reason, at, of, why);
   free(terms);
 }
 

@@ -15,6 +15,7 @@
 #include "master/dispatch/waits.h"
 #include "master/events/events.h"
 #include "master/schedulers/worlds.h"
+#include "master/workers/questions.h"
 
 #define HINTS_CHANNEL "drover"
 
@@ -93,6 +94,8 @@ static void act(struct hints *h)
     worlds_kick(m->worlds);
   if (any(bits, 1u << HINT_looks | 1u << HINT_leases | 1u << HINT_removed | 1u << HINT_forgotten | 1u << HINT_ordered))
     master_beat_soon(m);
+  if (any(bits, 1u << HINT_asked))
+    questions_look(m->questions);
   events_elsewhere(m->events);
 }
 

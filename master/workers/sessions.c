@@ -10,6 +10,7 @@
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
+#include "master/workers/questions.h"
 #include "master/workers/session_int.h"
 
 struct list *sessions_list(struct sessions *ss)
@@ -127,6 +128,7 @@ void sessions_beaten(struct sessions *ss, const struct db_res *res, int stmt)
       continue; /* the link has just ended, or it is taking its row */
     if (ordered) {
       order_look(s);
+      questions_look(ss->m->questions);
       continue;
     }
     log_warn("worker", "%s counted as away, since this master was silent for too long", s->name);
