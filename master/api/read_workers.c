@@ -47,10 +47,13 @@ static void add_window(cJSON *o)
 /* A drain that is not over yet. */
 static bool drains(const cJSON *o)
 {
-  const cJSON *order = field(o, "order");
+  const cJSON *raw = field(o, "order"); /* as the database wrote it */
+  cJSON *order = cJSON_IsRaw(raw) ? cJSON_Parse(raw->valuestring) : NULL;
   const char *state = cJSON_GetStringValue(field(order, "state"));
+  bool yes = cJSON_IsTrue(field(order, "drain")) && (str_eq(state, "wanted") || str_eq(state, "sent"));
 
-  return cJSON_IsTrue(field(order, "drain")) && (str_eq(state, "wanted") || str_eq(state, "sent"));
+  cJSON_Delete(order);
+  return yes;
 }
 
 /* In one word, for all who show workers: what counts most of why it gets nothing, or `ready`. */

@@ -73,11 +73,18 @@ check('a quarantine is told', async () => {
   const page = await browser.open();
   await page.route('**/api/v1/workers', async (route) => {
     const answer = await route.fetch(), body = await answer.json();
+    body.items[0].state = 'quarantine';
     body.items[0].quarantine = { since: Date.now(), until: Date.now() + 60000, why: 'no git there' };
     await route.fulfill({ response: answer, json: body });
   });
   await page.goto(browser.url + 'workers');
   assert.match(await page.locator('[data-test="workers"] [data-test="row"]').first().innerText(), /in quarantine until .*: no git there/);
+});
+
+check('why a worker gets nothing', async () => {
+  const page = await browser.open();
+  await page.goto(browser.url + 'workers/here');
+  await page.locator('[data-test="gets"] [data-test="row"]', { hasText: 'here has no tag of-no-worker' }).waitFor();
 });
 
 // What the list has in it is test_rules_sets'.

@@ -1,14 +1,126 @@
 #!/usr/bin/env python3
-"""What is asked of a worker, and ordered, at a master that has not its session: docs/rules.md 4.12.15 to 17."""
+"""docs/rules.md 4.12.15 to 18: why a worker gets nothing; what is asked of a worker, and ordered, at a master that has not its session."""
 import os
 import signal
 import sys
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from drover import wait_for  # noqa: E402
 from workersite import Site, builder  # noqa: E402
+
+
+class Gets(Site):
+    """Each kind of reason, counted, as `why` says it of the requests."""
+    WORKERS, HOSTS = {"one": {"slots": 1, "tags": ["a"]}, "two": {"slots": 1, "tags": ["b"]}}, {}
+    HOLD = {"checkout": "none", "steps": [{"name": "s", "run": 'while [ ! -e "ROOT/go" ]; do sleep 0.05; done'}]}
+    BUILDERS = {"a": builder(tags=["a"]), "b": builder(tags=["b"]), "c": builder(tags=["c"]), "large": builder(**{"if": "slots >= 9"}), "mac": builder(os="macos"), "any": builder(),
+                "m": {**builder(tags=["a", "c"]), "matrix": {"n": [1, 2, 3, 4, 5]}}, "wants": {**builder(tags=["a"]), "locks": {"board": 1}}, "holds": {**HOLD, "worker": {"tags": ["b"]}, "locks": {"board": 1}},
+                "hold": {**HOLD, "worker": {"tags": ["a"]}}}
+
+    @classmethod
+    def set_up(cls, hosts=None, **projects):
+        cls.d.conf["locks"] = {"board": {}}
+        super().set_up(hosts, **projects)
+
+    def tearDown(self):
+        open(self.d.path("go"), "w").close()
+        super().tearDown()
+        os.unlink(self.d.path("go"))
+
+    def gets(self, name="one"):
+        g = self.d.get("/workers/" + name)["gets"]
+        self.assertIsNone(g["why"])
+        return g["items"]
+
+    def until(self, kind, name="one", n=1):
+        """The line of that kind, once it counts n requests."""
+        return wait_for(lambda: next((x for x in self.gets(name) if (x["kind"], x["requests"]) == (kind, n)), None), f"{n} requests that {name} does not get: {kind}: {self.gets(name)}")
+
+    def state(self, name="one"):
+        listed = {w["name"]: w["state"] for w in self.d.get("/workers")["items"]}[name]
+        self.assertEqual(self.d.get("/workers/" + name)["state"], listed)
+        return listed
+
+    def test_4_12_15_what_it_lacks(self):
+        self.assertEqual(self.gets(), [])
+        self.assertIn("waiting   nothing waits for a worker", self.cli("worker", "show", "one"))
+        c = [self.d.ask("p/c") for _ in range(3)] + [self.d.ask("q/c")]
+        self.d.post("/builds", {"builder": "p/m", "branch": "main"}, 201)
+        large, mac = self.d.ask("p/large"), self.d.ask("p/mac")
+        tag = self.until("tag", n=9)
+        self.assertEqual((tag["object"], tag["text"], tag["first"]), ("c", "one has no tag c", c[0]))
+        self.assertEqual((len(tag["builders"]), tag["more"]), (3, 4))
+        self.assertEqual(len(self.gets("two")), 4, "for another worker the first tag that is missing is another one")
+        lines = {x["object"]: x for x in self.gets()}
+        self.assertEqual((lines["slots >= 9"]["kind"], lines["slots >= 9"]["text"], lines["slots >= 9"]["first"]), ("condition", "slots >= 9 is not met by one (1)", large))
+        self.assertEqual((lines['os == "macos"']["text"], lines['os == "macos"']["first"]), ('os == "macos" is not met by one (linux)', mac))
+        text = self.cli("worker", "show", "one")
+        self.assertRegex(text, r"waiting +r\d+: .*not met by one \(1\)  \(p/large\)")
+        self.assertRegex(text, r" {10}9 requests: one has no tag c  \(.* and 4 more\)")
+
+    def test_4_12_15_full_paused_or_at_work_elsewhere(self):
+        runs, waits = self.d.ask("p/hold"), None
+        self.d.wait_build(runs)
+        waits = self.d.ask("p/a")
+        line = self.until("slots")
+        self.assertEqual(line["text"], self.reason(waits, "slots")["text"].split(". ")[0].rstrip("."), "the words of why")
+        self.assertIn("one is full (1 of 1 slots: p/hold/1)", line["text"])
+        w = self.d.get("/workers/one")
+        self.assertEqual((w["runs"], w["used"], w["state"]), (["p/hold/1"], 1, "ready"))
+        self.assertRegex(self.cli("worker", "list"), r"one +connected +1 of 1 +p/hold/1 ")
+        # its own pause, with who and why and until when, outranks that it is full
+        self.d.post("/pause", {"object": "worker/one", "reason": "new disk", "for": 3600000})
+        line = self.until("paused")
+        self.assertRegex(line["text"], r"^worker one is paused by \S+ until [0-9-]+ [0-9:]+ UTC: new disk$")
+        self.assertEqual((self.state(), self.d.get("/workers/one")["paused"]["reason"]), ("paused", "new disk"))
+        self.assertRegex(self.cli("worker", "list"), r"one +paused, until ")
+        self.assertRegex(self.cli("worker", "show", "one"), r"paused +by \S+ just now, until .*: new disk\n")
+        self.d.post("/resume", {"object": "worker/one"})
+        # the builder's pause is no matter of this worker's, but keeps it from that
+        self.d.post("/pause", {"object": "p/a"})
+        self.assertEqual(self.until("paused")["object"], "builder/p/a")
+        self.assertEqual(self.state(), "ready")
+        self.assertEqual([x["kind"] for x in self.gets("two")], ["tag"], "whatever is paused, the other one lacks the tag")
+        self.d.post("/pause", {"object": "all"})
+        self.assertEqual((self.until("paused")["object"], self.state(), self.state("two")), ("site", "paused", "paused"))
+
+    def test_4_12_15_locks(self):
+        holds = self.d.ask("p/holds")
+        self.d.wait_build(holds)
+        waits = [self.d.ask("p/wants"), self.d.ask("p/wants")]
+        line = self.until("lock", n=2)
+        self.assertEqual((line["object"], line["first"]), ("board", waits[0]))
+        self.assertIn("held by p/holds/1", line["text"])
+        self.assertEqual([(k["name"], k["build"], k["n"]) for k in self.d.get("/workers/two")["locks"]], [("board", "p/holds/1", 1)])
+        self.assertEqual(self.d.get("/workers/one")["locks"], [])
+        self.assertRegex(self.cli("worker", "show", "two"), r"locks +board 1  p/holds/1  ")
+
+    def test_4_12_15_closed_in_quarantine_or_low(self):
+        day = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][(int(time.strftime("%w")) + 3) % 7]
+        self.set_up({"one": {"slots": 1, "tags": ["a"], "calendar": f"{day} 10:00-11:00 UTC"}})
+        self.d.post("/config/activate")
+        self.d.ask("p/a")
+        line = self.until("calendar")
+        w = self.d.get("/workers/one")
+        self.assertIn("calendar: one works from " + day, line["text"])
+        self.assertEqual((self.state(), w["window"]["open"]), ("closed", False))
+        self.assertGreater(w["window"]["turns"], time.time() * 1000)
+        self.assertRegex(self.cli("worker", "list"), r"one +closed, opens ")
+        self.assertRegex(self.cli("worker", "show", "one"), rf"calendar +{day} 10:00-11:00 UTC: closed, opens ")
+        self.set_up()
+        self.d.post("/config/activate")
+        wait_for(lambda: not self.gets(), "it to be open")
+        self.d.sql("update worker set quarantine_ms = 20000, quarantine_count = 2, quarantine_at = now(), quarantine_until = now() + interval '1 hour', quarantine_why = 'git could not be started' where name = 'one'")
+        self.d.post("/pause", {"object": "p"})
+        self.d.post("/resume", {"object": "p"})  # which is when a master looks at such rows
+        self.d.ask("p/a")
+        wait_for(lambda: self.state() == "quarantine", "its state")
+        self.assertRegex(self.cli("worker", "show", "one"), r"quarantine +until .*, it spoilt 2 builds in a row: git could not be started")
+        self.assertIn("one is in quarantine for another", self.until("quarantine")["text"])
+        self.assertIn("resumed", self.cli("resume", "one"))
 
 
 class Elsewhere(Site):
@@ -36,7 +148,7 @@ class Elsewhere(Site):
     def worker(self, name="far", master=None):
         return (master or self.d).get("/workers/" + name)
 
-    def test_4_12_15_its_log_and_facts(self):
+    def test_4_12_16_its_log_and_facts(self):
         here, there = (m.get("/workers/far/log?lines=5") for m in (self.d, self.s))
         self.assertEqual((here["worker"], len(here["lines"])), ("far", len(there["lines"])))
         self.assertTrue(any("drover-worker" in x or "connected" in x for x in here["lines"]), here)
@@ -61,7 +173,7 @@ class Elsewhere(Site):
         t.start()
         return t
 
-    def test_4_12_16_the_other_master_is_silent(self):
+    def test_4_12_17_the_other_master_is_silent(self):
         """It has the worker, and says nothing: told so in time, by its name. When it speaks again nothing of the question is left."""
         answers = []
         self.s.master.send_signal(signal.SIGSTOP)
@@ -77,7 +189,7 @@ class Elsewhere(Site):
         self.assertEqual(self.worker()["gets"], {"items": [], "why": None})
         wait_for(lambda: self.d.sql("select count(*) from worker_question where status is null") == [["0"]], "no open question")
 
-    def test_4_12_16_its_master_dies_in_the_middle(self):
+    def test_4_12_17_its_master_dies_in_the_middle(self):
         """The worker comes back to the master that was asked, which then asks it itself."""
         answers = []
         self.s.master.send_signal(signal.SIGSTOP)
@@ -90,6 +202,50 @@ class Elsewhere(Site):
         self.assertEqual(answers[0].status, 200, answers[0].body)
         self.d.kill_worker("far")
         self.d.wait_worker("far", connected=False)
+
+    def ordered(self, number, state="done", master=None):
+        """That order, once it is in that state."""
+        return wait_for(lambda: (o := self.worker(master=master)["order"]) and (o["number"], o["state"]) == (number, state) and o, f"order {number} to be {state}: {self.worker(master=master)['order']}")
+
+    def test_4_12_18_orders(self):
+        """Given at one, done by the other: pause, restart, upgrade, drain; who drains and is resumed has changed nothing."""
+        self.assertRegex(self.cli("pause", "worker/far", "--reason", "elsewhere"), r"paused +worker/far")
+        rid = self.d.ask("p/far")
+        for m in (self.d, self.s):
+            wait_for(lambda: (r := m.get(f"/requests/{rid}/why")["reason"])["kind"] == "paused" and "elsewhere" in r["text"], "the pause at both")
+            self.assertEqual((self.worker(master=m)["state"], [x["kind"] for x in self.worker(master=m)["gets"]["items"]]), ("paused", ["paused"]))
+        self.cli("resume", "worker/far")
+        self.assertEqual(self.d.wait_request(rid)["result"], 0)
+        self.assertRegex(self.cli("worker", "restart", "far"), r"restarted +far")
+        upgrade = self.d.post("/workers/far/upgrade", {}, 202)["number"]
+        self.assertIn("this host's worker.conf does not allow it", self.ordered(upgrade, "failed")["why"], "the worker's own word")
+        runs = self.d.ask("p/hold")
+        self.d.wait_build(runs)
+        self.assertRegex(self.cli("worker", "drain", "far"), r"draining +far")
+        wait_for(lambda: self.worker()["state"] == self.worker(master=self.s)["state"] == "draining", "both to say so")
+        self.assertRegex(self.cli("worker", "list"), r"far +draining +1 of 1 +p/hold/\d+ ")
+        self.cli("resume", "worker/far")
+        self.assertEqual((self.worker()["order"]["state"], self.worker()["state"]), ("failed", "ready"))
+        open(self.d.path("go"), "w").close()
+        self.assertEqual(self.d.wait_request(runs)["result"], 0)
+        self.assertEqual(self.d.get("/builds/" + self.d.request(runs)["builds"][0])["worker"], "far")
+
+    def test_4_12_18_who_gave_the_order_dies(self):
+        """In the middle of a drain: the master that has the worker goes on with it."""
+        runs = self.s.ask("p/hold")
+        self.s.wait_build(runs)
+        number = self.d.post("/workers/far/drain", {"then": "restart"}, 202)["number"]
+        self.d.master.send_signal(signal.SIGKILL)  # its PostgreSQL lives on
+        self.d.master.wait(30)
+        try:
+            self.assertEqual(self.worker(master=self.s)["state"], "draining")
+            open(self.d.path("go"), "w").close()
+            self.ordered(number, master=self.s)
+            self.assertEqual(self.s.wait_request(runs)["result"], 0)
+            self.assertEqual((self.worker(master=self.s)["state"], self.worker(master=self.s)["paused"]), ("ready", None))
+        finally:
+            self.d.start_master()
+            self.d.wait_worker("here")
 
 
 if __name__ == "__main__":
