@@ -44,7 +44,7 @@ void read_change(struct call *c);
 void read_queue(struct call *c);
 /* Whether a begin can be reckoned where it waits for that (master/dispatch/why.h). */
 bool eta_tells(const char *kind) must_check;
-/* When the last row of api_before begins, with the rows of api_queue_runs (both: statements of r). False: can't be told. */
+/* When the last row of api_before begins, with the answers of eta_now_ask (both: statements of r). False: can't be told. */
 bool eta_of(struct call *c, const struct db_res *r, int before, int runs, struct eta_begin *out) must_check;
 /* "eta": {low, likely, high}, or null. */
 void eta_json(cJSON *o, const struct eta_begin *begin);

@@ -24,33 +24,24 @@ void eta_json(cJSON *o, const struct eta_begin *begin)
     json_ms(eta, names[k], now + begin->ms[k]);
 }
 
-static struct eta_now *running(struct call *c, const struct db_res *r, int stmt)
-{
-  struct eta_now *e = eta_now_new(call_master(c));
-
-  for (int i = 0; i < db_rows(r, stmt); i++)
-    eta_now_runs(e, db_num(r, stmt, i, 0), db_num(r, stmt, i, 1), db_str(r, stmt, i, 2));
-  return e;
-}
-
-static void waits(struct eta_now *e, const char *tags, const char *wants, const char *takes)
+static void waits(struct eta_now *e, const char *tags, const char *wants, const char *takes, const char *locks)
 {
   struct wanted w;
 
   wanted_json(&w, "", "", tags, wants);
-  eta_now_waits(e, &w.of, takes);
+  eta_now_waits(e, &w.of, takes, locks);
   wanted_free(&w);
 }
 
 bool eta_of(struct call *c, const struct db_res *r, int before, int runs, struct eta_begin *out)
 {
-  enum { TAGS, WANTS, TAKES, ITSELF };
-  struct eta_now *e = running(c, r, runs);
+  enum { TAGS, WANTS, TAKES, LOCKS, ITSELF };
+  struct eta_now *e = eta_now_new(call_master(c), r, runs);
   const struct eta_begin *begin = NULL;
   int n = db_rows(r, before);
 
   for (int i = 0; i < n; i++)
-    waits(e, db_str(r, before, i, TAGS), db_str(r, before, i, WANTS), db_str(r, before, i, TAKES));
+    waits(e, db_str(r, before, i, TAGS), db_str(r, before, i, WANTS), db_str(r, before, i, TAKES), db_str(r, before, i, LOCKS));
   eta_now_reckon(e);
   if (n && db_num(r, before, n - 1, ITSELF))
     begin = eta_now_get(e, n - 1);
@@ -62,11 +53,11 @@ bool eta_of(struct call *c, const struct db_res *r, int before, int runs, struct
 
 bool eta_tells(const char *kind)
 {
-  return str_eq(kind, "slots") || str_eq(kind, "starting");
+  return str_eq(kind, "slots") || str_eq(kind, "starting") || str_eq(kind, "lock");
 }
 
 /* Columns of API_REQUEST, and behind them. */
-enum { REQUEST_TAGS = 12, REQUEST_WANTS = 18, TAKES = REQUEST_COLS, TOTAL };
+enum { REQUEST_TAGS = 12, REQUEST_WANTS = 18, TAKES = REQUEST_COLS, LOCKS, TOTAL };
 
 static bool row_tells(const cJSON *o)
 {
@@ -76,12 +67,12 @@ static bool row_tells(const cJSON *o)
 static void got_queue(struct call *c, const struct db_res *r)
 {
   cJSON *body = cJSON_CreateObject(), *items = request_rows(c, r, 0), *o;
-  struct eta_now *e = running(c, r, 1);
+  struct eta_now *e = eta_now_new(call_master(c), r, 1);
   int row = 0, n = 0;
 
   cJSON_ArrayForEach(o, items) {
     if (row_tells(o))
-      waits(e, db_str(r, 0, row, REQUEST_TAGS), db_str(r, 0, row, REQUEST_WANTS), db_str(r, 0, row, TAKES));
+      waits(e, db_str(r, 0, row, REQUEST_TAGS), db_str(r, 0, row, REQUEST_WANTS), db_str(r, 0, row, TAKES), db_str(r, 0, row, LOCKS));
     row++;
   }
   eta_now_reckon(e);
@@ -104,6 +95,6 @@ void read_queue(struct call *c)
     return;
   tx = call_tx(c);
   db_q(tx, SQL_api_queue, "n", p.limit);
-  db_q(tx, SQL_api_queue_runs, "N", INT64_MIN);
+  eta_now_ask(tx, call_master(c), INT64_MIN);
   call_ask(c, tx, got_queue);
 }

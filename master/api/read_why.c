@@ -7,6 +7,7 @@
 
 #include "common/str.h"
 #include "master/core/master.h"
+#include "master/dispatch/eta_now.h"
 #include "master/dispatch/reasons.h"
 #include "master/dispatch/wanted.h"
 #include "master/steps/step.h"
@@ -304,6 +305,6 @@ void read_why(struct call *c)
   tx = call_tx(c);
   db_q(tx, SQL_api_why, "n", id);
   db_q(tx, SQL_api_before, "nn", id, (int64_t)ETA_QUEUE_MAX);
-  db_q(tx, SQL_api_queue_runs, "N", id);
+  eta_now_ask(tx, call_master(c), id);
   call_ask(c, tx, got_why);
 }

@@ -4,15 +4,15 @@
 #include <stddef.h>
 #include <string.h>
 
-static bool has(const struct choose_worker *w, const char *tag)
+static bool has(const struct worker_is *w, const char *tag)
 {
-  for (int i = 0; i < w->is.ntags; i++)
-    if (!strcmp(w->is.tags[i], tag))
+  for (int i = 0; i < w->ntags; i++)
+    if (!strcmp(w->tags[i], tag))
       return true;
   return false;
 }
 
-bool choose_has_tags(const struct choose_worker *w, const char *const *tags, int ntags)
+bool choose_has_tags(const struct worker_is *w, const char *const *tags, int ntags)
 {
   for (int i = 0; i < ntags; i++)
     if (!has(w, tags[i]))
@@ -26,7 +26,7 @@ static int missing_tag(const struct choose_worker *w, int n, const char *const *
   for (int t = 0; t < ntags; t++) {
     bool found = false;
     for (int i = 0; i < n && !found; i++)
-      found = has(&w[i], tags[t]);
+      found = has(&w[i].is, tags[t]);
     if (!found)
       return t;
   }
@@ -39,13 +39,13 @@ static int missing_term(const struct choose_worker *w, int n, const struct choos
   bool any = false;
 
   for (int i = 0; i < n; i++)
-    any |= choose_has_tags(&w[i], want->tags, want->ntags);
+    any |= choose_has_tags(&w[i].is, want->tags, want->ntags);
   if (!any)
     return -1;
   for (int t = 0; t < want->nterms; t++) {
     bool met = false;
     for (int i = 0; i < n && !met; i++)
-      met = choose_has_tags(&w[i], want->tags, want->ntags) && want_met(want->terms[t], &w[i].is);
+      met = choose_has_tags(&w[i].is, want->tags, want->ntags) && want_met(want->terms[t], &w[i].is);
     if (!met)
       return t;
   }
@@ -100,7 +100,7 @@ int choose_worker(const struct choose_worker *w, int n, const struct choose_want
   *why = CHOOSE_REASONS;
   for (int i = 0; i < n; i++) {
     enum choose_reason is = stands(&w[i]);
-    if (is > *why || !choose_has_tags(&w[i], want->tags, want->ntags) || !want_all_met(want->terms, want->nterms, &w[i].is))
+    if (is > *why || !choose_has_tags(&w[i].is, want->tags, want->ntags) || !want_all_met(want->terms, want->nterms, &w[i].is))
       continue;
     if (is == CHOOSE_OK && (best < 0 || before(&w[i], &w[best])))
       best = i;

@@ -32,5 +32,5 @@ enum choose_reason { CHOOSE_OK, CHOOSE_CLEANING, CHOOSE_FULL, CHOOSE_QUARANTINE,
    -1 where there is none: *why says why, *which the tag that nobody has (index into tags), the condition that none of those with all tags meets (index into terms; ntags, nterms: each is had by
    somebody, but not together), or the first worker that will do but for *why. Of a worker the gravest reason counts, of the workers the mildest. */
 int choose_worker(const struct choose_worker *w, int n, const struct choose_want *want, enum choose_reason *why, int *which);
-bool choose_has_tags(const struct choose_worker *w, const char *const *tags, int ntags);
+bool choose_has_tags(const struct worker_is *w, const char *const *tags, int ntags);
 #endif

@@ -51,19 +51,28 @@ static void take_holds(struct lockbook *b, const struct db_res *res, int stmt)
   }
 }
 
+bool lock_want_of(const cJSON *it, const char **name, int *n)
+{
+  const cJSON *some = cJSON_GetObjectItemCaseSensitive(it, "n");
+
+  *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "lock"));
+  *n = cJSON_IsNumber(some) ? some->valueint : 0;
+  return *name != NULL;
+}
+
 static void take_wants(const struct lockbook *b, struct lock_waiter *w, const char *json, bool *per_worker)
 {
   cJSON *list = cJSON_Parse(json);
   const cJSON *it;
+  const char *name;
+  int n;
 
   *per_worker = false;
   cJSON_ArrayForEach(it, list) {
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(it, "lock"));
-    const cJSON *n = cJSON_GetObjectItemCaseSensitive(it, "n");
     struct lock_want *want = &w->wants[w->nwants];
-    if (!name || w->nwants == PIPELINE_LOCKS_MAX)
+    if (!lock_want_of(it, &name, &n) || w->nwants == PIPELINE_LOCKS_MAX)
       continue;
-    *want = (struct lock_want){ .lock = lockbook_find(b, name), .n = cJSON_IsNumber(n) ? n->valueint : 0, .name = xstrdup(name) };
+    *want = (struct lock_want){ .lock = lockbook_find(b, name), .n = n, .name = xstrdup(name) };
     *per_worker |= want->lock >= 0 && b->locks[want->lock].per_worker;
     w->nwants++;
   }

@@ -86,7 +86,7 @@ static void why_want(const struct field *f, const struct choose_want *want, int 
   }
   is = xcalloc((size_t)f->n + 1, sizeof *is);
   for (int i = 0; i < f->n; i++)
-    if (choose_has_tags(&f->w[i], want->tags, want->ntags))
+    if (choose_has_tags(&f->w[i].is, want->tags, want->ntags))
       is[n++] = &f->w[i].is;
   want_say(want->terms[which], is, n, said, sizeof said);
   free(is);

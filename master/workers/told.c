@@ -51,6 +51,21 @@ void told_read(struct told *t, const char *facts, size_t n)
   t->memory = number(facts, n, "memory_kib", KIB, INT64_MAX);
 }
 
+void told_read_json(struct told *t, const char *json)
+{
+  cJSON *o = cJSON_Parse(json);
+  const cJSON *it;
+  struct buf facts;
+
+  buf_init(&facts, BUF_NO_MAX);
+  cJSON_ArrayForEach(it, o)
+    if (cJSON_IsString(it))
+      records_put(&facts, it->string, it->valuestring);
+  told_read(t, buf_str(&facts), facts.len);
+  buf_free(&facts);
+  cJSON_Delete(o);
+}
+
 char *told_json(const char *facts, size_t n, const char *features)
 {
   static const char *const kept_back[] = { "secret", "key", "machine", "features", "tool" };

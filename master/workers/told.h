@@ -21,4 +21,6 @@ struct told {
 char *told_json(const char *facts, size_t n, const char *features) must_check;
 /* From the records of hello. */
 void told_read(struct told *t, const char *facts, size_t n);
+/* Of those that stand in a worker's row, which told_json() made. */
+void told_read_json(struct told *t, const char *json);
 #endif

@@ -126,7 +126,13 @@ class Gets(Site):
 class Elsewhere(Site):
     WORKERS, HOSTS = {"here": {"slots": 1}, "far": {"slots": 1, "tags": ["far"]}}, {}
     BUILDERS = {"far": builder(tags=["far"]), "nowhere": builder(tags=["nowhere"]), "both": builder(tags=["far", "nowhere"]), "large": builder(**{"if": "slots >= 9"}), "any": builder(),
-                "hold": {"checkout": "none", "worker": {"tags": ["far"]}, "steps": [{"name": "s", "run": 'while [ ! -e "ROOT/go" ]; do sleep 0.05; done'}]}}
+                "hold": {"checkout": "none", "worker": {"tags": ["far"]}, "steps": [{"name": "s", "run": 'while [ ! -e "ROOT/go" ]; do sleep 0.05; done'}]},
+                "locked": {"checkout": "none", "worker": {"tags": ["far"]}, "locks": {"board": 1}, "steps": [{"name": "s", "run": 'while [ ! -e "ROOT/go" ]; do sleep 0.05; done'}]}, "board": {**builder(name="here"), "locks": {"board": 1}}}
+
+    @classmethod
+    def set_up(cls, hosts=None, **projects):
+        cls.d.conf["locks"] = {"board": {}}
+        super().set_up(hosts, **projects)
 
     @classmethod
     def setUpClass(cls):
@@ -206,6 +212,33 @@ class Elsewhere(Site):
     def ordered(self, number, state="done", master=None):
         """That order, once it is in that state."""
         return wait_for(lambda: (o := self.worker(master=master)["order"]) and (o["number"], o["state"]) == (number, state) and o, f"order {number} to be {state}: {self.worker(master=master)['order']}")
+
+    def begins(self, rid, kind):
+        """When it will begin, told by both masters alike, once they say that it waits for that."""
+        told = []
+        for m in (self.d, self.s):
+            w = wait_for(lambda: (w := m.get(f"/requests/{rid}/why"))["reason"]["kind"] == kind and w["eta"] and w, f"{rid} to wait for {kind}, with an end")
+            listed = {r["id"]: r["eta"] for r in m.get("/queue")["items"]}[rid]
+            self.assertLessEqual(max(abs(listed[k] - w["eta"][k]) for k in listed), 2000)
+            self.assertTrue(w["eta"]["low"] <= w["eta"]["likely"] <= w["eta"]["high"], w)
+            told.append(w["eta"]["likely"])
+        self.assertLess(abs(told[0] - told[1]), 2000)
+        return told[0]
+
+    def test_4_12_19_when_it_begins(self):
+        """By the workers of all masters and by who holds its lock. Such builds took an hour, says the history."""
+        open(self.d.path("go"), "w").close()
+        for name in ("hold", "locked"):
+            self.assertEqual(self.d.run("p/" + name)["result"], 0)
+        self.d.sql("update build set started = finished - interval '1 hour' where result = 0")
+        os.unlink(self.d.path("go"))
+        for name, waits, kind in (("hold", "far", "slots"), ("locked", "board", "lock")):
+            runs = self.d.ask("p/" + name)
+            self.d.wait_build(runs)
+            left = self.begins(self.d.ask("p/" + waits), kind) / 1000 - time.time()
+            self.assertTrue(3500 < left < 3610, left)
+            self.d.post(f"/requests/{runs}/cancel", {})
+            self.d.wait_request(runs)
 
     def test_4_12_18_orders(self):
         """Given at one, done by the other: pause, restart, upgrade, drain; who drains and is resumed has changed nothing."""

@@ -81,7 +81,7 @@ class Site(Case):
         d = self.d
         s = self.own({"p": {}}, database=f"host={d.lock_file()[4]} user=drover dbname=drover")
         self.owned.insert(0, self.owned.pop())  # it stops before the one whose child the database is
-        s.configure(**{k: d.conf[k] for k in ("projects", "workers", "pools") if k in d.conf})
+        s.configure(**{k: d.conf[k] for k in ("projects", "workers", "pools", "locks") if k in d.conf})
         return s.start_master()
 
     def move(self, name, master):

@@ -291,8 +291,8 @@ static void by_hand(void **state)
   assert_int_equal(why, CHOOSE_DISK);
   assert_int_equal(which, 0);
   assert_int_equal(choose(w, 3, &gpu, &why, &which), 1);
-  assert_true(choose_has_tags(&w[0], NULL, 0));
-  assert_false(choose_has_tags(&w[0], both.tags, 2));
+  assert_true(choose_has_tags(&w[0].is, NULL, 0));
+  assert_false(choose_has_tags(&w[0].is, both.tags, 2));
 }
 
 /* Who is taken where several can. */
