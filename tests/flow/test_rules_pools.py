@@ -124,7 +124,7 @@ class Pools(Site):
         self.assertEqual((w["pool"], w["slots"], w["tags"], w["instance"]), ("linux", 2, ["build"], one.instance))
         self.assertFalse({"secret", "key", "machine"} & set(w["facts"]))
         self.assertRegex(self.cli("worker", "show", "linux-1"), r"pool +linux\n")
-        self.assertRegex(self.cli("worker", "list"), r"linux-2 +connected +0 of 2 +linux +build ")
+        self.assertRegex(self.cli("worker", "list"), r"linux-2 +connected +0 of 2 +- +linux +build ")
         self.assertRegex(self.cli("pool", "list"), r"linux +2 of 3 +2 +0 of 4 +build ")
         two.leave()
         self.assertEqual(two.come().name, "linux-2")

@@ -570,7 +570,7 @@ class Orders(Case):
         self.assertEqual(self.cli("worker", "log", "logs", "-n", "1"), text.splitlines(True)[-1])
         self.assertEqual(self.d.get("/workers/logs/log?lines=1")["lines"], [text.splitlines()[-1]])
         self.assertIn("wants a number", self.cli("worker", "log", "logs", "-n", "0", code=2))
-        self.assertIn("no worker nobody is connected", self.cli("worker", "log", "nobody", code=2))
+        self.assertIn("there is no worker nobody", self.cli("worker", "log", "nobody", code=2))
 
     def test_facts(self):
         self.start("facts")
@@ -585,7 +585,7 @@ class Orders(Case):
         self.assertEqual(self.worker("facts")["facts"]["version"], VERSION)
         self.assertNotIn("tool", self.worker("facts")["facts"])
         self.assertIn("without a path", self.cli("worker", "facts", "facts", "/bin/sh", code=2))
-        self.assertIn("no worker nobody is connected", self.cli("worker", "facts", "nobody", code=2))
+        self.assertIn("there is no worker nobody", self.cli("worker", "facts", "nobody", code=2))
 
     # ---- workers that lie ----
 

@@ -27,7 +27,7 @@
 #include "master/logs/watch.h"
 #include "master/schedulers/worlds.h"
 #include "master/workers/link.h"
-#include "master/workers/ops.h"
+#include "master/workers/questions.h"
 #include "master/workers/session.h"
 #include "master/workers/work.h"
 
@@ -95,22 +95,46 @@ bool works_disk(const struct works *works, const char *worker, int64_t *free_byt
 }
 
 /* Nobody is connected who could be asked. */
-struct session *session_named(struct sessions *ss, const char *worker)
+struct unheard {
+  uv_timer_t timer;
+  questions_done *done;
+  void *arg;
+};
+
+static void unheard_closed(uv_handle_t *h)
 {
-  (void)ss, (void)worker;
+  free(h->data);
+}
+
+static void unheard_done(uv_timer_t *t)
+{
+  struct unheard *u = t->data;
+
+  u->done(409, "{\"error\":{\"code\":\"conflict\",\"message\":\"nobody is connected\"}}", u->arg);
+  uv_close((uv_handle_t *)t, unheard_closed);
+}
+
+void question_ask(struct master *master, enum question_kind kind, const char *worker, const cJSON *args, questions_done *done, void *arg)
+{
+  struct unheard *u = xcalloc(1, sizeof *u);
+
+  (void)kind, (void)worker, (void)args;
+  u->done = done;
+  u->arg = arg;
+  u->timer.data = u;
+  uv_timer_init(master->loop, &u->timer);
+  uv_timer_start(&u->timer, unheard_done, 1, 0);
+}
+
+void questions_look(struct questions *qs)
+{
+  (void)qs;
+}
+
+const struct want_term *dispatch_want(struct master *master, const char *text)
+{
+  (void)master, (void)text;
   return NULL;
-}
-
-int64_t ops_ask(struct session *s, const struct ops_ask *ask, ops_done *done, void *arg)
-{
-  (void)s, (void)ask, (void)done, (void)arg;
-  return 0;
-}
-
-char *ops_too_old(const struct session *s, enum verb v)
-{
-  (void)s, (void)v;
-  return xstrdup("too old");
 }
 
 void run_follow(struct master *master, int64_t build, bool on)
@@ -120,9 +144,14 @@ void run_follow(struct master *master, int64_t build, bool on)
 }
 
 /* When what waits begins goes by workers: here are none. */
-struct eta_now *eta_now_new(struct master *master)
+void eta_now_ask(struct db_tx *tx, const struct master *master, int64_t request)
 {
-  (void)master;
+  (void)tx, (void)master, (void)request;
+}
+
+struct eta_now *eta_now_new(struct master *master, const struct db_res *res, int stmt)
+{
+  (void)master, (void)res, (void)stmt;
   return NULL;
 }
 
@@ -131,14 +160,9 @@ void eta_now_free(struct eta_now *e)
   (void)e;
 }
 
-void eta_now_runs(struct eta_now *e, int64_t worker, int64_t ran_ms, const char *takes)
+void eta_now_waits(struct eta_now *e, const struct why_of *of, const char *takes, const char *locks)
 {
-  (void)e, (void)worker, (void)ran_ms, (void)takes;
-}
-
-void eta_now_waits(struct eta_now *e, const struct why_of *of, const char *takes)
-{
-  (void)e, (void)of, (void)takes;
+  (void)e, (void)of, (void)takes, (void)locks;
 }
 
 void eta_now_reckon(struct eta_now *e)
