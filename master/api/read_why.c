@@ -41,7 +41,7 @@ static void add_origin(struct buf *text, const struct db_res *r)
     buf_addf(text, "%s asked for it", *col(r, WHO) ? col(r, WHO) : "Somebody");
   if (*col(r, CHANGES))
     buf_addf(text, " because of %s", col(r, CHANGES));
-  if (*col(r, REASON))
+  if (*col(r, REASON) && !(str_starts(col(r, REASON), "asked for by ") && str_eq(col(r, REASON) + sizeof "asked for by " - 1, col(r, WHO))))
     buf_addf(text, " (%s)", col(r, REASON));
   buf_adds(text, ".");
 }

@@ -100,11 +100,18 @@ static void show_cancelled(struct cli *c, const cJSON *answer, const char *id)
 {
   const char *state = js_text(answer, "state"), *request = js_text(answer, "request");
   bool over = str_eq(state, "done");
+  struct buf all;
 
   out_label(c, STYLE_NONE, over ? "done" : *state ? state : "cancelled");
   out(c, STYLE_NONE, "%s", id);
-  if (*request && !str_eq(request, id))
+  if (cJSON_GetArraySize(js_get(answer, "requests")) > 1) {
+    buf_init(&all, BUF_NO_MAX);
+    js_join(answer, "requests", " ", &all);
+    out(c, STYLE_NONE, ": %s", buf_str(&all));
+    buf_free(&all);
+  } else if (*request && !str_eq(request, id)) {
     out(c, STYLE_NONE, ", request %s", request);
+  }
   if (over)
     out(c, STYLE_NONE, " had ended before");
   out_end(c);

@@ -131,7 +131,7 @@ static void change_row(struct table *t, const cJSON *item)
   table_cellf(t, STYLE_NONE, "%.*s", (int)strcspn(message, "\n"), message);
 }
 
-static const struct column worker_columns[] = { { "WORKER", 0 }, { "STATE", 0 }, { "SLOTS", 0 }, { "RUNS", TABLE_FLEX }, { "POOL", 0 }, { "TAGS", TABLE_FLEX }, { "HOST", TABLE_FLEX }, { "ADDRESS", TABLE_FLEX } };
+static const struct column worker_columns[] = { { "WORKER", 0 }, { "STATE", 0 }, { "SLOTS", 0 }, { "RUNS", TABLE_FLEX }, { "POOL", 0 }, { "TAGS", TABLE_FLEX }, { "HOST", TABLE_FLEX } };
 
 static void worker_row(struct table *t, const cJSON *item)
 {
@@ -157,7 +157,6 @@ static void worker_row(struct table *t, const cJSON *item)
   js_add(item, "facts.arch", &text);
   table_cell(t, STYLE_NONE, text.len > 2 ? buf_str(&text) : "");
   buf_free(&text);
-  table_cell(t, STYLE_NONE, js_text(item, "peer"));
 }
 
 static const struct column pool_columns[] = { { "POOL", 0 }, { "MEMBERS", 0 }, { "CONNECTED", 0 }, { "SLOTS", 0 }, { "TAGS", TABLE_FLEX }, { "TOKEN", 0 } };

@@ -19,7 +19,7 @@ void pause_line(struct cli *c, const cJSON *p)
   out(c, STYLE_BOLD, "%s", js_text(p, "object"));
   out(c, STYLE_NONE, " by %s %s", js_text(p, "who"), fmt_ago(js_num(p, "since"), clock_wall_ms(), ago));
   if (js_has(p, "until"))
-    out(c, STYLE_NONE, ", until %s", fmt_due(js_num(p, "until"), clock_wall_ms(), due));
+    out(c, STYLE_NONE, ", %s", fmt_until(js_num(p, "until"), clock_wall_ms(), due));
   if (js_has(p, "reason"))
     out(c, STYLE_NONE, ": %s", js_text(p, "reason"));
   out_end(c);

@@ -10,6 +10,7 @@
 #include "master/cli/commands.h"
 #include "master/cli/js.h"
 #include "master/cli/lines.h"
+#include "master/cli/show.h"
 #include "master/cli/table.h"
 
 #define WATCH_EVERY_S 2
@@ -140,22 +141,24 @@ static char *now_text(const cJSON *running)
 }
 
 /* "r118: build1 is full (+2)" */
-static char *waiting_text(const cJSON *builder, const cJSON *waiting)
+static char *waiting_text(const cJSON *builder, const cJSON *waiting, int width)
 {
   const cJSON *r, *first = NULL;
   int64_t pending = js_num(builder, "pending");
+  char *why, *text;
 
   cJSON_ArrayForEach(r, waiting)
     if (!first && is_of(r, builder))
       first = r; /* the one that is next: the list is in the order of dispatch */
   if (!first)
     return pending ? xasprintf("%lld", (long long)pending) : xstrdup("");
-  if (pending > 1)
-    return xasprintf("%s: %s (+%lld)", js_text(first, "id"), js_text(first, "waits.text"), (long long)pending - 1);
-  return xasprintf("%s: %s", js_text(first, "id"), js_text(first, "waits.text"));
+  why = show_waits(first, width);
+  text = pending > 1 ? xasprintf("%s: %s (+%lld)", js_text(first, "id"), why, (long long)pending - 1) : xasprintf("%s: %s", js_text(first, "id"), why);
+  free(why);
+  return text;
 }
 
-static void add_row(struct table *t, const cJSON *builder, const cJSON *status)
+static void add_row(struct table *t, const cJSON *builder, const cJSON *status, int width)
 {
   const cJSON *last = js_get(builder, "last");
   char *name = xasprintf("%s/%s", js_text(builder, "project"), js_text(builder, "name")), *text = last_text(last);
@@ -165,7 +168,7 @@ static void add_row(struct table *t, const cJSON *builder, const cJSON *status)
   free(text);
   table_cell(t, STYLE_BUSY, text = now_text(js_get(builder, "running")));
   free(text);
-  table_cell(t, STYLE_NONE, text = waiting_text(builder, js_get(status, "waiting")));
+  table_cell(t, STYLE_NONE, text = waiting_text(builder, js_get(status, "waiting"), width));
   free(text);
   free(name);
 }
@@ -178,7 +181,7 @@ static void show_builders(struct cli *c, const cJSON *status, const cJSON *build
   const cJSON *b;
 
   cJSON_ArrayForEach(b, js_get(builders, "items"))
-    add_row(t, b, status);
+    add_row(t, b, status, c->width);
   lines_table(c, t);
 }
 

@@ -16,13 +16,13 @@
 
 #define WEIGHT_USUAL 50
 
-/* ", until today 18:00", or "" */
+/* ", until today 18:00", ", for another 12 min", or "" */
 static const char *until_text(const cJSON *o, const char *field, char out[FMT_MAX + 16])
 {
   char due[FMT_MAX];
 
   if (js_has(o, field))
-    snprintf(out, FMT_MAX + 16, ", until %s", fmt_due(js_num(o, field), clock_wall_ms(), due));
+    snprintf(out, FMT_MAX + 16, ", %s", fmt_until(js_num(o, field), clock_wall_ms(), due));
   else
     *out = 0;
   return out;
@@ -40,7 +40,7 @@ char *list_worker_state(const cJSON *w)
   if (str_eq(state, "paused"))
     return xasprintf("paused%s", until_text(w, "paused.until", until));
   if (str_eq(state, "quarantine"))
-    return xasprintf("quarantine, %s", fmt_due(js_num(w, "quarantine.until"), clock_wall_ms(), time));
+    return xasprintf("quarantine, %s", fmt_until(js_num(w, "quarantine.until"), clock_wall_ms(), time));
   if (str_eq(state, "closed"))
     return js_has(w, "window.turns") ? xasprintf("closed, opens %s", fmt_due(js_num(w, "window.turns"), clock_wall_ms(), time)) : xstrdup("closed");
   if (str_eq(state, "ready") && js_true(w, "other_version"))
@@ -102,7 +102,7 @@ static void show_stops(struct cli *c, const cJSON *w)
     lines_f(c, "paused", "%s%sby %s %s%s%s%s", str_starts(js_text(p, "object"), "worker/") ? "" : js_text(p, "object"), str_starts(js_text(p, "object"), "worker/") ? "" : " ", js_text(p, "who"),
             fmt_ago(js_num(p, "since"), clock_wall_ms(), ago), until_text(p, "until", text), js_has(p, "reason") ? ": " : "", js_text(p, "reason"));
   if (js_has(w, "quarantine"))
-    lines_f(c, "quarantine", "until %s, it spoilt %lld build%s in a row%s%s: %s", fmt_due(js_num(q, "until"), clock_wall_ms(), ago), (long long)js_num(q, "count"), js_num(q, "count") == 1 ? "" : "s",
+    lines_f(c, "quarantine", "%s, it spoilt %lld build%s in a row%s%s: %s", fmt_until(js_num(q, "until"), clock_wall_ms(), ago), (long long)js_num(q, "count"), js_num(q, "count") == 1 ? "" : "s",
             js_has(q, "build") ? ", the last " : "", js_text(q, "build"), js_text(q, "why"));
   if (js_num(w, "weight") != WEIGHT_USUAL)
     lines_f(c, "weight", "%lld%s", (long long)js_num(w, "weight"), js_num(w, "weight") ? "" : ": only where nobody else can");

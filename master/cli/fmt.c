@@ -101,6 +101,20 @@ char *fmt_due(int64_t at_ms, int64_t now_ms, char out[FMT_MAX])
   return out;
 }
 
+char *fmt_until(int64_t at_ms, int64_t now_ms, char out[FMT_MAX])
+{
+  char due[FMT_MAX];
+
+  fmt_due(at_ms, now_ms, due);
+  if (at_ms <= now_ms)
+    snprintf(out, FMT_MAX, "about to end");
+  else if (at_ms - now_ms < HOUR)
+    snprintf(out, FMT_MAX, "for another %.30s", due + sizeof "in " - 1);
+  else
+    snprintf(out, FMT_MAX, "until %.30s", due);
+  return out;
+}
+
 char *fmt_date(int64_t at_ms, char out[FMT_MAX])
 {
   time_t t = (time_t)(at_ms / SECOND);

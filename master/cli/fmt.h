@@ -17,6 +17,7 @@ char *fmt_duration(int64_t ms, char out[FMT_MAX]);              /* "40 ms", "1.2
 char *fmt_size(int64_t bytes, char out[FMT_MAX]);               /* "812 B", "1.3 MB", "412 KB" */
 char *fmt_ago(int64_t at_ms, int64_t now_ms, char out[FMT_MAX]); /* "just now", "2 min ago", "2025-11-03"; "-" for 0 */
 char *fmt_due(int64_t at_ms, int64_t now_ms, char out[FMT_MAX]); /* "now", "in 12 s", "in 12 min", "today 15:04", "tomorrow 03:00", "Sat 03:00", "2025-11-03 03:00", local time */
+char *fmt_until(int64_t at_ms, int64_t now_ms, char out[FMT_MAX]); /* "for another 12 min", "until today 15:04", "about to end" */
 char *fmt_date(int64_t at_ms, char out[FMT_MAX]);               /* "2025-11-03 14:05:09", local time */
 char *fmt_revision(const char *revision, char out[FMT_MAX]);    /* full hashes cut to 7 digits, others to what fits */
 

@@ -24,6 +24,9 @@ char *show_change_of(const cJSON *change) must_check;
 /* When it will probably begin: "in about 4:00 min (1:10 min to 9:00 min)", "now"; NULL: nobody can tell. The caller frees it. */
 char *show_eta(const cJSON *o) must_check;
 
+/* Why it waits: the sentence, or where the terminal is too narrow for sentences in a table a few words, "full: build1"; "": it does not. The caller frees it. */
+char *show_waits(const cJSON *request, int width) must_check;
+
 void show_log_header(struct cli *c, const cJSON *step);                            /* "── test: make check ──" */
 void show_step_line(struct cli *c, const cJSON *build, const cJSON *step);         /* "  test      212 passed        6.2 s" */
 void show_build_head(struct cli *c, const cJSON *build);                           /* "build     drover/check/1 on here, because …" */

@@ -26,7 +26,7 @@ static void set(struct db_res *res, void *arg)
   what = db_str(res, 0, 0, 0);
   object = db_str(res, 0, 0, 1);
   if (!strcmp(what, "unknown")) {
-    acting_fail(a, 404, "not_found", "all, a project, PROJECT/BUILDER, or a worker", "there is nothing called %.200s", a->id);
+    acting_fail(a, 404, "not_found", "all, a project, PROJECT/BUILDER, a worker, or pool/NAME", "there is nothing called %.200s", a->id);
   } else if (!strcmp(what, "many")) {
     acting_fail(a, 409, "conflict", NULL, "\"%.100s\" may be several: %.300s", a->id, object);
   } else {
@@ -48,7 +48,7 @@ void act_pause(struct acting *a, bool pausing, const cJSON *args)
   struct db_tx *tx;
 
   if (!word || !*word || strlen(word) > PAUSE_WORD_MAX) {
-    acting_fail(a, 400, "bad_request", "all, a project, PROJECT/BUILDER, or a worker", "object: what?");
+    acting_fail(a, 400, "bad_request", "all, a project, PROJECT/BUILDER, a worker, or pool/NAME", "object: what?");
   } else if (timed && (!cJSON_IsNumber(ms) || ms->valuedouble < 1 || ms->valuedouble > (double)PAUSE_MAX_MS)) {
     acting_fail(a, 400, "bad_request", NULL, "for wants ms, from 1 to a year of them");
   } else {

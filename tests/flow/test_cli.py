@@ -287,10 +287,10 @@ older ones: drover list builds --before 17
             {'name': 'build2', 'state': 'away', 'paused': {'object': 'site'}, 'connected': False, 'lost_at': NOW - 3.5 * HOUR, 'slots': 1, 'used': 0, 'tags': [], 'facts': {}},
             {'name': 'build3', 'state': 'removed', 'connected': False, 'lost_at': None, 'slots': 1, 'used': 0, 'removed': NOW}], 'next': None})
         self.assertEqual(self.text('worker', 'list'), '''\
-WORKER  STATE                  SLOTS   RUNS   POOL  TAGS  HOST             ADDRESS
-build1  connected              1 of 2  p/b/7  lab   a b   h1 linux x86_64  [::1]:5
-build2  away, 3 h ago, paused  0 of 1  -      -     -     -                -
-build3  removed                0 of 1  -      -     -     -                -
+WORKER  STATE                  SLOTS   RUNS   POOL  TAGS  HOST
+build1  connected              1 of 2  p/b/7  lab   a b   h1 linux x86_64
+build2  away, 3 h ago, paused  0 of 1  -      -     -     -
+build3  removed                0 of 1  -      -     -     -
 ''')
 
     def test_show(self):
@@ -321,15 +321,15 @@ build3  removed                0 of 1  -      -     -     -                -
         self.assertIn('    parser^[[2J\n', text)
         self.assertIn('files     a.c, b.c\n', text)
         self.fake.on('GET ' + API + 'workers/build1', {'name': 'build1', 'state': 'quarantine', 'connected': True, 'slots': 2, 'used': 1, 'weight': 0, 'tags': ['x'], 'facts': {'os': 'linux', 'cores': 4},
-                       'running': [build(7, None, 'running')], 'quarantine': {'until': NOW + 3.5 * HOUR, 'why': 'no git\x07', 'count': 2, 'build': 'p/b/6'}, 'locks': [{'name': 'board', 'build': 'p/b/7', 'step': 's', 'n': None, 'units': ['a1'], 'since': NOW}],
+                       'running': [build(7, None, 'running')], 'quarantine': {'until': NOW + 3.5 * HOUR, 'why': 'no git\x07', 'count': 2, 'build': 'p/b/6'}, 'locks': [{'name': 'board', 'build': 'p/b/7', 'step': 's', 'n': None, 'units': ['a1'], 'since': NOW - 3.5 * HOUR}],
                        'gets': {'why': None, 'items': [{'kind': 'quarantine', 'object': 'build1', 'text': 'it is in quarantine\x07', 'requests': 1, 'first': 'r7', 'builders': ['p/b'], 'more': 0},
                                                        {'kind': 'tag', 'object': 'y', 'text': 'build1 has no tag y', 'requests': 9, 'first': 'r8', 'builders': ['p/b', 'p/c'], 'more': 2}]}})
         text = self.text('show', 'build1')
-        self.assertRegex(text, r'build1  quarantine, (in|today|tomorrow) .*  1 of 2 slots used\n')
+        self.assertRegex(text, r'build1  quarantine, until (today|tomorrow) .*  1 of 2 slots used\n')
         self.assertRegex(text, r'quarantine  until .*, it spoilt 2 builds in a row, the last p/b/6: no git\^G\n')
         self.assertIn('weight    0: only where nobody else can\n', text)
         self.assertIn('waiting   r7: it is in quarantine^G  (p/b)\n          9 requests: build1 has no tag y  (p/b, p/c and 2 more)\n', text)
-        self.assertIn('locks     board a1  p/b/7:s  just now\n', text)
+        self.assertIn('locks     board a1  p/b/7:s  3 h ago\n', text)
         self.assertIn('cores = 4\n', text)
         self.assertIn('libfoo/linux/7', text)
         self.fake.on('GET ' + API + 'builders', {'items': [{'id': 'libfoo/linux', 'project': 'libfoo', 'name': 'linux', 'running': [], 'pending': 3}], 'next': None})

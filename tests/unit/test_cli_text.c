@@ -58,6 +58,10 @@ static void times(void **state)
   tzset();
   for (size_t i = 0; i < COUNT(coming); i++)
     assert_string_equal(fmt_due(NOW + coming[i].after, NOW, out), coming[i].text);
+  assert_string_equal(fmt_until(NOW, NOW, out), "about to end");
+  assert_string_equal(fmt_until(NOW + 59 * SECOND, NOW, out), "for another 59 s");
+  assert_string_equal(fmt_until(NOW + 12 * MINUTE + 5, NOW, out), "for another 12 min");
+  assert_string_equal(fmt_until(NOW + HOUR, NOW, out), "until today 15:26");
   for (size_t i = 0; i < COUNT(cases); i++)
     assert_string_equal(fmt_ago(NOW - cases[i].before, NOW, out), cases[i].text);
   assert_string_equal(fmt_ago(0, NOW, out), "-");
