@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""docs/rules.md 4.12.15 to 18: why a worker gets nothing; what is asked of a worker, and ordered, at a master that has not its session."""
+"""docs/rules.md 4.12.16 to 20: why a worker gets nothing; what is asked of a worker, and ordered, at a master that has not its session."""
 import os
 import signal
 import sys
@@ -44,7 +44,7 @@ class Gets(Site):
         self.assertEqual(self.d.get("/workers/" + name)["state"], listed)
         return listed
 
-    def test_4_12_15_what_it_lacks(self):
+    def test_4_12_16_what_it_lacks(self):
         self.assertEqual(self.gets(), [])
         self.assertIn("waiting   nothing waits for a worker", self.cli("worker", "show", "one"))
         c = [self.d.ask("p/c") for _ in range(3)] + [self.d.ask("q/c")]
@@ -61,7 +61,7 @@ class Gets(Site):
         self.assertRegex(text, r"waiting +r\d+: .*not met by one \(1\)  \(p/large\)")
         self.assertRegex(text, r" {10}9 requests: one has no tag c  \(.* and 4 more\)")
 
-    def test_4_12_15_full_paused_or_at_work_elsewhere(self):
+    def test_4_12_16_full_paused_or_at_work_elsewhere(self):
         runs, waits = self.d.ask("p/hold"), None
         self.d.wait_build(runs)
         waits = self.d.ask("p/a")
@@ -87,7 +87,7 @@ class Gets(Site):
         self.d.post("/pause", {"object": "all"})
         self.assertEqual((self.until("paused")["object"], self.state(), self.state("two")), ("site", "paused", "paused"))
 
-    def test_4_12_15_locks(self):
+    def test_4_12_16_locks(self):
         holds = self.d.ask("p/holds")
         self.d.wait_build(holds)
         waits = [self.d.ask("p/wants"), self.d.ask("p/wants")]
@@ -98,7 +98,7 @@ class Gets(Site):
         self.assertEqual(self.d.get("/workers/one")["locks"], [])
         self.assertRegex(self.cli("worker", "show", "two"), r"locks +board 1  p/holds/1  ")
 
-    def test_4_12_15_closed_in_quarantine_or_low(self):
+    def test_4_12_16_closed_in_quarantine_or_low(self):
         day = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][(int(time.strftime("%w")) + 3) % 7]
         self.set_up({"one": {"slots": 1, "tags": ["a"], "calendar": f"{day} 10:00-11:00 UTC"}})
         self.d.post("/config/activate")
@@ -154,7 +154,7 @@ class Elsewhere(Site):
     def worker(self, name="far", master=None):
         return (master or self.d).get("/workers/" + name)
 
-    def test_4_12_16_its_log_and_facts(self):
+    def test_4_12_17_its_log_and_facts(self):
         here, there = (m.get("/workers/far/log?lines=5") for m in (self.d, self.s))
         self.assertEqual((here["worker"], len(here["lines"])), ("far", len(there["lines"])))
         self.assertTrue(any("drover-worker" in x or "connected" in x for x in here["lines"]), here)
@@ -179,7 +179,7 @@ class Elsewhere(Site):
         t.start()
         return t
 
-    def test_4_12_17_the_other_master_is_silent(self):
+    def test_4_12_18_the_other_master_is_silent(self):
         """It has the worker, and says nothing: told so in time, by its name. When it speaks again nothing of the question is left."""
         answers = []
         self.s.master.send_signal(signal.SIGSTOP)
@@ -195,7 +195,7 @@ class Elsewhere(Site):
         self.assertEqual(self.worker()["gets"], {"items": [], "why": None})
         wait_for(lambda: self.d.sql("select count(*) from worker_question where status is null") == [["0"]], "no open question")
 
-    def test_4_12_17_its_master_dies_in_the_middle(self):
+    def test_4_12_18_its_master_dies_in_the_middle(self):
         """The worker comes back to the master that was asked, which then asks it itself."""
         answers = []
         self.s.master.send_signal(signal.SIGSTOP)
@@ -225,7 +225,7 @@ class Elsewhere(Site):
         self.assertLess(abs(told[0] - told[1]), 2000)
         return told[0]
 
-    def test_4_12_19_when_it_begins(self):
+    def test_4_12_20_when_it_begins(self):
         """By the workers of all masters and by who holds its lock. Such builds took an hour, says the history."""
         open(self.d.path("go"), "w").close()
         for name in ("hold", "locked"):
@@ -240,7 +240,7 @@ class Elsewhere(Site):
             self.d.post(f"/requests/{runs}/cancel", {})
             self.d.wait_request(runs)
 
-    def test_4_12_18_orders(self):
+    def test_4_12_19_orders(self):
         """Given at one, done by the other: pause, restart, upgrade, drain; who drains and is resumed has changed nothing."""
         self.assertRegex(self.cli("pause", "worker/far", "--reason", "elsewhere"), r"paused +worker/far")
         rid = self.d.ask("p/far")
@@ -263,7 +263,7 @@ class Elsewhere(Site):
         self.assertEqual(self.d.wait_request(runs)["result"], 0)
         self.assertEqual(self.d.get("/builds/" + self.d.request(runs)["builds"][0])["worker"], "far")
 
-    def test_4_12_18_who_gave_the_order_dies(self):
+    def test_4_12_19_who_gave_the_order_dies(self):
         """In the middle of a drain: the master that has the worker goes on with it."""
         runs = self.s.ask("p/hold")
         self.s.wait_build(runs)
