@@ -27,6 +27,7 @@ class Gets(Site):
 
     def tearDown(self):
         open(self.d.path("go"), "w").close()
+        self.d.post("/resume", {"object": "worker/one"})  # its quarantine too
         super().tearDown()
         os.unlink(self.d.path("go"))
 
@@ -72,7 +73,7 @@ class Gets(Site):
         self.assertEqual((w["runs"], w["used"], w["state"]), (["p/hold/1"], 1, "ready"))
         self.assertRegex(self.cli("worker", "list"), r"one +connected +1 of 1 +p/hold/1 ")
         # its own pause, with who and why and until when, outranks that it is full
-        self.d.post("/pause", {"object": "worker/one", "reason": "new disk", "for": 3600000})
+        self.d.post("/pause", {"object": "worker/one", "reason": "new disk", "for": 7200000})
         line = self.until("paused")
         self.assertRegex(line["text"], r"^worker one is paused by \S+ until [0-9-]+ [0-9:]+ UTC: new disk$")
         self.assertEqual((self.state(), self.d.get("/workers/one")["paused"]["reason"]), ("paused", "new disk"))
@@ -118,7 +119,7 @@ class Gets(Site):
         self.d.post("/resume", {"object": "p"})  # which is when a master looks at such rows
         self.d.ask("p/a")
         wait_for(lambda: self.state() == "quarantine", "its state")
-        self.assertRegex(self.cli("worker", "show", "one"), r"quarantine +until .*, it spoilt 2 builds in a row: git could not be started")
+        self.assertRegex(self.cli("worker", "show", "one"), r"quarantine +for another .*, it spoilt 2 builds in a row: git could not be started")
         self.assertIn("one is in quarantine for another", self.until("quarantine")["text"])
         self.assertIn("resumed", self.cli("resume", "one"))
 
