@@ -14,7 +14,10 @@ function needRow(n) {
 
 // By its turn and by how long such builds take; null where nobody can tell.
 function begins(eta) {
-  return eta ? 'in about ' + duration(eta.likely - now()) + ' (' + duration(eta.low - now()) + ' to ' + duration(eta.high - now()) + ')' : null;
+  if (!eta || eta.high - now() < 1000)
+    return eta ? 'now' : null;
+  const [low, likely, high] = [eta.low, eta.likely, eta.high].map((t) => duration(Math.max(0, t - now())));
+  return 'in about ' + likely + (low === high ? '' : ' (' + low + ' to ' + high + ')');
 }
 
 export function request(main, [, id]) {

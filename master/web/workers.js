@@ -113,13 +113,13 @@ export function worker(main, [, name]) {
     load: (signal) => get(['workers', name], {}, signal),
     wants: wantsAll,
     shown(w) {
-      show(main, crumbs(h('a', { href: to('workers') }, 'Workers')), h('h1', { 'data-key': 'h1' }, w.name), h('p', { class: 'lead', 'data-key': 'lead' }, word(w), ' ', w.connected ? ['since ', ago(w.since)] : w.lost_at ? ['since ', ago(w.lost_at)] : null),
+      show(main, crumbs(h('a', { href: to('workers') }, 'Workers')), h('h1', { 'data-key': 'h1' }, w.name), h('p', { class: 'lead', 'data-key': 'lead' }, w.connected ? ['connected since ', ago(w.since), w.state === 'ready' ? null : ', ' + word(w)] : w.lost_at ? [word(w), ' since ', ago(w.lost_at)] : word(w)),
         h('dl', { class: 'facts', 'data-key': 'facts' }, fact('slots', slots(w)), fact('tags', w.tags.join(', ')), fact('pool', w.pool), fact('paused', paused(w)), fact('quarantine', quarantine(w)), fact('calendar', calendar(w)),
           fact('weight', w.weight === 50 ? null : w.weight === 0 ? '0: only where nobody else can' : String(w.weight)), fact('order', order(w)),
           fact('disk', w.disk ? size(w.disk.free) + ' free' + (w.disk.total ? ' of ' + size(w.disk.total) : '') + (w.disk.free < w.disk.min_free ? ', ' + size(w.disk.min_free) + ' must stay free: no new builds' : '') : null),
           fact('master', w.master), fact('address', w.peer)),
         section('running', 'Running on it', w.running.length || null, rows(w.running.map((b) => buildRow(b)), 'Nothing.')),
-        w.connected ? section('gets', 'Waits, and does not run here', w.gets.items.reduce((n, g) => n + g.requests, 0) || null, rows(w.gets.items.map(getsRow), w.gets.why ? 'Not known: ' + w.gets.why + '.' : 'Nothing waits for a worker.')) : null,
+        w.connected ? section('gets', 'What waits, and why not here', w.gets.items.reduce((n, g) => n + g.requests, 0) || null, rows(w.gets.items.map(getsRow), w.gets.why ? 'Not known: ' + w.gets.why + '.' : 'Nothing waits for a worker.')) : null,
         w.locks.length ? section('locks', 'Locks held there', w.locks.length, rows(w.locks.map(heldRow), '')) : null,
         section('host', 'What it tells of itself', null, h('dl', { class: 'facts' }, Object.entries(w.facts || {}).map(([k, v]) => fact(k, typeof v === 'object' ? JSON.stringify(v) : String(v))), fact('instance', w.instance))),
         h('div', { class: 'cmds', 'data-key': 'cmds' }, commandLine('drover worker show ' + w.name, 'more')));
