@@ -19,7 +19,7 @@
   X(PROPERTY, property, 'p', "NAME=VALUE", "a property; may be repeated")                                         \
   X(REASON, reason, 0, "TEXT", "why, for the record")                                                             \
   X(WAIT, wait, 'w', NULL, "wait for the end, exit with the result")                                              \
-  X(FOLLOW, follow, 'f', NULL, "show the steps and their logs live until the end")                                \
+  X(FOLLOW, follow, 'f', NULL, "show what happens (the steps and their logs) live until the end")              \
   X(RETRY, retry, 0, "TIME", "how long to wait for a master that went away (default 60s)")                        \
   X(RAW, raw, 0, NULL, "the log's bytes exactly as they are, nothing made harmless")                              \
   X(LOG, log, 0, "NAME", "of a file that the step's command wrote (`logs`), instead of what it wrote itself")               \

@@ -39,6 +39,8 @@ const struct command commands[] = {
   { "priority", "ID N", 2, 2, 0, cmd_priority, "which start first, 0 to 100: of a request, or all of a buildset", NULL },
   { "why", "ID", 1, 1, 0, cmd_why, "why it waits, why it ran, why it ended so", NULL },
   { "queue", "", 0, 0, F(LIMIT), cmd_queue, "what waits for a worker, in which order, why, and until about when", NULL },
+  { "events", "[OBJECT]", 0, 1, F(LIMIT) | F(FOLLOW) | F(RETRY), cmd_events, "what has happened, a line each; with -f also what happens, until Ctrl-C",
+    "OBJECT: only those of it and of what is below it: libfoo, libfoo/linux, r118, worker/build1, worker. --limit: how many of the past are looked at." },
   { "locks", "", 0, 0, 0, cmd_locks, "who holds the site's locks, and who waits for them", NULL },
   { "scheduler list", "[PROJECT]", 0, 1, 0, cmd_scheduler_list, "what sets builds off: when next, what it did last and why", NULL },
   { "scheduler show", "PROJECT/NAME", 1, 1, 0, cmd_scheduler_show, "one scheduler: its next times, what waits, its last decisions", NULL },

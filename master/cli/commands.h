@@ -47,6 +47,7 @@ int cmd_worker_install(struct cli *c, const struct args *a, const char *const *a
 int cmd_worker_list(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_queue(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_events(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_locks(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_upgrade(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_restart(struct cli *c, const struct args *a, const char *const *arg, int narg);

@@ -36,6 +36,10 @@ struct feed {
   bool ours, any;      /* since feed_wait() ended last: an event that is wanted; any event */
   char **wants;
   int nwants;
+  bool begun;          /* last is where it begins, 0 too */
+  char *data;          /* of the event that is being read */
+  void (*told)(void *arg, const cJSON *event);
+  void *arg;
 };
 
 struct feed *feed_new(struct cli *c)
@@ -54,6 +58,7 @@ void feed_free(struct feed *f)
     free(f->wants[i]);
   free(f->wants);
   http_free(f->h);
+  free(f->data);
   buf_free(&f->line);
   free(f);
 }
@@ -71,6 +76,26 @@ void feed_want(struct feed *f, const char *id)
   f->wants[f->nwants++] = quoted;
 }
 
+void feed_tell(struct feed *f, int64_t after, void (*told)(void *arg, const cJSON *event), void *arg)
+{
+  f->last = after;
+  f->begun = true;
+  f->told = told;
+  f->arg = arg;
+}
+
+static void tell(struct feed *f)
+{
+  cJSON *event = f->data ? cJSON_Parse(f->data) : NULL;
+
+  if (event)
+    f->told(f->arg, event);
+  f->ours = true;
+  cJSON_Delete(event);
+  free(f->data);
+  f->data = NULL;
+}
+
 static void take_line(struct feed *f, const char *line)
 {
   if (str_starts(line, "id:")) {
@@ -81,10 +106,16 @@ static void take_line(struct feed *f, const char *line)
     for (int i = 0; i < f->nwants; i++)
       if (strstr(line, f->wants[i]))
         f->ours = true;
+    if (f->told) {
+      free(f->data);
+      f->data = xstrdup(line + 5);
+    }
   } else if (!*line && f->number) {
     f->last = f->number;
     f->number = 0;
     f->any = true;
+    if (f->told)
+      tell(f);
   }
 }
 
@@ -135,7 +166,7 @@ static enum err connect_once(struct feed *f)
   char header[64] = "";
   enum err e;
 
-  if (f->last)
+  if (f->last || f->begun)
     snprintf(header, sizeof header, "Last-Event-ID: %" PRId64 "\r\n", f->last);
   buf_reset(&f->line);
   f->number = 0;
@@ -166,7 +197,7 @@ static bool connect_feed(struct feed *f)
   struct patience p = { 0 };
   enum err e;
 
-  if (!f->last && !ask_last(f))
+  if (!f->last && !f->begun && !ask_last(f))
     return false;
   while ((e = connect_once(f))) {
     const char *why = e == ERR_BUSY ? "the database is away" : http_why(f->h);

@@ -340,6 +340,28 @@ build3  removed                0 of 1  -      -     -     -
         self.run_cli('show', 'nothing', code=2)
         self.assertIn('no worker and no builder "nothing"', self.err)
 
+    def test_events(self):
+        self.fake.on('GET ' + API + 'status', lambda h, a: h.send_json({'event': len(self.fake.events)}))
+        self.fake.on('GET ' + API + 'events', self.fake.serve_events)
+        self.assertEqual(self.text('events'), '')
+        for object, type, body in (('libfoo', 'project.x', {}), ('libfoo/linux/1', 'build.done', {'result': 2, 'why': 'no\x1b[2J "route"'}), ('libfoo2', 'x', {}), ('worker/b\x071', 'paused', {'who': 'anna'})):
+            self.fake.tell(object, type, body)
+        lines = self.text('events').splitlines()
+        self.assertEqual(len(lines), 4)
+        self.assertRegex(lines[1], r'^01-01 \d\d:\d\d:00  build.done +libfoo/linux/1  result=2 why="no\\u001b\[2J ')
+        self.assertTrue(lines[3].endswith('paused              worker/b^G1  who=anna'), lines)
+        self.assertEqual([x.split()[3] for x in self.text('events', 'libfoo').splitlines()], ['libfoo', 'libfoo/linux/1'])
+        self.assertEqual(self.text('events', 'libfoo', '-n', '2'), '')
+        self.assertEqual(self.text('events', '-n', '0'), '')
+        self.assertEqual(json.loads(self.run_cli('events', 'worker', '--json'))['event']['number'], 4)
+        self.run_cli('events', '-n', 'x', code=2)
+        p = self.start_cli('events', '-f', '-n', '1')
+        p.until('paused')
+        self.fake.tell('r9', 'request.new')
+        p.until('request.new')
+        p.p.send_signal(signal.SIGINT)
+        self.assertEqual((p.wait(), p.out.count(b'\n')), (-signal.SIGINT, 2))
+
     def test_worker_folders(self):
         folder = lambda path, **more: {'path': path, 'project': 'p', 'builder': 'b', 'slot': 0, 'state': 'kept', 'bytes': 3 << 20, 'complete': True, 'measured_at': NOW, 'last_used': NOW - 2.5 * HOUR,
                                        'build': 'p/b/7', 'wanted_at': None, 'wanted_by': None, 'error': None, 'tries': 0, 'due_at': None, **more}

@@ -80,6 +80,8 @@ class Gets(Site):
         self.assertRegex(self.cli("worker", "list"), r"one +paused, until ")
         self.assertRegex(self.cli("worker", "show", "one"), r"paused +by \S+ just now, until .*: new disk\n")
         self.d.post("/resume", {"object": "worker/one"})
+        told = wait_for(lambda: (t := self.cli("events", "worker/one")) and "resumed" in t and t, "the event")
+        self.assertRegex(told, r'paused +worker/one  for=7200000 who=\S+ reason="new disk"\n.* resumed +worker/one  who=\S+\n$')
         # the builder's pause is no matter of this worker's, but keeps it from that
         self.d.post("/pause", {"object": "p/a"})
         self.assertEqual(self.until("paused")["object"], "builder/p/a")
