@@ -199,13 +199,13 @@ class Elsewhere(Site):
         wait_for(lambda: self.d.sql("select count(*) from worker_question where status is null") == [["0"]], "no open question")
 
     def test_4_12_18_its_master_dies_in_the_middle(self):
-        """The worker comes back to the master that was asked, which then asks it itself."""
+        """It has taken the question, and the worker does not answer: it comes back to the master that was asked, which then asks it itself."""
         answers = []
-        self.s.master.send_signal(signal.SIGSTOP)
+        self.s.agents["far"].send_signal(signal.SIGSTOP)
         t = self.ask(answers)
-        wait_for(lambda: self.d.sql("select count(*) from worker_question where kind = 'log'") == [["1"]], "the question")
-        self.s.kill_worker("far")
+        wait_for(lambda: self.d.sql("select w.taken = s.master from worker_question w join worker_session s on s.worker = w.worker where w.kind = 'log'") == [["t"]], "the question to be taken")
         self.s.kill_master()
+        self.s.kill_worker("far")
         self.d.start_worker("far", folder=self.s.path("work-far"))
         t.join(30)
         self.assertEqual(answers[0].status, 200, answers[0].body)
