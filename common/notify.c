@@ -2,6 +2,7 @@
 #include "common/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -53,9 +54,11 @@ void notify_send(const char *fmt, ...)
   va_end(ap);
   if (n < 0)
     return;
-  fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  fd = socket(AF_UNIX, SOCK_DGRAM, 0);
   if (fd < 0)
     return;
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, O_NONBLOCK);
   w = sendto(fd, text, n < NOTIFY_MAX ? (size_t)n : NOTIFY_MAX - 1, MSG_NOSIGNAL, (const struct sockaddr *)&to, to_len);
   (void)w; /* the manager is away: nobody is left to tell */
   close(fd);

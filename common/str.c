@@ -1,12 +1,10 @@
 /* Strings: checked numbers, durations, names, hex, comparing secrets. */
 #include "common/str.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum err str_number(const char *s, size_t n, int64_t *out)
 {
@@ -148,6 +146,13 @@ bool str_starts(const char *s, const char *prefix)
   return !strncmp(s, prefix, strlen(prefix));
 }
 
+const char *str_last(const char *s, size_t n, char c)
+{
+  while (n && s[n - 1] != c)
+    n--;
+  return n ? s + n - 1 : NULL;
+}
+
 bool str_eq(const char *a, const char *b)
 {
   return a && b ? !strcmp(a, b) : a == b;
@@ -212,21 +217,6 @@ bool str_secret_eq(const void *a, const void *b, size_t n)
   for (size_t i = 0; i < n; i++)
     diff |= x[i] ^ y[i];
   return diff == 0;
-}
-
-void str_random(void *out, size_t n)
-{
-  unsigned char *p = out;
-
-  while (n) {
-    ssize_t got = getrandom(p, n, 0);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got <= 0)
-      abort();
-    p += got;
-    n -= (size_t)got;
-  }
 }
 
 /* Backtracks only to the last star of each kind: linear in practice, quadratic at worst. */

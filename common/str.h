@@ -36,6 +36,7 @@ char *str_size_text(int64_t bytes, char out[STR_SIZE_MAX]);
 /* 1*64 of [A-Za-z0-9._-], first a letter or digit: names of workers, projects, builders, steps, schedulers. */
 bool str_is_name(const char *s, size_t n);
 bool str_starts(const char *s, const char *prefix);
+const char *str_last(const char *s, size_t n, char c); /* the last c of n bytes; NULL: none */
 bool str_eq(const char *a, const char *b); /* NULL equals NULL only */
 
 /* Hex, lower case. out has 2*n+1 bytes. Decoding wants exactly 2*n digits. */

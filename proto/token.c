@@ -53,7 +53,7 @@ static bool is_port(const char *s, size_t n)
 
 static enum err address_parse(const char *s, size_t n, struct token_address *a)
 {
-  const char *host = s, *colon = memrchr(s, ':', n);
+  const char *host = s, *colon = str_last(s, n, ':');
   size_t k, p;
 
   memset(a, 0, sizeof *a);

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -123,7 +122,7 @@ static bool set_up(struct agent *a, int *code)
     return false;
   }
   getrlimit(RLIMIT_NOFILE, &files);
-  a->live_max = files.rlim_cur > INT_MAX ? INT_MAX / FDS_A_COMMAND : (int)files.rlim_cur;
+  a->live_max = files.rlim_cur > (rlim_t)os_poll_max() ? os_poll_max() : (int)files.rlim_cur;
   a->live_max = a->live_max > FDS_OWN ? (a->live_max - FDS_OWN) / FDS_A_COMMAND : 1;
   os_boot_id(a->boot);
   a->started_ms = clock_boot_ms();
@@ -181,7 +180,7 @@ static void tell_status(struct agent *a)
   link_address(&a->link, s.address, sizeof s.address);
   if (s.connected) {
     snprintf(s.name, sizeof s.name, "%s", agent_name(a));
-    snprintf(s.key, sizeof s.key, "%s", a->link.ops == &tls_bearssl ? "matched" : "none");
+    snprintf(s.key, sizeof s.key, "%s", a->link.ops == &tls_pinned ? "matched" : "none");
   }
   status_tell(a->dir, &s);
 }
@@ -262,7 +261,7 @@ static void wait(struct agent *a, struct poll_set *s, const sigset_t *mask)
     due = a->check_at;
   ms = due > now ? due - now : 0;
   t = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
-  if (ppoll(s->p, (nfds_t)s->n, &t, mask) < 0)
+  if (os_poll(s->p, (nfds_t)s->n, &t, mask) < 0)
     for (int i = 0; i < s->n; i++)
       s->p[i].revents = 0;
 }

@@ -66,7 +66,7 @@ int beneath_parent(int work, const char *path, char leaf[256])
   memcpy(leaf, slash ? slash + 1 : copy, strlen(slash ? slash + 1 : copy) + 1);
   if (slash)
     *slash = 0;
-  return beneath_open(work, slash ? copy : ".", O_PATH | O_DIRECTORY);
+  return os_folder_beneath(work, slash ? copy : ".");
 }
 
 static int make_one(int work, const char *path)
@@ -86,7 +86,7 @@ static int make_one(int work, const char *path)
 int beneath_mkdirs(int work, const char *path)
 {
   char prefix[BENEATH_PATH_MAX];
-  int fd = beneath_open(work, path, O_PATH | O_DIRECTORY);
+  int fd = os_folder_beneath(work, path);
 
   if (fd < 0 && errno != ENOENT)
     return -1;
@@ -102,7 +102,7 @@ int beneath_mkdirs(int work, const char *path)
     if (!beneath_is_top(prefix) && make_one(work, prefix))
       return -1;
   }
-  fd = beneath_open(work, path, O_PATH | O_DIRECTORY); /* what exists may be a file, or a link to the outside */
+  fd = os_folder_beneath(work, path); /* what exists may be a file, or a link to the outside */
   if (fd < 0)
     return -1;
   close(fd);

@@ -12,7 +12,7 @@ bool beneath_is_top(const char *path); /* "." in any spelling */
 
 /* All return a descriptor or -1 and errno (EXDEV: outside). Descriptors are close-on-exec. */
 int beneath_open(int work, const char *path, int flags);
-/* The folder that holds the last component, opened O_PATH; *leaf points into path. Not for the work folder itself (EINVAL). */
+/* The folder that holds the last component, as os_folder_beneath() opens it; leaf is a copy. Not for the work folder itself (EINVAL). */
 int beneath_parent(int work, const char *path, char leaf[256]);
 /* Makes the folder and its parents where missing; 0, or -1 and errno. An existing folder is fine. */
 int beneath_mkdirs(int work, const char *path);

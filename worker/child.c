@@ -1,5 +1,4 @@
-/* Starting the process of a command. vfork: the parent stands still until the exec, so the child reports its failure in shared
-   memory, and a minder of a few hundred KB costs as little to leave as one can. */
+/* Starting the process of a command. */
 #include "worker/child.h"
 
 #include <dirent.h>
@@ -10,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "worker/beneath.h"
@@ -28,7 +26,7 @@ static bool is_fresh(int work, const char *place)
   if (fd < 0)
     return false;
   if (fstat(fd, &st) || st.st_uid != geteuid() || st.st_gid != getegid() || (st.st_mode & 07777) != 0755 ||
-      flistxattr(fd, NULL, 0) > 0 || !(d = fdopendir(fd))) {
+      os_has_xattrs(fd) || !(d = fdopendir(fd))) {
     close(fd);
     return false;
   }
@@ -88,33 +86,33 @@ static int exec_on_path(const struct spec *s)
   return worst;
 }
 
-/* In the child, sharing the parent's memory: nothing here may change it but *failed. */
-static void become(const struct spec *s, int cwd, const int io[3], bool unshield, volatile int *failed)
+struct start {
+  const struct spec *s;
+  int cwd, io[3];
+  bool unshield;
+};
+
+/* In the child, which may share the parent's memory: nothing here may change it. Errno of what failed. */
+static int become(void *arg)
 {
-  struct sigaction plain = { .sa_handler = SIG_DFL };
+  const struct start *b = arg;
   sigset_t none;
 
   setsid();
   for (int i = 0; i < 3; i++)
-    if (dup2(io[i], i) < 0) {
-      *failed = errno;
-      return;
-    }
-  if (s->terminal)
+    if (dup2(b->io[i], i) < 0)
+      return errno;
+  if (b->s->terminal)
     terminal_control(0);
-  if (fchdir(cwd)) {
-    *failed = errno;
-    return;
-  }
-  if (unshield)
+  if (fchdir(b->cwd))
+    return errno;
+  if (b->unshield)
     os_oom_unshield();
   os_close_from(3);
-  for (int sig = 1; sig < NSIG; sig++) /* ignored ones would stay so, and handlers must not run here */
-    sigaction(sig, &plain, NULL);
-  os_reset_library_signals();
+  os_reset_signals(); /* ignored ones would stay so, and handlers must not run here */
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  *failed = exec_on_path(s);
+  return exec_on_path(b->s);
 }
 
 static void close_pair(int pair[2])
@@ -126,7 +124,7 @@ static void close_pair(int pair[2])
 
 static int lay_pipes(const struct spec *s, int in[2], int out[2], int err[2])
 {
-  if (pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
+  if (os_pipe(out) || os_pipe(err))
     return errno;
   fcntl(out[0], F_SETFL, O_NONBLOCK);
   fcntl(err[0], F_SETFL, O_NONBLOCK);
@@ -134,7 +132,7 @@ static int lay_pipes(const struct spec *s, int in[2], int out[2], int err[2])
     in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return in[0] < 0 ? errno : 0;
   }
-  if (pipe2(in, O_CLOEXEC))
+  if (os_pipe(in))
     return errno;
   fcntl(in[1], F_SETFL, O_NONBLOCK);
   return 0;
@@ -154,20 +152,11 @@ static int lay_terminal(const struct spec *s, int in[2], int out[2], int err[2])
 
 int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
 {
-  int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, io[3];
-  volatile int failed = s->terminal ? lay_terminal(s, in, out, err) : lay_pipes(s, in, out, err);
+  int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, failed = s->terminal ? lay_terminal(s, in, out, err) : lay_pipes(s, in, out, err);
 
   if (!failed) {
-    io[0] = in[0];
-    io[1] = out[1];
-    io[2] = err[1];
-    c->pid = vfork();
-    if (!c->pid) {
-      become(s, cwd, io, unshield, &failed);
-      _exit(127);
-    }
-    if (c->pid < 0)
-      failed = errno;
+    struct start start = { s, cwd, { in[0], out[1], err[1] }, unshield };
+    failed = os_start(become, &start, &c->pid);
   }
   if (failed) { /* the dead child is reaped with all others */
     close_pair(in);

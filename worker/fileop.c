@@ -105,7 +105,7 @@ static int do_stat(struct fileop *op)
 {
   struct stat st;
   char leaf[256] = ".";
-  int dir = beneath_is_top(op->path) ? beneath_open(op->work, ".", O_PATH | O_DIRECTORY) : beneath_parent(op->work, op->path, leaf);
+  int dir = beneath_is_top(op->path) ? os_folder_beneath(op->work, ".") : beneath_parent(op->work, op->path, leaf);
 
   if (dir < 0 || fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW))
     return -1;

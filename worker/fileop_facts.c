@@ -69,7 +69,7 @@ static void ask_tool(struct fileop *op, const char *name, const char *search, in
   size_t n = 0;
   pid_t me = getpid(), pid;
 
-  if (pipe2(p, O_CLOEXEC))
+  if (os_pipe(p))
     return;
   pid = fork();
   if (!pid) {

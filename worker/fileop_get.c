@@ -9,6 +9,7 @@
 
 #include "proto/records.h"
 #include "worker/beneath.h"
+#include "worker/os.h"
 #include "worker/sha256.h"
 
 enum { VERSION_MAX = 96 };
@@ -24,11 +25,10 @@ static const char *version_of(const struct stat *st, char out[VERSION_MAX])
 int fileop_open(struct fileop *op, struct stat *st)
 {
   struct stat seen;
-  int fd = beneath_open(op->work, op->path, O_PATH | O_NOFOLLOW);
+  int fd;
 
-  if (fd < 0 || fstat(fd, &seen))
+  if (os_stat_beneath(op->work, op->path, false, &seen))
     return -1;
-  close(fd);
   if (S_ISDIR(seen.st_mode)) {
     errno = EISDIR;
     return -1;

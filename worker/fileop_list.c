@@ -13,6 +13,7 @@
 #include "proto/records.h"
 #include "worker/beneath.h"
 #include "worker/fileop_page.h"
+#include "worker/os.h"
 
 /* Tells the page; names are below dir. */
 static void tell(struct fileop *op, int dir, const struct page *p)
@@ -28,7 +29,7 @@ static void tell(struct fileop *op, int dir, const struct page *p)
       fileop_data(op, part.data, part.len);
       buf_reset(&part);
     }
-    if (fstatat(dir, p->name[i], &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+    if (os_lstat_at(dir, p->name[i], &st))
       continue; /* somebody removed it */
     records_put(&part, "name", p->name[i]);
     fileop_put_stat(&part, &st);
@@ -89,7 +90,7 @@ static bool look(struct walk *w, struct page *p, const char *name, const char *p
   memcpy(w->path + end, name, n + 1);
   if (str_glob(pattern, w->path) && (!after || strcmp(w->path, after) > 0))
     page_offer(p, w->path);
-  if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) || !S_ISDIR(st.st_mode))
+  if (os_lstat_at(dir, name, &st) || !S_ISDIR(st.st_mode))
     return true;
   w->path[end + n] = '/';
   w->path[end + n + 1] = 0;

@@ -13,6 +13,7 @@
 #include "proto/records.h"
 #include "worker/beneath.h"
 #include "worker/fileop_page.h"
+#include "worker/os.h"
 
 enum { DEPTH_MAX = 200, FOLDER_MAX = 65536, LINK_MAX_BYTES = 4095 };
 
@@ -259,7 +260,7 @@ static int walk(struct teller *t, int dir, size_t end, const char *after, int de
     struct stat st;
     if (after && !was && (cmp < 0 || (!cmp && n < first)))
       continue;
-    if (end + n + 2 > sizeof t->path || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)))
+    if (end + n + 2 > sizeof t->path || os_lstat_at(dir, name, &st) || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)))
       continue;
     memcpy(t->path + end, name, n + 1);
     if (!was)

@@ -57,7 +57,7 @@ static bool start(struct files *f, struct op *op)
   pid_t agent = getpid();
   int p[2];
 
-  if (pipe2(p, O_CLOEXEC))
+  if (os_pipe(p))
     return false;
   op->pid = fork();
   if (!op->pid) {

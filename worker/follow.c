@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "worker/beneath.h"
+#include "worker/os.h"
 
 enum {
   LOOK_MS = 250,       /* between two looks at a file */
@@ -37,16 +38,10 @@ struct followed {
 
 /* ---- one file ---- */
 
-/* A descriptor of the place, O_PATH, and what it is; -1: no regular file there. */
-static int look_at(const struct followed *f, int work, struct stat *st)
+/* Is there a regular file, and which? */
+static bool look_at(const struct followed *f, int work, struct stat *st)
 {
-  int fd = beneath_open(work, f->place, O_PATH);
-
-  if (fd >= 0 && !fstat(fd, st) && S_ISREG(st->st_mode))
-    return fd;
-  if (fd >= 0)
-    close(fd);
-  return -1;
+  return !os_stat_beneath(work, f->place, true, st) && S_ISREG(st->st_mode);
 }
 
 static void remember(struct followed *f, const char *p, size_t n)
@@ -77,17 +72,18 @@ static void skip_old(struct followed *f, int64_t size)
 
 static void open_file(struct followed *f, int work)
 {
-  char name[32];
-  struct stat st;
-  int fd = look_at(f, work, &st);
+  struct stat seen, st;
 
-  if (fd < 0)
+  if (!look_at(f, work, &seen))
     return;
-  snprintf(name, sizeof name, "/proc/self/fd/%d", fd); /* just the file that was looked at */
-  f->fd = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  close(fd);
+  f->fd = beneath_open(work, f->place, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (f->fd < 0)
     return;
+  if (fstat(f->fd, &st) || st.st_dev != seen.st_dev || st.st_ino != seen.st_ino) { /* it was replaced in this moment: the next look */
+    close(f->fd);
+    f->fd = -1;
+    return;
+  }
   f->in = f->in ? f->in : xmalloc(READ_SIZE);
   f->dev = st.st_dev;
   f->ino = st.st_ino;
@@ -101,11 +97,9 @@ static void open_file(struct followed *f, int work)
 static bool replaced(const struct followed *f, int work)
 {
   struct stat st;
-  int fd = look_at(f, work, &st);
 
-  if (fd < 0)
+  if (!look_at(f, work, &st))
     return false; /* the old one may be written to all the same */
-  close(fd);
   return st.st_dev != f->dev || st.st_ino != f->ino;
 }
 
@@ -175,12 +169,9 @@ void follows_begin(struct follows *f, const struct spec *spec, const struct spoo
     output_limit(&w->out, spec->limit_bytes, spec->limit_lines);
     veil_share(&w->out.veil, &first->veil);
     w->out.start = first->start;
-    w->fd = look_at(w, work, &st);
-    if (w->fd >= 0) { /* else what comes is the command's */
-      close(w->fd);
-      w->fd = -1;
+    w->fd = -1;
+    if (look_at(w, work, &st)) /* else what comes is the command's */
       open_file(w, work);
-    }
     w->fresh = true;
   }
 }

@@ -4,6 +4,7 @@
    Failures: told in a sentence with what to do, by their own exit codes (install.h). Until the token has been checked nothing is written; every file is written whole; running it again goes on
    from whatever is there. The token is in no argument, environment or log, and wiped when worker.conf has it. */
 #include "worker/install_int.h"
+#include "worker/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -180,7 +181,7 @@ static int look_at_conf(struct install *in)
 static char *place_of_program(const struct install *in)
 {
   char self[512];
-  ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+  ssize_t n = os_self_name(self, sizeof self - 1);
 
   self[n > 0 ? n : 0] = 0;
   if (in->upgrade)
@@ -272,7 +273,7 @@ static enum err write_program(const struct install *in)
   enum err e = ERR_OK;
 
   if (strcmp(in->program, INSTALL_PROGRAM_OF_PACKAGE)) {
-    self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    self = open(os_self(), O_RDONLY | O_CLOEXEC);
     e = self < 0 ? ERR_IO : setup_folder(folder, 0755, uid, gid);
     if (self < 0)
       install_tell(0, "the program itself can't be read: %s", strerror(errno));

@@ -58,15 +58,14 @@ static void be_worker(const struct install *in)
   int null = open("/dev/null", O_RDWR);
 
   setsid();
-  clearenv();
   if (chdir("/"))
     _exit(1);
   for (int fd = 0; fd < 3; fd++)
     dup2(null, fd);
   os_close_from(3);
-  if (in->uid != SETUP_NOBODY && (initgroups(in->user, in->gid) || setgid(in->gid) || setuid(in->uid)))
+  if (in->uid != SETUP_NOBODY && os_be_user(in->user, in->uid, in->gid))
     _exit(1);
-  execv(program, argv);
+  execve(program, argv, (char *[]){ NULL });
   _exit(1);
 }
 

@@ -206,7 +206,7 @@ static void begin_greet(struct link *l, int64_t now)
 
   if (!a->is_unix)
     setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  l->ops = a->is_unix ? &tls_none : &tls_bearssl;
+  l->ops = a->is_unix ? &tls_none : &tls_pinned;
   l->tls = l->ops->open(l->fd, l->token->pin, l->token->pins);
   l->in = wire_reader_new(WIRE_MASTER);
   l->heard_at = l->said_at = now;
@@ -240,7 +240,11 @@ static bool try_targets(struct link *l, int64_t now)
 
   while (l->next_target < l->targets) {
     const struct resolve_target *t = &l->target[l->next_target++];
-    l->fd = socket(t->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    l->fd = socket(t->addr.ss_family, SOCK_STREAM, 0);
+    if (l->fd >= 0 && (fcntl(l->fd, F_SETFD, FD_CLOEXEC) || fcntl(l->fd, F_SETFL, O_NONBLOCK))) {
+      close(l->fd);
+      l->fd = -1;
+    }
     if (l->fd >= 0 && !connect(l->fd, (const struct sockaddr *)&t->addr, t->len))
       return reached(l, now);
     number = errno;

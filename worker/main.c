@@ -11,6 +11,7 @@
 #include "worker/agent.h"
 #include "worker/install.h"
 #include "worker/minder.h"
+#include "worker/os.h"
 #include "worker/version.h"
 
 static const char help_head[] =
@@ -106,6 +107,7 @@ int main(int argc, char **argv)
   struct conf c;
   int code;
 
+  os_init(argv[0]);
   if (argc == MINDER_ARGS + 2 && !strcmp(argv[1], "--minder"))
     return run_minder(argv + 2);
   notify_init();

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -218,30 +217,30 @@ static void retry_blocked(struct minder *m, int64_t now)
 
 /* ---- events ---- */
 
-static void note_end(struct minder *m, int status, const struct rusage *ru)
+static void note_end(struct minder *m, int status, const struct os_used *used)
 {
   m->main_ended = true;
   m->main_end = clock_mono_ms();
   snprintf(m->exit.how, sizeof m->exit.how, WIFSIGNALED(status) ? "signaled" : "exited");
   m->exit.code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
   m->exit.wall_ms = m->main_end - m->start;
-  m->exit.user_ms = ru->ru_utime.tv_sec * 1000 + ru->ru_utime.tv_usec / 1000;
-  m->exit.sys_ms = ru->ru_stime.tv_sec * 1000 + ru->ru_stime.tv_usec / 1000;
-  m->exit.maxrss_kib = ru->ru_maxrss;
+  m->exit.user_ms = used->user_ms;
+  m->exit.sys_ms = used->sys_ms;
+  m->exit.maxrss_kib = used->maxrss_kib;
 }
 
 /* Orphans of the command become ours before we hear of their parent's end: no child left means no descendant left. */
 static void reap(struct minder *m)
 {
-  struct rusage ru;
+  struct os_used used;
   int status;
   pid_t pid;
 
   got_child = 0;
-  while ((pid = wait4(-1, &status, WNOHANG, &ru)) > 0)
+  while ((pid = os_reap(&status, &used)) > 0)
     if (pid == m->child.pid)
-      note_end(m, status, &ru);
-  m->none_left = pid < 0 && errno == ECHILD;
+      note_end(m, status, &used);
+  m->none_left = pid < 0 && errno == ECHILD && !os_orphans();
 }
 
 static void take_ctl(struct minder *m, const char *line)
@@ -341,6 +340,8 @@ static int64_t next_due(const struct minder *m)
 {
   int64_t at = follows_due(&m->logs, min64(m->out.close_at, m->out.sync_at));
 
+  if (os_orphans_ms && m->main_ended && !m->none_left)
+    at = min64(at, clock_mono_ms() + os_orphans_ms);
   if (m->sm.state == M_RUN)
     at = min64(at, m->alone_at);
   else if (climbing(m))
@@ -364,9 +365,9 @@ static void turn(struct minder *m)
 
   input_poll(&m->input, p + IN);
   sigemptyset(&none);
-  n = ppoll(p, FDS, due == NEVER ? NULL : &t, &none);
+  n = os_poll(p, FDS, due == NEVER ? NULL : &t, &none);
   now = clock_mono_ms();
-  if (got_child)
+  if (got_child || (os_orphans_ms && m->main_ended && !m->none_left))
     reap(m);
   if (got_term) {
     got_term = 0;
@@ -420,7 +421,7 @@ static void drain(struct minder *m)
 /* Nothing of the command runs any more. One that can't be written down is no report. */
 static void take_report(struct minder *m, bool sync)
 {
-  int work = open(m->args->work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int work = open(m->args->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   struct buf out;
 
   buf_init(&out, BUF_NO_MAX);
@@ -485,7 +486,7 @@ static void set_signals(void)
   sigemptyset(&block);
   sigaddset(&block, SIGCHLD);
   sigaddset(&block, SIGTERM);
-  sigprocmask(SIG_SETMASK, &block, NULL); /* both arrive only inside ppoll */
+  sigprocmask(SIG_SETMASK, &block, NULL); /* both arrive only inside os_poll */
   sigaction(SIGCHLD, &handle, NULL);
   sigaction(SIGTERM, &handle, NULL);
   sigaction(SIGHUP, &ignore, NULL);
@@ -532,7 +533,7 @@ static void begin_input(struct minder *m)
 
 static int run(struct minder *m)
 {
-  int work = open(m->args->work, O_PATH | O_DIRECTORY | O_CLOEXEC), cwd = -1, e;
+  int work = open(m->args->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC), cwd = -1, e;
   const char *what = m->args->work;
 
   e = work < 0 ? errno : child_prepare(&m->spec, work, &cwd, &what);

@@ -1,14 +1,24 @@
-/* What differs between operating systems. os_linux.c is the only file of it so far. */
+/* What differs between operating systems: os_linux.c, and os_posix.c for all that POSIX alone describes. Everything else of the worker is POSIX 2008 (and flock), which tests/lint/posix.sh holds it to. */
 #ifndef WORKER_OS_H
 #define WORKER_OS_H
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "common/buf.h"
 
 #define OS_BOOT_LEN 32
 #define OS_MACHINE_LEN 32
+
+/* First of all, with main's argv[0]. */
+void os_init(const char *argv0);
+/* A path that starts this program again, or reads it; its name, which may have " (deleted)" behind it: bytes without a NUL, as readlink() gives them, or -1. */
+const char *os_self(void);
+ssize_t os_self_name(char *out, size_t n);
 
 /* The host's boot id, 32 hex digits; the same for all processes until the next start of the host. */
 void os_boot_id(char out[OS_BOOT_LEN + 1]);
@@ -19,11 +29,39 @@ bool os_machine_id(char out[OS_MACHINE_LEN + 1]);
 /* A descriptor that becomes readable when the process has ended; -1 where the system has none. */
 int os_pidfd(pid_t pid);
 void os_close_from(int first); /* async-signal-safe on Linux 5.9 and newer */
-/* Orphaned descendants become children of this process. */
+/* A pipe, close-on-exec at both ends. 0, or -1 and errno. */
+int os_pipe(int p[2]);
+/* As ppoll(). Descriptors from os_poll_max() on can't be waited for. */
+int os_poll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *mask);
+int os_poll_max(void);
+/* All signals as they were by default, those too that the C library keeps for itself and so won't let sigaction() touch: whoever started the agent may have left them ignored. Async-signal-safe. */
+void os_reset_signals(void);
+/* The user `uid`, with its groups, for good. 0, or -1 and errno. */
+int os_be_user(const char *name, uid_t uid, gid_t gid);
+
+/* A child that calls become(arg), which makes another program of it, or returns errno. 0 with *pid, or that errno. The child may share this process's memory, which stands still so long: nothing may be changed
+   there. One that failed is reaped like any other. */
+int os_start(int (*become)(void *), void *arg, pid_t *pid);
+struct os_used {
+  int64_t user_ms, sys_ms, maxrss_kib; /* 0: not known */
+};
+/* A child that has ended, and what it had used, without waiting: as waitpid(). */
+pid_t os_reap(int *status, struct os_used *used);
+/* Orphaned descendants become children of this process, where os_orphans_ms is 0. */
 void os_subreaper(void);
+/* Elsewhere: does anything run of the sessions that os_start() has begun? To be asked again after so many ms. */
+extern const int os_orphans_ms;
+bool os_orphans(void);
 /* Open `path` without ever leaving the folder `dir`; -1 and errno, EXDEV: it would have left it. Where the kernel can't do
    that, links are not followed at all (ELOOP). */
 int os_open_beneath(int dir, const char *path, int flags);
+/* The same for a folder that is only to be looked at, or through: no permission to read it is needed, where the system can do that. */
+int os_folder_beneath(int dir, const char *path);
+/* What is there, without opening it: that may do something already. follow: a link at its end. 0, or -1 and errno. */
+int os_stat_beneath(int dir, const char *path, bool follow, struct stat *st);
+/* lstat() of a name in a folder; nothing is mounted for it. */
+int os_lstat_at(int dir, const char *name, struct stat *st);
+bool os_has_xattrs(int fd);
 
 struct os_proc {
   pid_t pid, parent;
@@ -57,9 +95,6 @@ bool os_end_with(pid_t parent);
 void os_yield(void);
 /* Before all others, as far as that is allowed: to catch up with a fork bomb. */
 void os_hurry(void);
-
-/* Default action for the signals that the C library keeps for itself and so won't let sigaction() touch: whoever started the agent may have left them ignored. Async-signal-safe. */
-void os_reset_library_signals(void);
 
 /* No core of this process is ever written, and no other process of its user looks into it: it holds secrets. */
 void os_no_dump(void);

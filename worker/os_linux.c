@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <pwd.h>
 #include <signal.h>
@@ -19,6 +21,8 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -38,6 +42,13 @@ struct how {
 #define MACHINE_OF "drover-worker machine " /* what the id is hashed with */
 
 enum { OPEN_TRIES = 64, PATH_LONGEST = 4096, STAT_MAX = 1024 };
+
+const int os_orphans_ms = 0;
+static const char self[] = "/proc/self/exe";
+
+void os_init(const char *argv0) { (void)argv0; }
+const char *os_self(void) { return self; }
+ssize_t os_self_name(char *out, size_t n) { return readlink(self, out, n); }
 
 static ssize_t read_file(const char *path, char *out, size_t cap)
 {
@@ -85,6 +96,37 @@ void os_close_from(int first)
   for (int fd = first; fd < most; fd++)
     close(fd);
 }
+
+int os_pipe(int p[2]) { return pipe2(p, O_CLOEXEC); }
+int os_poll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *mask) { return ppoll(p, n, t, mask); }
+int os_poll_max(void) { return INT_MAX; }
+int os_be_user(const char *name, uid_t uid, gid_t gid) { return initgroups(name, gid) || setgid(gid) || setuid(uid) ? -1 : 0; }
+
+/* vfork: the parent stands still until the exec, so the child reports its failure in shared memory, and a minder of a few hundred KB costs as little to leave as one can. */
+int os_start(int (*become)(void *), void *arg, pid_t *pid)
+{
+  volatile int failed = 0;
+  pid_t child = vfork();
+
+  if (!child) {
+    failed = become(arg);
+    _exit(127);
+  }
+  *pid = child;
+  return child < 0 ? errno : failed;
+}
+
+pid_t os_reap(int *status, struct os_used *used)
+{
+  struct rusage ru;
+  pid_t pid = wait4(-1, status, WNOHANG, &ru);
+
+  if (pid > 0)
+    *used = (struct os_used){ ru.ru_utime.tv_sec * 1000 + ru.ru_utime.tv_usec / 1000, ru.ru_stime.tv_sec * 1000 + ru.ru_stime.tv_usec / 1000, ru.ru_maxrss };
+  return pid;
+}
+
+bool os_orphans(void) { return false; }
 
 void os_subreaper(void)
 {
@@ -137,6 +179,22 @@ int os_open_beneath(int dir, const char *path, int flags)
     return open_by_component(dir, path, flags);
   return (int)fd;
 }
+
+int os_folder_beneath(int dir, const char *path) { return os_open_beneath(dir, path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
+
+int os_stat_beneath(int dir, const char *path, bool follow, struct stat *st)
+{
+  int fd = os_open_beneath(dir, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW)), r;
+
+  if (fd < 0)
+    return -1;
+  r = fstat(fd, st);
+  close(fd);
+  return r;
+}
+
+int os_lstat_at(int dir, const char *name, struct stat *st) { return fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT); }
+bool os_has_xattrs(int fd) { return flistxattr(fd, NULL, 0) > 0; }
 
 bool os_proc_read(pid_t pid, struct os_proc *p)
 {
@@ -372,9 +430,10 @@ void os_facts(struct buf *out, const char *work)
   records_putf(out, "boot_ms", "%lld", (long long)clock_boot_ms());
 }
 
-void os_reset_library_signals(void)
+void os_reset_signals(void)
 {
   enum { FIRST = 32, LAST = 34, KERNEL_MASK_BYTES = 8 };
+  struct sigaction usual = { .sa_handler = SIG_DFL };
   struct { /* the kernel's struct sigaction; all zero is SIG_DFL on every architecture */
     void *handler;
     unsigned long flags;
@@ -382,6 +441,8 @@ void os_reset_library_signals(void)
     unsigned long mask[2];
   } plain = { 0 };
 
+  for (int sig = 1; sig < NSIG; sig++)
+    sigaction(sig, &usual, NULL);
   for (int sig = FIRST; sig <= LAST; sig++)
     syscall(SYS_rt_sigaction, sig, &plain, NULL, KERNEL_MASK_BYTES);
 }

@@ -91,7 +91,7 @@ enum err proxy_parse(const char *url, struct proxy *p, const char **why)
   n = strlen(s);
   if (n && s[n - 1] == '/')
     n--;
-  at = memrchr(s, '@', n);
+  at = str_last(s, n, '@');
   if (at)
     *why = parse_credentials(s, (size_t)(at - s), p);
   if (at) {

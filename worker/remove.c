@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,26 +29,15 @@ struct walk {
   int refills;
 };
 
-static void give_permission(int dir, const char *name)
-{
-  char path[64];
-  int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
-
-  if (fd < 0)
-    return;
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd); /* the one way that can't be led astray by a link */
-  if (chmod(path, 0700))
-    errno = EACCES;
-  close(fd);
-}
-
 static int open_folder(int dir, const char *name)
 {
   int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, fd = openat(dir, name, flags);
 
   if (fd < 0 && errno == EACCES) {
-    give_permission(dir, name);
-    fd = openat(dir, name, flags);
+    if (!fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW))
+      fd = openat(dir, name, flags);
+    else
+      errno = EACCES;
   }
   return fd;
 }

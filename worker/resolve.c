@@ -47,7 +47,7 @@ int resolve_start(const struct token_address *a)
   int p[2];
   pid_t pid;
 
-  if (pipe2(p, O_CLOEXEC))
+  if (os_pipe(p))
     return -1;
   pid = fork();
   if (!pid) {

@@ -105,7 +105,7 @@ void secret_files_remove(const struct spool *sp)
   if (!leaf || strncmp(leaf + 1, "." PREFIX, strlen("." PREFIX)))
     return;
   *leaf = 0;
-  base = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  base = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (base >= 0 && !beneath_remove(base, leaf + 1))
     spool_drop_secrets(sp);
   else

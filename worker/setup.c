@@ -172,6 +172,7 @@ enum err setup_state(const char *path, uid_t uid, gid_t gid)
 
 int setup_run(const char *const argv[])
 {
+  extern char **environ;
   static char *env[] = { (char *)(uintptr_t)SYSTEM_PATH, (char *)(uintptr_t)"LANG=C.UTF-8", NULL };
   int state = 0;
   pid_t pid = fork();

@@ -1,4 +1,4 @@
-/* TLS of the worker's side of the link: six functions, two backends (tls_bearssl.c, and tls_none.c for unix sockets). No call
+/* TLS of the worker's side of the link: six functions, as tls_pinned does them (tls_bearssl.c or tls_openssl.c, whichever was built) and tls_none (unix sockets). No call
    blocks; the caller polls the socket for what tls_want() says. */
 #ifndef WORKER_TLS_H
 #define WORKER_TLS_H
@@ -21,5 +21,5 @@ struct tls_ops {
   /* Says goodbye where that is possible at once, and frees. */
   void (*close)(struct tls *t);
 };
-extern const struct tls_ops tls_bearssl, tls_none;
+extern const struct tls_ops tls_pinned, tls_none;
 #endif

@@ -338,4 +338,4 @@ static void bear_close(struct tls *t)
   free(t);
 }
 
-const struct tls_ops tls_bearssl = { bear_open, bear_read, bear_write, bear_want, bear_peer, bear_close };
+const struct tls_ops tls_pinned = { bear_open, bear_read, bear_write, bear_want, bear_peer, bear_close };

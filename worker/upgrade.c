@@ -23,7 +23,6 @@
 
 #define TRIAL_ENV "DROVER_TRIAL"      /* the descriptor to the guard, for the new program */
 #define REFUSED_FILE "upgrade-refused" /* "SUM why" */
-#define SELF "/proc/self/exe"
 
 enum {
   TRIAL_MS = 120000,      /* for the master's welcome: it may be restarted itself just then */
@@ -120,7 +119,7 @@ static void take_names(struct upgrade *u)
 {
   static const char deleted[] = " (deleted)";
   char self[4096];
-  ssize_t n = readlink(SELF, self, sizeof self - 1);
+  ssize_t n = os_self_name(self, sizeof self - 1);
   char *slash;
 
   u->dir = -1;
@@ -158,7 +157,7 @@ const char *upgrade_sum(struct upgrade *u)
 
   if (*u->sum)
     return u->sum;
-  fd = open(SELF, O_RDONLY | O_CLOEXEC);
+  fd = open(os_self(), O_RDONLY | O_CLOEXEC);
   if (fd < 0 || !sum_of(fd, u->sum))
     u->sum[0] = 0;
   if (fd >= 0)
@@ -303,7 +302,7 @@ void upgrade_become(struct upgrade *u, const char *sum)
   int p[2], ready[2];
   char byte;
 
-  if (pipe2(p, O_CLOEXEC) || pipe2(ready, O_CLOEXEC)) {
+  if (os_pipe(p) || os_pipe(ready)) {
     refuse(u, sum, "there is no pipe left for its guard");
     return;
   }

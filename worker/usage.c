@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "worker/os.h"
 
 enum { BLOCK = 512, CLOCK_EACH = 64 }; /* the time is looked at each so many entries */
 
@@ -45,7 +46,7 @@ static void look(struct walk *w, struct usage *u, const char *name)
   int dir = dirfd(w->at[w->depth - 1]), fd;
   struct stat st;
 
-  if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+  if (os_lstat_at(dir, name, &st))
     return; /* somebody removed it */
   if (st.st_dev != w->dev)
     return;

@@ -1,10 +1,12 @@
 /* What the worker's processes run in, beside files: the parts of the worker that are made up (its os_*.h, the start of a command's process), the network's descriptors, the clock. */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "tests/sim/guest.h"
 #include "tests/sim/sim.h"
@@ -80,7 +82,34 @@ void os_pipe_large(int fd) { (void)fd; }
 void os_oom_unshield(void) {}
 bool os_oom_shielded(void) { return false; }
 bool os_end_with(pid_t parent) { return (void)parent, true; }
-void os_reset_library_signals(void) {}
+int os_pipe(int p[2]) { return sys_pipe2(p, O_CLOEXEC); }
+int os_poll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *mask) { return sys_ppoll(p, n, t, mask); }
+int os_poll_max(void) { return INT_MAX; }
+const char *os_self(void) { return "/proc/self/exe"; }
+ssize_t os_self_name(char *out, size_t n) { return (void)out, (void)n, -1; }
+const int os_orphans_ms = 0;
+bool os_orphans(void) { return false; }
+
+pid_t os_reap(int *status, struct os_used *used)
+{
+  struct rusage ru = { .ru_maxrss = 0 };
+
+  *used = (struct os_used){ 0 };
+  return sys_wait4(-1, status, WNOHANG, &ru);
+}
+
+int os_stat_beneath(int dir, const char *path, bool follow, struct stat *st)
+{
+  int fd = sys_openat(dir, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW)), r;
+
+  if (fd < 0)
+    return -1;
+  r = sys_fstat(fd, st);
+  sys_close(fd);
+  return r;
+}
+
+int os_folder_beneath(int dir, const char *path) { return sys_openat(dir, path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
 bool os_is_tmpfs(const char *path) { return (void)path, true; }
 void os_facts(struct buf *out, const char *work) { (void)out, (void)work; }
 
@@ -187,7 +216,7 @@ int os_swap_names(int dir, const char *a, const char *b)
 
 int os_open_beneath(int dir, const char *path, int flags) { return sys_openat(dir, path, flags); }
 int remove_tree(int dir, const char *name) { return (void)dir, (void)name, 0; }
-const struct tls_ops tls_bearssl; /* links are unix sockets here */
+const struct tls_ops tls_pinned; /* links are unix sockets here */
 
 void report_read(int work, const char *place, const struct mask *m, struct buf *out) { (void)work, (void)place, (void)m, (void)out; }
 int fileop_main(struct fileop *o) { return (void)o, 1; }

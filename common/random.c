@@ -1,0 +1,40 @@
+/* Bytes that nobody can guess, from the system. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#ifdef DROVER_POSIX
+#include <fcntl.h>
+#include <unistd.h>
+#else
+#include <sys/random.h>
+#endif
+
+#include "common/str.h"
+
+#ifdef DROVER_POSIX /* where getrandom() may be missing: every system of that kind has the device */
+static ssize_t some(void *p, size_t n)
+{
+  static int fd = -1;
+
+  if (fd < 0)
+    fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? -1 : read(fd, p, n);
+}
+#else
+static ssize_t some(void *p, size_t n) { return getrandom(p, n, 0); }
+#endif
+
+void str_random(void *out, size_t n)
+{
+  unsigned char *p = out;
+
+  while (n) {
+    ssize_t got = some(p, n);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      abort();
+    p += got;
+    n -= (size_t)got;
+  }
+}
