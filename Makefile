@@ -17,7 +17,9 @@ WORKER_LDFLAGS = -static -Wl,--gc-sections -T worker/lean.ld
 # Sources, by the stops on the data's way (docs/tour.md).
 COMMON_SRC = $(wildcard common/*.c)
 PROTO_SRC = $(wildcard proto/*.c)
-WORKER_SRC = $(wildcard worker/*.c)
+# Of the worker, what only other systems take is in files of its own.
+WORKER_ELSEWHERE = worker/os_posix.c worker/tls_openssl.c
+WORKER_SRC = $(filter-out $(WORKER_ELSEWHERE),$(wildcard worker/*.c))
 MASTER_SRC = $(filter-out master/changes/githelper_main.c,$(foreach d,conf core db keep changes changes/hooks schedulers dispatch workers steps logs events api,$(wildcard master/$(d)/*.c)))
 CONF_SRC = $(wildcard master/conf/*.c)
 CLI_SRC = $(wildcard master/cli/*.c)
@@ -41,7 +43,7 @@ HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
+.PHONY: posix hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -87,6 +89,22 @@ $(B)/g/%.o: %.c
 $(B)/drover-worker: $(SAN_WORKER_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ -lbearssl -lz
 endif
+
+# The worker as an ordinary program of any POSIX system: dynamic, with the system's OpenSSL, nothing in it that POSIX 2008 does not know, but for the file of the system at hand. $(B)/posix/plain is without even that.
+POSIX_OS ?= $(if $(filter Linux,$(shell uname -s)),linux,posix)
+STRICT = $(filter-out -D_GNU_SOURCE,$(COMMON)) -D_XOPEN_SOURCE=700 -DDROVER_POSIX
+POSIX_CFLAGS = $(STRICT) $(WARN) $(CFLAGS) $(HARDEN) -ffunction-sections
+POSIX_OBJ = $(call obj,p,$(COMMON_SRC) $(PROTO_SRC) worker/tls_openssl.c $(filter-out worker/os_linux.c worker/tls_bearssl.c worker/fortify_shim.c,$(WORKER_SRC)))
+$(B)/p/worker/os_linux.o: STRICT = $(COMMON)
+$(B)/p/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,posix) $(CC) $(POSIX_CFLAGS) -c $< -o $@
+$(B)/posix/drover-worker: $(POSIX_OBJ) $(B)/p/worker/os_$(POSIX_OS).o
+$(B)/posix/plain/drover-worker: $(POSIX_OBJ) $(B)/p/worker/os_posix.o
+$(B)/posix/drover-worker $(B)/posix/plain/drover-worker:
+	@mkdir -p $(@D)
+	$(call say,link) $(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections -o $@ $^ -lssl -lcrypto -lz
+posix: $(B)/posix/drover-worker $(B)/posix/plain/drover-worker
 
 # ---- where it goes ----
 PREFIX ?= /usr/local
@@ -178,7 +196,7 @@ fuzzers: $(FUZZERS)
 
 check:
 	@.ci/deps check
-	@$(MAKE) -j2 all $(B)/tests/drover-worker $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
+	@$(MAKE) -j2 all $(if $(call asked,tests/flow/test_posix.py),posix) $(B)/tests/drover-worker $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all $(if $(T),some,unit fuzzers)
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)
@@ -204,7 +222,7 @@ lint:
 	@for f in tests/lint/*.sh; do DROVER_BUILD=$(B) bash $$f || exit 1; done
 bench: all
 	@python3 tests/bench/bench.py $(B)
-soak: all $(B)/tests/test_dispatch_model $(B)/tests/test_link_sim
+soak: all posix $(B)/tests/test_dispatch_model $(B)/tests/test_link_sim
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
 	@MODEL_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_dispatch_model
 	@SIM_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_link_sim && SIM_SEEDS=20000 $(S)/tests/test_link_sim
@@ -223,7 +241,7 @@ demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts screens    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts screens posix    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)

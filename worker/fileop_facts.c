@@ -33,6 +33,7 @@ static void be_tool(const char *name, const char *search, int out)
   dup2(out, 1);
   dup2(out, 2);
   os_close_from(3);
+  alarm(0); /* of os_end_with(), on some systems; the agent's child ends this one */
   for (const char *p = search, *end; *p; p = end + (*end == ':')) {
     end = p + strcspn(p, ":");
     if (end > p && snprintf(file, sizeof file, "%.*s/%s", (int)(end - p), p, name) < (int)sizeof file)

@@ -8,7 +8,6 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,17 +16,15 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/scan.h"
 #include "proto/records.h"
+#include "worker/os_any.h"
 #include "worker/sha256.h"
 
 /* Numbers that are the same on every architecture. */
@@ -133,38 +130,6 @@ void os_subreaper(void)
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
-/* For kernels before 5.6: one component after the other, no links. */
-static int open_by_component(int dir, const char *path, int flags)
-{
-  char part[256];
-  int at = dir, next, e;
-
-  for (;;) {
-    size_t n;
-    bool last;
-    while (*path == '/')
-      path++;
-    n = strcspn(path, "/");
-    last = path[n + strspn(path + n, "/")] == 0;
-    if (n >= sizeof part || (n == 2 && !memcmp(path, "..", 2))) {
-      errno = n == 2 ? EXDEV : ENAMETOOLONG;
-      next = -1;
-    } else {
-      memcpy(part, n ? path : ".", n ? n : 1);
-      part[n ? n : 1] = 0;
-      next = openat(at, part, (last ? flags : O_PATH | O_DIRECTORY | O_CLOEXEC) | O_NOFOLLOW);
-    }
-    e = errno;
-    if (at != dir)
-      close(at);
-    errno = e;
-    if (next < 0 || last)
-      return next;
-    at = next;
-    path += n;
-  }
-}
-
 int os_open_beneath(int dir, const char *path, int flags)
 {
   struct how how = { .flags = (uint64_t)(unsigned)flags, .resolve = HOW_BENEATH | HOW_NO_MAGICLINKS };
@@ -176,7 +141,7 @@ int os_open_beneath(int dir, const char *path, int flags)
       break;
   }
   if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EINVAL))
-    return open_by_component(dir, path, flags);
+    return os_open_by_component(dir, path, flags, O_PATH); /* kernels before 5.6 */
   return (int)fd;
 }
 
@@ -367,22 +332,6 @@ void os_oom_unshield(void)
   close(fd);
 }
 
-static void put_disk(struct buf *out, const struct statvfs *fs)
-{
-  records_putf(out, "disk_free_kib", "%llu", (unsigned long long)fs->f_bavail * fs->f_frsize / 1024);
-  records_putf(out, "disk_total_kib", "%llu", (unsigned long long)fs->f_blocks * fs->f_frsize / 1024);
-}
-
-int os_disk(int dir, struct buf *out)
-{
-  struct statvfs fs;
-
-  if (fstatvfs(dir, &fs))
-    return -1;
-  put_disk(out, &fs);
-  return 0;
-}
-
 bool os_machine_id(char out[OS_MACHINE_LEN + 1])
 {
   static const char *const files[] = { "/etc/machine-id", "/var/lib/dbus/machine-id" };
@@ -404,30 +353,13 @@ bool os_machine_id(char out[OS_MACHINE_LEN + 1])
 
 void os_facts(struct buf *out, const char *work)
 {
-  struct utsname u;
-  struct statvfs fs;
-  struct passwd *pw = getpwuid(getuid());
-  double load;
-  long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  char load[32], *end;
 
-  memset(&u, 0, sizeof u);
-  uname(&u);
-  records_put(out, "os", u.sysname);
-  records_put(out, "arch", u.machine);
-  records_put(out, "release", u.release);
-  records_put(out, "host", u.nodename);
-  records_putf(out, "cores", "%ld", cores > 0 ? cores : 1);
-  if (pages > 0 && page > 0)
-    records_putf(out, "memory_kib", "%lld", (long long)pages * (page / 1024));
-  if (statvfs(work, &fs) == 0)
-    put_disk(out, &fs);
-  records_putf(out, "uid", "%u", (unsigned)getuid());
-  if (pw && pw->pw_name)
-    records_put(out, "user", pw->pw_name);
-  records_put(out, "isolation", "plain");
-  if (getloadavg(&load, 1) == 1)
-    records_putf(out, "load", "%.2f", load);
-  records_putf(out, "boot_ms", "%lld", (long long)clock_boot_ms());
+  os_facts_any(out, work);
+  if (read_file("/proc/loadavg", load, sizeof load) > 0 && (end = strchr(load, ' '))) {
+    *end = 0;
+    records_put(out, "load", load);
+  }
 }
 
 void os_reset_signals(void)

@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 import signal
+import ssl
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from fakemaster import (SECRET, WORKER, Bench, Gone, Log, encode, processes_with, records, wait_for)  # noqa: E402
+from fakemaster import (PLAIN, SECRET, STATIC, WORKER, Bench, Gone, Log, encode, processes_with, records, wait_for)  # noqa: E402
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -39,6 +40,11 @@ while done < size:
 with open(note + ".hash", "w") as f:
     f.write(hashes[1].hexdigest() + " " + hashes[2].hexdigest())
 """
+
+
+# What nothing but POSIX has no means for, as worker/os_posix.c says.
+needs_descent = unittest.skipIf(PLAIN, "processes are found by their session only")
+needs_beneath = unittest.skipIf(PLAIN, "links inside the work folder are not followed")
 
 
 def sha(data):
@@ -119,7 +125,8 @@ class Commands(Case):
         script = "ls -l /proc/self/fd | grep -c -v -e total -e /proc/; grep -E 'Sig(Blk|Ign)' /proc/self/status; umask; ulimit -n"
         lines = s.sh("1-2", script).text.decode().split("\n")
         self.assertEqual(lines[0], "3")
-        self.assertEqual([x.split()[1] for x in lines[1:3]], ["0" * 16] * 2)
+        theirs = 3 << 31 if PLAIN else 0  # two signals that the C library keeps for itself
+        self.assertEqual([int(x.split()[1], 16) & ~theirs for x in lines[1:3]], [0, 0])
         self.assertEqual(lines[3], "0022")
 
     def test_worker_conf(self):
@@ -136,6 +143,7 @@ class Commands(Case):
         self.assertEqual(self.b.worker.process.wait(5), 2)
         self.assertIn("worker.conf:4: unknown key `paht`", self.b.worker.log_text())
 
+    @needs_beneath
     def test_folders_and_confinement(self):
         s = self.connect()
         work, outside = self.b.worker.work, os.path.join(self.b.folder, "outside")
@@ -357,12 +365,14 @@ class Killing(Case):
         log, _ = self.ends("trap '' TERM; (trap '' TERM; sleep 1000) & echo ready; sleep 1000")
         self.assertEqual((log.exit["how"], log.exit["code"]), ("signaled", 9))
 
+    @needs_descent
     def test_sessions_and_double_forks(self):
         self.ends("setsid sleep 1000 & setsid sh -c '(sleep 1000 >/dev/null 2>&1 &) ; (setsid sleep 1000 &)'; sleep 0.2; echo ready; sleep 1000")
 
     def test_stopped(self):
         self.ends("sh -c 'kill -STOP $$; sleep 1000' & sleep 0.2; echo ready; kill -STOP $$", grace=3000, seconds=0.0)
 
+    @needs_descent
     def test_fork_bomb(self):
         # 200 at a time, deaf to SIGTERM, each in a session of its own and living on by forking itself anew; bounded in
         # time, rate and priority, so that a worker that fails here does no harm to the machine.
@@ -431,7 +441,7 @@ time.sleep(8)
         self.assertEqual(log.text, b"main\nlate\n")
         # Holds nothing: ended at once, politely.
         t = time.monotonic()
-        log = s.sh("1-3", "setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo main", ("grace", 5000), mark)
+        log = s.sh("1-3", f"{'' if PLAIN else 'setsid'} sleep 1000 >/dev/null 2>&1 </dev/null & echo main", ("grace", 5000), mark)
         self.assertLess(time.monotonic() - t, 2)
         self.assertEqual(processes_with(mark[1]), [])
 
@@ -581,6 +591,7 @@ class Crashes(Case):
         self.assertEqual(s.have, [])
         self.assertEqual(os.listdir(self.b.worker.spool("")), [])
 
+    @needs_descent
     def test_minder_killed(self):
         s = self.connect()
         mark = f"MARK=mk-{os.getpid()}"
@@ -595,6 +606,7 @@ class Crashes(Case):
         s.send("inventory")
         self.assertEqual(s.take_inventory()[0]["state"], "lost")
 
+    @needs_descent
     def test_minder_killed_beside_another_worker(self):
         """Two workers on one host, of two clusters, with the same command id: only the dead minder's processes are swept up."""
         s = self.connect()
@@ -612,6 +624,7 @@ class Crashes(Case):
         self.assertEqual(processes_in(self.b.worker.work), [])
         self.assertEqual(processes_in(other.worker.work), alive)
 
+    @needs_descent
     def test_minder_killed_while_no_agent_is_there(self):
         s = self.connect()
         mark = f"MARK=mn-{os.getpid()}"
@@ -1394,7 +1407,7 @@ class Files(Case):
 class Links(Case):
     def test_tls(self):
         s = self.connect(tls=True)
-        self.assertEqual(s.sock.version(), "TLSv1.2")
+        self.assertEqual(s.sock.version(), "TLSv1.2" if STATIC else "TLSv1.3")
         self.assertEqual(s.sock.selected_alpn_protocol(), "drover")
         log = s.sh("1-1", "head -c 3000000 /dev/urandom | tee /dev/fd/2 | sha256sum >/dev/null")
         self.assertEqual(log.length, 3000000)
@@ -1418,6 +1431,7 @@ class Links(Case):
     def test_tls_other_ciphers_and_junk(self):
         self.bench(tls=True)
         self.b.tls.context.set_ciphers("ECDHE-ECDSA-CHACHA20-POLY1305")
+        self.b.tls.context.maximum_version = ssl.TLSVersion.TLSv1_2
         s = self.b.connect()
         self.assertEqual(s.sock.cipher()[0], "ECDHE-ECDSA-CHACHA20-POLY1305")
         self.assertEqual(s.sh("1-1", "echo hi").text, b"hi\n")
@@ -1556,6 +1570,7 @@ class Program(Case):
         self.assertEqual(p.returncode, 3)
         self.assertIn("another drover-worker is running", p.stderr)
 
+    @unittest.skipUnless(STATIC, "the static one is small, not others")
     def test_size_and_memory(self):
         self.assertLess(os.path.getsize(WORKER), 400 * 1024)
         s = self.connect()

@@ -203,7 +203,7 @@ class Drover:
 
     def start_worker(self, name="here", wait=True, env=None, token=None, folder=None):
         connect = [] if self.tcp or token else ["--connect", "unix:" + self.path("w.sock")]
-        argv = [f"{BUILD}/drover-worker", "--join-file", token or self.token(name), "--dir", folder or self.path("work-" + name), "--log-level", "debug"]
+        argv = [os.environ.get("DROVER_WORKER") or f"{BUILD}/drover-worker", "--join-file", token or self.token(name), "--dir", folder or self.path("work-" + name), "--log-level", "debug"]
         self.begun[name] = time.monotonic()
         self.agents[name] = self.spawn(f"worker-{name}.log", *argv, *connect, env={**self.env, **(env or {})})
         if wait:

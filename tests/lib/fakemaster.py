@@ -19,7 +19,9 @@ import time
 import zlib
 
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD", "build"))
-WORKER = os.path.join(BUILD, "drover-worker")
+WORKER = os.path.abspath(os.environ.get("DROVER_WORKER") or os.path.join(BUILD, "drover-worker"))
+# Other builds of it: tests/flow/test_posix.py runs these tests with them.
+STATIC, PLAIN = not os.environ.get("DROVER_WORKER"), "/plain/" in WORKER  # plain: nothing but POSIX
 SECRET = "s" * 40
 DEADLINE = 20.0
 

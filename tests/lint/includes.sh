@@ -19,7 +19,7 @@ LIBRARIES = {
     "libpq-fe.h": ["master/db"],
     "git2.h": ["master/changes/helper"],
     "microhttpd.h": ["master/api"],
-    "openssl/": ["master"],
+    "openssl/": ["master", "worker/tls_openssl.c"],
     "cjson/cJSON.h": ["master"],
     "yaml.h": ["master/conf"],
     "zlib.h": ["proto", "master/cli/http.c", "master/api/web.c"],

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""The worker as an ordinary program of a POSIX system, with OpenSSL (make posix): the worker's own tests and the system's, once more. `posix` uses what this system has beyond POSIX, `plain` nothing (worker/os_posix.c).
+
+Some cases in make check, all of them under DROVER_SOAK.
+"""
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(HERE, "..", "..", "build"))
+WORKERS = {"posix": f"{BUILD}/posix/drover-worker", "plain": f"{BUILD}/posix/plain/drover-worker"}
+SOAK = bool(os.environ.get("DROVER_SOAK"))
+LIMIT_S = 1200 if SOAK else 120
+COMMANDS = ("Commands.test_output_and_exit", "Commands.test_hello", "Commands.test_environment_is_exact", "Commands.test_folders_and_confinement", "Killing.test_plain", "Killing.test_stopped",
+            "Killing.test_background_processes", "Crashes.test_stop_leaves_commands", "Crashes.test_agent_killed_after_exit", "Files.test_operations", "Files.test_hostile_paths", "Files.test_hostile_trees", "Files.test_usage",
+            "Links.test_tls", "Links.test_wrong_pin", "Links.test_tls_other_ciphers_and_junk")
+SYSTEM = ("Builds.test_success", "Builds.test_timeouts", "Links.test_tls")
+
+
+class Posix(unittest.TestCase):
+    def again(self, which, suite, cases):
+        """A suite with another worker; how many of its tests passed."""
+        self.assertTrue(os.path.exists(WORKERS[which]), "make posix")
+        p = subprocess.run([sys.executable, os.path.join(HERE, suite), *([] if SOAK else cases)], env=dict(os.environ, DROVER_WORKER=WORKERS[which], DROVER_BUILD=BUILD), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S)
+        self.assertEqual(p.returncode, 0, p.stdout[-6000:])
+        ran, skipped = re.search(r"^Ran (\d+)", p.stdout, re.M), re.search(r"skipped=(\d+)", p.stdout)
+        return int(ran.group(1)) - (int(skipped.group(1)) if skipped else 0)
+
+    def test_linked_to_the_system(self):
+        for path in WORKERS.values():
+            said = subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+            self.assertIn("libssl", said)
+            self.assertNotIn("bearssl", said)
+
+    def test_plain_has_nothing_of_linux(self):
+        """Not by what it links, which is the library's, but by what it calls and where it looks."""
+        calls = subprocess.run(["nm", "-D", "-u", WORKERS["plain"]], stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertIn(" pselect@", calls)
+        for name in ("syscall", "prctl", "ppoll", "pipe2", "vfork", "wait4", "accept4", "flistxattr", "getrandom", "initgroups"):
+            self.assertNotIn(f" {name}@", calls)
+        with open(WORKERS["plain"], "rb") as f:
+            self.assertNotIn(b"/proc/", f.read())
+
+    def test_worker(self):
+        self.assertGreaterEqual(self.again("posix", "test_worker.py", COMMANDS), len(COMMANDS))
+
+    def test_worker_plain(self):
+        self.assertGreaterEqual(self.again("plain", "test_worker.py", COMMANDS), len(COMMANDS) - 1)  # links inside the work folder
+
+    def test_system(self):
+        self.assertGreaterEqual(self.again("plain", "test_system.py", SYSTEM), len(SYSTEM))
+        if SOAK:
+            self.again("posix", "test_system.py", SYSTEM)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
