@@ -3,6 +3,7 @@ VERSION = 0.1
 B ?= build
 CC = gcc
 MUSL_CC ?= musl-gcc
+STRIP ?= strip
 SAN ?=
 WARN = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
 COMMON = -std=c11 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -I. -I$(B) -MMD -MP
@@ -43,7 +44,7 @@ HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
 
-.PHONY: posix hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
+.PHONY: posix arm64 hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -80,7 +81,7 @@ $(B)/drover-git-helper: $(HELPER_OBJ)
 ifeq ($(SAN),)
 $(B)/drover-worker: $(WORKER_OBJ)
 	$(call say,link) $(MUSL_CC) $(WORKER_LDFLAGS) -o $@.debug $^ $(WORKER_LIBS)
-	@strip -o $@ $@.debug
+	@$(STRIP) -o $@ $@.debug
 else
 SAN_WORKER_OBJ = $(patsubst %.c,$(B)/g/%.o,$(COMMON_SRC) $(PROTO_SRC) $(filter-out worker/fortify_shim.c,$(WORKER_SRC)))
 $(B)/g/%.o: %.c
@@ -105,6 +106,10 @@ $(B)/posix/drover-worker $(B)/posix/plain/drover-worker:
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections -o $@ $^ -lssl -lcrypto -lz
 posix: $(B)/posix/drover-worker $(B)/posix/plain/drover-worker
+# The static worker for arm64, from here.
+arm64:
+	@.ci/cross $(B)/arm64
+	@$(MAKE) B=$(B)/arm64 MUSL_CC="aarch64-linux-gnu-gcc -specs=$(B)/arm64/musl.specs" STRIP=aarch64-linux-gnu-strip $(B)/arm64/drover-worker
 
 # ---- where it goes ----
 PREFIX ?= /usr/local
@@ -241,7 +246,7 @@ demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts screens posix    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts screens posix arm64    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)
