@@ -97,6 +97,7 @@ class Gets(Site):
         line = self.until("lock", n=2)
         self.assertEqual((line["object"], line["first"]), ("board", waits[0]))
         self.assertIn("held by p/holds/1", line["text"])
+        self.assertEqual([x["kind"] for x in self.gets()], ["lock"], "each is counted once")
         self.assertEqual([(k["name"], k["build"], k["n"]) for k in self.d.get("/workers/two")["locks"]], [("board", "p/holds/1", 1)])
         self.assertEqual(self.d.get("/workers/one")["locks"], [])
         self.assertRegex(self.cli("worker", "show", "two"), r"locks +board 1  p/holds/1  ")
