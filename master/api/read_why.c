@@ -9,8 +9,11 @@
 #include "master/core/master.h"
 #include "master/dispatch/eta_now.h"
 #include "master/dispatch/reasons.h"
+#include "master/dispatch/row_worker.h"
 #include "master/dispatch/wanted.h"
 #include "master/steps/step.h"
+
+enum { BEFORE = 1, AWAY, ETA }; /* statements behind api_why */
 
 /* Columns of api_why. */
 enum {
@@ -46,13 +49,33 @@ static void add_origin(struct buf *text, const struct db_res *r)
   buf_adds(text, ".");
 }
 
+/* " build1, which could take it, is away.": of those that are away, the one that went last. stmt: away_workers. */
+static void add_away(struct call *c, const struct db_res *r, int stmt, const struct why_of *of, struct buf *text)
+{
+  const char *first = NULL;
+  int more = 0;
+
+  for (int i = 0; i < db_rows(r, stmt); i++) {
+    struct row_worker w;
+    row_worker_read(&w, call_master(c), r, stmt, i);
+    if (row_worker_fits(&w, call_master(c), of)) {
+      more += first != NULL;
+      first = first ? first : w.is.name;
+    }
+    row_worker_free(&w);
+  }
+  if (first && more)
+    buf_addf(text, " %s and %d more, which could take it, are away.", first, more);
+  else if (first)
+    buf_addf(text, " %s, which could take it, is away.", first);
+}
+
 static void why_waiting(struct call *c, int64_t id, const struct db_res *r, struct reason *out, struct why *w)
 {
   struct wanted wanted;
 
   wanted_row(&wanted, r, 0, 0, (struct wanted_cols){ PROJECT, BUILDER, TAGS, WANTS });
   why_pending(call_master(c), &wanted.of, w);
-  wanted_free(&wanted);
   reasons_add(call_master(c)->reasons, col(r, CLASS), w);
   if (str_eq(w->kind, "starting"))
     why_locks(call_master(c), id, false, w);
@@ -60,6 +83,9 @@ static void why_waiting(struct call *c, int64_t id, const struct db_res *r, stru
   out->object = w->object;
   out->since = w->since > db_ms(r, 0, 0, CREATED) ? w->since : db_ms(r, 0, 0, CREATED); /* those before it may have waited for the same */
   buf_addf(&out->text, "%s.", w->text[0] ? w->text : "it is about to start");
+  if (str_eq(w->kind, "no_worker"))
+    add_away(c, r, AWAY, &wanted.of, &out->text);
+  wanted_free(&wanted);
   if (db_num(r, 0, 0, ATTEMPTS))
     buf_addf(&out->text, " It was tried before (%s).", *col(r, WHY) ? col(r, WHY) : "without a result");
 }
@@ -240,7 +266,7 @@ static void got_why(struct call *c, const struct db_res *r)
   json_text(reason, "text", buf_str(&out.text));
   json_text(reason, "object", out.object && *out.object ? out.object : NULL);
   json_ms(reason, "since", out.since);
-  eta_json(o, !strcmp(col(r, STATE), "pending") && eta_tells(out.kind) && eta_of(c, r, 1, 2, &begin) ? &begin : NULL);
+  eta_json(o, !strcmp(col(r, STATE), "pending") && eta_tells(out.kind) && eta_of(c, r, BEFORE, ETA, &begin) ? &begin : NULL);
   buf_free(&out.text);
   call_json(c, 200, o);
 }
@@ -305,6 +331,7 @@ void read_why(struct call *c)
   tx = call_tx(c);
   db_q(tx, SQL_api_why, "n", id);
   db_q(tx, SQL_api_before, "nn", id, (int64_t)ETA_QUEUE_MAX);
+  db_q(tx, SQL_away_workers, "");
   eta_now_ask(tx, call_master(c), id);
   call_ask(c, tx, got_why);
 }

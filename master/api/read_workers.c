@@ -173,7 +173,7 @@ static void got_worker(struct call *c, const struct db_res *r)
   cJSON *o, *none;
 
   if (!db_rows(r, 0)) {
-    call_error(c, 404, "not_found", NULL, "there is no worker %s", call_arg(c, 0));
+    call_error(c, 404, "not_found", "drover worker list shows them all", "there is no worker %s", call_arg(c, 0));
     return;
   }
   o = worker_row(r, 0, 0);

@@ -32,7 +32,10 @@ static void add_body(const cJSON *body, struct buf *out)
   const cJSON *it;
 
   cJSON_ArrayForEach(it, body) {
-    char *text = cJSON_IsString(it) && !strpbrk(it->valuestring, " =\"") ? xstrdup(it->valuestring) : cJSON_PrintUnformatted(it);
+    char *text;
+    if (cJSON_IsNull(it) || (cJSON_IsNumber(it) && str_eq(it->string, "build"))) /* a row's number */
+      continue;
+    text = cJSON_IsNumber(it) && str_eq(it->string, "result") ? xstrdup(fmt_result(it->valueint)) : cJSON_IsString(it) && !strpbrk(it->valuestring, " =\"") ? xstrdup(it->valuestring) : cJSON_PrintUnformatted(it);
     buf_addf(out, "%s%s=%.*s", out->len ? " " : "", it->string, BODY_MAX, text ? text : "");
     free(text);
   }

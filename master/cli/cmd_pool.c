@@ -40,7 +40,7 @@ static void show_pool(struct cli *c, const cJSON *p, const char *name)
   out(c, STYLE_NONE, "  %lld members", (long long)js_num(p, "count"));
   if (js_has(p, "max"))
     out(c, STYLE_NONE, " of %lld", (long long)js_num(p, "max"));
-  out(c, STYLE_NONE, ", %lld connected, %lld slots each", (long long)js_num(p, "connected"), (long long)js_num(p, "slots"));
+  out(c, STYLE_NONE, ", %lld connected, %lld slot%s each", (long long)js_num(p, "connected"), (long long)js_num(p, "slots"), js_num(p, "slots") == 1 ? "" : "s");
   if (!js_true(p, "configured"))
     out(c, STYLE_WARN, "  not in the configuration any more: it takes in nobody");
   out_end(c);

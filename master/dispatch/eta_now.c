@@ -3,15 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "master/conf/conf.h"
 #include "master/conf/pipeline.h"
 #include "master/core/master.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/field.h"
 #include "master/dispatch/lockbook_rows.h"
-#include "master/dispatch/pauses.h"
+#include "master/dispatch/row_worker.h"
 #include "master/dispatch/wanted.h"
 #include "master/workers/session.h"
 
@@ -22,15 +20,14 @@ struct place {
   int64_t id;
   struct worker_is is;
   int slots;
-  struct told told; /* of another master's: what `is` points to, with the tags */
-  char **tags;
 };
 
 struct eta_now {
   struct master *m;
   struct field field;
   struct place *places;
-  int nplaces;
+  struct row_worker *others; /* of other masters, what their places point to */
+  int nplaces, nothers;
   struct eta_run *runs;
   struct eta_lock *locks;
   const struct db_res *res; /* for the names of locks */
@@ -66,46 +63,18 @@ static struct eta_takes read_takes(const char *text)
 
 /* ---- workers ---- */
 
-static bool is_closed(const char *calendar)
-{
-  struct calendar c;
-  struct buf why;
-  int column;
-  bool closed;
-
-  buf_init(&why, BUF_NO_MAX);
-  closed = *calendar && !calendar_parse(calendar, &c, &why, &column) && !calendar_open(&c, clock_wall_ms() / 1000);
-  buf_free(&why);
-  return closed;
-}
-
-/* One of another master's: what its session would say, from its row. */
-static void take_place(struct eta_now *e, const struct db_res *res, int stmt, int row)
-{
-  enum { ID, NAME, POOL, SLOTS, TAGS, FACTS, CALENDAR, FREE, TOTAL };
-  struct place *p = &e->places[e->nplaces++];
-  const char *name = db_str(res, stmt, row, NAME), *pool = db_null(res, stmt, row, POOL) ? NULL : db_str(res, stmt, row, POOL);
-  int64_t has = db_null(res, stmt, row, FREE) ? -1 : db_num(res, stmt, row, FREE), total = db_null(res, stmt, row, TOTAL) ? -1 : db_num(res, stmt, row, TOTAL);
-  struct choose_worker w = { .low = has >= 0 && has < conf_min_free(e->m->conf, name, pool, total), .paused = pauses_of_session(dispatch_pauses(e->m), name, pool) != NULL,
-                             .closed = is_closed(db_str(res, stmt, row, CALENDAR)), .quarantined = pause_holds(pauses_of_worker(dispatch_quarantines(e->m), db_num(res, stmt, row, ID)), clock_mono_ms()) };
-
-  p->id = db_num(res, stmt, row, ID);
-  told_read_json(&p->told, db_str(res, stmt, row, FACTS));
-  p->is = (struct worker_is){ .name = name, .pool = pool, .slots = (int)db_num(res, stmt, row, SLOTS), .os = p->told.os, .arch = p->told.arch, .release = p->told.release, .host = p->told.host,
-                              .cores = p->told.cores, .memory = p->told.memory, .disk = total, .disk_free = has };
-  p->tags = db_texts(res, stmt, row, TAGS, &p->is.ntags);
-  p->is.tags = (const char *const *)p->tags;
-  p->slots = field_takes(&w) ? p->is.slots : 0;
-}
-
 static void take_places(struct eta_now *e, const struct db_res *res, int stmt)
 {
   field_gather(&e->field, e->m);
   e->places = xcalloc((size_t)(e->field.n + db_rows(res, stmt)) + 1, sizeof *e->places);
   for (int i = 0; i < e->field.n; i++)
     e->places[e->nplaces++] = (struct place){ .id = e->field.of[i]->worker, .is = e->field.w[i].is, .slots = field_takes(&e->field.w[i]) ? e->field.w[i].is.slots : 0 };
-  for (int i = 0; i < db_rows(res, stmt); i++)
-    take_place(e, res, stmt, i);
+  e->others = xcalloc((size_t)db_rows(res, stmt) + 1, sizeof *e->others);
+  for (int i = 0; i < db_rows(res, stmt); i++) {
+    struct row_worker *w = &e->others[e->nothers++];
+    row_worker_read(w, e->m, res, stmt, i);
+    e->places[e->nplaces++] = (struct place){ .id = w->id, .is = w->is, .slots = w->takes ? w->is.slots : 0 };
+  }
 }
 
 static int place_of(const struct eta_now *e, int64_t worker)
@@ -207,9 +176,9 @@ void eta_now_free(struct eta_now *e)
     free((void *)(uintptr_t)e->queue[i].workers);
     free((void *)(uintptr_t)e->queue[i].locks);
   }
-  for (int i = 0; i < e->nplaces; i++)
-    if (e->places[i].tags)
-      mem_free_all(e->places[i].tags, e->places[i].is.ntags);
+  for (int i = 0; i < e->nothers; i++)
+    row_worker_free(&e->others[i]);
+  free(e->others);
   free(e->places);
   free(e->slots);
   free(e->runs);

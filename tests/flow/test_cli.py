@@ -348,7 +348,7 @@ build3  removed                0 of 1  -      -     -     -
             self.fake.tell(object, type, body)
         lines = self.text('events').splitlines()
         self.assertEqual(len(lines), 4)
-        self.assertRegex(lines[1], r'^01-01 \d\d:\d\d:00  build.done +libfoo/linux/1  result=2 why="no\\u001b\[2J ')
+        self.assertRegex(lines[1], r'^01-01 \d\d:\d\d:00  build.done +libfoo/linux/1  result=FAILURE why="no\\u001b\[2J ')
         self.assertTrue(lines[3].endswith('paused              worker/b^G1  who=anna'), lines)
         self.assertEqual([x.split()[3] for x in self.text('events', 'libfoo').splitlines()], ['libfoo', 'libfoo/linux/1'])
         self.assertEqual(self.text('events', 'libfoo', '-n', '2'), '')

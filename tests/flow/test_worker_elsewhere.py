@@ -126,6 +126,16 @@ class Gets(Site):
         self.assertIn("one is in quarantine for another", self.until("quarantine")["text"])
         self.assertIn("resumed", self.cli("resume", "one"))
 
+    def test_4_12_21_who_is_away(self):
+        """Which worker would have to come back; not one that would not do either."""
+        self.d.kill_worker("two")
+        self.d.wait_worker("two", connected=False)
+        b, c = self.d.ask("p/b"), self.d.ask("p/c")
+        self.assertIn("no connected worker has the tag b. two, which could take it, is away. ", self.reason(b, "no_worker")["text"])
+        self.assertNotIn("away", self.reason(c, "no_worker")["text"])
+        self.d.start_worker("two")
+        self.assertEqual(self.d.wait_request(b)["result"], 0)
+
 
 class Elsewhere(Site):
     WORKERS, HOSTS = {"here": {"slots": 1}, "far": {"slots": 1, "tags": ["far"]}}, {}

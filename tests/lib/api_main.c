@@ -20,6 +20,7 @@
 #include "master/dispatch/actions.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/pauses.h"
+#include "master/dispatch/row_worker.h"
 #include "master/dispatch/run.h"
 #include "master/dispatch/waits.h"
 #include "master/dispatch/why.h"
@@ -141,6 +142,23 @@ void run_follow(struct master *master, int64_t build, bool on)
 {
   (void)master;
   log_info("test", "follow %lld %d", (long long)build, on);
+}
+
+/* Nor is anybody away. */
+void row_worker_read(struct row_worker *w, const struct master *master, const struct db_res *res, int stmt, int row)
+{
+  (void)w, (void)master, (void)res, (void)stmt, (void)row;
+}
+
+void row_worker_free(struct row_worker *w)
+{
+  (void)w;
+}
+
+bool row_worker_fits(const struct row_worker *w, struct master *master, const struct why_of *of)
+{
+  (void)w, (void)master, (void)of;
+  return false;
 }
 
 /* When what waits begins goes by workers: here are none. */
