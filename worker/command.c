@@ -140,7 +140,7 @@ enum err command_start(struct agent *a, struct id id, int64_t build, struct id e
     close_fd(pipe);
     return e;
   }
-  e = spec_is_fed(blob, n) ? spool_make_in(&sp) : ERR_OK;
+  e = spec_is_fed(blob, n) ? feed_make(&sp) : ERR_OK;
   pid = e ? -1 : spawn(a, &sp, "run", cmd_fd, ctl_fd, pipe);
   close_fd(pipe);
   close(cmd_fd);

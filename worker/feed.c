@@ -14,6 +14,14 @@ enum { LOOKS = 4 };
 
 static const char *const states[] = { [FED_OPEN] = "open", [FED_CLOSED] = "closed", [FED_GONE] = "gone" };
 
+enum err feed_make(const struct spool *sp)
+{
+  const struct spool_fed none = { 0, FED_OPEN };
+  enum err e = spool_make_in(sp);
+
+  return e ? e : spool_write_fed(sp, &none); /* from now on it has its place, and is only written over */
+}
+
 struct feed *feed_new(void)
 {
   struct feed *f = xcalloc(1, sizeof *f);
@@ -38,20 +46,22 @@ void feed_free(struct feed *f)
   free(f);
 }
 
-/* How far the minder is. One that has not yet said anything has given nothing. */
-static struct spool_fed look(const struct command *c)
+/* How far the minder is, or was a moment ago. False: that can't be read now, and is not known from before. */
+static bool look(const struct command *c, struct spool_fed *at)
 {
-  struct spool_fed at = { 0, FED_OPEN };
-
+  struct feed *f = c->feed;
   enum err e = ERR_CORRUPT;
 
-  for (int i = 0; i < LOOKS && e == ERR_CORRUPT; i++) /* it may be in the midst of writing */
-    e = spool_read_fed(&c->sp, &at);
-  if (e)
-    at = (struct spool_fed){ c->feed->told.off, FED_OPEN };
-  if (c->sm.state == COMMAND_ENDED && at.state == FED_OPEN)
-    at.state = FED_GONE;
-  return at;
+  for (int i = 0; i < LOOKS && e == ERR_CORRUPT; i++) /* it may be in the midst of writing: then it wakes us behind that */
+    e = spool_read_fed(&c->sp, at);
+  if (!e) {
+    f->seen = *at;
+    f->known = true;
+  }
+  *at = f->seen;
+  if (c->sm.state == COMMAND_ENDED && at->state == FED_OPEN)
+    at->state = FED_GONE;
+  return f->known;
 }
 
 /* True: it went into the FIFO, whole. */
@@ -102,8 +112,12 @@ static void push(struct command *c)
 static void turn(struct agent *a, struct command *c, bool always)
 {
   struct feed *f = c->feed;
-  struct spool_fed at = look(c);
+  struct spool_fed at;
 
+  if (!look(c, &at)) {
+    f->told.off = -1; /* so the next wake-up tells */
+    return;
+  }
   if (at.state == FED_OPEN) {
     push(c);
   } else {
@@ -116,17 +130,26 @@ static void turn(struct agent *a, struct command *c, bool always)
   wire_put(&a->link.out, VERB_fed, "inns", &c->id, at.off, at.off + FEED_WINDOW, states[at.state]);
 }
 
+/* The master speaks of it. False: how far it is can't be told now. */
+static bool begin(struct command *c, struct spool_fed *at)
+{
+  struct feed *f = c->feed;
+  bool known = look(c, at);
+
+  f->asked = true;
+  if (known && f->off + (int64_t)f->n < at->off) /* an earlier agent gave them */
+    f->off = at->off - (int64_t)f->n;
+  return known;
+}
+
 void feed_take(struct agent *a, struct command *c, int64_t off, const char *p, size_t n)
 {
   struct feed *f = c->feed;
-  struct spool_fed at = look(c);
-  int64_t have, most = at.off + FEED_WINDOW;
+  struct spool_fed at;
+  bool known = begin(c, &at);
+  int64_t have = f->off + (int64_t)f->n, most = at.off + FEED_WINDOW;
 
-  if (f->off + (int64_t)f->n < at.off) /* an earlier agent gave them */
-    f->off = at.off - (int64_t)f->n;
-  have = f->off + (int64_t)f->n;
-  f->asked = true;
-  if (at.state == FED_OPEN && f->end < 0 && off <= have && (int64_t)n > have - off) {
+  if (known && at.state == FED_OPEN && f->end < 0 && off <= have && (int64_t)n > have - off) {
     size_t skip = (size_t)(have - off), take = n - skip;
     if ((int64_t)take > most - have)
       take = most > have ? (size_t)(most - have) : 0;
@@ -142,12 +165,9 @@ void feed_take(struct agent *a, struct command *c, int64_t off, const char *p, s
 void feed_close(struct agent *a, struct command *c, int64_t off)
 {
   struct feed *f = c->feed;
-  struct spool_fed at = look(c);
+  struct spool_fed at;
 
-  if (f->off + (int64_t)f->n < at.off)
-    f->off = at.off - (int64_t)f->n;
-  f->asked = true;
-  if (at.state == FED_OPEN && off == f->off + (int64_t)f->n)
+  if (begin(c, &at) && at.state == FED_OPEN && off == f->off + (int64_t)f->n)
     f->end = off;
   turn(a, c, true);
 }

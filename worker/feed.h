@@ -31,9 +31,13 @@ struct feed {
   int64_t off;      /* of the first one that is held: all below were given to the minder */
   int64_t end;      /* where the input ends; -1: not told, or told to the minder */
   bool asked;       /* on this link */
+  bool known;       /* how far the minder is: */
+  struct spool_fed seen; /* as it said last */
   struct spool_fed told; /* what the master was told last on this link */
 };
 
+/* Before a command with such input has its minder: makes FIFO and file. ERR_NOSPACE, ERR_IO. */
+enum err feed_make(const struct spool *sp) must_check;
 struct feed *feed_new(void);
 void feed_free(struct feed *f);
 /* What the master says; each is answered. p: wiped by the caller. */

@@ -26,7 +26,7 @@ void input_init(struct input *in, struct spool *sp, int wake_fd)
   sm_init(&in->sm, sp->cmd, rows, FED_STATES, FED_OPEN);
 }
 
-/* For the agent. Where that can't be written down, since the disk is full, it is tried again in another turn. */
+/* For the agent. Where that can't be written down it is tried again in another turn. */
 static void tell(struct input *in)
 {
   struct spool_fed at = { in->off, (enum fed_state)in->sm.state };
@@ -43,7 +43,7 @@ int input_open(struct input *in)
   in->fifo = spool_open(in->sp, SPOOL_IN, O_RDWR | O_NONBLOCK | O_CLOEXEC); /* for writing, too: what an agent left in it stays when that dies */
   if (in->fifo < 0)
     return errno;
-  tell(in);
+  notice_wake(in->wake_fd, in->sp->cmd, false); /* the agent may have bytes already, which it could not put into a FIFO that nobody reads */
   return 0;
 }
 

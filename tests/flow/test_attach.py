@@ -47,7 +47,7 @@ class Attach(Case):
         slow = ["python3", d.path("slow.py")]
         builders = {
             "text": step("cat", stdin="number ${{ number }}, ${{ properties.what }}\n"),
-            "secret": step("sha256sum; echo end", stdin=["user=me\npassword=", {"secret": "pass"}, "\n"]),
+            "secret": step("sha256sum; echo ${#P}", secrets={"P": "pass"}, stdin=["user=me\npassword=", {"secret": "pass"}, "\n"]),
             "only": step(["sha256sum"], stdin={"secret": "pass"}),
             "empty": step("cat; echo end", stdin=""),
             "large": step(["sha256sum"], stdin=["x" * 100000, "y\n" * 50000, "z"]),
@@ -59,6 +59,7 @@ class Attach(Case):
             "slow": step([*slow, "0.02"], stdin=OPEN),
             "never": step("sleep 1000", stdin=OPEN),
             "early": step("head -c 5; exec 0<&-; while [ ! -e " + d.path("go") + " ]; do sleep 0.02; done", stdin=OPEN),
+            "two": {**step("cat", stdin=OPEN), "steps": [{"name": "s", "run": "cat", "stdin": OPEN}, {"name": "t", "run": "cat", "stdin": OPEN}]},
             "shell": step("stty -echo; exec sh", stdin=OPEN, pty="90x30"),
             "oldtext": {**step("cat", stdin="x"), "worker": {"tags": ["old"]}},
             "oldpty": {**step("cat", pty=True), "worker": {"tags": ["old"]}},
@@ -100,7 +101,7 @@ class Attach(Case):
         self.assertEqual(d.log(b["id"], "s"), b"number %d, a\nb\n" % b["number"])
         b = d.run("p/secret")
         want = hashlib.sha256(b"user=me\npassword=%s\n" % VALUE.encode()).hexdigest()
-        self.assertEqual(d.log(b["id"], "s").decode(), f"{want}  -\nend\n")
+        self.assertEqual(d.log(b["id"], "s").decode(), f"{want}  -\n{len(VALUE)}\n")
         b = d.run("p/only")
         self.assertEqual(d.log(b["id"], "s").decode(), hashlib.sha256(VALUE.encode()).hexdigest() + "  -\n")
         self.assertEqual(d.log(d.run("p/empty")["id"], "s"), b"end\n")
@@ -145,8 +146,8 @@ class Attach(Case):
 
     # ---- attach ----
 
-    def feed(self, bid, data, **more):
-        p = self.cli("attach", f"{bid}:s", **more)
+    def feed(self, bid, data, step="s"):
+        p = self.cli("attach", f"{bid}:{step}")
         threading.Thread(target=self.pour, args=(p, data), daemon=True).start()
         return p
 
@@ -190,6 +191,13 @@ class Attach(Case):
         d.wait_worker()
         code, out, err = self.end_of(p)
         self.assertEqual((code, out.decode()), (0, hashlib.sha256(data).hexdigest() + "\n"), err)
+        self.assertEqual(self.over(bid)["result"], SUCCESS)
+
+    def test_one_step_after_the_other(self):
+        bid = self.begin("two")
+        self.assertEqual(self.end_of(self.feed(bid, b"first of all\n"))[:2], (0, b"first of all\n"))
+        wait_for(lambda: self.d.api("POST", f"/builds/{bid}/input", {"step": "t"}).status == 200, "the second step")
+        self.assertEqual(self.end_of(self.feed(bid, b"2\n", step="t"))[:2], (0, b"2\n"))
         self.assertEqual(self.over(bid)["result"], SUCCESS)
 
     def test_never_read(self):

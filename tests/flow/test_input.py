@@ -9,7 +9,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from fakemaster import Bench, Gone, Log, encode, processes_with, wait_for  # noqa: E402
+from drover import busy  # noqa: E402
+from fakemaster import Bench, Gone, Log, encode, processes_with, records, wait_for  # noqa: E402
 
 WINDOW = 65536
 OPEN = ("input", "open")
@@ -72,7 +73,10 @@ class Case(unittest.TestCase):
         if fed:
             fed.send(size)
         while not until() if until else log.exit is None:
-            m = self.s.recv(timeout)
+            try:
+                m = self.s.recv(timeout * busy())
+            except TimeoutError as e:
+                raise AssertionError(f"{e}: {log.text[-100:]} {fed and (fed.off, fed.sent, fed.limit, fed.state)}") from None
             if m.verb == "out":
                 self.s.take_out(m, log)
             elif m.verb == "exit":
@@ -87,8 +91,8 @@ class Case(unittest.TestCase):
 
 class Input(Case):
     def full(self, fed):
-        """A pipe is full, and what may be on the way to it is."""
-        return WINDOW - 4096 < fed.off <= WINDOW and fed.sent == min(fed.limit, len(fed.data))
+        """A pipe is full (of bytes, or of parts, each of which may take a page), and what may be on the way to it is."""
+        return WINDOW // 4 < fed.off <= WINDOW and fed.sent == min(fed.limit, len(fed.data))
 
     def test_bytes(self):
         """8 MiB, each of them once, of any kind, and in parts of any size."""
@@ -98,6 +102,23 @@ class Input(Case):
         fed = Fed(self.s, "1-1", data)
         self.take(log, fed=fed)
         self.assertEqual((log.text.split()[0].decode(), fed.off), (hashlib.sha256(data).hexdigest(), len(data)))
+
+    def test_at_once(self):
+        """Bytes and their end are there before anybody minds the command."""
+        self.connect()
+        spec, logs = records(("arg", "cat"), OPEN), {f"1-{i}": Log() for i in range(1, 13)}
+        self.s.send_bytes(b"".join(encode("run", c, 1, "1-1", WINDOW, blob=spec) + encode("stdin", c, "1-1", 0, blob=b"early") + encode("close", c, "1-1", 5) for c in logs))
+        fed = {c: [] for c in logs}
+        while any(log.exit is None for log in logs.values()):
+            m = self.s.recv(20 * busy())
+            if m.verb == "out":
+                logs[m["cmd"]].add(m)
+            elif m.verb == "exit":
+                logs[m["cmd"]].end(m)
+            elif m.verb == "fed":
+                fed[m["cmd"]].append((m["off"], m["state"]))
+        for c, log in logs.items():
+            self.assertEqual((log.text, fed[c][0], fed[c][-1]), (b"early", (0, "open"), (5, "closed")))
 
     def test_small_parts(self):
         """So many that there is no room for all of them on the way to a command that does not read yet."""
