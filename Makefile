@@ -95,12 +95,12 @@ endif
 POSIX_OS ?= $(if $(filter Linux,$(shell uname -s)),linux,posix)
 STRICT = $(filter-out -D_GNU_SOURCE,$(COMMON)) -D_XOPEN_SOURCE=700 -DDROVER_POSIX
 POSIX_CFLAGS = $(STRICT) $(WARN) $(CFLAGS) $(HARDEN) -ffunction-sections
-POSIX_OBJ = $(call obj,p,$(COMMON_SRC) $(PROTO_SRC) worker/tls_openssl.c $(filter-out worker/os_linux.c worker/tls_bearssl.c worker/fortify_shim.c,$(WORKER_SRC)))
-$(B)/p/worker/os_linux.o: STRICT = $(COMMON)
+POSIX_OBJ = $(call obj,p,$(COMMON_SRC) $(PROTO_SRC) worker/tls_openssl.c $(filter-out worker/os_linux%.c worker/tls_bearssl.c worker/fortify_shim.c,$(WORKER_SRC)))
+$(B)/p/worker/os_linux.o $(B)/p/worker/os_linux_jail.o: STRICT = $(COMMON)
 $(B)/p/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,posix) $(CC) $(POSIX_CFLAGS) -c $< -o $@
-$(B)/posix/drover-worker: $(POSIX_OBJ) $(B)/p/worker/os_$(POSIX_OS).o
+$(B)/posix/drover-worker: $(POSIX_OBJ) $(B)/p/worker/os_$(POSIX_OS).o $(if $(filter linux,$(POSIX_OS)),$(B)/p/worker/os_linux_jail.o)
 $(B)/posix/plain/drover-worker: $(POSIX_OBJ) $(B)/p/worker/os_posix.o
 $(B)/posix/drover-worker $(B)/posix/plain/drover-worker:
 	@mkdir -p $(@D)
@@ -148,7 +148,7 @@ $(B)/tests/%: %.c $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)
 # What is pure in the worker. Its objects come first: some of their names are also the master's.
-WORKER_PURE = $(call obj,m,worker/conf.c worker/cut.c worker/proxy.c worker/mask.c worker/mask_forms.c worker/sha256.c)
+WORKER_PURE = $(call obj,m,worker/conf.c worker/confine.c worker/cut.c worker/proxy.c worker/mask.c worker/mask_forms.c worker/sha256.c)
 $(filter $(B)/tests/test_worker_%,$(UNIT)): $(B)/tests/%: %.c $(WORKER_PURE) $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_PURE) $(B)/libdrover.a $(TEST_LIBS)
@@ -161,7 +161,7 @@ $(B)/tests/test_dispatch_model: test_dispatch_model.c $(MODEL_OBJ) $(B)/libdrove
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(MODEL_WRAP) -o $@ $< $(MODEL_OBJ) $(B)/libdrover.a $(TEST_LIBS)
 # The simulation of link, spool and resume: also the worker's code, linked into one object whose calls of the system are the simulation's (sys.txt), with chunks and segments small enough that a seed has many. What its programs
 # keep in variables is in sections of its own, since each of their processes has its own copy.
-SIM_LEFT_OUT = $(addprefix worker/,main.c child.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
+SIM_LEFT_OUT = $(addprefix worker/,main.c child.c os_linux_jail.c slot.c wrap.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
 SIM_WORKER = $(patsubst %.c,$(B)/s/%.o,$(COMMON_SRC) $(PROTO_SRC) $(filter-out $(SIM_LEFT_OUT),$(WORKER_SRC)))
 SIM_SMALL = -DCHUNK_RAW_MAX=1024 -DSEGMENT_SIZE=8192 -DCOMMAND_ACK_STEP=4096
 SIM_OBJ = $(call obj,m,$(wildcard tests/sim/*.c) tests/model/chance.c tests/model/loop.c tests/model/site.c)

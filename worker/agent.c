@@ -22,6 +22,7 @@
 #include "common/notify.h"
 #include "worker/command.h"
 #include "worker/inventory.h"
+#include "worker/jail.h"
 #include "worker/os.h"
 #include "worker/ownlog.h"
 #include "worker/serve.h"
@@ -82,6 +83,38 @@ static bool take_lock(int fd)
   return false;
 }
 
+/* What isolation can be had here is tried, once. What worker.conf demands and can't be had is no reason to go on without. */
+static bool set_confine(struct agent *a)
+{
+  struct confine *c = &a->conf->confine;
+  char names[CONFINE_NAMES_MAX];
+  const char *what = "";
+  int e;
+
+  if (c->first && (geteuid() || !os_has_users)) {
+    log_error("worker", "slot_uids: only a worker that is root, on Linux, can run commands as other users: run it as root, or take the line out");
+    return false;
+  }
+  if (c->first && (c->spaces & CONFINE_USER)) {
+    log_error("worker", "isolate: `user` is for a worker that is not root; with slot_uids there are users enough: take the word out");
+    return false;
+  }
+  if (c->best)
+    c->spaces = CONFINE_PID | CONFINE_MOUNT | CONFINE_IPC | (geteuid() ? CONFINE_USER : 0);
+  e = c->spaces ? jail_try(c->spaces, a->work_path, &what) : 0;
+  if (e && !c->best) {
+    log_error("worker", "isolate: %s can't be had here: a command could not %s: %s; `isolate = auto` takes what there is", confine_names(c, names), what, strerror(e));
+    return false;
+  }
+  if (e) {
+    c->spaces = 0;
+    a->why_plain = xasprintf("a command could not %s: %s", what, strerror(e));
+    log_warn("worker", "isolate = auto: no namespaces here: %s", a->why_plain);
+  }
+  a->confine = confine_text(c);
+  return true;
+}
+
 /* False with *code set. */
 static bool open_state(struct agent *a, int *code)
 {
@@ -113,6 +146,10 @@ static bool set_up(struct agent *a, int *code)
 
   if (!open_state(a, code))
     return false;
+  *code = EXIT_USAGE;
+  if (!set_confine(a))
+    return false;
+  *code = EXIT_OTHER;
   ownlog_open(a->dir, !strcmp(a->conf->format, "json"));
   e = ident_load(&a->ident, a->dir, &why);
   if (!e)
@@ -176,7 +213,9 @@ const char *agent_name(const struct agent *a)
 static void tell_status(struct agent *a)
 {
   struct status s = { .connected = link_is(&a->link, LINK_UP), .note = a->link.note };
+  char names[CONFINE_NAMES_MAX];
 
+  snprintf(s.isolation, sizeof s.isolation, a->why_plain ? "%s (%s)" : "%s", confine_names(&a->conf->confine, names), a->why_plain);
   link_address(&a->link, s.address, sizeof s.address);
   if (s.connected) {
     snprintf(s.name, sizeof s.name, "%s", agent_name(a));
@@ -379,7 +418,7 @@ int agent_main(struct conf *c, const struct conf_given *given, char **argv)
   set_signals(&mask);
   list_init(&a.commands);
   a.by_id = map_new();
-  files_init(&a.files, a.work);
+  files_init(&a.files, a.work, &c->confine);
   link_init(&a.link, &c->token, &c->proxy);
   inventory_scan(&a);
   a.retention_at = clock_mono_ms() + RETENTION_MS;

@@ -43,6 +43,8 @@ struct agent {
   struct secrets_held secrets; /* for the `run` that comes next */
   bool listed; /* the inventory was told on this link */
   bool unshield;
+  char *confine;         /* what minders are told of it: confine_text() */
+  const char *why_plain; /* why `isolate = auto` found nothing; NULL: it did, or was not asked for */
   struct upgrade upgrade;
   enum agent_next next;
   char next_sum[SHA256_HEX_LEN + 1]; /* of the program that it becomes */

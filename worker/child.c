@@ -8,11 +8,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "worker/beneath.h"
+#include "worker/jail.h"
 #include "worker/os.h"
+#include "worker/slot.h"
 #include "worker/terminal.h"
 
 /* A folder as mkdir would make it, with nothing in it. Most builds leave theirs like that, and to remove and make it anew is dear:
@@ -63,8 +66,7 @@ static const char *path_of(char *const *env)
   return "";
 }
 
-/* execve over the words of PATH. Returns errno: that of a file that is there but can't be run, before ENOENT. */
-static int exec_on_path(const struct spec *s)
+int child_exec(const struct spec *s)
 {
   const char *name = s->argv[0], *p;
   char file[PATH_MAX];
@@ -86,10 +88,33 @@ static int exec_on_path(const struct spec *s)
   return worst;
 }
 
+/* Never more than the worker itself may have. */
+static void limit(const struct confine *c)
+{
+  static const int of[CONFINE_LIMITS] = {
+#ifdef RLIMIT_NPROC
+    [CONFINE_NPROC] = RLIMIT_NPROC,
+#else
+    [CONFINE_NPROC] = -1,
+#endif
+    [CONFINE_NOFILE] = RLIMIT_NOFILE, [CONFINE_FSIZE] = RLIMIT_FSIZE, [CONFINE_AS] = RLIMIT_AS, [CONFINE_CORE] = RLIMIT_CORE,
+  };
+
+  for (int i = 0; i < CONFINE_LIMITS; i++) {
+    struct rlimit r;
+    rlim_t most = c->limit[i] == INT64_MAX ? RLIM_INFINITY : (rlim_t)c->limit[i];
+    if (c->limit[i] < 0 || of[i] < 0 || getrlimit(of[i], &r))
+      continue;
+    r.rlim_max = most < r.rlim_max ? most : r.rlim_max;
+    r.rlim_cur = r.rlim_max;
+    setrlimit(of[i], &r);
+  }
+}
+
 struct start {
   const struct spec *s;
-  int cwd, io[3];
-  bool unshield;
+  const struct child_how *how;
+  int cwd, io[3]; /* cwd -1: it is there already */
 };
 
 /* In the child, which may share the parent's memory: nothing here may change it. Errno of what failed. */
@@ -104,15 +129,35 @@ static int become(void *arg)
       return errno;
   if (b->s->terminal)
     terminal_control(0);
-  if (fchdir(b->cwd))
+  if (b->cwd >= 0 && fchdir(b->cwd))
     return errno;
-  if (b->unshield)
+  if (b->how->unshield)
     os_oom_unshield();
+  umask(b->how->confine->umask);
+  limit(b->how->confine);
+  if (b->how->uid && !os_become(b->how->uid))
+    return errno;
   os_close_from(3);
   os_reset_signals(); /* ignored ones would stay so, and handlers must not run here */
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  return exec_on_path(b->s);
+  return child_exec(b->s);
+}
+
+/* In the first process of its namespaces, where the three descriptors are its own. What is secret is needed no more there. */
+static int start_inside(void *arg, pid_t *pid)
+{
+  struct start *t = arg;
+  int failed;
+
+  t->cwd = -1;
+  for (int i = 0; i < 3; i++)
+    t->io[i] = i;
+  failed = os_start(become, t, pid);
+  for (char **e = t->s->env; *e; e++)
+    mem_wipe(*e, strlen(*e));
+  mem_wipe(t->how->values, t->how->nvalues);
+  return failed;
 }
 
 static void close_pair(int pair[2])
@@ -139,10 +184,10 @@ static int lay_pipes(const struct spec *s, int in[2], int out[2], int err[2])
 }
 
 /* One descriptor for each of the three ends that the command has, and of ours, so that they are closed as pipes are. */
-static int lay_terminal(const struct spec *s, int in[2], int out[2], int err[2])
+static int lay_terminal(const struct spec *s, uid_t uid, int in[2], int out[2], int err[2])
 {
   out[0] = terminal_open(s->cols, s->rows, &in[0]);
-  if (out[0] < 0)
+  if (out[0] < 0 || (uid && fchown(in[0], uid, (gid_t)-1))) /* it is opened by its name too */
     return errno;
   in[1] = fcntl(out[0], F_DUPFD_CLOEXEC, 0);
   out[1] = fcntl(in[0], F_DUPFD_CLOEXEC, 0);
@@ -150,13 +195,19 @@ static int lay_terminal(const struct spec *s, int in[2], int out[2], int err[2])
   return in[1] < 0 || out[1] < 0 || err[1] < 0 ? errno : 0;
 }
 
-int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
+int child_start(const struct spec *s, int cwd, const struct child_how *how, struct child *c, const char **what)
 {
-  int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, failed = s->terminal ? lay_terminal(s, in, out, err) : lay_pipes(s, in, out, err);
+  int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
+  int failed = s->terminal ? lay_terminal(s, how->uid, in, out, err) : lay_pipes(s, in, out, err);
+  struct start t = { .s = s, .how = how, .cwd = cwd, .io = { in[0], out[1], err[1] } };
 
-  if (!failed) {
-    struct start start = { s, cwd, { in[0], out[1], err[1] }, unshield };
-    failed = os_start(become, &start, &c->pid);
+  *what = NULL;
+  c->jailed = how->confine->spaces != 0;
+  if (!failed && !c->jailed) {
+    failed = os_start(become, &t, &c->pid);
+  } else if (!failed) {
+    struct jail j = { .spaces = how->confine->spaces, .work = how->work, .cwd = cwd, .io = { in[0], out[1], err[1] }, .start = start_inside, .arg = &t };
+    failed = jail_start(&j, &c->pid, &c->jail, what);
   }
   if (failed) { /* the dead child is reaped with all others */
     close_pair(in);
@@ -171,4 +222,60 @@ int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
   c->out = out[0];
   c->err = err[0];
   return 0;
+}
+
+bool child_told(struct child *c)
+{
+  struct jail_note n;
+
+  if (c->jail < 0)
+    return false;
+  if (!jail_heard(c->jail, &n)) {
+    if (errno != EAGAIN && errno != EINTR) { /* it is ending, or has: that comes by a signal, which is not seen while there is something to read */
+      close(c->jail);
+      c->jail = -1;
+    }
+    return false;
+  }
+  if (!n.ended || c->ended)
+    return false;
+  c->ended = true;
+  c->status = n.status;
+  c->used = n.used;
+  return true;
+}
+
+bool child_reaped(struct child *c, pid_t pid, int status, const struct os_used *used)
+{
+  bool told;
+
+  if (pid != c->pid)
+    return false;
+  told = child_told(c);
+  if (c->jail >= 0)
+    close(c->jail);
+  c->jail = -1;
+  if (told || c->ended)
+    return told;
+  c->ended = true;
+  c->status = status; /* of the first process, which was killed: and so was the command */
+  c->used = *used;
+  return true;
+}
+
+void child_signal(const struct child *c, int number)
+{
+  if (c->ended || c->pid <= 0)
+    return;
+  if (!c->jailed)
+    kill(c->pid, number); /* not reaped yet, so the number is still its own */
+  else if (c->jail >= 0)
+    jail_signal(c->jail, number);
+}
+
+bool child_kill(const struct child *c)
+{
+  if (c->jail >= 0)
+    kill(c->pid, SIGKILL); /* not reaped yet */
+  return c->jailed;
 }

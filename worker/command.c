@@ -107,7 +107,7 @@ static pid_t spawn(struct agent *a, const struct spool *sp, const char *mode, in
   for (int i = 0; i < 5; i++)
     snprintf(fds[i], sizeof fds[i], "%d", fd[i]);
   char *argv[] = { "drover-worker", "--minder", (char *)mode, a->spool_path, (char *)sp->cmd, a->work_path,
-                   a->conf->path, fds[0], fds[1], fds[2], fds[3], fds[4], a->unshield ? "1" : "0", NULL };
+                   a->conf->path, fds[0], fds[1], fds[2], fds[3], fds[4], a->unshield ? "1" : "0", a->confine, NULL };
   _Static_assert(COUNT(argv) == MINDER_ARGS + 3, "argv of a minder");
   if (posix_spawn(&pid, os_self(), NULL, NULL, argv, environ))
     return -1;

@@ -321,6 +321,22 @@ static void take_upgrade(struct loading *l, const char *v)
     wrong(l, CONF_upgrade, "%s is neither yes nor no", v);
 }
 
+/* The keys of confine.h. */
+#define TAKE(name)                                                  \
+  static void take_##name(struct loading *l, const char *v)        \
+  {                                                                 \
+    const char *why = confine_take_##name(&l->c->confine, v);      \
+    if (why)                                                        \
+      wrong(l, CONF_##name, "%s", why);                             \
+  }
+TAKE(allow)
+TAKE(max_runtime)
+TAKE(limits)
+TAKE(umask)
+TAKE(slot_uids)
+TAKE(isolate)
+TAKE(exec_wrapper)
+
 static void (*const take[CONF_KEYS])(struct loading *l, const char *value) = {
 #define C(name, argument, option, what) [CONF_##name] = take_##name,
 #include "worker/conf.def"
@@ -373,6 +389,7 @@ enum err conf_load(struct conf *c, const struct conf_given *given)
   size_t len = 0;
 
   memset(c, 0, sizeof *c);
+  confine_init(&c->confine);
   c->level = LOG_INFO;
   c->format = "text";
   l.file = which_file(given, &may_miss);
@@ -405,5 +422,6 @@ void conf_free(struct conf *c)
   free(c->dir);
   free(c->path);
   free(c->connect);
+  confine_free(&c->confine);
   memset(c, 0, sizeof *c);
 }

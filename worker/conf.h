@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "proto/token.h"
+#include "worker/confine.h"
 #include "worker/proxy.h"
 
 #define CONF_FILE "/etc/drover/worker.conf"
@@ -40,6 +41,7 @@ struct conf {
   enum log_level level;
   const char *format; /* for log_set_format() */
   bool upgrade;       /* the master may replace the program */
+  struct confine confine; /* how commands are kept apart; what the master may ask for */
   bool token_spent;   /* the token came by standard input: it can't be read again */
 };
 

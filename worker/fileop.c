@@ -9,6 +9,7 @@
 #include "proto/records.h"
 #include "worker/beneath.h"
 #include "worker/os.h"
+#include "worker/slot.h"
 #include "worker/usage.h"
 
 static const struct {
@@ -18,6 +19,7 @@ static const struct {
   { ENOENT, "notfound", NULL },    { EEXIST, "exists", NULL },    { EACCES, "denied", NULL },     { EPERM, "denied", NULL },
   { ENOSPC, "nospace", NULL },     { EDQUOT, "nospace", NULL },   { ENAMETOOLONG, "toolong", NULL }, { EBUSY, "busy", NULL },
   { ENOTDIR, "notdir", NULL },     { EISDIR, "isdir", NULL },     { ELOOP, "outside", NULL },
+  { EUSERS, "busy", NULL },
   { EXDEV, "outside", "a link leads out of the work folder" },    { EINVAL, "badarg", "that is the work folder itself" },
 };
 
@@ -82,6 +84,7 @@ static void put_failure(struct fileop *op, int number)
       tag = tags[i].tag;
       text = tags[i].text;
     }
+  text = text ? text : slot_text(number);
   text = text ? text : strerror(number);
   put_end(op, tag, text, strlen(text));
 }
@@ -144,7 +147,7 @@ static const struct {
   [VERB_list] = { fileop_list, "path after ", WIRE_LIST_MAX }, [VERB_get] = { fileop_get, "path version ", 0 },
   [VERB_put] = { fileop_put, "path size mode sum ", 0 },  [VERB_rename] = { fileop_rename, "path to replace ", 0 }, [VERB_copy] = { fileop_copy, "path to ", 0 },
   [VERB_glob] = { fileop_glob, "path pattern after ", WIRE_LIST_MAX },
-  [VERB_facts] = { fileop_facts, "search tool ", 0 },
+  [VERB_facts] = { fileop_facts, "search isolation tool ", 0 },
   [VERB_puttree] = { fileop_puttree, "path ", 0 },        [VERB_gettree] = { fileop_gettree, "path after ", WIRE_TREE_MAX },
 };
 
@@ -188,10 +191,22 @@ enum err fileop_check(enum verb v, int64_t a, int64_t b, const char *blob, size_
   return ops[v].most && (a < 1 || a > ops[v].most) ? ERR_BADARG : ERR_OK;
 }
 
+/* The user of the place. */
+static bool become(const struct fileop *op)
+{
+  const char *to = op->verb == VERB_rename || op->verb == VERB_copy ? records_get(op->blob, op->n, "to") : NULL;
+
+  if (!op->confine || op->verb == VERB_facts)
+    return true;
+  return slot_enter(op->confine, op->work, op->verb, op->path, to) && (os_end_with(op->agent) /* forgotten with the user that it was */ || (errno = ECHILD, false));
+}
+
 int fileop_main(struct fileop *op)
 {
   buf_init(&op->out, FILEOP_ANSWER_MAX);
-  if (ops[op->verb].run(op))
+  if (!become(op))
+    put_failure(op, errno);
+  else if (ops[op->verb].run(op))
     put_failure(op, errno);
   else if (op->out.failed)
     put_failure(op, E2BIG);

@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "proto/wire.h"
+#include "worker/confine.h"
 
 enum { FRAME_DATA = 'd', FRAME_END = 'e', FRAME_HEAD = 5 };
 #define FRAME_MAX 65536      /* bytes behind the head */
@@ -24,6 +25,8 @@ struct fileop {
   const char *path;  /* valid by beneath_valid() */
   const char *blob;  /* what the message held, n bytes and a NUL */
   size_t n;
+  pid_t agent;       /* its parent */
+  const struct confine *confine; /* places have users of their own; NULL: they have not */
   struct buf out;    /* records of `done` */
   const char *tag, *text; /* of a failure that has no errno: fileop_fail() */
 };

@@ -14,10 +14,10 @@
 #include "proto/records.h"
 #include "worker/os.h"
 
-enum { TOOL_MS = 5000, ALL_MS = 20000 /* a master waits a little longer */, SAID_MAX = 4096, LINE_MAX_BYTES = 200, PATH_ROOM = 4096 };
+enum { TOOL_MS = 5000, ALL_MS = 20000 /* a master waits a little longer */, SAID_MAX = 4096, LINE_MAX_BYTES = 200, PATH_ROOM = 4096, NOBODY = 65534 };
 
 /* In the child of the child. */
-static void be_tool(const char *name, const char *search, int out)
+static void be_tool(const char *name, const char *search, bool as_nobody, int out)
 {
   char *path, file[PATH_ROOM];
   char *argv[] = { (char *)(uintptr_t)name, (char *)(uintptr_t)"--version", NULL };
@@ -34,6 +34,8 @@ static void be_tool(const char *name, const char *search, int out)
   dup2(out, 2);
   os_close_from(3);
   alarm(0); /* of os_end_with(), on some systems; the agent's child ends this one */
+  if (as_nobody && !os_become(NOBODY))
+    _exit(127);
   for (const char *p = search, *end; *p; p = end + (*end == ':')) {
     end = p + strcspn(p, ":");
     if (end > p && snprintf(file, sizeof file, "%.*s/%s", (int)(end - p), p, name) < (int)sizeof file)
@@ -76,7 +78,7 @@ static void ask_tool(struct fileop *op, const char *name, const char *search, in
   if (!pid) {
     if (!os_end_with(me))
       _exit(1);
-    be_tool(name, search, p[1]);
+    be_tool(name, search, op->confine != NULL, p[1]);
   }
   close(p[1]);
   if (pid > 0) {
@@ -104,6 +106,7 @@ int fileop_facts(struct fileop *op)
   if (fchdir(op->work))
     return -1;
   os_facts(&op->out, ".");
+  records_put(&op->out, "isolation", records_get(op->blob, op->n, "isolation"));
   while (search && !records_next(op->blob, op->n, &at, key, &value))
     if (!strcmp(key, "tool"))
       ask_tool(op, value, search, end);

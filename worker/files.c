@@ -31,10 +31,11 @@ struct op {
   char *path;
 };
 
-void files_init(struct files *f, int work)
+void files_init(struct files *f, int work, const struct confine *confine)
 {
   memset(f, 0, sizeof *f);
   f->work = work;
+  f->confine = confine;
   list_init(&f->waiting);
   list_init(&f->running);
 }
@@ -68,7 +69,7 @@ static bool start(struct files *f, struct op *op)
     dup2(p[1], 1);
     os_close_from(3); /* above all the lock of the state folder */
     umask(022);
-    _exit(fileop_main(&(struct fileop){ .work = 0, .to = 1, .verb = op->verb, .a = op->a, .b = op->b, .path = op->path, .blob = op->blob, .n = op->n }));
+    _exit(fileop_main(&(struct fileop){ .work = 0, .to = 1, .verb = op->verb, .a = op->a, .b = op->b, .path = op->path, .blob = op->blob, .n = op->n, .agent = agent, .confine = op->below == f->work && f->confine->first ? f->confine : NULL }));
   }
   close(p[1]);
   if (op->pid < 0) {

@@ -8,6 +8,7 @@
 #include "common/buf.h"
 #include "common/list.h"
 #include "proto/wire.h"
+#include "worker/confine.h"
 
 #define FILES_AT_ONCE 8
 #define FILES_WAITING_MAX 4096
@@ -15,12 +16,13 @@
 
 struct files {
   int work;              /* the work folder; the owner's */
+  const struct confine *confine;
   struct list waiting, running;
   int nwaiting, nrunning;
   size_t waiting_bytes;  /* of their blobs */
 };
 
-void files_init(struct files *f, int work);
+void files_init(struct files *f, int work, const struct confine *confine);
 struct files_ask {
   enum verb verb;
   int64_t req, a, b;     /* a, b: the numbers behind it, where the verb has some */

@@ -24,6 +24,7 @@ enum {
 
 struct followed {
   const char *place;
+  uid_t uid;
   int fd;                  /* -1: it is not there */
   dev_t dev;
   ino_t ino;
@@ -41,7 +42,12 @@ struct followed {
 /* Is there a regular file, and which? */
 static bool look_at(const struct followed *f, int work, struct stat *st)
 {
-  return !os_stat_beneath(work, f->place, true, st) && S_ISREG(st->st_mode);
+  int r;
+
+  os_as(f->uid);
+  r = os_stat_beneath(work, f->place, true, st);
+  os_as(0);
+  return !r && S_ISREG(st->st_mode);
 }
 
 static void remember(struct followed *f, const char *p, size_t n)
@@ -76,7 +82,9 @@ static void open_file(struct followed *f, int work)
 
   if (!look_at(f, work, &seen))
     return;
+  os_as(f->uid);
   f->fd = beneath_open(work, f->place, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  os_as(0);
   if (f->fd < 0)
     return;
   if (fstat(f->fd, &st) || st.st_dev != seen.st_dev || st.st_ino != seen.st_ino) { /* it was replaced in this moment: the next look */
@@ -152,7 +160,7 @@ static size_t read_file(struct followed *f, int work)
 
 /* ---- all of them ---- */
 
-void follows_begin(struct follows *f, const struct spec *spec, const struct spool *sp, int work, const struct output *first, int wake_fd)
+void follows_begin(struct follows *f, const struct spec *spec, const struct spool *sp, int work, uid_t uid, const struct output *first, int wake_fd)
 {
   struct stat st;
 
@@ -163,6 +171,7 @@ void follows_begin(struct follows *f, const struct spec *spec, const struct spoo
   for (int i = 0; i < f->n; i++) {
     struct followed *w = &f->v[i];
     w->place = spec->log[i];
+    w->uid = uid;
     w->sp = *sp;
     w->sp.stream = i + 1;
     output_init(&w->out, &w->sp, wake_fd);

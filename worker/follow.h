@@ -13,8 +13,8 @@ struct follows {
   bool often;    /* somebody looks */
 };
 
-/* Before the command's process is there. work: a descriptor of the work folder, its own from now on. first: what the process writes, whose masks they share. */
-void follows_begin(struct follows *f, const struct spec *spec, const struct spool *sp, int work, const struct output *first, int wake_fd);
+/* Before the command's process is there. work: a descriptor of the work folder, its own from now on. uid: who looks at the files, 0: the worker itself. first: what the process writes, whose masks they share. */
+void follows_begin(struct follows *f, const struct spec *spec, const struct spool *sp, int work, uid_t uid, const struct output *first, int wake_fd);
 /* The time at which something is due, at most `at`. */
 int64_t follows_due(const struct follows *f, int64_t at);
 /* Does what is due. True: something was written. */

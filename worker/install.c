@@ -241,6 +241,11 @@ static void compose(struct buf *out, struct install *in)
     buf_addf(out, "proxy = %s\n", in->proxy);
   if (!upgrade)
     buf_adds(out, "upgrade = yes\n");
+  if (!in->conf_text) { /* what builds here can rely on is decided now, once: a host that builds already keeps what it has */
+    buf_adds(out, "isolate = auto\n");
+    if (!in->uid)
+      buf_adds(out, "slot_uids = " INSTALL_SLOT_UIDS "\n");
+  }
 }
 
 static enum err write_conf(struct install *in)

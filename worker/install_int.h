@@ -15,6 +15,7 @@
 #define INSTALL_UNIT "drover-worker.service"
 #define INSTALL_UNIT_FILE "/etc/systemd/system/" INSTALL_UNIT
 #define INSTALL_USER "drover-worker"
+#define INSTALL_SLOT_UIDS "1900000000-1900065535" /* above what systemd, containers and /etc/subuid use */
 
 struct install {
   const char *root, *user, *proxy; /* root: "" or what all paths are below */

@@ -120,7 +120,7 @@ static long long gib(const char *kib) { return kib ? (atoll(kib) + (1 << 19)) >>
 static void print_joined(const struct install *in, const struct status *s)
 {
   struct buf facts;
-  const char *cores, *memory, *disk, *system, *release, *arch, *isolation;
+  const char *cores, *memory, *disk, *system, *release, *arch;
 
   buf_init(&facts, FACTS_MAX);
   os_facts(&facts, in->dir_path);
@@ -130,10 +130,9 @@ static void print_joined(const struct install *in, const struct status *s)
   system = records_get(facts.data, facts.len, "os");
   release = records_get(facts.data, facts.len, "release");
   arch = records_get(facts.data, facts.len, "arch");
-  isolation = records_get(facts.data, facts.len, "isolation");
   printf("connected to %s%s; I am %s: %s cores, %lld GiB, %lld GiB free, %s %s %s; isolation %s\n", s->address,
          !strcmp(s->key, "matched") ? ", key matches the token" : "", s->name, cores ? cores : "?", gib(memory), gib(disk), system ? system : "?",
-         release ? release : "?", arch ? arch : "?", isolation ? isolation : "?");
+         release ? release : "?", arch ? arch : "?", *s->isolation ? s->isolation : "?");
   buf_free(&facts);
 }
 

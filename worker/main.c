@@ -13,6 +13,7 @@
 #include "worker/minder.h"
 #include "worker/os.h"
 #include "worker/version.h"
+#include "worker/wrap.h"
 
 static const char help_head[] =
   "usage: drover-worker [--config FILE] [options]\n"
@@ -46,7 +47,7 @@ static int usage(const char *what)
 static int run_minder(char **word)
 {
   struct minder_args a = { word[0], word[1], word[2], word[3], word[4], atoi(word[5]), atoi(word[6]), atoi(word[7]),
-                           atoi(word[8]), atoi(word[9]), *word[10] == '1' };
+                           atoi(word[8]), atoi(word[9]), *word[10] == '1', word[11] };
   return minder_main(&a);
 }
 
@@ -110,6 +111,8 @@ int main(int argc, char **argv)
   os_init(argv[0]);
   if (argc == MINDER_ARGS + 2 && !strcmp(argv[1], "--minder"))
     return run_minder(argv + 2);
+  if (argc > 1 && !strcmp(argv[1], "--unwrap"))
+    return wrap_main(argv);
   notify_init();
   if (argc > 1 && !strcmp(argv[1], "install"))
     return install_main(argc - 1, argv + 1);

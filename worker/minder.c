@@ -35,8 +35,10 @@
 #include "worker/report.h"
 #include "worker/secret_files.h"
 #include "worker/secrets.h"
+#include "worker/slot.h"
 #include "worker/terminal.h"
 #include "worker/tree.h"
+#include "worker/wrap.h"
 
 enum {
   SYNC_FROM_MS = 1000,      /* a command that took so long is on the disk before its end is told */
@@ -67,6 +69,8 @@ struct minder {
   struct spool_cmd cmd;
   struct spec spec;
   struct child child;
+  struct confine confine;
+  uid_t uid;             /* whom the command runs as; 0: as we do */
   struct sm sm;
   struct output out;
   struct follows logs;   /* files that it follows */
@@ -81,6 +85,7 @@ struct minder {
   int rounds;             /* of SIGKILL */
   int64_t start, main_end;             /* on clock_mono_ms() */
   int64_t idle_at, total_at, step_at;  /* when what is due; NEVER; step_at: the next step of the ladder */
+  int64_t most_at;                     /* worker.conf's max_runtime: never stands still, whatever the master reads or not */
   int64_t retry_at, alone_at;
   int64_t blocked_since, seen;
 };
@@ -121,11 +126,13 @@ static void enter(struct minder *m, int state, int64_t grace)
   }
 }
 
-/* Ends the tree. The first reason counts, and none when the main process had ended by itself. */
+/* Ends the tree. The first reason counts, and none when the main process had ended by itself. Where there is a longest time, nobody has more than that to think of it. */
 static void end_tree(struct minder *m, const char *reason, int64_t grace)
 {
   int64_t now = clock_mono_ms();
 
+  if (m->confine.most_ms)
+    grace = min64(grace, m->confine.most_ms);
   if (!m->main_ended && !strcmp(m->exit.reason, "-"))
     snprintf(m->exit.reason, sizeof m->exit.reason, "%s", reason);
   if (m->sm.state == M_TERM)
@@ -139,7 +146,8 @@ static void step_ladder(struct minder *m, int64_t now)
   if (m->sm.state == M_LINGER && m->none_left) {
     enter(m, M_END, 0); /* what holds the output is none of ours */
   } else if (m->sm.state == M_KILL) {
-    tree_kill(getpid());
+    if (!child_kill(&m->child))
+      tree_kill(getpid());
     m->step_at = now + (++m->rounds > SWEEP_FAST_ROUNDS ? SWEEP_SLOW_MS : SWEEP_MS);
   } else {
     enter(m, M_KILL, 0);
@@ -217,8 +225,11 @@ static void retry_blocked(struct minder *m, int64_t now)
 
 /* ---- events ---- */
 
-static void note_end(struct minder *m, int status, const struct os_used *used)
+static void note_end(struct minder *m)
 {
+  int status = m->child.status;
+  const struct os_used *used = &m->child.used;
+
   m->main_ended = true;
   m->main_end = clock_mono_ms();
   snprintf(m->exit.how, sizeof m->exit.how, WIFSIGNALED(status) ? "signaled" : "exited");
@@ -238,8 +249,8 @@ static void reap(struct minder *m)
 
   got_child = 0;
   while ((pid = os_reap(&status, &used)) > 0)
-    if (pid == m->child.pid)
-      note_end(m, status, &used);
+    if (child_reaped(&m->child, pid, status, &used))
+      note_end(m);
   m->none_left = pid < 0 && errno == ECHILD && !os_orphans();
 }
 
@@ -252,8 +263,7 @@ static void take_ctl(struct minder *m, const char *line)
   if (scan(line, "kill %lld %15s", &grace, word) == 2)
     end_tree(m, word, grace);
   else if (scan(line, "signal %d", &number) == 1) {
-    if (!m->main_ended && m->child.pid > 0)
-      kill(m->child.pid, number); /* not reaped yet, so the number is still its own */
+    child_signal(&m->child, number);
   } else if (scan(line, "follow %d", &on) == 1) {
     output_follow(&m->out, on);
     follows_often(&m->logs, on);
@@ -332,13 +342,17 @@ static void tick(struct minder *m, int64_t now)
     end_tree(m, "total", m->spec.grace_ms);
   if (m->sm.state == M_RUN && now >= m->alone_at)
     look_alone(m, now);
+  if (now >= m->most_at) {
+    m->most_at = NEVER;
+    end_tree(m, "total", m->spec.grace_ms);
+  }
   if (climbing(m) && now >= m->step_at)
     step_ladder(m, now);
 }
 
 static int64_t next_due(const struct minder *m)
 {
-  int64_t at = follows_due(&m->logs, min64(m->out.close_at, m->out.sync_at));
+  int64_t at = follows_due(&m->logs, min64(m->most_at, min64(m->out.close_at, m->out.sync_at)));
 
   if (os_orphans_ms && m->main_ended && !m->none_left)
     at = min64(at, clock_mono_ms() + os_orphans_ms);
@@ -354,10 +368,11 @@ static int64_t next_due(const struct minder *m)
 
 static void turn(struct minder *m)
 {
-  enum { CTL, OUT, ERR, IN, FDS = IN + INPUT_POLLS };
+  enum { CTL, OUT, ERR, JAIL, IN, FDS = IN + INPUT_POLLS };
   struct pollfd p[FDS] = { [CTL] = { m->args->ctl_fd, POLLIN, 0 },
                            [OUT] = { m->blocked ? -1 : m->child.out, POLLIN, 0 },
-                           [ERR] = { m->blocked ? -1 : m->child.err, POLLIN, 0 } };
+                           [ERR] = { m->blocked ? -1 : m->child.err, POLLIN, 0 },
+                           [JAIL] = { m->child.jail, POLLIN, 0 } };
   int64_t now = clock_mono_ms(), due = next_due(m), wait = due - now;
   struct timespec t = { wait > 0 ? wait / 1000 : 0, wait > 0 ? wait % 1000 * 1000000 : 0 };
   sigset_t none;
@@ -367,6 +382,8 @@ static void turn(struct minder *m)
   sigemptyset(&none);
   n = os_poll(p, FDS, due == NEVER ? NULL : &t, &none);
   now = clock_mono_ms();
+  if (n > 0 && p[JAIL].revents && child_told(&m->child))
+    note_end(m);
   if (got_child || (os_orphans_ms && m->main_ended && !m->none_left))
     reap(m);
   if (got_term) {
@@ -426,7 +443,9 @@ static void take_report(struct minder *m, bool sync)
 
   buf_init(&out, BUF_NO_MAX);
   if (work >= 0) {
+    os_as(m->uid);
     report_read(work, m->spec.report, m->out.veil.mask, &out);
+    os_as(0);
     close(work);
   }
   if (out.len && spool_write_report(&m->sp, out.data, out.len, sync))
@@ -439,6 +458,8 @@ static int finish(struct minder *m)
   bool sync = clock_mono_ms() - m->start >= SYNC_FROM_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
   enum err e;
 
+  if (m->uid && !m->child.jailed)
+    slot_sweep(m->uid);
   if (m->spec.report && m->main_ended)
     take_report(m, sync);
   if (m->spec.nsecrets)
@@ -470,10 +491,11 @@ static int finish(struct minder *m)
 
 static int fail(struct minder *m, int number, const char *doing, const char *what)
 {
+  const char *why = number == EXDEV ? "it is outside the work folder" : slot_text(number);
+
   snprintf(m->exit.how, sizeof m->exit.how, "failed");
   snprintf(m->exit.reason, sizeof m->exit.reason, "start");
-  snprintf(m->exit.text, sizeof m->exit.text, "%s %.800s: %s", doing, what,
-           number == EXDEV ? "it is outside the work folder" : strerror(number));
+  snprintf(m->exit.text, sizeof m->exit.text, "%s %.800s: %s", doing, what, why ? why : strerror(number));
   m->exit.code = number;
   return finish(m);
 }
@@ -509,6 +531,7 @@ static void set_timers(struct minder *m)
 {
   m->start = m->out.start = clock_mono_ms();
   m->idle_at = after(m->start, m->spec.idle_ms);
+  m->most_at = after(m->start, m->confine.most_ms);
   m->total_at = after(m->start, m->spec.total_ms);
   m->alone_at = m->spec.alone_ms ? m->start + min64(ALONE_LOOK_MS, m->spec.alone_ms) : NEVER;
   m->retry_at = m->step_at = NEVER;
@@ -531,29 +554,58 @@ static void begin_input(struct minder *m)
   input_begin(&m->input, m->child.in, m->spec.terminal, given, n);
 }
 
+/* Its folders, as the user whose they are. */
+static int prepare(struct minder *m, int work, int *cwd, const char **what)
+{
+  int e;
+
+  *what = m->spec.cwd;
+  m->uid = m->confine.first ? slot_owner(&m->confine, work, m->spec.cwd, true) : 0;
+  if (m->confine.first && !m->uid)
+    return errno;
+  os_as(m->uid);
+  e = child_prepare(&m->spec, work, cwd, what);
+  os_as(0);
+  return e;
+}
+
+static int start(struct minder *m, int work, int cwd, const char **what)
+{
+  struct child_how how = { .confine = &m->confine, .uid = m->uid, .work = m->args->work, .values = m->values, .nvalues = m->nvalues, .unshield = m->args->unshield };
+  int e;
+
+  *what = m->spec.argv[0];
+  if (m->confine.wrapper && (e = wrap_command(&m->spec, &m->confine, work, m->args->path, m->sp.cmd)))
+    return e;
+  e = child_start(&m->spec, cwd, &how, &m->child, what);
+  if (!*what)
+    *what = m->spec.argv[0];
+  return e;
+}
+
 static int run(struct minder *m)
 {
   int work = open(m->args->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC), cwd = -1, e;
   const char *what = m->args->work;
 
-  e = work < 0 ? errno : child_prepare(&m->spec, work, &cwd, &what);
+  e = work < 0 ? errno : prepare(m, work, &cwd, &what);
   set_timers(m);
   if (e)
     return fail(m, e, "can't use the folder", what);
   e = write_started(m);
   if (e)
     return fail(m, e, "can't write", "the spool");
-  if (m->spec.nsecrets && (e = secrets_place(&m->spec, &m->sp, m->args->spool, m->values, m->nvalues, &what)))
+  if (m->spec.nsecrets && (e = secrets_place(&m->spec, &m->sp, m->args->spool, m->uid, m->values, m->nvalues, &what)))
     return fail(m, e, "can't make a file of the secret", what);
   if (m->spec.nlogs)
-    follows_begin(&m->logs, &m->spec, &m->sp, fcntl(work, F_DUPFD_CLOEXEC, 0), &m->out, m->args->wake_fd);
+    follows_begin(&m->logs, &m->spec, &m->sp, fcntl(work, F_DUPFD_CLOEXEC, 0), m->uid, &m->out, m->args->wake_fd);
   if (m->spec.fed && (e = input_open(&m->input)))
     return fail(m, e, "can't open", "the input");
-  e = child_start(&m->spec, cwd, m->args->unshield, &m->child);
+  e = start(m, work, cwd, &what);
   close(cwd);
   close(work);
   if (e)
-    return fail(m, e, "can't start", m->spec.argv[0]);
+    return fail(m, e, "can't start", what);
   begin_input(m);
   if (m->values || m->spec.fed)
     os_no_dump(); /* not before: the child, which shares this memory until it is another program, has files of its own in /proc to write to */
@@ -586,7 +638,7 @@ int minder_main(const struct minder_args *a)
   static struct minder m; /* zero, and its 64 KiB are not touched before there is output */
 
   m.args = a;
-  m.child = (struct child){ .pid = -1, .out = -1, .err = -1, .in = -1 };
+  m.child = (struct child){ .pid = -1, .out = -1, .err = -1, .in = -1, .jail = -1 };
   m.sp.dir = AT_FDCWD;
   snprintf(m.sp.cmd, sizeof m.sp.cmd, "%s", a->cmd);
   snprintf(m.exit.reason, sizeof m.exit.reason, "-");
@@ -602,6 +654,10 @@ int minder_main(const struct minder_args *a)
   if (spool_read_cmd(&m.sp, a->cmd_fd, &m.cmd)) {
     log_error("minder", "%s: the command can't be read back", a->cmd);
     return 1;
+  }
+  if (confine_read(&m.confine, a->confine)) {
+    log_error("minder", "%s: what confines it can't be read: %s", a->cmd, a->confine);
+    return 1; /* it is not run at all */
   }
   sm_init(&m.sm, a->cmd, rows, M_STATES, M_RUN);
   output_init(&m.out, &m.sp, a->wake_fd);

@@ -13,8 +13,9 @@ struct minder_args {
   int cmd_fd, ctl_fd, wake_fd, seen_fd;
   int secrets_fd;   /* a pipe with the values of its secrets (secrets.h); -1: it takes none */
   bool unshield; /* take the command's process out of the agent's protection against the OOM killer */
+  const char *confine; /* confine_text() */
 };
-#define MINDER_ARGS 11
+#define MINDER_ARGS 12
 
 int minder_main(const struct minder_args *a);
 

@@ -39,6 +39,12 @@ void os_reset_signals(void);
 /* The user `uid`, with its groups, for good. 0, or -1 and errno. */
 int os_be_user(const char *name, uid_t uid, gid_t gid);
 
+/* This process is the user `uid` from now on, with that number as its only group, and nothing that it starts can become another. False: errno, ENOSYS: not on this system. Async-signal-safe. */
+bool os_become(uid_t uid);
+/* Looks at files as that user, or (0) as itself again. Only where os_become() can be had. errno stays. */
+void os_as(uid_t uid);
+extern const bool os_has_users;
+
 /* A child that calls become(arg), which makes another program of it, or returns errno. 0 with *pid, or that errno. The child may share this process's memory, which stands still so long: nothing may be changed
    there. One that failed is reaped like any other. */
 int os_start(int (*become)(void *), void *arg, pid_t *pid);

@@ -91,6 +91,5 @@ void os_facts_any(struct buf *out, const char *work)
   records_putf(out, "uid", "%u", (unsigned)getuid());
   if (pw && pw->pw_name)
     records_put(out, "user", pw->pw_name);
-  records_put(out, "isolation", "plain");
   records_putf(out, "boot_ms", "%lld", (long long)clock_boot_ms());
 }

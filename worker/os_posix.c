@@ -5,6 +5,7 @@
    - No id of boot but the time of it, where utmpx has that; none of the machine. */
 #include "worker/os.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include "common/scan.h"
 #include "proto/records.h"
 #include "worker/beneath.h"
+#include "worker/jail.h"
 #include "worker/os_any.h"
 
 enum { ORPHANS_MS = 100, SIGNALS = 128, FDS_MANY = 65536, NICEST = 19, PS_MAX = 4 << 20, PATH_LONGEST = 4096 };
@@ -238,6 +240,38 @@ ssize_t os_copy_range(int from, int to) { return (void)to, (void)from, no_such_c
 /* ---- this process and its children ---- */
 
 void os_subreaper(void) {}
+
+/* ---- other users, namespaces ---- */
+
+const bool os_has_users = false; /* nobody could be rid of the worker's groups */
+
+bool os_become(uid_t uid)
+{
+  (void)uid;
+  errno = ENOSYS;
+  return false;
+}
+
+void os_as(uid_t uid) { assert(!uid); }
+
+int jail_start(const struct jail *j, pid_t *pid, int *sock, const char **what)
+{
+  (void)j;
+  *pid = *sock = -1;
+  *what = "make its namespaces";
+  return ENOSYS;
+}
+
+int jail_try(unsigned spaces, const char *work, const char **what)
+{
+  (void)spaces, (void)work;
+  *what = "make its namespaces";
+  return ENOSYS;
+}
+
+bool jail_heard(int sock, struct jail_note *n) { return (void)sock, (void)n, false; }
+void jail_signal(int sock, int number) { (void)sock, (void)number; }
+
 
 void os_reset_signals(void)
 {

@@ -25,7 +25,7 @@ static bool is_in_memory(void)
   return !getenv("DROVER_TEST_NO_TMPFS") && os_is_tmpfs(IN_MEMORY) && !access(IN_MEMORY, W_OK | X_OK);
 }
 
-static int try_make(const struct spool *sp, const char *base, char folder[FOLDER_MAX])
+static int try_make(const struct spool *sp, const char *base, uid_t uid, char folder[FOLDER_MAX])
 {
   unsigned char random[RANDOM_BYTES];
   char hex[2 * RANDOM_BYTES + 1];
@@ -38,21 +38,24 @@ static int try_make(const struct spool *sp, const char *base, char folder[FOLDER
   e = spool_write_secrets(sp, folder);
   if (e)
     return e == ERR_NOSPACE ? ENOSPC : EIO;
-  return mkdir(folder, 0700) ? errno : 0;
+  os_as(uid);
+  e = mkdir(folder, 0700) ? ERR_IO : ERR_OK;
+  os_as(0);
+  return e ? errno : 0;
 }
 
 /* The folder, made; 0, or errno. */
-static int make(const struct spool *sp, const char *spool, char folder[FOLDER_MAX])
+static int make(const struct spool *sp, const char *spool, uid_t uid, char folder[FOLDER_MAX])
 {
   int e = EEXIST;
 
   for (int i = 0; i < TRIES && e == EEXIST; i++)
-    e = try_make(sp, is_in_memory() ? IN_MEMORY : spool, folder);
+    e = try_make(sp, is_in_memory() ? IN_MEMORY : spool, uid, folder);
   return e;
 }
 
 /* A file 0600 in it, named as the secret; 0, or errno. */
-static int put(const char *folder, const char *name, const char *value)
+static int put(const char *folder, const char *name, uid_t uid, const char *value)
 {
   size_t n = strlen(value);
   char path[PATH_MAX];
@@ -61,7 +64,9 @@ static int put(const char *folder, const char *name, const char *value)
 
   if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
     return ENAMETOOLONG;
+  os_as(uid);
   fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  os_as(0);
   if (fd < 0)
     return errno == EEXIST ? 0 : errno; /* two variables name one secret */
   w = write(fd, value, n);
@@ -70,7 +75,20 @@ static int put(const char *folder, const char *name, const char *value)
   return 0;
 }
 
-int secrets_place(struct spec *s, const struct spool *sp, const char *spool, const char *values, size_t n, const char **what)
+/* Without printf, which would leave the value on the stack. */
+static char *assignment(const char *name, const char *value, size_t n)
+{
+  size_t at = strlen(name);
+  char *text = xmalloc(at + n + 2);
+
+  memcpy(text, name, at);
+  text[at] = '=';
+  memcpy(text + at + 1, value, n);
+  text[at + 1 + n] = 0;
+  return text;
+}
+
+int secrets_place(struct spec *s, const struct spool *sp, const char *spool, uid_t uid, const char *values, size_t n, const char **what)
 {
   char folder[FOLDER_MAX] = "";
 
@@ -80,12 +98,12 @@ int secrets_place(struct spec *s, const struct spool *sp, const char *spool, con
     int e = 0;
     *what = one->name;
     if (!one->file) {
-      spec_set(s, xasprintf("%s=%.*s", one->env, (int)secrets_line(value), value));
+      spec_set(s, assignment(one->env, value, secrets_line(value)));
       continue;
     }
     if (!*folder)
-      e = make(sp, spool, folder);
-    e = e ? e : put(folder, one->name, value);
+      e = make(sp, spool, uid, folder);
+    e = e ? e : put(folder, one->name, uid, value);
     if (e)
       return e;
     spec_set(s, xasprintf("%s=%s/%s", one->env, folder, one->name));

@@ -5,9 +5,9 @@
 #include "worker/spec.h"
 #include "worker/spool.h"
 
-/* Each secret that s names, of values (records as in secrets.h, n bytes), into s's environment, as it is or as the path of a file. spool: the spool's absolute path. 0, or errno with *what
+/* Each secret that s names, of values (records as in secrets.h, n bytes), into s's environment, as it is or as the path of a file. spool: the spool's absolute path. uid: whose the files are, 0: the worker's own. 0, or errno with *what
    naming the secret; files that were made are there then too. */
-int secrets_place(struct spec *s, const struct spool *sp, const char *spool, const char *values, size_t n, const char **what) must_check;
+int secrets_place(struct spec *s, const struct spool *sp, const char *spool, uid_t uid, const char *values, size_t n, const char **what) must_check;
 /* Removes what the spool names; nothing there is fine. */
 void secret_files_remove(const struct spool *sp);
 #endif

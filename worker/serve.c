@@ -63,7 +63,7 @@ static void put_credential(struct agent *a, struct buf *facts, char name[NAME_RO
 
 void serve_hello(struct agent *a)
 {
-  char name[NAME_ROOM];
+  char name[NAME_ROOM], isolation[CONFINE_NAMES_MAX];
   struct ident *i = &a->ident;
   struct buf facts;
 
@@ -77,6 +77,9 @@ void serve_hello(struct agent *a)
   buf_init(&facts, HELLO_MAX);
   put_credential(a, &facts, name);
   os_facts(&facts, a->work_path);
+  records_put(&facts, "isolation", confine_names(&a->conf->confine, isolation));
+  if (a->why_plain)
+    records_put(&facts, "isolation_why", a->why_plain);
   records_put(&facts, "version", worker_version);
   records_put(&facts, "work", a->work_path);
   records_put(&facts, "path", a->conf->path);
@@ -503,12 +506,36 @@ static const struct {
   [VERB_facts] = { admin_facts, false, true },
 };
 
+/* What worker.conf does not allow is answered, and nothing else. */
+static bool refuse(struct agent *a, struct wire_msg *m)
+{
+  const char *why = confine_refusal(&a->conf->confine, m->verb);
+  bool of_command = confine_group(m->verb) == ALLOW_RUN;
+  int64_t req;
+
+  if (!why)
+    return false;
+  wire_wipe_blob(m);
+  req = of_command ? 0 : wire_num(m, 0);
+  if (of_command)
+    (void)wire_id(m, 0);
+  if (m->bad)
+    return false; /* as any other that is not well-formed */
+  if (!of_command)
+    wire_put_blob(&a->link.out, VERB_done, why, strlen(why), "ns", req, "denied");
+  else if (m->verb != VERB_secrets) /* a run follows, which is answered */
+    put_error(a, "denied", wire_str(m, 0), why);
+  return true;
+}
+
 static void serve(struct agent *a, struct wire_msg *m)
 {
   bool up = link_is(&a->link, LINK_UP);
   char what[WIRE_VERB_MAX + 32];
 
   if (verbs[m->verb].take && (up ? verbs[m->verb].later : verbs[m->verb].greeting)) {
+    if (up && refuse(a, m))
+      return;
     verbs[m->verb].take(a, m);
     if (!m->bad || !a->link.in)
       return;

@@ -31,8 +31,8 @@ void status_tell(int dir, const struct status *s)
 {
   static char last[TEXT_MAX];
   char text[TEXT_MAX];
-  int fd, n = snprintf(text, sizeof text, "state %s\naddress %s\nname %s\nkey %s\ntries %u\ntag %s\nwhy %s\n", s->connected ? "connected" : "waiting",
-                       s->address, s->name, s->key, s->note.count, s->note.tag, s->note.why);
+  int fd, n = snprintf(text, sizeof text, "state %s\naddress %s\nname %s\nkey %s\nisolation %s\ntries %u\ntag %s\nwhy %s\n", s->connected ? "connected" : "waiting",
+                       s->address, s->name, s->key, s->isolation, s->note.count, s->note.tag, s->note.why);
 
   if (n < 0 || (size_t)n >= sizeof text || !strcmp(text, last))
     return;
@@ -51,7 +51,7 @@ static void take(struct status *s, const char *key, const char *value)
     const char *key;
     char *to;
     size_t room;
-  } texts[] = { { "address", s->address, sizeof s->address }, { "name", s->name, sizeof s->name }, { "key", s->key, sizeof s->key },
+  } texts[] = { { "address", s->address, sizeof s->address }, { "name", s->name, sizeof s->name }, { "key", s->key, sizeof s->key }, { "isolation", s->isolation, sizeof s->isolation },
                 { "tag", s->note.tag, sizeof s->note.tag },   { "why", s->note.why, sizeof s->note.why } };
 
   if (!strcmp(key, "state"))

@@ -11,6 +11,7 @@ struct status {
   char address[300];       /* the one that is, or was last, tried */
   char name[65];           /* under which the master knows us; empty: not connected */
   char key[16];            /* matched, or none (a unix socket); empty: not connected */
+  char isolation[160];     /* what commands are kept apart by; empty: not told */
   struct link_note note;   /* why not; count 0: nothing went wrong yet */
 };
 

@@ -5,13 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
+#include "proto/records.h"
 #include "worker/minder.h"
 #include "worker/notice.h"
 #include "worker/os.h"
 #include "worker/secret_files.h"
 #include "worker/segment.h"
+#include "worker/slot.h"
 #include "worker/spec.h"
 #include "worker/tree.h"
 
@@ -31,6 +34,25 @@ static void end_strays(const char *cmd, const struct spool_started *started)
   }
   if (killed)
     log_warn("minder", "%s: ended processes that its dead minder had left", cmd);
+}
+
+/* What hid that too, where the command had a user of its own and no namespace that ended with its minder. */
+static void end_user(const struct minder_args *a, const struct spool *sp)
+{
+  int work = open(a->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  struct spool_cmd cmd = { .blob = NULL };
+  struct confine c;
+  uid_t uid = 0;
+
+  if (work >= 0 && !confine_read(&c, a->confine) && c.first && !c.spaces && !spool_read_cmd(sp, a->cmd_fd, &cmd)) {
+    const char *cwd = records_get(cmd.blob, cmd.blob_len, "cwd");
+    uid = cwd ? slot_owner(&c, work, cwd, false) : 0;
+  }
+  if (uid)
+    slot_sweep(uid);
+  free(cmd.blob);
+  if (work >= 0)
+    close(work);
 }
 
 /* A result counts when all of its log is there. Then it is made this boot's, so that it isn't checked again. */
@@ -80,8 +102,10 @@ int undertaker_main(const struct minder_args *a, struct spool *sp)
 
   if (spool_read_started(sp, &started))
     started.at_ms = 0;
-  if (!boot)
+  if (!boot) {
     end_strays(sp->cmd, &started);
+    end_user(a, sp);
+  }
   secret_files_remove(sp);
   e = segment_mend(sp, boot, &w, &complete);
   more = mend_logs(a, sp, boot, &x, &complete);

@@ -283,11 +283,13 @@ class Install(Download, BySsh, Case):
         token = self.token("b1")
         said = self.install(token + "\n", "--background")
         self.assertRegex(said, r"^wrote /usr/local/bin/drover-worker, /etc/drover/worker\.conf \(0600\), drover-worker\.service below .*; started in the background")
-        self.assertRegex(said, rf"connected to 127\.0\.0\.1:{self.d.port}, key matches the token; I am b1: \d+ cores, \d+ GiB, \d+ GiB free, Linux .*; isolation plain")
+        self.assertRegex(said, rf"connected to 127\.0\.0\.1:{self.d.port}, key matches the token; I am b1: \d+ cores, \d+ GiB, \d+ GiB free, Linux .*; isolation ((user,)?pid,mount,ipc|plain \(a command could not .*\))\n")
         self.d.wait_worker("b1")
         self.assertEqual(stat.S_IMODE(os.stat(self.at("etc/drover/worker.conf")).st_mode), 0o600)
         self.assertIn(f"join = {token}\n", self.conf())
         self.assertIn("dir = /var/lib/drover-worker\n", self.conf())
+        self.assertIn("\nisolate = auto\n", self.conf())
+        self.assertNotIn("slot_uids", self.conf())  # it does not know who it will be
         self.assertEqual(read(self.at("usr/local/bin/drover-worker")), read(WORKER))
         self.assertTrue(os.access(self.at("usr/local/bin/drover-worker"), os.X_OK))
         unit = read(self.at("etc/systemd/system/drover-worker.service")).decode()
@@ -306,8 +308,9 @@ class Install(Download, BySsh, Case):
         self.install(token, "--background")
         self.assertIn("that is not the service's runs on", self.install(token, "--background", code=3))
         self.stop()
-        with open(self.at("etc/drover/worker.conf"), "a") as f:
-            f.write("# ours\npath = /bin:/usr/bin\nlog_level = debug\n")
+        kept = self.conf().replace("isolate = auto\n", "")  # as of an older version
+        with open(self.at("etc/drover/worker.conf"), "w") as f:
+            f.write(kept + "# ours\npath = /bin:/usr/bin\nlog_level = debug\n")
         newer = self.token("b2")
         self.assertNotEqual(newer, token)
         self.assertIn("I am b2", self.install(newer, "--background"))
@@ -315,6 +318,7 @@ class Install(Download, BySsh, Case):
         self.assertNotIn(token, self.conf())
         self.assertEqual(self.conf().count("path = /bin:/usr/bin\n"), 1)
         self.assertIn("# ours\n", self.conf())
+        self.assertNotIn("isolate", self.conf())
 
     def test_a_state_folder_and_options(self):
         self.install(self.token("b3"), "--background", "--dir", "/srv/w")

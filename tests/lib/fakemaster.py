@@ -476,7 +476,8 @@ class Tls:
 class Worker:
     """A drover-worker on a state folder; started and killed as often as one likes."""
 
-    def __init__(self, folder, token, env=None):
+    def __init__(self, folder, token, env=None, options=()):
+        self.options = list(options)  # of each start
         self.dir, self.token_file = os.path.join(folder, "state"), os.path.join(folder, "token")
         self.env = dict(os.environ, **(env or {}))
         self.process, self.program = None, WORKER
@@ -490,7 +491,7 @@ class Worker:
     def start(self, *args, **env):
         with open(self.errors, "ab") as err:
             self.process = subprocess.Popen(
-                [self.program, "--join-file", self.token_file, "--dir", self.dir, "--log-level", "debug", *args],
+                [self.program, "--join-file", self.token_file, "--dir", self.dir, "--log-level", "debug", *self.options, *args],
                 stdin=subprocess.DEVNULL, stderr=err, env=dict(self.env, **env))
         return self
 
@@ -561,13 +562,13 @@ def wait_for(what, timeout=DEADLINE, message="waited in vain"):
 class Bench:
     """A folder with a master and a worker in it; everything is ended and removed at the end."""
 
-    def __init__(self, tls=False, base=None, env=None):
+    def __init__(self, tls=False, base=None, env=None, options=()):
         self.folder = tempfile.mkdtemp(prefix="drover-worker-test-", dir=base)
         os.chmod(self.folder, 0o755)
         self.tls = Tls(self.folder) if tls else None
         self.master = Master(self.folder, self.tls)
         token = f"{self.master.address}#{self.tls.pin if tls else ''}#w1:{SECRET}"
-        self.worker = Worker(self.folder, token, env)
+        self.worker = Worker(self.folder, token, env, options)
 
     def __enter__(self):
         return self

@@ -15,16 +15,20 @@
 #include "worker/beneath.h"
 #include "worker/child.h"
 #include "worker/fileop.h"
+#include "worker/jail.h"
 #include "worker/minder.h"
 #include "worker/os.h"
 #include "worker/remove.h"
 #include "worker/report.h"
+#include "worker/slot.h"
+#include "worker/wrap.h"
 
 static const char path_of[] = "/bin", folder[] = "/w";
 
 int guest_agent(struct host *h)
 {
-  struct conf c = { .token = h->token, .dir = (char *)(uintptr_t)folder, .path = (char *)(uintptr_t)path_of, .level = LOG_INFO, .format = "text" };
+  struct conf c = { .token = h->token, .dir = (char *)(uintptr_t)folder, .path = (char *)(uintptr_t)path_of, .level = LOG_INFO, .format = "text",
+                    .confine = { .limit = { -1, -1, -1, -1, 0 }, .umask = CONFINE_UMASK, .allow = ALLOW_ALL } };
   static const struct conf_given given;
   static char name[] = "/bin/drover-worker";
   char *argv[] = { name, NULL };
@@ -35,7 +39,7 @@ int guest_agent(struct host *h)
 int guest_minder(char **argv)
 {
   char **w = argv + 2;
-  struct minder_args a = { w[0], w[1], w[2], w[3], w[4], atoi(w[5]), atoi(w[6]), atoi(w[7]), atoi(w[8]), atoi(w[9]), *w[10] == '1' };
+  struct minder_args a = { w[0], w[1], w[2], w[3], w[4], atoi(w[5]), atoi(w[6]), atoi(w[7]), atoi(w[8]), atoi(w[9]), *w[10] == '1', w[11] };
 
   assert(!strcmp(argv[1], "--minder"));
   return minder_main(&a);
@@ -188,12 +192,13 @@ static int pipe_to(struct proc *p)
   return fd;
 }
 
-int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
+int child_start(const struct spec *s, int cwd, const struct child_how *how, struct child *c, const char **what)
 {
   const char *cmd = "";
   struct proc *p;
 
-  (void)cwd, (void)unshield;
+  (void)cwd, (void)how;
+  *what = NULL;
   proc_point("vfork");
   if (chance_of(2))
     return ENOENT;
@@ -207,6 +212,26 @@ int child_start(const struct spec *s, int cwd, bool unshield, struct child *c)
   p->program = program_start(p, cmd, s->nlogs ? s->log[0] : NULL);
   return 0;
 }
+
+bool child_told(struct child *c) { return (void)c, false; }
+bool child_kill(const struct child *c) { return (void)c, false; }
+void child_signal(const struct child *c, int number) { sys_kill(c->pid, number); }
+
+bool child_reaped(struct child *c, pid_t pid, int status, const struct os_used *used)
+{
+  c->status = status;
+  c->used = *used;
+  return pid == c->pid;
+}
+
+const char *slot_text(int number) { return (void)number, NULL; }
+void os_as(uid_t uid) { (void)uid; }
+const bool os_has_users = true;
+void slot_sweep(uid_t uid) { (void)uid; }
+uid_t slot_owner(const struct confine *c, int work, const char *path, bool make) { return (void)c, (void)work, (void)path, (void)make, 0; }
+bool slot_enter(const struct confine *c, int work, enum verb verb, const char *path, const char *to) { return (void)c, (void)work, (void)verb, (void)path, (void)to, true; }
+int wrap_command(struct spec *s, const struct confine *c, int work, const char *path, const char *cmd) { return (void)s, (void)c, (void)work, (void)path, (void)cmd, 0; }
+int jail_try(unsigned spaces, const char *work, const char **what) { return (void)spaces, (void)work, (void)what, 0; }
 
 int os_swap_names(int dir, const char *a, const char *b)
 {
