@@ -28,6 +28,7 @@
 #include "worker/serve.h"
 #include "worker/status.h"
 #include "worker/version.h"
+#include "worker/wrap.h"
 
 enum {
   SEEN_MS = 1000,        /* master-seen is written at most so often */
@@ -97,6 +98,10 @@ static bool set_confine(struct agent *a)
   }
   if (c->first && (c->spaces & CONFINE_USER)) {
     log_error("worker", "isolate: `user` is for a worker that is not root; with slot_uids there are users enough: take the word out");
+    return false;
+  }
+  if (c->wrapper && !(c->program = wrap_program())) {
+    log_error("worker", "exec_wrapper: the system does not tell the path of this program, which the wrapper is to start: start the worker by its whole path");
     return false;
   }
   if (c->best)

@@ -31,7 +31,8 @@ void confine_init(struct confine *c)
 void confine_free(struct confine *c)
 {
   free(c->wrapper);
-  c->wrapper = NULL;
+  free(c->program);
+  c->wrapper = c->program = NULL;
 }
 
 /* The next word of *at, which blanks or commas end; its length, 0: there is none. */
@@ -166,11 +167,18 @@ const char *confine_take_exec_wrapper(struct confine *c, const char *v)
 
 /* ---- to the minder ---- */
 
+static const char *take_program(struct confine *c, const char *v)
+{
+  c->program = xstrdup(v);
+  return NULL;
+}
+
 static const struct {
   const char *name;
   const char *(*take)(struct confine *c, const char *v);
 } keys[] = { { "isolate", confine_take_isolate }, { "slot_uids", confine_take_slot_uids }, { "limits", confine_take_limits },
-             { "umask", confine_take_umask },     { "most", confine_take_max_runtime },    { "wrapper", confine_take_exec_wrapper } };
+             { "umask", confine_take_umask },     { "most", confine_take_max_runtime },    { "wrapper", confine_take_exec_wrapper },
+             { "program", take_program } };
 
 static void put_words(struct buf *out, const struct word *table, unsigned bits)
 {
@@ -212,6 +220,8 @@ char *confine_text(const struct confine *c)
     buf_addf(&out, "most %lldms\n", (long long)c->most_ms);
   if (c->wrapper)
     buf_addf(&out, "wrapper %s\n", c->wrapper);
+  if (c->wrapper && c->program)
+    buf_addf(&out, "program %s\n", c->program);
   text = xstrdup(buf_str(&out));
   buf_free(&out);
   return text;

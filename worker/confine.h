@@ -28,6 +28,7 @@ struct confine {
   int64_t most_ms;               /* max_runtime; 0: as long as the master says */
   unsigned allow;
   char *wrapper;                 /* exec_wrapper: words with one blank between, owned; NULL: none */
+  char *program;                 /* with a wrapper: the path of this one, owned (wrap.h) */
 };
 
 void confine_init(struct confine *c);

@@ -23,13 +23,12 @@ extern char **environ;
 
 enum { EXIT_NO_PROGRAM = 127, EXIT_NO_EXEC = 126 };
 
-/* The path of this program, the caller's. NULL: errno. */
-static char *own_path(void)
+char *wrap_program(void)
 {
   char path[PATH_MAX];
   ssize_t n = os_self_name(path, sizeof path - 1);
 
-  if (n < 0)
+  if (n <= 0)
     return NULL;
   path[n] = 0;
   if ((size_t)n > strlen(DELETED) && !strcmp(path + n - strlen(DELETED), DELETED))
@@ -118,16 +117,17 @@ static void put_words(struct spec *s, const struct confine *c, const char *dir, 
 
 int wrap_command(struct spec *s, const struct confine *c, int work, const char *path, const char *cmd)
 {
-  char place[BENEATH_PATH_MAX], *dir, *self = own_path();
+  char place[BENEATH_PATH_MAX], *dir;
 
+  errno = ENOSYS;
   slot_place(s->cwd, place);
-  dir = self ? place_path(work, place) : NULL;
+  dir = c->program ? place_path(work, place) : NULL;
   if (!dir)
     return errno;
   for (char *p = place; *p; p++) /* names are the master's: here they are one word that means nothing to anybody */
     if (!str_is_name(p, 1) && !(p > place && strchr("._-", *p)))
       *p = p > place && *p == '/' ? '-' : '_';
-  put_words(s, c, dir, *place ? place : "_", cmd, self);
+  put_words(s, c, dir, *place ? place : "_", cmd, c->program);
   rename_variables(s, path, cmd);
   return 0;
 }

@@ -19,6 +19,7 @@ from fakemaster import Bench, Gone, Log, encode, processes_with, records, wait_f
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOAK = bool(os.environ.get("DROVER_SOAK"))
 ROOT = os.geteuid() == 0
+USERS = "/posix/plain" not in drover.BUILD
 PYTHON = "/usr/bin/python3"  # which every user may run
 UIDS = (1900000000, 1900000007)
 SLOTS = ["--slot-uids", "%d-%d" % UIDS]
@@ -118,7 +119,7 @@ class Always(Case):
         b = Bench()
         self.addCleanup(b.__exit__)
         sets = [(["--isolate", "ipc"], "`pid` must be one of the words"), (["--limits", "nofile"], "it is NAME=NUMBER"), (["--exec-wrapper", "x {dirs}"], "there are {dir}, {slot} and {cid}"), (["--allow", "runs"], "it is `all`")]
-        if ROOT:
+        if ROOT and USERS:
             sets += [([*SLOTS, "--isolate", "pid,user"], "with slot_uids there are users enough")]
         for options, told in sets:
             b.worker.options[:] = options
@@ -850,7 +851,7 @@ class Wrapped(Case):
         os.symlink(self.work("p/b/1"), self.work("z/b/1"))
         os.symlink("../../p/b/1", self.work("z/b/2"))
         os.symlink("/etc", self.work("z/b/3"))
-        for n, how in ((1, "failed"), (2, "exited"), (3, "failed")):
+        for n, how in ((1, "failed"), (2, "exited" if USERS else "failed"), (3, "failed")):  # without openat2 no link is followed
             self.assertEqual(s.run_all({f"2-{n}": (["true"], ("cwd", f"z/b/{n}"))})[f"2-{n}"].exit["how"], how)
         self.assertIn(self.work("p/b/1") + "/x|ap", drover.read(b.folder + "/argv").decode().replace("az", "ap"))
 

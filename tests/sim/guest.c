@@ -230,6 +230,7 @@ const bool os_has_users = true;
 void slot_sweep(uid_t uid) { (void)uid; }
 uid_t slot_owner(const struct confine *c, int work, const char *path, bool make) { return (void)c, (void)work, (void)path, (void)make, 0; }
 bool slot_enter(const struct confine *c, int work, enum verb verb, const char *path, const char *to) { return (void)c, (void)work, (void)verb, (void)path, (void)to, true; }
+char *wrap_program(void) { return NULL; }
 int wrap_command(struct spec *s, const struct confine *c, int work, const char *path, const char *cmd) { return (void)s, (void)c, (void)work, (void)path, (void)cmd, 0; }
 int jail_try(unsigned spaces, const char *work, const char **what) { return (void)spaces, (void)work, (void)what, 0; }
 

@@ -74,6 +74,8 @@ static void same(const struct confine *a, const struct confine *b)
   assert_int_equal(a->wrapper != NULL, b->wrapper != NULL);
   if (a->wrapper)
     assert_string_equal(a->wrapper, b->wrapper);
+  if (a->program)
+    assert_string_equal(a->program, b->program);
 }
 
 static void round_trip(struct confine *a, const char *text)
@@ -103,7 +105,8 @@ static void test_what_minders_are_told(void **state)
   assert_null(confine_take_umask(&c, "27"));
   assert_null(confine_take_max_runtime(&c, "4h"));
   assert_null(confine_take_exec_wrapper(&c, "  w  {dir} --"));
-  round_trip(&c, "isolate pid,net\nslot_uids 70000-70063\nlimits nofile=77 fsize=1024 core=none\numask 27\nmost 14400000ms\nwrapper w {dir} --\n");
+  c.program = xstrdup("/a b/drover-worker");
+  round_trip(&c, "isolate pid,net\nslot_uids 70000-70063\nlimits nofile=77 fsize=1024 core=none\numask 27\nmost 14400000ms\nwrapper w {dir} --\nprogram /a b/drover-worker\n");
   memset(large, 'x', 50000); /* nothing is ever left out, however long */
   large[50000] = 0;
   assert_null(confine_take_exec_wrapper(&c, large));
