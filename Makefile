@@ -25,12 +25,14 @@ MASTER_SRC = $(filter-out master/changes/githelper_main.c,$(foreach d,conf core 
 CONF_SRC = $(wildcard master/conf/*.c)
 CLI_SRC = $(wildcard master/cli/*.c)
 HELPER_SRC = master/changes/githelper_main.c $(wildcard master/changes/helper/*.c) master/changes/gitname.c master/changes/gitwire.c $(addprefix master/conf/,vcs.c vcs_ssh.c vcs_url.c) master/steps/login.c
+SSH_SRC = $(wildcard master/workers/ssh/*.c)
 UNIT_SRC = $(wildcard tests/unit/test_*.c) $(wildcard tests/seq/test_*.c)
 FUZZ_SRC = $(wildcard tests/fuzz/fuzz_*.c)
 
 MASTER_LIBS = -luv -lpq -lcjson -lyaml -lmicrohttpd -lssl -lcrypto -lz
 CLI_LIBS = -lcjson -lyaml -lz
 HELPER_LIBS = -lgit2 -lexpat -lcjson -lz
+SSH_LIBS = -lssh2 -lcrypto
 WORKER_LIBS = $(B)/musl-lib/libbearssl.a $(B)/musl-lib/libz.a
 WEB_SRC = $(wildcard master/web/*)
 
@@ -41,8 +43,9 @@ obj = $(patsubst %.c,$(B)/$(1)/%.o,$(2))
 MASTER_OBJ = $(call obj,m,$(COMMON_SRC) $(filter-out proto/chunk_enc.c,$(PROTO_SRC)) $(MASTER_SRC)) $(B)/web/web_files.o
 CLI_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(CONF_SRC) $(CLI_SRC))
 HELPER_OBJ = $(call obj,m,$(COMMON_SRC) $(PROTO_SRC) $(HELPER_SRC))
+SSH_OBJ = $(call obj,m,$(COMMON_SRC) proto/records.c $(SSH_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
-PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper
+PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper $(B)/drover-ssh-helper
 
 .PHONY: posix arm64 hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
 .SECONDARY:
@@ -78,6 +81,8 @@ $(B)/drover: $(CLI_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $(sort $^) $(CLI_LIBS)
 $(B)/drover-git-helper: $(HELPER_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ $(HELPER_LIBS)
+$(B)/drover-ssh-helper: $(SSH_OBJ)
+	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ $(SSH_LIBS)
 ifeq ($(SAN),)
 $(B)/drover-worker: $(WORKER_OBJ)
 	$(call say,link) $(MUSL_CC) $(WORKER_LDFLAGS) -o $@.debug $^ $(WORKER_LIBS)

@@ -97,3 +97,10 @@ bool records_valid(const char *p, size_t n)
     continue;
   return e == ERR_NOTFOUND;
 }
+
+bool records_ended(const struct buf *b)
+{
+  static const char end[] = "\0end=1"; /* a record of its own, with its NUL */
+
+  return b->len >= sizeof end && !memcmp(b->data + b->len - sizeof end, end, sizeof end);
+}

@@ -20,4 +20,6 @@ enum err records_next(const char *p, size_t n, size_t *at, char key[RECORDS_KEY_
 /* The first record of that key, or NULL. */
 const char *records_get(const char *p, size_t n, const char *key);
 bool records_valid(const char *p, size_t n);
+/* Is the last of several records `end=1`? So a message of records over a pipe is known to be whole. */
+bool records_ended(const struct buf *b);
 #endif

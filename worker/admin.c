@@ -116,7 +116,8 @@ void admin_upgrade(struct agent *a, struct wire_msg *m)
   if (m->bad)
     return;
   if (!a->conf->upgrade) {
-    answer(a, req, "denied", "this host's worker.conf does not allow it: `upgrade = yes` in it, and a restart of the worker, would");
+    answer(a, req, "denied", a->conf->stdio ? "by ssh the master brings it the program that it hands out whenever it connects: a restart does it"
+                                            : "this host's worker.conf does not allow it: `upgrade = yes` in it, and a restart of the worker, would");
     return;
   }
   if ((uint64_t)head > n) {

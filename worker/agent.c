@@ -1,7 +1,7 @@
 /* The agent: sets up the state folder, then one loop over the link, the minders' wake-ups, file operations and time.
 
    Happy path: connect, tell what is there, run what is asked, copy logs, until a signal says stop; commands go on without it.
-   Failures: another agent in the same folder: exit code 3. The master says stop: 4. A folder that can't be used: 1. Everything later is dealt with
+   Failures: another agent in the same folder: exit code 3; but by ssh the new one takes over from the old one (stdio.h). The master says stop: 4. A folder that can't be used: 1. Everything later is dealt with
    where it happens (link.c, command.c, files.c). */
 #include "worker/agent.h"
 
@@ -27,6 +27,7 @@
 #include "worker/ownlog.h"
 #include "worker/serve.h"
 #include "worker/status.h"
+#include "worker/stdio.h"
 #include "worker/version.h"
 #include "worker/wrap.h"
 
@@ -70,6 +71,8 @@ static bool open_wake(struct agent *a)
     return fail("can't open", "wake");
   a->wake_out = openat(a->dir, "wake", O_WRONLY | O_NONBLOCK); /* minders inherit this one, and master-seen */
   a->seen_fd = openat(a->dir, "master-seen", O_RDWR | O_CREAT, 0600);
+  while (a->conf->stdio && read(a->wake, a->wake_part, sizeof a->wake_part) > 0)
+    ; /* what the one before was asked; what minders told, the inventory finds */
   return (a->wake_out >= 0 && a->seen_fd >= 0) || fail("can't open", "wake or master-seen");
 }
 
@@ -133,7 +136,7 @@ static bool open_state(struct agent *a, int *code)
   a->lock = openat(a->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (a->lock < 0)
     return fail("can't open", "lock");
-  if (!take_lock(a->lock)) {
+  if (!take_lock(a->lock) && (!a->conf->stdio || !stdio_take_over(a->dir, a->lock))) {
     log_error("worker", "another drover-worker is running on the folder %s", a->dir_path);
     *code = EXIT_IN_USE;
     return false;
@@ -238,6 +241,10 @@ static void take_wake_line(struct agent *a, char *line)
 
   if (ended)
     line[n - 1] = 0;
+  if (a->conf->stdio && !strcmp(line, STDIO_OVER)) {
+    log_info("worker", "another agent takes this folder over");
+    a->next = AGENT_ENDS;
+  }
   command_woken(a, line, ended);
 }
 
@@ -272,7 +279,7 @@ struct poll_set {
   int n, cap, files;   /* files: how many file operations, behind wake and link */
 };
 
-enum { SET_WAKE, SET_LINK, SET_FILES };
+enum { SET_WAKE, SET_LINK, SET_OUT, SET_FILES }; /* SET_OUT: where the link writes, if that is another one */
 
 static void fill_set(struct agent *a, struct poll_set *s)
 {
@@ -285,6 +292,9 @@ static void fill_set(struct agent *a, struct poll_set *s)
   }
   s->p[SET_WAKE] = (struct pollfd){ a->wake, POLLIN, 0 };
   s->p[SET_LINK] = link_poll(&a->link);
+  if (stdio_out() >= 0)
+    s->p[SET_LINK].events &= (short)~POLLOUT;
+  s->p[SET_OUT] = (struct pollfd){ stdio_out(), link_queued(&a->link) ? POLLOUT : 0, 0 };
   s->files = link_queued(&a->link) < LINK_OUT_FULL ? files_poll(&a->files, s->p + SET_FILES) : 0;
   s->n = SET_FILES + s->files;
   list_each(it, &a->commands) {
@@ -355,6 +365,8 @@ static void work_link(struct agent *a, short revents, int64_t now)
   link_flush(&a->link);
   if (link_is(&a->link, LINK_UP) != was_up || a->link.note.count != notes)
     tell_status(a);
+  if (a->conf->stdio && link_is(&a->link, LINK_WAIT))
+    a->next = AGENT_ENDS; /* the master dials again */
 }
 
 /* Minders inherit these two; a program that starts anew has no use for them. */
@@ -390,7 +402,7 @@ static void loop(struct agent *a, const sigset_t *mask)
 {
   struct poll_set s = { .cap = 0 };
 
-  while (!got_stop && a->next != AGENT_STOPS) {
+  while (!got_stop && a->next != AGENT_STOPS && a->next != AGENT_ENDS) {
     int64_t now;
     fill_set(a, &s);
     wait(a, &s, mask);
@@ -399,9 +411,13 @@ static void loop(struct agent *a, const sigset_t *mask)
       read_wake(a);
     look_at_minders(a, &s);
     files_turn(&a->files, s.p + SET_FILES, s.files, &a->link.out);
+    if (s.p[SET_OUT].revents & (POLLERR | POLLNVAL))
+      link_end(&a->link, LINK_LOST, NULL, 0);
     work_link(a, s.p[SET_LINK].revents, now);
     keep_time(a, now);
-    if (a->next == AGENT_AGAIN || a->next == AGENT_BECOMES)
+    if (a->conf->stdio && a->next == AGENT_AGAIN)
+      link_end(&a->link, LINK_LOST, "restart", 0), a->next = AGENT_ENDS;
+    else if (a->next == AGENT_AGAIN || a->next == AGENT_BECOMES)
       become(a);
   }
   free(s.p);
@@ -425,6 +441,10 @@ int agent_main(struct conf *c, const struct conf_given *given, char **argv)
   a.by_id = map_new();
   files_init(&a.files, a.work, &c->confine);
   link_init(&a.link, &c->token, &c->proxy);
+  if (c->stdio) {
+    link_on_stdio(&a.link);
+    stdio_quiet();
+  }
   inventory_scan(&a);
   a.retention_at = clock_mono_ms() + RETENTION_MS;
   log_info("worker", "drover-worker %s in %s", worker_version, a.dir_path);
@@ -436,6 +456,10 @@ int agent_main(struct conf *c, const struct conf_given *given, char **argv)
   link_free(&a.link, "stop");
   agent_seen(&a, false, false);
   tell_status(&a);
+  if (a.next == AGENT_ENDS) {
+    log_info("worker", "the link by ssh is over; %d commands go on", a.nlive);
+    return EXIT_STOPPED;
+  }
   if (!got_stop) {
     log_info("worker", "stopped by the master; %d commands go on", a.nlive);
     return EXIT_TOLD;

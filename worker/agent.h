@@ -19,7 +19,7 @@
 #define AGENT_WAKE_MAX 4096
 
 /* What the master has asked for, once the answer is out (docs/protocol.md 11). */
-enum agent_next { AGENT_STAYS, AGENT_AGAIN, AGENT_BECOMES, AGENT_STOPS };
+enum agent_next { AGENT_STAYS, AGENT_AGAIN, AGENT_BECOMES, AGENT_STOPS, AGENT_ENDS /* by ssh: the link is over, or the next agent has come */ };
 
 struct agent {
   struct conf *conf;
@@ -60,5 +60,5 @@ const char *agent_name(const struct agent *a);
 void agent_seen(struct agent *a, bool heard, bool connected);
 
 /* The exit codes of the program. */
-enum { EXIT_STOPPED = 0, EXIT_OTHER = 1, EXIT_USAGE = 2, EXIT_IN_USE = 3, EXIT_TOLD = 4 };
+enum { EXIT_STOPPED = 0 /* also: its master has hung up */, EXIT_OTHER = 1, EXIT_USAGE = 2, EXIT_IN_USE = 3, EXIT_TOLD = 4 };
 #endif

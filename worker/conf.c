@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/str.h"
+#include "worker/stdio.h"
 
 enum { NEAR = 2, TEXT_MAX = 512 };
 
@@ -360,6 +361,21 @@ static void use_connect(struct loading *l)
     wrong(l, CONF_connect, "%s needs a key to check, and the join token has none", c->connect);
 }
 
+/* There is no token: who dials knows whom. */
+static void use_stdio(struct loading *l, const char *name)
+{
+  struct token *t = &l->c->token;
+
+  if (!str_is_name(name, strlen(name))) {
+    log_error("worker", "--stdio: \"%.64s\" is no name of a worker", name);
+    l->bad = true;
+    return;
+  }
+  t->name = xstrdup(name);
+  t->address[0] = (struct token_address){ .host = xstrdup("stdio"), .is_unix = true };
+  t->addresses = 1;
+}
+
 static void check_together(struct loading *l)
 {
   struct setting *join = &l->of[CONF_join], *join_file = &l->of[CONF_join_file];
@@ -370,16 +386,33 @@ static void check_together(struct loading *l)
     wrong_line(l, join_file->line, "`join` and `join_file` are both given: keep one of them");
     join_file->value = NULL;
   }
-  if (!join->value && !join_file->value && !l->bad)
+  if (l->c->stdio && (join->value || join_file->value))
+    wrong_line(l, 0, "there is a join token: that worker dials its master itself, and its folder is no other's");
+  else if (!l->c->stdio && !join->value && !join_file->value && !l->bad)
     wrong_line(l, 0, "there is no join token: put `join = TOKEN` into it (mode 0600), or give --join-file FILE; `drover worker add NAME` on the master prints a token");
+}
+
+/* Where nobody says otherwise. */
+static char *usual_dir(const struct conf_given *g)
+{
+  const char *home = g->stdio ? getenv("HOME") : NULL;
+
+  return home ? xasprintf("%s/" STDIO_DIR, home) : xstrdup(g->stdio ? STDIO_DIR : CONF_DIR);
 }
 
 static char *which_file(const struct conf_given *g, bool *may_miss)
 {
-  *may_miss = !g->config && (g->value[CONF_dir] || g->value[CONF_join_file]);
+  char *dir, *file;
+
+  *may_miss = !g->config && (g->value[CONF_dir] || g->value[CONF_join_file] || g->stdio);
   if (g->config)
     return xstrdup(g->config);
-  return g->value[CONF_dir] ? xasprintf("%s/worker.conf", g->value[CONF_dir]) : xstrdup(CONF_FILE);
+  if (!g->value[CONF_dir] && !g->stdio)
+    return xstrdup(CONF_FILE);
+  dir = g->value[CONF_dir] ? xstrdup(g->value[CONF_dir]) : usual_dir(g);
+  file = xasprintf("%s/worker.conf", dir);
+  free(dir);
+  return file;
 }
 
 enum err conf_load(struct conf *c, const struct conf_given *given)
@@ -392,6 +425,7 @@ enum err conf_load(struct conf *c, const struct conf_given *given)
   confine_init(&c->confine);
   c->level = LOG_INFO;
   c->format = "text";
+  c->stdio = given->stdio != NULL;
   l.file = which_file(given, &may_miss);
   read_file(&l, may_miss);
   for (int i = 0; i < CONF_KEYS; i++)
@@ -402,10 +436,13 @@ enum err conf_load(struct conf *c, const struct conf_given *given)
     if (l.of[i].value)
       take[i](&l, l.of[i].value);
   use_connect(&l);
+  if (c->stdio && !c->token.name)
+    use_stdio(&l, given->stdio);
   if (!c->dir)
-    c->dir = xstrdup(CONF_DIR);
+    c->dir = usual_dir(given);
   if (!c->path)
     c->path = xstrdup(CONF_PATH);
+  c->upgrade = c->upgrade && !c->stdio; /* then the master brings the program before it is started */
   if (l.text)
     len = CONF_FILE_MAX; /* NULs stand between the lines by now */
   if (l.text)

@@ -31,6 +31,7 @@ extern const struct conf_key conf_keys[CONF_KEYS];
 /* The command line: strings of argv, NULL where not given. They win over the file. */
 struct conf_given {
   const char *config; /* the file to read */
+  const char *stdio;  /* the name by which the master has dialled; never in the file */
   const char *value[CONF_KEYS];
 };
 
@@ -42,6 +43,7 @@ struct conf {
   const char *format; /* for log_set_format() */
   bool upgrade;       /* the master may replace the program */
   struct confine confine; /* how commands are kept apart; what the master may ask for */
+  bool stdio;         /* the master has dialled: standard input and output are the link */
   bool token_spent;   /* the token came by standard input: it can't be read again */
 };
 

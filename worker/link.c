@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "worker/stdio.h"
 
 enum {
   CONNECT_MS = 10000,     /* of one address */
@@ -57,11 +58,13 @@ void link_init(struct link *l, const struct token *t, const struct proxy *p)
   memset(l, 0, sizeof *l);
   l->token = t;
   l->proxy = p;
-  l->fd = -1;
+  l->fd = l->given = -1;
   l->ping_ms = PING_FIRST_MS;
   buf_init(&l->out, LINK_OUT_MAX);
   sm_init(&l->sm, "link", rows, LINK_STATES, LINK_WAIT);
 }
+
+void link_on_stdio(struct link *l) { l->given = stdio_in(); }
 
 void link_free(struct link *l, const char *bye)
 {
@@ -206,7 +209,7 @@ static void begin_greet(struct link *l, int64_t now)
 
   if (!a->is_unix)
     setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  l->ops = a->is_unix ? &tls_none : &tls_pinned;
+  l->ops = l->given >= 0 ? &tls_stdio : a->is_unix ? &tls_none : &tls_pinned;
   l->tls = l->ops->open(l->fd, l->token->pin, l->token->pins);
   l->in = wire_reader_new(WIRE_MASTER);
   l->heard_at = l->said_at = now;
@@ -276,6 +279,16 @@ static bool begin(struct link *l, int64_t now)
   if (l->fd < 0)
     link_end(l, LINK_REFUSED, NULL, 0);
   return false;
+}
+
+/* The master has dialled, and waits for the greeting. */
+static bool begin_given(struct link *l, int64_t now)
+{
+  l->fd = l->given;
+  sm_move(&l->sm, LINK_CONNECT);
+  begin_greet(l, now);
+  l->given = -1;
+  return true;
 }
 
 static bool resolved(struct link *l, int64_t now)
@@ -430,7 +443,7 @@ bool link_turn(struct link *l, short revents, int64_t now)
 {
   switch (l->sm.state) {
   case LINK_WAIT:
-    return now >= l->due && begin(l, now);
+    return now >= l->due && (l->given >= 0 ? begin_given(l, now) : begin(l, now));
   case LINK_RESOLVE:
     if (revents)
       return resolved(l, now);

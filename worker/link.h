@@ -44,6 +44,7 @@ struct link {
   struct resolve_target target[RESOLVE_MAX];
   int targets, next_target, number; /* number: errno of the last target */
   int fd;
+  int given;                /* standard input, where the master has dialled: the only connection there will be; -1 once it is used, and where the worker dials */
   const struct tls_ops *ops;
   struct tls *tls;
   struct wire_reader *in;
@@ -61,6 +62,7 @@ struct link {
 #define LINK_OUT_DEAF (1u << 20)  /* with so much unsent nothing more is read */
 
 void link_init(struct link *l, const struct token *t, const struct proxy *p);
+void link_on_stdio(struct link *l); /* stdio.h: right after link_init() */
 void link_free(struct link *l, const char *bye); /* says bye where it is up */
 struct pollfd link_poll(const struct link *l);
 /* What poll said, and time: connects, reads. True: it has come to `greet` and wants a hello. */

@@ -12,6 +12,7 @@
 #include "worker/install.h"
 #include "worker/minder.h"
 #include "worker/os.h"
+#include "worker/stdio.h"
 #include "worker/version.h"
 #include "worker/wrap.h"
 
@@ -19,12 +20,15 @@ static const char help_head[] =
   "usage: drover-worker [--config FILE] [options]\n"
   "       drover-worker install [options]       set this host up as a worker; --help after it tells more\n"
   "       drover-worker uninstall [options]\n"
+  "       drover-worker --stdio NAME [--dir DIR]   as a master starts it by ssh\n"
   "\n"
   "Connects to a drover master and runs its commands, in the foreground, until SIGTERM.\n"
   "Commands that are running then go on, and the next drover-worker on the same folder\n"
   "takes them over.\n"
   "\n"
   "  --config FILE       the settings (default: DIR/worker.conf where --dir is given, else " CONF_FILE ")\n"
+  "  --stdio NAME        the master has dialled this worker, by that name: standard input and output are the link,\n"
+  "                      there is no token, and DIR is ~/" STDIO_DIR " where it is not given\n"
   "  --help, --version\n"
   "\n"
   "Settings: lines `name = value` of FILE, or options, which win:\n";
@@ -79,8 +83,8 @@ static void print_help(void)
 static int parse(int argc, char **argv, struct conf_given *g)
 {
   static char names[CONF_KEYS][32];
-  struct option options[CONF_KEYS + 4] = { { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' } };
-  int n = 3, o;
+  struct option options[CONF_KEYS + 5] = { { "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { "stdio", required_argument, NULL, 's' } };
+  int n = 4, o;
 
   for (int i = 0; i < CONF_KEYS; i++)
     if (conf_keys[i].option)
@@ -88,6 +92,8 @@ static int parse(int argc, char **argv, struct conf_given *g)
   while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1)
     if (o == 'c') {
       g->config = optarg;
+    } else if (o == 's') {
+      g->stdio = optarg;
     } else if (o == 'h') {
       print_help();
       exit(0);
@@ -121,6 +127,8 @@ int main(int argc, char **argv)
   code = parse(argc, argv, &given);
   if (code)
     return code;
+  if (given.stdio && !stdio_begin())
+    return EXIT_OTHER;
   if (conf_load(&c, &given)) {
     conf_free(&c);
     return EXIT_USAGE;

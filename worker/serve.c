@@ -54,7 +54,8 @@ static void put_credential(struct agent *a, struct buf *facts, char name[NAME_RO
   bool joins = t->pool && !*m->name;
 
   snprintf(name, NAME_ROOM, "%s%s", joins ? TOKEN_POOL : "", agent_name(a));
-  records_put(facts, "secret", *m->name ? m->key : t->secret);
+  if (t->secret)
+    records_put(facts, "secret", *m->name ? m->key : t->secret);
   if (joins)
     records_put(facts, "key", m->key);
   if (t->pool && os_machine_id(machine))

@@ -264,7 +264,9 @@ static void judge_workers(const struct doctor_facts *f, struct doctor_verdict *v
     const struct doctor_worker *w = &f->workers[i];
 
     connected += w->connected;
-    if (w->ever && !w->connected && ++away <= DOCTOR_NAMED)
+    if (!w->connected && *w->ssh_why && ++away <= DOCTOR_NAMED)
+      say(v, DOCTOR_WARN, "drover worker show NAME tells more", "%s is not reached by ssh: %s", w->name, w->ssh_why);
+    else if (w->ever && !w->connected && !*w->ssh_why && ++away <= DOCTOR_NAMED)
       say(v, DOCTOR_WARN, "on its host: systemctl status drover-worker; a host that is gone for good: drover worker remove NAME", "%s away since %s", w->name, w->away_since);
     if (w->connected && w->free_kib >= 0 && w->free_kib < DOCTOR_WORKER_LEAST_MB * INT64_C(1024))
       say(v, DOCTOR_WARN, "make room on its disk", "%s has %s free", w->name, size_text(w->free_kib << 10, size));

@@ -46,6 +46,7 @@ struct doctor_worker {
   int64_t away_ms;           /* since it was lost */
   const char *away_since;    /* "09:12"; local time of the master */
   int64_t free_kib;          /* at its last greeting; -1: not told */
+  const char *ssh_why;       /* why it is not reached by ssh; "": nothing is wrong, or it dials us */
 };
 struct doctor_poller {
   const char *project, *why; /* why NULL: not to be told to this reader */

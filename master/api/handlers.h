@@ -103,5 +103,5 @@ bool build_number(struct call *c, const char *text, int64_t *number) must_check;
 bool builder_get(struct call *c, const char *text, char **project, char **name) must_check;
 
 extern const struct json_col build_cols[], request_cols[], buildset_cols[], change_cols[], worker_cols[], folder_cols[];
-enum { BUILD_COLS = 22, REQUEST_COLS = 23, BUILDSET_COLS = 17, CHANGE_COLS = 26, WORKER_COLS = 22, FOLDER_COLS = 15 };
+enum { BUILD_COLS = 22, REQUEST_COLS = 23, BUILDSET_COLS = 17, CHANGE_COLS = 26, WORKER_COLS = 23, FOLDER_COLS = 15 };
 #endif

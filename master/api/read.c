@@ -34,7 +34,7 @@ const struct json_col worker_cols[] = {
   { "name", JSON_TEXT }, { "connected", JSON_BOOL }, { "since", JSON_TIME }, { "lost_at", JSON_TIME }, { "slots", JSON_NUM }, { "used", JSON_NUM }, { "tags", JSON_RAW },
   { "facts", JSON_RAW }, { "peer", JSON_TEXT }, { "instance", JSON_TEXT }, { "removed", JSON_TIME }, { "weight", JSON_NUM }, { "calendar", JSON_TEXT },
   { "quarantine", JSON_RAW }, { "pool", JSON_TEXT }, { "other_version", JSON_BOOL }, { "order", JSON_RAW }, { "tools", JSON_RAW }, { "tools_at", JSON_TIME },
-  { "paused", JSON_RAW }, { "runs", JSON_RAW }, { "master", JSON_TEXT },
+  { "paused", JSON_RAW }, { "runs", JSON_RAW }, { "master", JSON_TEXT }, { "ssh", JSON_RAW },
 };
 const struct json_col folder_cols[] = {
   { "path", JSON_TEXT }, { "project", JSON_TEXT }, { "builder", JSON_TEXT }, { "slot", JSON_NUM }, { "state", JSON_TEXT }, { "bytes", JSON_NUM }, { "complete", JSON_BOOL },

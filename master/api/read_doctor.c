@@ -34,7 +34,7 @@ enum { OF_DATABASE, OF_SITE, OF_WORKERS, OF_SECRETS, OF_POLLS }; /* statements *
 enum { DB_CLOCK, DB_SIZE, DB_FSYNC, DB_FULL_PAGE, DB_SYNC_COMMIT, DB_AUTOVACUUM, DB_CHECKSUMS, DB_XACT, DB_DEAD, DB_LIVE, DB_USED, DB_MAX, DB_XID, DB_SCHEMA, DB_VERSION };
 enum { SITE_BACKED_UP, SITE_BACKUP_AGE, SITE_WAITING, SITE_WAITING_AGE, SITE_WAITING_ID, SITE_OUTBOX, SITE_OUTBOX_AGE, SITE_READER, SITE_LAG };
 enum { POLL_NAME, POLL_MASTER, POLL_LOOKED, POLL_TROUBLE, POLL_SINCE };
-enum { WORKER_NAME, WORKER_VERSION, WORKER_CONNECTED, WORKER_EVER, WORKER_AWAY, WORKER_LOST, WORKER_FREE };
+enum { WORKER_NAME, WORKER_VERSION, WORKER_CONNECTED, WORKER_EVER, WORKER_AWAY, WORKER_LOST, WORKER_FREE, WORKER_SSH_WHY };
 
 struct asked {
   int64_t at;  /* clock_wall_ms */
@@ -223,7 +223,7 @@ static struct doctor_worker *learn_workers(struct doctor_facts *f, const struct 
   for (int i = 0; i < n; i++) {
     since_text(db_num(r, 2, i, WORKER_LOST), (*since)[i]);
     v[i] = (struct doctor_worker){ db_str(r, 2, i, WORKER_NAME), db_str(r, 2, i, WORKER_VERSION), db_num(r, 2, i, WORKER_CONNECTED) != 0, db_num(r, 2, i, WORKER_EVER) != 0,
-      db_num(r, 2, i, WORKER_AWAY), (*since)[i], db_null(r, 2, i, WORKER_FREE) ? -1 : db_num(r, 2, i, WORKER_FREE) };
+      db_num(r, 2, i, WORKER_AWAY), (*since)[i], db_null(r, 2, i, WORKER_FREE) ? -1 : db_num(r, 2, i, WORKER_FREE), db_str(r, 2, i, WORKER_SSH_WHY) };
   }
   f->workers = v;
   f->nworkers = n;

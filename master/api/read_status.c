@@ -70,6 +70,7 @@ static void add_config(cJSON *o, struct master *m, bool tcp)
   json_text(l, "pin", m->pin[0] ? m->pin : NULL);
   add_address(l, "page", m->conf->api, m->api_port);
   add_address(l, "join", m->conf->workers_listen, m->workers_port);
+  json_text(l, "ssh_key", m->ssh_line);
   f = cJSON_AddObjectToObject(o, "config");
   json_num(f, "version", m->config_version);
   json_ms(f, "origin", held->origin ? held->origin : INT64_MIN);

@@ -103,8 +103,6 @@ static bool set_up_libgit2(void)
 /* False: there is none any more. */
 static bool read_request(struct buf *b)
 {
-  static const char end[] = "\0end=1"; /* a record of its own, with its NUL */
-
   for (;;) {
     ssize_t n;
     if (!buf_reserve(b, 65536))
@@ -115,7 +113,7 @@ static bool read_request(struct buf *b)
     if (n <= 0)
       return n == 0 && b->len;
     buf_grown(b, (size_t)n);
-    if (b->len >= sizeof end && !memcmp(b->data + b->len - sizeof end, end, sizeof end))
+    if (records_ended(b))
       return true;
   }
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "master/changes/githelper.h"
+#include "proto/records.h"
 
 enum { STDERR_MAX = 4096, READ_BYTES = 65536, IDLE_MS = 3000, RETIRE_MS = 10000, HANDLES = 5 };
 
@@ -123,13 +124,6 @@ static void out_room(uv_handle_t *h, size_t suggested, uv_buf_t *b)
     *b = uv_buf_init(NULL, 0); /* on_out gets UV_ENOBUFS */
 }
 
-static bool is_whole(const struct buf *answer)
-{
-  static const char end[] = "\0end=1"; /* a record of its own, with its NUL */
-
-  return answer->len >= sizeof end && !memcmp(answer->data + answer->len - sizeof end, end, sizeof end);
-}
-
 static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
   struct gitproc *p = s->data;
@@ -140,7 +134,7 @@ static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
     if (!p->ask)
       return; /* nobody asked: it is not listened to */
     p->ops->heard(p);
-    if (p->ask && is_whole(&p->answer))
+    if (p->ask && records_ended(&p->answer))
       p->ops->answered(p);
   } else if (n < 0) {
     if (n == UV_ENOBUFS && p->ask)

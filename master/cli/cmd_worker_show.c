@@ -164,6 +164,7 @@ void worker_show(struct cli *c, const cJSON *w)
   lines_text(c, "master", js_text(w, "master"));
   lines_time(c, "since", js_num(w, "since"));
   lines_time(c, "lost", js_num(w, "lost_at"));
+  ssh_show(c, w);
   lines_text(c, "instance", js_text(w, "instance"));
   show_facts(c, w);
   tools_show(c, js_get(w, "tools"));

@@ -52,6 +52,8 @@ int cmd_locks(struct cli *c, const struct args *a, const char *const *arg, int n
 int cmd_worker_upgrade(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_restart(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_drain(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_key(struct cli *c, const struct args *a, const char *const *arg, int narg);
+int cmd_worker_trust(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_facts(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_log(struct cli *c, const struct args *a, const char *const *arg, int narg);
 int cmd_worker_forget(struct cli *c, const struct args *a, const char *const *arg, int narg);

@@ -13,4 +13,6 @@ void order_show(struct cli *c, const cJSON *order);
 void tools_show(struct cli *c, const cJSON *tools);
 /* cmd_worker_show.c: all of it. */
 void worker_show(struct cli *c, const cJSON *worker);
+/* Of one that the master dials: where, and what is wrong. */
+void ssh_show(struct cli *c, const cJSON *worker);
 #endif

@@ -9,6 +9,7 @@
 #include "master/conf/calendar.h"
 #include "master/conf/conf.h"
 #include "master/conf/conf_int.h"
+#include "master/conf/conf_ssh.h"
 #include "master/conf/pipe_expr.h"
 #include "master/conf/schema.h"
 
@@ -37,6 +38,7 @@ void conf_worker_make(struct conf_worker *w, const char *name, const struct yml_
   w->calendar = calendar_of(yml_get(map, "calendar"), d);
   conf_keys_of(&w->keys, map, group);
   w->keep_work_ms = yml_get(map, "keep_work") ? schema_ms(map, group, "keep_work") : CONF_UNSET;
+  w->ssh = group == SCHEMA_WORKER ? conf_ssh_make(map, d) : NULL;
   w->min_free = yml_get(map, "min_free") ? schema_size(map, group, "min_free") : CONF_UNSET;
 }
 
@@ -46,6 +48,7 @@ void conf_worker_free(struct conf_worker *w)
   free(w->name);
   mem_free_all(w->tags, w->ntags);
   free(w->calendar);
+  conf_ssh_free(w->ssh);
 }
 
 void conf_pool_make(struct conf_pool *p, const struct yml_node *key, const struct yml_node *map, struct diags *d)

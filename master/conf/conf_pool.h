@@ -8,6 +8,7 @@
 #include "master/conf/diag.h"
 
 struct conf;
+struct conf_ssh;
 struct yml_node;
 
 #define CONF_POOL_NAME_MAX 54 /* bytes: with a hyphen and a number it is the name of a worker, 64 at most */
@@ -20,6 +21,7 @@ struct conf_worker {
   int ntags;
   struct conf_keys keys;
   int64_t keep_work_ms, min_free; /* CONF_UNSET: the site's */
+  struct conf_ssh *ssh;    /* the master dials it (conf_ssh.h); NULL: it dials the master */
 };
 
 struct conf_pool {

@@ -28,6 +28,7 @@
 #include "master/core/master.h"
 #include "master/core/place.h"
 #include "master/core/reload.h"
+#include "master/core/secret_values.h"
 #include "master/db/db.h"
 #include "master/db/migrate.h"
 #include "master/db/private_pg.h"
@@ -39,9 +40,11 @@
 #include "master/events/hints.h"
 #include "master/logs/watch.h"
 #include "master/schedulers/worlds.h"
+#include "master/workers/dial.h"
 #include "master/workers/questions.h"
 #include "master/workers/link.h"
 #include "master/workers/session.h"
+#include "master/workers/ssh_key.h"
 
 enum { DB_WORK = 4, DB_READERS = 3, BEAT_MS = 5000, BEAT_MANY_MS = 1000 /* with other masters */, ROLL_MS = 3600000, STOP_MS = 3000, MIGRATE_RETRY_S = 1 };
 
@@ -123,6 +126,10 @@ static void identified(struct db_res *res, void *arg)
   free(m->cluster);
   m->cluster = db_dup(res, 2, 0, 0);
   m->incarnation = db_num(res, 2, 0, 1);
+  secret_wipe(m->ssh_key);
+  m->ssh_key = db_dup(res, 2, 0, 4);
+  free(m->ssh_line);
+  m->ssh_line = m->ssh_key ? ssh_key_line(m->ssh_key, m->cluster) : NULL;
   if (l->kept)
     m->config_version = db_num(res, l->kept, 0, 0);
   if (!l->identified) {
@@ -140,6 +147,7 @@ static void identified(struct db_res *res, void *arg)
   announce_state(m);
   events_db_up(m->events);
   sessions_db_up(m->sessions);
+  dials_db_up(m->dials);
   worlds_db_up(m->worlds);
   dispatch_kick(m->dispatch);
   waits_kick(m->waits);
@@ -151,13 +159,14 @@ static void introduce(struct life *l)
   struct master *m = &l->m;
   struct db_tx *tx = db_tx(m->db, DB_ANY);
   unsigned char random[16];
-  char uuid[33], host[256] = "?", *key;
+  char uuid[33], host[256] = "?", *key, *ssh_key;
 
   str_random(random, sizeof random);
   str_hex(random, sizeof random, uuid);
-  key = link_key_make(); /* used where the cluster has none yet */
+  key = link_key_make(); /* used where the cluster has none yet, and so is the other one */
+  ssh_key = ssh_key_make();
   gethostname(host, sizeof host - 1);
-  db_q(tx, SQL_cluster_make, "ss", uuid, key);
+  db_q(tx, SQL_cluster_make, "sss", uuid, key, ssh_key);
   db_q(tx, l->raise ? SQL_cluster_raise : SQL_cluster_check, "");
   db_q(tx, SQL_cluster_get, "");
   l->kept = reload_doubtful(m->reload) ? db_count(tx) : 0;
@@ -170,8 +179,8 @@ static void introduce(struct life *l)
     reload_put_workers(tx, m->conf);
   db_q(tx, SQL_log_roll, "");
   l->raise = false;
-  mem_wipe(key, strlen(key));
-  free(key);
+  secret_wipe(key);
+  secret_wipe(ssh_key);
   db_send(tx, identified, l);
 }
 
@@ -251,6 +260,8 @@ static void beaten(struct db_res *res, void *arg)
   if (db_err(res) == ERR_FAILED)
     log_error("master", "%s", db_errtext(res));
   sessions_beaten(l->m.sessions, res, SESSIONS_STMT);
+  if (l->m.dials)
+    dials_beaten(l->m.dials, res);
   hints_others(l->m.hints, others);
   l->beating = false;
   beat_in(l, l->beat_again ? 0 : others ? BEAT_MANY_MS : BEAT_MS);
@@ -277,6 +288,8 @@ static void on_beat(uv_timer_t *t)
   sessions_beat(l->m.sessions, tx);
   if (!l->m.stopping)
     worlds_beat(l->m.worlds, tx);
+  if (!l->m.stopping)
+    dials_beat(l->m.dials, tx);
   db_send(tx, beaten, l);
 }
 
@@ -354,12 +367,20 @@ static void helpers_gone(void *arg)
   db_send(tx, said_goodbye, l);
 }
 
+static void dials_gone(void *arg)
+{
+  struct life *l = arg;
+
+  l->m.dials = NULL;
+  gith_close(l->m.gith, helpers_gone, l);
+}
+
 static void links_gone(void *arg)
 {
   struct life *l = arg;
 
   l->m.links = NULL;
-  gith_close(l->m.gith, helpers_gone, l);
+  dials_close(l->m.dials, dials_gone, l);
 }
 
 static void api_gone(void *arg)
@@ -395,6 +416,7 @@ void master_stop(struct master *m, const char *why)
   reload_stop(m->reload);
   worlds_stop(m->worlds);
   questions_stop(m->questions);
+  dials_stop(m->dials);
   uv_timer_start(&l->stop, on_stop_turn, 50, 0); /* answers that were just written go out */
 }
 
@@ -561,6 +583,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   m->watches = watches_new(m);
   m->sessions = sessions_new(m);
   m->questions = questions_new(m);
+  m->dials = dials_new(m);
   m->works = works_new(m);
   m->dispatch = dispatch_new(m);
   m->reasons = reasons_new(m);
@@ -581,6 +604,8 @@ int master_run(struct conf *conf, const struct master_options *options)
   uv_loop_close(m->loop);
   free(m->db_why);
   free(m->cluster);
+  secret_wipe(m->ssh_key);
+  free(m->ssh_line);
   conf_free(m->conf);
   close(l->lock_fd);
   free(l);

@@ -18,6 +18,7 @@ struct watches;
 struct sessions;
 struct questions;
 struct works;
+struct dials;
 struct dispatch;
 struct reasons;
 struct waits;
@@ -37,6 +38,8 @@ struct master {
   int64_t incarnation;
   int64_t started_ms;          /* clock_mono_ms */
   char pin[65];                /* of the worker-link key, hex */
+  char *ssh_key;               /* PEM, by which hosts of workers are logged in to; NULL before the database was first up */
+  char *ssh_line;              /* its line for authorized_keys */
   int api_port, workers_port;  /* as listened on; 0: not */
   struct gith *gith;
   struct link_server *links;
@@ -45,6 +48,7 @@ struct master {
   struct watches *watches;
   struct sessions *sessions;
   struct questions *questions;           /* questions to workers, of this master's people and of other masters */
+  struct dials *dials;         /* workers that are reached by ssh */
   struct works *works;         /* work folders */
   struct dispatch *dispatch;
   struct reasons *reasons;

@@ -16,6 +16,7 @@
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/schedulers/worlds.h"
+#include "master/workers/dial.h"
 #include "master/workers/session.h"
 
 /* ---- what is said ---- */
@@ -65,6 +66,7 @@ void reload_put_in_place(struct reload *r)
     place_close();
   r->next = NULL;
   sessions_reload(m->sessions);
+  dials_reload(m->dials, old);
   gith_set_max(m->gith, m->conf->helpers);
   dispatch_window_changed(m->dispatch, old->window_ms);
   conf_free(old);

@@ -154,6 +154,7 @@ static void begin(uv_timer_t *t)
   case ACT_WORKER_CLEAN: act_worker_clean(a, l->args); break;
   case ACT_FORGET_GHOSTS: act_forget_ghosts(a); break;
   case ACT_WORKER_FACTS: act_worker_facts(a, l->args); break;
+  case ACT_WORKER_TRUST: act_worker_trust(a, l->args); break;
   case ACT_WORKER_RESTART:
   case ACT_WORKER_UPGRADE:
   case ACT_WORKER_DRAIN: act_worker_order(a, l->kind, l->args); break;

@@ -39,6 +39,7 @@ enum action {
   ACT_WORKER_UPGRADE,   /* id: name */
   ACT_WORKER_DRAIN,     /* id: name */
   ACT_WORKER_FACTS,     /* id: name */
+  ACT_WORKER_TRUST,     /* id: name */
   ACT_SECRET_SET,
   ACT_SECRET_REMOVE,    /* id: name */
   ACT_SITE_KEY_ROTATE,

@@ -78,6 +78,7 @@ void act_worker_clean(struct acting *a, const cJSON *args);
 void act_forget_ghosts(struct acting *a);
 void act_worker_facts(struct acting *a, const cJSON *args);
 void act_input(struct acting *a, const cJSON *args);
+void act_worker_trust(struct acting *a, const cJSON *args);
 void act_worker_order(struct acting *a, enum action kind, const cJSON *args);
 /* "libfoo/linux/42", "linux/42" (project ""), "linux/last" (number 0). The strings are the caller's. */
 enum err act_build_id(const char *id, char **project, char **builder, int64_t *number) must_check;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -69,6 +70,7 @@ static void on_closed(uv_handle_t *h)
   buf_free(&l->out);
   buf_free(&l->queue);
   free(l->peer);
+  free(l->dialled);
   free(l->why);
   free(l);
   link_server_freed(s);
@@ -464,9 +466,9 @@ void link_begin(struct link *l)
 {
   int e;
 
-  if (l->unix_peer) {
+  if (l->unix_peer && !l->dialled) {
     learn_uid(l);
-  } else {
+  } else if (!l->unix_peer) {
     name_peer(l);
     uv_tcp_nodelay(&l->h.tcp, 1);
   }
@@ -475,7 +477,25 @@ void link_begin(struct link *l)
     link_drop(l, "read: %s", uv_strerror(e));
 }
 
+void link_dialled_new(struct link_server *s, int fd, const char *worker, const char *peer)
+{
+  struct link *l = link_new(s, true);
+  int e = uv_pipe_open(&l->h.pipe, fd);
+
+  free(l->peer);
+  l->peer = xstrdup(peer);
+  l->dialled = xstrdup(worker);
+  if (!e) {
+    link_begin(l);
+    return;
+  }
+  close(fd);
+  link_drop(l, "%s", uv_strerror(e));
+}
+
 /* ---- the calls of others ---- */
+
+const char *link_dialled(const struct link *l) { return l->dialled; }
 
 struct link_server *link_server_of(const struct link *l) { return l->server; }
 void link_set_data(struct link *l, void *data) { l->data = data; }

@@ -43,6 +43,9 @@ void link_server_set_greeting(struct link_server *s, int64_t ms);           /* t
 void *link_server_ctx(const struct link_server *s);
 
 struct link_server *link_server_of(const struct link *l);
+/* A connection that the master has made itself, to a worker whose name it knows: fd is a stream socket, taken over. */
+void link_dialled_new(struct link_server *s, int fd, const char *worker, const char *peer);
+const char *link_dialled(const struct link *l);   /* that name; NULL: the worker has dialled */
 /* What is appended goes out at the end of this loop turn. After close it is dropped. */
 struct buf *link_out(struct link *l);
 void link_trust(struct link *l);                  /* greeting accepted: limits of the reader lifted, deadline off, pings on */

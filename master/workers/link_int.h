@@ -46,6 +46,7 @@ struct link {
   size_t flight;              /* bytes of the uv_write under way */
   size_t drained;             /* PARTING: bytes dropped */
   char *peer, *why;           /* why: set when it parts or goes */
+  char *dialled;              /* the worker's name, where the master has made the connection */
   void *data;
   int64_t made_ms, heard_ms, sent_ms, parted_ms, ping_ms, pings;
   uid_t uid;

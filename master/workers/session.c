@@ -17,6 +17,7 @@
 #include "master/dispatch/pipes.h"
 #include "master/dispatch/run.h"
 #include "master/events/events.h"
+#include "master/workers/dial.h"
 #include "master/workers/ops.h"
 #include "master/workers/session_int.h"
 #include "proto/records.h"
@@ -222,6 +223,8 @@ void session_refuse(struct session *s, const char *reason, const char *fmt, ...)
   va_end(ap);
   if (quota_take(&s->m->sessions->refusals, clock_mono_ms(), &missed))
     log_warn("worker", "refused %s from %s: %s", s->name ? s->name : "?", s->peer, text);
+  if (s->link && link_dialled(s->link))
+    dials_refused(s->m->dials, link_dialled(s->link), text);
   if (missed)
     log_warn("worker", "refused more, not listed: %d", missed);
   if (s->link)
@@ -245,6 +248,7 @@ void session_hello(struct session *s, struct wire_msg *m)
   const char *user = m->blob ? records_get(m->blob, m->blob_len, "uid") : NULL;
   const char *machine = m->blob ? records_get(m->blob, m->blob_len, "machine") : NULL;
   const char *name = wire_str(m, 1);
+  const char *dialled = link_dialled(s->link);
   bool joins = str_starts(name, TOKEN_POOL);
   struct db_tx *tx;
 
@@ -257,12 +261,12 @@ void session_hello(struct session *s, struct wire_msg *m)
   s->boot = xstrdup(wire_str(m, 3));
   s->conn = wire_num(m, 4);
   s->high_inc = wire_id(m, 5).inc;
-  if (m->bad || (!joins && !str_is_name(name, strlen(name))) || !secret || !records_valid(m->blob, m->blob_len) || strlen(s->instance) != 32 || strlen(s->boot) != 32) {
+  if (m->bad || (!joins && !str_is_name(name, strlen(name))) || (!secret && !dialled) || !records_valid(m->blob, m->blob_len) || strlen(s->instance) != 32 || strlen(s->boot) != 32) {
     session_close(s, "protocol");
     return;
   }
   s->name = xstrdup(name);
-  s->secret = xstrdup(secret);
+  s->secret = xstrdup(secret ? secret : "");
   s->machine = xstrdup(machine && strlen(machine) == SESSION_MACHINE_LEN && strspn(machine, "0123456789abcdef") == SESSION_MACHINE_LEN ? machine : "");
   told_read(&s->host, m->blob, m->blob_len);
   s->cores = s->host.cores > 0 ? (int)s->host.cores : 1;
@@ -272,6 +276,10 @@ void session_hello(struct session *s, struct wire_msg *m)
   work_hello(s, m->blob, m->blob_len);
   if (!db_is_up(s->m->db)) {
     session_busy(s);
+    return;
+  }
+  if (dialled && strcmp(dialled, name)) {
+    session_refuse(s, "name", "worker %s was dialled, and %.64s answers", dialled, name);
     return;
   }
   sm_move(&s->sm, SESSION_AUTH);
@@ -298,14 +306,17 @@ static bool secret_matches(struct session *s, const void *hash, size_t n)
 
 static bool is_same_user(struct session *s)
 {
+  const char *host;
   uid_t uid;
 
   if (s->m->conf->same_user)
     return false;
   if (link_peer_uid(s->link, &uid))
     return uid == geteuid();
-  /* over TCP only the worker's own word is known; it is asked to keep people from a mistake, not to stop an attacker */
-  return s->uid == (int64_t)geteuid() && (str_starts(s->peer, "127.") || str_starts(s->peer, "[::1]") || str_starts(s->peer, "::1"));
+  /* over TCP, and by ssh, only the worker's own word is known; it is asked to keep people from a mistake, not to stop an attacker */
+  host = link_dialled(s->link) ? strrchr(s->peer, '@') : NULL;
+  host = host ? host + 1 : s->peer;
+  return s->uid == (int64_t)geteuid() && (str_starts(host, "127.") || str_starts(host, "[::1]") || str_starts(host, "::1") || str_starts(host, "localhost"));
 }
 
 bool session_same_user(struct session *s)
@@ -413,7 +424,7 @@ static void authenticated(struct db_res *res, void *arg)
       session_refuse(s, "name", "there is no worker %s here (drover worker add %s makes a token)", s->name, s->name);
     return;
   }
-  if (!secret_matches(s, hash, hash ? n : 0)) {
+  if (!link_dialled(s->link) && !secret_matches(s, hash, hash ? n : 0)) {
     if (s->pool)
       session_refuse(s, "secret", "the key is not that of %s, which is another member of the pool %s by now", s->name, s->pool);
     else

@@ -17,6 +17,7 @@
 #include "master/core/secret_values.h"
 #include "master/dispatch/run_secrets.h"
 #include "master/events/events.h"
+#include "master/workers/dial.h"
 #include "master/workers/session_int.h"
 
 enum { ADOPT_TAKE, ADOPT_BUILDS, ADOPT_LOGS, ADOPT_READ, ADOPT_CLEANING }; /* statements of adopt(), from s->first */
@@ -55,6 +56,8 @@ static void ask_inventory(struct session *s)
     return;
   }
   s->welcomed = true;
+  if (link_dialled(s->link))
+    dials_welcomed(m->dials, s->name);
   wire_put(link_out(s->link), VERB_welcome, "nnsnnns", (int64_t)WIRE_VERSION, s->number, m->cluster, m->incarnation, (int64_t)LINK_PING_MS, m->conf->window_ms, "-");
   link_trust(s->link);
 }

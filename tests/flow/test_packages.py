@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from drover import BUILD, TOP, read, sha  # noqa: E402
 
 NAMES = ("drover-master", "drover-worker", "drover")
-PROGRAMS = {"usr/sbin/drover-master", "usr/bin/drover", "usr/bin/drover-worker", "usr/lib/drover/drover-git-helper", f"usr/lib/drover/worker/linux-{os.uname().machine}"}
+PROGRAMS = {"usr/sbin/drover-master", "usr/bin/drover", "usr/bin/drover-worker", "usr/lib/drover/drover-git-helper", "usr/lib/drover/drover-ssh-helper", f"usr/lib/drover/worker/linux-{os.uname().machine}"}
 WORKER_LIMIT = 400000
 
 

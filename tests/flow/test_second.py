@@ -523,6 +523,75 @@ class SecondMaster(Case):
         self.assertEqual((s.collect(o).result, o.data), (("exited", 0, "-"), b"begun\nended\n"))
 
 
+class Pipes:
+    """A worker that the master has started: its standard input and output, as a socket's two directions."""
+
+    def __init__(self, d, name, folder):
+        with open(d.path("stdio.log"), "ab") as log:
+            self.process = subprocess.Popen([f"{BUILD}/drover-worker", "--stdio", name, "--dir", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=d.env)
+        d.agents[f"stdio-{self.process.pid}"] = self.process
+
+    def fileno(self):
+        return self.process.stdout.fileno()
+
+    def recv(self, n):
+        return os.read(self.fileno(), n)
+
+    def sendall(self, data):
+        while data:
+            data = data[os.write(self.process.stdin.fileno(), data):]
+
+    def settimeout(self, seconds):
+        pass
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class StandardInputAndOutput(Case):
+    """Section 12: a link of two pipes, as a host's sshd may make them."""
+
+    def test_stdio(self):
+        d = self.own({}, {})
+        m = Master(d.root)
+        m.secret = None  # who has started it knows it
+        self.addCleanup(m.close)
+
+        def start():
+            p = Pipes(d, "second", d.path("folder"))
+            return p, Session(m, p).greet(m.incarnation, 60000)
+        p, s = start()
+        self.assertEqual((s.hello.name, s.have), ("second", {}))
+        go = d.path("go")
+        o = s.argv("sh", "-c", f"echo one >> {d.path('once')}; seq 100000; until [ -e {go} ]; do sleep 0.02; done; echo end")
+        s.until(lambda _: len(o.data) >= 588895, "the first output")
+        p.process.stdin.close()  # the end: the agent goes, and nobody else has the pipe open
+        self.assertEqual((s.end(), p.process.wait(30)), (None, 0))
+        wake = os.open(d.path("folder/wake"), os.O_RDWR | os.O_NONBLOCK)  # what was written stays while anybody has it open
+        os.write(wake, b"over\n")
+        p, s = start()
+        os.close(wake)
+        self.assertEqual(s.have[o.cmd].state, "running")
+        self.assertEqual(s.ask("disk").tag, "ok", "what the one before was asked is not the next one's to do")
+        p2, s2 = start()  # the first one is still there: it gives the folder up
+        self.assertEqual((s.end(), p.process.wait(30)), ("stop", 0))
+        s2.resume(o)
+        open(go, "w").close()
+        s2.collect(o)
+        self.assertEqual((o.result, o.data), (("exited", 0, "-"), b"".join(b"%d\n" % i for i in range(1, 100001)) + b"end\n"))
+        self.assertEqual(read(d.path("once")), b"one\n")
+        self.assertEqual(s2.ask("upgrade", 0, 0, blob=b"").tag, "denied")
+        self.assertEqual(s2.ask("restart", "-").tag, "ok")
+        self.assertEqual((s2.end(), p2.process.wait(30)), ("restart", 0))
+        self.assertNotIn(b"connected", read(d.path("stdio.log")), "it went on to write to standard error")
+        p = Pipes(d, "second", d.path("folder"))
+        s = Session(m, p)
+        s.expect("hello")
+        s.say("no", "name", 5000, blob=b"go away")
+        self.assertEqual((s.end(), p.process.wait(30)), (None, 0))
+
+
 class HostileWorker(Case):
     """faults.md 2.2: whoever sends what is no protocol loses its own link, costs the master little memory, and another worker's build goes on."""
     WORKERS = {"here": {"slots": 1, "tags": ["honest"]}}

@@ -89,7 +89,7 @@ class Session:
         self.hello = self.expect("hello")
         self.facts = {k: v.decode() for k, v in self.hello.records()}
         self.features = self.hello.features.split(",")
-        if self.facts.pop("secret") != self.master.secret or self.hello.version != str(wire.VERSION):
+        if self.facts.pop("secret", None) != self.master.secret or self.hello.version != str(wire.VERSION):
             raise Unexpected(repr(self.hello))
         self.say("welcome", wire.VERSION, "1-1", "second", incarnation, ping_ms, WINDOW, features)
         self.inventory()

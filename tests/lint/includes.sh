@@ -18,6 +18,7 @@ LIBRARIES = {
     "uv.h": ["master/core", "master/db", "master/changes", "master/schedulers", "master/dispatch", "master/workers", "master/logs", "master/events", "master/api"],
     "libpq-fe.h": ["master/db"],
     "git2.h": ["master/changes/helper"],
+    "libssh2.h": ["master/workers/ssh"],
     "microhttpd.h": ["master/api"],
     "openssl/": ["master", "worker/tls_openssl.c"],
     "cjson/cJSON.h": ["master"],

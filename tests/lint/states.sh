@@ -11,6 +11,7 @@ WHAT = {
     "master/workers/session.c": "A worker's session", "master/workers/link.c": "A worker's link, in the master", "master/steps/git.c": "Step: checkout by git", "master/steps/svn.c": "Step: checkout by svn", "master/steps/hg.c": "Step: checkout by hg",
     "master/steps/shell.c": "Step: run", "master/steps/trigger.c": "Step: trigger", "worker/command.c": "A command, in the worker's agent", "worker/link.c": "The worker's link",
     "worker/minder.c": "A command, in its minder", "master/workers/work.c": "The work folders of a connected worker",
+    "master/workers/dial.c": "A worker that the master dials by ssh",
     "master/workers/orders.c": "What a connected worker's agent is told to do",
 }
 print("# States\n")

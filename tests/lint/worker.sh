@@ -4,7 +4,7 @@ cd "$(dirname "$0")/../.." || exit 1
 build=${DROVER_BUILD:-build}
 bad=0
 no() { echo "$build/$1:0: $2"; bad=1; }
-for p in drover-worker drover-master drover drover-git-helper; do
+for p in drover-worker drover-master drover drover-git-helper drover-ssh-helper; do
   [ -x "$build/$p" ] || { echo "$build/$p:0: not built"; exit 1; }
 done
 LIMIT=400000
@@ -23,5 +23,6 @@ strings "$build/drover-worker" | grep -qw git && no drover-worker "holds the wor
 nm -D -u "$build/drover-master" | grep -q ' deflate' && no drover-master "calls deflate"
 ldd "$build/drover" | grep -E -q 'libpq|libcurl|libuv|libgit2' && no drover "links $(ldd "$build/drover" | grep -E -o 'lib(pq|curl|uv|git2)[^ ]*' | head -1)"
 ldd "$build/drover-master" | grep -q libgit2 && no drover-master "links libgit2, which is the helper's"
+ldd "$build/drover-master" | grep -q libssh2 && no drover-master "links libssh2, which is drover-ssh-helper's"
 ldd "$build/drover-git-helper" | grep -q libpq && no drover-git-helper "links libpq"
 exit $bad

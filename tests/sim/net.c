@@ -42,6 +42,7 @@ void __wrap_link_trust(struct link *l);
 void __wrap_link_close(struct link *l, const char *reason);
 void __wrap_link_set_data(struct link *l, void *data);
 void *__wrap_link_data(const struct link *l);
+const char *__wrap_link_dialled(const struct link *l);
 const char *__wrap_link_peer(const struct link *l);
 bool __wrap_link_peer_uid(const struct link *l, uid_t *uid);
 size_t __wrap_link_unsent(const struct link *l);
@@ -80,6 +81,7 @@ void __wrap_link_close(struct link *l, const char *reason)
 
 void __wrap_link_set_data(struct link *l, void *data) { l->data = data; }
 void *__wrap_link_data(const struct link *l) { return l->data; }
+const char *__wrap_link_dialled(const struct link *l) { (void)l; return NULL; }
 const char *__wrap_link_peer(const struct link *l) { (void)l; return "192.0.2.1:1"; }
 bool __wrap_link_peer_uid(const struct link *l, uid_t *uid) { (void)l; (void)uid; return false; }
 size_t __wrap_link_unsent(const struct link *l) { return l->out.len; }

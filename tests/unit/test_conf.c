@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "tests/lib/conffix.h"
+#include "master/conf/conf_ssh.h"
 
 static void test_defaults(void **state)
 {
@@ -598,6 +599,50 @@ static void test_reference(void **state)
   buf_free(&b);
 }
 
+#define HOST_KEY "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICbAhFEDxNCuaPlarTBo7uISxkKZJk6hlDkfa8J4Wc30"
+
+/* Workers that are dialled: the parts of the address, the host keys in the one form that counts, and what is none. */
+static void test_ssh(void **state)
+{
+  static const char *const bad[] = { "ssh: h", "ssh: \"@h\"", "ssh: \"a@\"", "ssh: \"a@h:\"", "ssh: \"a@h:65536\"", "ssh: \"a@h h\"", "ssh: \"a@-h\"", "ssh: \"-a@h\"", "ssh: \"a;b@h\"", "ssh: \"a@[::1\"", "ssh: \"a@[x]\"", "ssh: \"a@h:22x\"",
+    "ssh: a@h, dir: \"x y\"", "ssh: a@h, dir: \"x'y\"", "ssh: a@h, dir: \"x`y\"", "ssh: a@h, dir: x/../y", "ssh: a@h, dir: ..", "ssh: a@h, dir: x/..", "ssh: a@h, dir: \"/\"", "ssh: a@h, dir: -x", "ssh: a@h, host_key: x", "ssh: a@h, host_key: \"SHA256:x\"",
+    "ssh: a@h, host_key: \"ssh-ed25519 AAAA\"", "ssh: a@h, host_key: \"SSH-ED25519 AAAAC3NzaC1lZDI1NTE5AAAAICbAhFEDxNCuaPlarTBo7uISxkKZJk6hlDkfa8J4Wc30\"", "dir: x", "host_key: \"" HOST_KEY "\"" };
+  struct fixture *f = *state;
+  struct conf *c, *other;
+  const struct conf_ssh *s;
+
+  put(f, "master.yaml", "workers: {a: {ssh: ci@build3.example.org, host_key: \"" HOST_KEY " root@build3\"}, b: {ssh: \"x_y@[fe80::1%eth0]:2222\", dir: /srv/d, host_key: [\"SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU\", \"" HOST_KEY "\"]}, c: {}}\n");
+  c = must_load(f);
+  s = c->workers[0].ssh;
+  assert_string_equal(s->user, "ci");
+  assert_string_equal(s->host, "build3.example.org");
+  assert_string_equal(s->port, "22");
+  assert_string_equal(s->address, "ci@build3.example.org:22");
+  assert_string_equal(s->dir, CONF_SSH_DIR);
+  assert_int_equal(s->npins, 1);
+  assert_string_equal(s->pins[0], HOST_KEY);
+  s = c->workers[1].ssh;
+  assert_string_equal(s->host, "fe80::1%eth0");
+  assert_string_equal(s->address, "x_y@[fe80::1%eth0]:2222");
+  assert_int_equal(s->npins, 2);
+  assert_null(c->workers[2].ssh);
+  other = must_load(f);
+  assert_true(conf_ssh_same(s, other->workers[1].ssh));
+  assert_false(conf_ssh_same(s, other->workers[0].ssh));
+  assert_false(conf_ssh_same(s, NULL));
+  assert_true(conf_ssh_same(NULL, NULL));
+  conf_free(other);
+  conf_free(c);
+  for (size_t i = 0; i < COUNT(bad); i++) {
+    char *text = xasprintf("workers: {a: {%s}}\n", bad[i]);
+    put(f, "master.yaml", text);
+    free(text);
+    text = must_fail(f);
+    assert_non_null(strstr(text, "master.yaml:1:"));
+    free(text);
+  }
+}
+
 static void test_pools(void **state)
 {
   struct fixture *f = *state;
@@ -755,6 +800,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(test_socket_too_long, setup, teardown),
     cmocka_unit_test_setup_teardown(test_git_urls, setup, teardown),
     cmocka_unit_test_setup_teardown(test_pools, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_ssh, setup, teardown),
     cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
     cmocka_unit_test_setup_teardown(test_wrong_secrets, setup, teardown),
     cmocka_unit_test_setup_teardown(test_secrets_of_steps, setup, teardown),

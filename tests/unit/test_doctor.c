@@ -21,8 +21,8 @@ static struct doctor_poller pollers[8];
 static struct doctor_facts well(void)
 {
   disk = (struct doctor_disk){ "state", 400 * GB, 1000 * GB };
-  workers[0] = (struct doctor_worker){ "one", "0.1", true, true, 0, "", 50 << 20 };
-  workers[1] = (struct doctor_worker){ "two", "", false, false, 0, "", -1 };
+  workers[0] = (struct doctor_worker){ "one", "0.1", true, true, 0, "", 50 << 20, "" };
+  workers[1] = (struct doctor_worker){ "two", "", false, false, 0, "", -1, "" };
   return (struct doctor_facts){ .version = "0.1", .want_api = true, .want_workers = true, .api_port = 7420, .workers_port = 7421, .up = true, .private_db = true, .has_key = true, .helper = true,
     .disks = &disk, .ndisks = 1, .nprojects = 3, .pollers = pollers, .pg_version = "15.14", .size = 41 << 20, .connections = 8, .connections_max = 60, .xid_age = 1000, .fsync = true,
     .full_page_writes = true, .synchronous_commit = true, .autovacuum = true, .schema = 2, .schema_latest = 2, .clock_ms = -3, .clock_within_ms = 12, .backed_up = true, .backup_age_ms = 3600000,
@@ -121,8 +121,10 @@ static void many(void **s)
   static const char *const names[] = { "a", "b", "c", "d", "e", "f", "g", "h" };
 
   (void)s;
-  TRY(({ for (int i = 0; i < 8; i++) workers[i] = (struct doctor_worker){ names[i], "0.1", false, true, 1000, "09:12", -1 }; f.nworkers = 8; }), workers, WARN, "a away since 09:12; b", "worker remove");
-  TRY(({ for (int i = 0; i < 8; i++) workers[i] = (struct doctor_worker){ names[i], "0.1", false, true, 1000, "09:12", -1 }; f.nworkers = 8; }), workers, WARN, "3 more", NULL);
+  TRY(workers[1].ssh_why = "nobody is there", workers, WARN, "two is not reached by ssh: nobody is there", "worker show");
+  workers[1].ssh_why = "";
+  TRY(({ for (int i = 0; i < 8; i++) workers[i] = (struct doctor_worker){ names[i], "0.1", false, true, 1000, "09:12", -1, "" }; f.nworkers = 8; }), workers, WARN, "a away since 09:12; b", "worker remove");
+  TRY(({ for (int i = 0; i < 8; i++) workers[i] = (struct doctor_worker){ names[i], "0.1", false, true, 1000, "09:12", -1, "" }; f.nworkers = 8; }), workers, WARN, "3 more", NULL);
   TRY(workers[0].free_kib = 1000, workers, WARN, "one has 0 MB free", "make room");
   TRY(workers[0].version = "0.0", versions, WARN, "one is 0.0", NULL);
   TRY((pollers[0] = (struct doctor_poller){ "p", "no such host", 90000 }, f.npollers = 1), repositories, WARN, "p can't be read for 90 s: no such host", "URL");

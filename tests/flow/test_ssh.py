@@ -1,0 +1,408 @@
+#!/usr/bin/env python3
+"""Workers that the master dials by ssh: a real sshd on loopback, as root and as a user. Nothing is installed there by hand, nothing is trusted without being told to, and whatever breaks, commands live on."""
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import drover
+from drover import BUILD, link_of, pids, read, sha, tell, wait_for
+from gitserve import Sshd, fingerprint, make_key
+
+BLOCKS, BLOCK = 4, 16000  # of numbered lines; after the first one the command waits for a word
+LINE = "%d a line of the log that must be there once, in its place"
+LONG = f"""echo "$DROVER_BUILD" >> "$MARKS"; i=0
+while [ $i -lt {BLOCKS} ]; do
+  seq -f "{LINE.replace('%d', '%.0f')}" $((i * {BLOCK})) $((i * {BLOCK} + {BLOCK - 1})); i=$((i + 1))
+  if [ $i = 1 ]; then touch "$MARKS.half"; until [ -e "$MARKS.go" ]; do sleep 0.02; done; fi
+done"""
+WHOLE = "".join(LINE % n + "\n" for n in range(BLOCKS * BLOCK)).encode()
+USERS = ("postgres",)  # whoever of these is here, and may log in, is the one that is no administrator
+
+
+def parent(pid):
+    m = re.search(r"^PPid:\t(\d+)", read(f"/proc/{pid}/status").decode(errors="replace"), re.M)
+    return int(m[1]) if m else 0
+
+
+class Site(drover.Case):
+    """One master, its sshd, and a worker there that is up."""
+    TRUSTED = True  # the configuration has the host's key
+    SSHD = {} if os.getuid() else {"UsePAM": "yes"}  # accounts without a password count as locked, but with PAM
+
+    @classmethod
+    def setUpClass(cls):
+        d = cls.d = drover.Drover({})
+        try:
+            cls.begin(d)
+        except BaseException:
+            d.failed = True
+            d.close(polite=False)
+            raise
+
+    @classmethod
+    def begin(cls, d):
+        drover.make_repo(d.path("repo"), {"README": "x"})
+        cls.user = pwd.getpwuid(os.getuid()).pw_name
+        cls.host_key = make_key(d.path("host"))
+        open(d.path("nobody.pub"), "w").close()
+        cls.sshd = Sshd(d, cls.host_key, [d.path("nobody")], **cls.SSHD)
+        builders = {"theirs": {"worker": {"tags": ["user"]}, "steps": [{"name": "run", "run": "id -un"}]}, "short": {"steps": [{"name": "run", "run": "id -un; uname -s"}]}, "long": {"steps": [{"name": "run", "run": LONG, "env": {"MARKS": d.path("marks")}}]}}
+        with open(d.path("p.yml"), "w") as f:
+            json.dump({"builders": {name: {"checkout": "none", **b} for name, b in builders.items()}}, f)
+        cls.pin = " ".join(read(cls.host_key + ".pub").decode().split()[:2])
+        d.workers = {}
+        d.configure(workers={"far": cls.far()}, projects={"p": {"git": d.path("repo"), "pipeline": d.path("p.yml")}}, same_user=True)
+        d.start_master()
+        cls.let_in()
+        cls.before()
+        d.wait_worker("far")
+
+    @classmethod
+    def before(cls):
+        pass
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.d.stop_master() if cls.d.master.poll() is None else cls.d.master.returncode
+        cls.d.failed |= bool(code)
+        cls.sshd.close()
+        super().tearDownClass()
+        if code:
+            raise drover.Failed(f"the master ended with {code}")
+
+    @classmethod
+    def far(cls, user=None, dir="far", **more):
+        return {"ssh": f"{user or cls.user}@127.0.0.1:{cls.sshd.port}", "dir": cls.d.path(dir), "slots": 2, **({"host_key": cls.pin} if cls.TRUSTED else {}), **more}
+
+    @classmethod
+    def let_in(cls, line=None):
+        """What drover worker key prints, into the host's authorized_keys."""
+        with open(cls.d.path("sshd.allowed"), "w") as f:
+            f.write(cls.cli("worker", "key") if line is None else line)
+
+    @classmethod
+    def cli(cls, *argv, code=0):
+        p = subprocess.run([f"{BUILD}/drover", "--socket", cls.d.path("api.sock"), *argv], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=drover.DEADLINE_S * 2)
+        if p.returncode != code:
+            raise drover.Failed(f"{argv}: {p.returncode}\n{p.stdout}{p.stderr}")
+        return p.stdout + p.stderr
+
+    def reload(self, **workers):
+        self.d.configure(workers=workers)
+        self.cli("config", "activate")
+
+    def worker(self, name="far"):
+        return self.d.get("/workers/" + name)
+
+    def trouble(self, word, name="far", seconds=30):
+        """Once the worker is in that trouble: what the master says of it."""
+        return wait_for(lambda: (s := self.worker(name)["ssh"]) and s["trouble"] == word and s, f"{name} to be in trouble: {word} ({self.worker(name)['ssh']})", seconds)
+
+    def agents(self, dir="far"):
+        return [p for p in pids() if b"--stdio" in read(f"/proc/{p}/cmdline").split(b"\0") and link_of(p, "exe").startswith(self.d.path(dir) + "/")]
+
+    def helpers(self):
+        return [p for p in pids() if parent(p) == self.d.master.pid and b"drover-ssh-helper" in read(f"/proc/{p}/cmdline")]
+
+    def begin_long(self):
+        """A build that has written its first block and waits; its request."""
+        for end in ("", ".half", ".go"):
+            if os.path.exists(self.d.path("marks" + end)):
+                os.remove(self.d.path("marks" + end))
+        r = self.d.ask("p/long")
+        wait_for(lambda: os.path.exists(self.d.path("marks.half")), "half of the log")
+        return r
+
+    def end_long(self, r):
+        """It goes on; the log is what was written, and the command ran once."""
+        open(self.d.path("marks.go"), "w").close()
+        done = self.d.wait_request(r)
+        self.assertEqual(len(done["builds"]), 1, "no other attempt was made")
+        self.assertEqual(self.d.get("/builds/" + done["builds"][0])["result"], 0)
+        self.assertEqual(sha(self.d.log(done["builds"][0], "run")), sha(WHOLE))
+        self.assertEqual(len(self.lines(self.d.path("marks"))), 1)
+
+
+class Link(Site):
+    def test_builds_run_and_nothing_was_there_before(self):
+        self.assertEqual(read(self.d.path("far/drover-worker")), read(f"{BUILD}/drover-worker"))
+        self.assertEqual(os.stat(self.d.path("far")).st_mode & 0o777, 0o700)
+        b = self.d.run("p/short")
+        self.assertEqual((b["result"], b["worker"]), (0, "far"))
+        self.assertEqual(self.d.log(b["id"], "run"), f"{self.user}\nLinux\n".encode())
+        w = self.worker()
+        self.assertEqual(w["peer"], f"ssh:{self.user}@127.0.0.1:{self.sshd.port}")
+        self.assertEqual((w["ssh"]["up"], w["ssh"]["trouble"], w["ssh"]["failures"]), (True, None, w["ssh"]["failures"]))
+        self.assertIn(f"{self.user}@127.0.0.1:{self.sshd.port}", self.cli("worker", "show", "far"))
+        self.assertNotIn("libssh2", subprocess.run(["ldd", f"{BUILD}/drover-master"], capture_output=True, text=True).stdout)
+
+    def test_the_connection_is_cut(self):
+        """sshd's process for the connection is killed: the agent there ends, the command doesn't."""
+        r, agent = self.begin_long(), self.agents()
+        self.assertEqual(len(agent), 1)
+        minder = [p for p in self.d.minders() if link_of(p, "exe").startswith(self.d.path("far"))]
+        shell = parent(agent[0])
+        tell(shell, signal.SIGKILL)
+        wait_for(lambda: not set(agent) & set(self.agents()), "the end of the agent")
+        self.end_long(r)
+        self.assertTrue(minder)
+
+    def test_the_helper_is_killed(self):
+        r, helper = self.begin_long(), self.helpers()
+        self.assertEqual(len(helper), 1)
+        tell(helper[0], signal.SIGKILL)
+        wait_for(lambda: (h := self.helpers()) and h != helper, "another helper")
+        self.d.wait_worker("far")
+        self.end_long(r)
+
+    def test_the_master_is_killed(self):
+        r = self.begin_long()
+        self.d.kill_master()
+        self.d.start_master()
+        self.d.wait_worker("far")
+        self.end_long(r)
+
+    def test_the_old_agent_hangs_on(self):
+        """A connection that is dead to the master, and alive to the host: the next agent takes the folder over, at once."""
+        r, old = self.begin_long(), self.agents()[0]
+        asked = read(self.d.path("far/log")).count(b"another agent takes this folder over")
+        keep = parent(old)  # sshd's process: it stands still, and so neither reads nor tells anybody that the other side has gone
+        os.kill(keep, signal.SIGSTOP)
+        try:
+            tell(self.helpers()[0], signal.SIGKILL)
+            new = wait_for(lambda: [p for p in self.agents() if p != old and self.worker()["connected"]], "the new agent")
+            self.assertEqual(len(new), 1)
+            wait_for(lambda: not os.path.exists(f"/proc/{old}") or read(f"/proc/{old}/stat").split(b") ")[-1][:1] == b"Z", "the end of the old one")
+            self.assertEqual(read(self.d.path("far/log")).count(b"another agent takes this folder over"), asked + 1)
+            self.end_long(r)
+        finally:
+            tell(keep, signal.SIGCONT)
+
+    def test_another_program_is_replaced(self):
+        """Of another version, and half of one: what is not the same bytes is brought anew, as a whole, at the next connection."""
+        before = self.agents()
+        with open(self.d.path("far/other"), "wb") as f:
+            f.write(read(f"{BUILD}/drover-worker")[:100000])
+        os.chmod(self.d.path("far/other"), 0o755)
+        os.rename(self.d.path("far/other"), self.d.path("far/drover-worker"))
+        self.cli("worker", "restart", "far")
+        wait_for(lambda: (a := self.agents()) and a != before, "the new agent")
+        self.d.wait_worker("far")
+        self.assertEqual(read(self.d.path("far/drover-worker")), read(f"{BUILD}/drover-worker"))
+        self.assertEqual([n for n in os.listdir(self.d.path("far")) if ".new" in n], [])
+        wait_for(lambda: self.worker()["order"]["state"] == "done", "the end of the order")
+        self.assertIn("a restart does it", self.cli("worker", "upgrade", "far", code=3))
+
+    def test_the_host_goes_down_and_comes_up(self):
+        r = self.begin_long()
+        self.sshd.close()
+        for p in self.agents():
+            tell(parent(p), signal.SIGKILL)
+        s = self.trouble("unreachable")
+        self.assertIn("Connection refused", s["why"])
+        self.assertIn("is not reached by ssh: 127.0.0.1 port", self.cli("doctor"))
+        self.assertIn("Connection refused", self.cli("worker", "show", "far"))
+        self.sshd.process = self.d.spawn("sshd.log", "/usr/sbin/sshd", "-D", "-e", "-f", self.d.path("sshd.conf"))
+        self.d.wait_worker("far")
+        self.end_long(r)
+        self.assertIsNone(self.worker()["ssh"]["trouble"])
+
+    def test_it_is_drained_and_left_alone(self):
+        self.cli("worker", "drain", "far", "--wait")
+        wait_for(lambda: not self.agents() and not self.worker()["connected"], "the end of the agent")
+        tries = read(self.d.path("sshd.log")).count(b"Accepted publickey")
+        self.d.sql("select 1")
+        self.assertEqual(self.worker()["ssh"]["trouble"], None)
+        self.cli("worker", "resume", "far")
+        self.d.wait_worker("far")
+        self.assertEqual(read(self.d.path("sshd.log")).count(b"Accepted publickey"), tries + 1)
+
+    def test_one_master_dials_and_the_others_take_over(self):
+        """Two more masters on the same database, with the same configuration and the same key: one of the three dials. Where it has no such worker any more, stops, or is killed, another one does."""
+        base, two = self.d, []
+        for _ in range(2):
+            d = self.own({"p": {}}, database=f"host={base.lock_file()[4]} user=drover dbname=drover")
+            d.workers = {}
+            d.configure(workers=base.conf["workers"], projects=base.conf["projects"], listen={**d.conf["listen"], "workers": f"127.0.0.1:{d.port}"})
+            two.append(d.start_master())
+        self.assertEqual(len({d.get("/status")["listen"]["ssh_key"] for d in (base, *two)}), 1)
+        dials = lambda: self.worker()["ssh"]["master"] or ""
+        self.assertIn(str(base.master.pid), dials())
+        r, agents = self.begin_long(), self.agents()
+        self.reload()
+        owner = wait_for(lambda: next((d for d in two if str(d.master.pid) in dials()), None), "another master to dial")
+        wait_for(lambda: self.worker()["connected"] and self.worker()["ssh"]["up"], "the worker at the other master")
+        wait_for(lambda: len(self.agents()) == 1 and self.agents() != agents, "one agent")
+        other = two[owner is two[0]]
+        if os.environ.get("DROVER_SOAK"):
+            owner.kill_master()
+        else:
+            owner.stop_master()
+        wait_for(lambda: str(other.master.pid) in dials() and self.worker()["ssh"]["up"], "the last master to dial", 60)
+        self.end_long(r)
+        self.reload(far=self.far())
+        other.stop_master()
+        wait_for(lambda: str(base.master.pid) in dials() and self.worker()["ssh"]["up"], "the first master to dial again")
+
+    @unittest.skipIf(os.getuid(), "only root's sshd lets others in")
+    def test_a_user_that_is_no_administrator(self):
+        name = next((u.pw_name for u in pwd.getpwall() if u.pw_name in USERS and os.access(u.pw_shell, os.X_OK)), None)
+        if not name:
+            self.skipTest("there is nobody here who is no administrator and may log in")
+        os.mkdir(self.d.path("home"))
+        os.chown(self.d.path("home"), *pwd.getpwnam(name)[2:4])
+        self.reload(far=self.far(), user=self.far(user=name, dir="home/deep/far", tags=["user"]))
+        self.d.wait_worker("user")
+        self.assertEqual(self.worker("user")["facts"]["user"], name)
+        b = self.d.run("p/theirs")
+        self.assertEqual((b["worker"], self.d.log(b["id"], "run")), ("user", f"{name}\n".encode()))
+        self.reload(far=self.far())
+        wait_for(lambda: not self.agents("home"), "the end of the agent")
+
+
+class Trouble(Site):
+    """What can be wrong, each in a word and a sentence; and that it is right again as soon as it is put right."""
+    TRUSTED = False
+
+    @classmethod
+    def before(cls):
+        """Nobody has said whose key it is: the host is asked for it, and nothing else."""
+        t = cls("run")
+        s = t.trouble("unknown_host_key")
+        mark = fingerprint(cls.host_key)
+        t.assertEqual((s["mark"], s["up"], s["trusted"]), (mark, False, None))
+        t.assertIn(f"drover worker trust far {mark}", s["why"])
+        t.assertIn(f"drover worker trust far {mark}", cls.cli("worker", "trust", "far"))
+        t.assertNotIn(b"publickey", read(cls.d.path("sshd.log")), "the key was shown to a host that nobody trusts")
+        t.assertFalse(os.path.exists(cls.d.path("far")))
+        t.assertIn("fingerprint", cls.cli("worker", "trust", "far", "SHA256:short", code=2))
+        cls.cli("worker", "trust", "far", mark)
+
+    def test_trusted_by_a_person(self):
+        s, mark = self.worker()["ssh"], fingerprint(self.host_key)
+        self.assertEqual((s["trusted"], s["trusted_by"], s["mark"], s["up"]), (mark, self.user, None, True))
+        self.assertEqual(self.d.run("p/short")["result"], 0)
+        self.assertIn(("worker.trusted", {"who": self.user, "host_key": mark}), [(t, json.loads(b)) for t, b in self.d.sql("select type, body from event where object = 'worker/far'")])
+        self.d.api("POST", "/workers/none/trust", {"host_key": mark})
+        self.assertEqual(self.d.api("POST", "/workers/none/trust", {"host_key": mark}).status, 404)
+
+    def test_another_host_answers(self):
+        """The configuration's word counts, not the person's; nothing is started, and the key is not shown."""
+        other = make_key(self.d.path("other" + self.id().rsplit(".")[-1]))
+        before = read(self.d.path("sshd.log")).count(b"Starting session")
+        self.reload(far=self.far(), wrong=self.far(dir="wrong", host_key=" ".join(read(other + ".pub").decode().split()[:2])), print=self.far(dir="print", host_key=fingerprint(other)),
+                    rsa=self.far(dir="rsa", host_key="ssh-rsa " + "AAAA" + "B" * 100))
+        for name in ("wrong", "print"):
+            s = self.trouble("host_key", name)
+            self.assertIn(f"is {fingerprint(self.host_key)}, which is not the one that is trusted", s["why"])
+        self.assertIn("ssh-ed25519", self.trouble("protocol", "rsa")["why"])
+        self.assertEqual(read(self.d.path("sshd.log")).count(b"Starting session"), before)
+        self.assertEqual(self.d.api("POST", "/workers/wrong/trust", {"host_key": fingerprint(self.host_key)}).status, 409)
+        self.reload(far=self.far(), wrong=self.far(dir="wrong", host_key=self.pin))
+        self.d.wait_worker("wrong")
+        self.reload(far=self.far())
+        wait_for(lambda: not self.agents("wrong"), "the end of the agent that is not configured any more")
+        wait_for(lambda: not self.worker("wrong")["ssh"]["master"], "the master to let go of it")
+
+    def test_not_let_in(self):
+        self.let_in("")
+        self.d.post("/workers/far/restart", {}, 202)
+        s = self.trouble("auth")
+        self.assertIn("drover worker key", s["why"])
+        self.assertFalse(self.agents())
+        self.let_in()
+        self.d.wait_worker("far")
+
+    def test_the_folder_and_the_host(self):
+        """A folder that can't be, a disk that is full, a host for which there is no program."""
+        open(self.d.path("file"), "w").close()
+        self.reload(far=self.far(), bad=self.far(dir="file/below", host_key=self.pin))
+        self.assertIn("Not a directory", self.trouble("folder", "bad")["why"])
+        self.reload(far=self.far(), kind=self.far(dir="kind", host_key=self.pin))
+        self.d.wait_worker("kind")
+        self.d.configure(downloads=self.d.path("none"))
+        os.makedirs(self.d.path("none"), exist_ok=True)
+        self.reload(far=self.far(), kind=self.far(dir="kind2", host_key=self.pin))
+        self.assertIn(f'"Linux {os.uname().machine}"', self.trouble("no_program", "kind")["why"])
+        shutil.copy(f"{BUILD}/drover-worker", self.d.path("none/linux-" + os.uname().machine))
+        self.d.wait_worker("kind")
+        self.reload(far=self.far())
+        del self.d.conf["downloads"]
+        self.reload(far=self.far())
+
+    @unittest.skipIf(os.getuid(), "only root mounts")
+    def test_the_disk_is_full(self):
+        os.mkdir(self.d.path("small"))
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", self.d.path("small")], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("nothing can be mounted here")
+        try:
+            self.reload(far=self.far(), full=self.far(dir="small/w", host_key=self.pin))
+            self.assertIn("No space left", self.trouble("disk_full", "full")["why"])
+            self.assertEqual(os.listdir(self.d.path("small/w")), [], "half a program was left")
+            subprocess.run(["mount", "-o", "remount,size=16m", self.d.path("small")], check=True)
+            self.d.wait_worker("full")
+        finally:
+            self.reload(far=self.far())
+            wait_for(lambda: not self.agents("small/w"), "the end of the agent")
+            subprocess.run(["umount", self.d.path("small")], check=True)
+
+    def test_two_agents_one_with_a_token(self):
+        """A folder of a worker that dials by itself is no place for one that is dialled: it is left alone."""
+        token = self.d.token("own")
+        self.d.start_worker("own", token=token, folder=self.d.path("shared"), wait=False)
+        self.d.wait_worker("own")
+        self.reload(far=self.far(), shared=self.far(dir="shared", host_key=self.pin))
+        self.assertIn("another drover-worker is running on the folder", self.trouble("worker", "shared")["why"])
+        self.assertTrue(self.worker("own")["connected"])
+        self.d.kill_worker("own", signal.SIGTERM)
+        self.d.wait_worker("shared")
+        self.reload(far=self.far())
+
+    def test_a_host_that_lies(self):
+        """What a host says is never more than words and bytes: noise without end, names that are none, a worker that is none."""
+        script, says = self.d.path("liar"), self.d.path("liar.says")
+        with open(script, "w") as f:
+            f.write(f'#!/bin/sh\n. {says}\n')
+        os.chmod(script, 0o755)
+        liar = Sshd(self.d, self.host_key, [self.d.path("nobody")], name="liar-sshd", ForceCommand=script)
+        self.addCleanup(liar.close)
+        shutil.copy(self.d.path("sshd.allowed"), self.d.path("liar-sshd.allowed"))
+        good = 'echo "drover-host: good yes"; '
+        for n, (what, word, sentence) in enumerate((
+                ("head -c 3000000 /dev/zero | tr '\\0' x", "refused", "has no shell that runs a command"),
+                ("exec sleep 0", "refused", "has no shell that runs a command"),
+                (good + "printf 'drover-host: os \\377\\377\\ndrover-host: arch ../../etc\\n'", "no_program", 'the host is " "'),
+                (good + "echo 'drover-host: os Linux'; echo 'drover-host: arch ../master'", "no_program", 'the host is "Linux "'),
+                (f"case $SSH_ORIGINAL_COMMAND in *uname*) {good} echo 'drover-host: os Linux'; echo \"drover-host: arch $(uname -m)\";; *cat*) head -c 100 >/dev/null; exec false;; esac", "folder", "did not arrive whole"),
+                (f"case $SSH_ORIGINAL_COMMAND in *uname*) {good} echo 'drover-host: os Linux'; echo \"drover-host: arch $(uname -m)\"; echo \"drover-host: sum {sha(read(f'{BUILD}/drover-worker'))}\";; "
+                 "*) head -c 300000 /dev/urandom; printf 'a word\\033[31m' >&2; esac", "worker", ""),
+                ("exec /bin/sh -c \"$(printf %s \"$SSH_ORIGINAL_COMMAND\" | sed 's/--stdio liar6/--stdio somebody/')\"", "refused", "worker liar6 was dialled, and somebody answers"))):
+            with open(says, "w") as f:
+                f.write(what + "\n")
+            name = f"liar{n}"
+            self.reload(far=self.far(), **{name: {**self.far(dir=name, host_key=self.pin), "ssh": f"{self.user}@127.0.0.1:{liar.port}"}})
+            s = self.trouble(word, name)
+            self.assertIn(sentence, s["why"])
+            self.assertNotIn("\033", s["why"])
+        self.reload(far=self.far())
+        self.assertEqual(self.d.run("p/short")["result"], 0)
+
+    def test_the_configuration_is_checked(self):
+        for key, value, what in (("ssh", "build3", "neither whom nor where"), ("ssh", "-oProxyCommand=x@h", "neither whom nor where"), ("ssh", "a@h:0", "neither whom nor where"), ("host_key", "ssh-ed25519 nonsense", "neither a host key"),
+                                 ("dir", "a;b", "no folder"), ("dir", "../x", "no folder"), ("dir", "$(id)", "no folder")):
+            self.d.configure(workers={"far": self.far(), "x": {**self.far(dir="x"), key: value}})
+            self.assertIn(what, self.cli("config", "check", self.d.path("master.yaml"), code=2))
+        self.d.configure(workers={"far": self.far(), "x": {"dir": "/srv"}})
+        self.assertIn('"ssh" is not there', self.cli("config", "check", self.d.path("master.yaml"), code=2))
+        self.d.configure(workers={"far": self.far()})
+
+
+if __name__ == "__main__":
+    unittest.main()
