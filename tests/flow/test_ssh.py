@@ -3,15 +3,19 @@
 import json
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import drover
+import wire
 from drover import BUILD, link_of, pids, read, sha, tell, wait_for
 from gitserve import Sshd, fingerprint, make_key
 
@@ -108,8 +112,8 @@ class Site(drover.Case):
     def agents(self, dir="far"):
         return [p for p in pids() if b"--stdio" in read(f"/proc/{p}/cmdline").split(b"\0") and link_of(p, "exe").startswith(self.d.path(dir) + "/")]
 
-    def helpers(self):
-        return [p for p in pids() if parent(p) == self.d.master.pid and b"drover-ssh-helper" in read(f"/proc/{p}/cmdline")]
+    def helpers(self, d=None):
+        return [p for p in pids() if parent(p) == (d or self.d).master.pid and b"drover-ssh-helper" in read(f"/proc/{p}/cmdline")]
 
     def begin_long(self):
         """A build that has written its first block and waits; its request."""
@@ -162,9 +166,55 @@ class Link(Site):
         self.d.wait_worker("far")
         self.end_long(r)
 
+    def test_the_bridge_loses_no_byte(self):
+        """drover-ssh-helper by itself, with sockets that take little at once, and a program that sends back what it gets."""
+        os.mkdir(self.d.path("echo"))
+        with open(self.d.path("echo/drover-worker"), "w") as f:
+            f.write("#!/bin/sh\nexec cat\n")
+        os.chmod(self.d.path("echo/drover-worker"), 0o755)
+        ours, theirs = socket.socketpair()
+        for s in (ours, theirs):
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        place = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
+        p = subprocess.Popen([sys.executable, "-c", place, str(theirs.fileno()), f"{BUILD}/drover-ssh-helper"], pass_fds=(theirs.fileno(),), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.d.env)
+        theirs.close()
+
+        def say(*records):
+            p.stdin.write(wire.records(*records, ("end", "1")))
+            p.stdin.flush()
+
+        def hear():
+            got = b""
+            while not got.endswith(b"\0end=1\0"):
+                part = os.read(p.stdout.fileno(), 1)
+                self.assertTrue(part, got)
+                got += part
+            return {k: v.decode() for k, v in wire.read_records(got)}
+        say(("name", "echo"), ("user", self.user), ("host", "127.0.0.1"), ("port", str(self.sshd.port)), ("dir", self.d.path("echo")), ("key", self.d.sql("select ssh_key from cluster")[0][0]), ("pin", self.pin))
+        self.assertEqual(hear()["at"], "look")
+        host = hear()
+        self.assertEqual((host["at"], host["os"], host["sum"]), ("host", "Linux", sha(b"#!/bin/sh\nexec cat\n")))
+        say(("sum", host["sum"]))
+        self.assertEqual(hear()["at"], "run")
+        data, back = os.urandom(3 << 20), bytearray()
+        t = threading.Thread(target=ours.sendall, args=(data,))
+        t.start()
+        ours.settimeout(drover.DEADLINE_S)
+        while len(back) < len(data) and (part := ours.recv(random.randint(1, 50000))):
+            back += part
+        t.join()
+        ours.shutdown(socket.SHUT_WR)  # as a master that closes the link
+        self.assertEqual(ours.recv(1), b"")
+        self.assertEqual(sha(bytes(back)), sha(data))
+        self.assertEqual((p.wait(drover.DEADLINE_S), p.stdout.read()), (0, b""))
+        for f in (p.stdin, p.stdout, ours):
+            f.close()
+
     def test_the_master_is_killed(self):
+        """The next one on its state folder waits for nothing, also while its former life still counts as alive."""
         r = self.begin_long()
         self.d.kill_master()
+        self.d.sql("update master set heartbeat = now() + interval '1 hour'")
         self.d.start_master()
         self.d.wait_worker("far")
         self.end_long(r)
@@ -218,7 +268,10 @@ class Link(Site):
         self.cli("worker", "drain", "far", "--wait")
         wait_for(lambda: not self.agents() and not self.worker()["connected"], "the end of the agent")
         tries = read(self.d.path("sshd.log")).count(b"Accepted publickey")
-        self.d.sql("select 1")
+        for _ in range(2):  # with each heartbeat the master looks whether it is to dial
+            beat = self.d.sql("select max(heartbeat) from master")
+            wait_for(lambda: self.d.sql("select max(heartbeat) from master") != beat, "a heartbeat")
+        self.assertEqual((self.agents(), read(self.d.path("sshd.log")).count(b"Accepted publickey")), ([], tries))
         self.assertEqual(self.worker()["ssh"]["trouble"], None)
         self.cli("worker", "resume", "far")
         self.d.wait_worker("far")
@@ -241,6 +294,11 @@ class Link(Site):
         wait_for(lambda: self.worker()["connected"] and self.worker()["ssh"]["up"], "the worker at the other master")
         wait_for(lambda: len(self.agents()) == 1 and self.agents() != agents, "one agent")
         other = two[owner is two[0]]
+        there = self.d.sql(f"select id from master where pid = {other.master.pid}")[0][0]
+        self.d.sql(f"update dial set master = {there}")  # as if the owner had counted as dead for a while, without knowing
+        wait_for(lambda: str(other.master.pid) in dials() and self.worker()["ssh"]["up"], "the one that has the row now")
+        wait_for(lambda: not self.helpers(owner), "the end of the former owner's helper")
+        owner, other = other, owner
         if os.environ.get("DROVER_SOAK"):
             owner.kill_master()
         else:
@@ -391,6 +449,22 @@ class Trouble(Site):
             s = self.trouble(word, name)
             self.assertIn(sentence, s["why"])
             self.assertNotIn("\033", s["why"])
+        # One with few programs, of which one loses bytes: where there is no sha256sum the size tells, and the program is brought each time.
+        tools = self.d.path("tools")
+        os.mkdir(tools)
+        for name in "sh uname mkdir wc rm mv chmod".split():
+            os.symlink(shutil.which(name), f"{tools}/{name}")
+        with open(f"{tools}/cat", "w") as f:
+            f.write("#!/bin/sh\nexec head -c 100000\n".replace("head", shutil.which("head")))
+        os.chmod(f"{tools}/cat", 0o755)
+        with open(says, "w") as f:
+            f.write(f'PATH={tools}; export PATH; exec sh -c "$SSH_ORIGINAL_COMMAND"\n')
+        self.reload(far=self.far(), few={**self.far(dir="few", host_key=self.pin), "ssh": f"{self.user}@127.0.0.1:{liar.port}"})
+        self.assertIn("did not arrive whole", self.trouble("folder", "few")["why"])
+        self.assertEqual(os.listdir(self.d.path("few")), [])
+        os.remove(f"{tools}/cat")
+        os.symlink(shutil.which("cat"), f"{tools}/cat")
+        self.d.wait_worker("few")
         self.reload(far=self.far())
         self.assertEqual(self.d.run("p/short")["result"], 0)
 
