@@ -172,7 +172,7 @@ class Pause(Case):
             told = self.d.get(f"/requests/{r['id']}/why")
             self.assertLess(abs(told["eta"]["likely"] - r["eta"]["likely"]), 30000)
         out = self.cli("queue").splitlines()
-        self.assertRegex(out[0], r"^REQUEST +BUILDER +PRIORITY +ASKED +BEGINS +WAITS$")
+        self.assertRegex(out[0], r"^REQUEST +BUILDER +PRIO +ASKED +BEGINS +WAITS$")
         self.assertRegex(out[1], rf"^{soon} +p/timed +80 +\S.* in about [12]:\d\d min \([^)]* to 2:\d\d min\) +two is full")
         self.assertRegex(out[3], rf"^{paused} +q/only-two +50 +\S.* - +builder q/only-two is paused")
         self.assertRegex(self.cli("queue", "--limit", "1"), r"and 2 more: drover queue --limit 3\n$")
