@@ -5,6 +5,7 @@
    How far the minder has come is in the file `fed`; it wakes the agent after each change. */
 #ifndef WORKER_FEED_H
 #define WORKER_FEED_H
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +23,7 @@ struct feed_head {
   int64_t off; /* of the first byte; FEED_END: where the input ends */
   uint32_t n, kind;
 };
-#define FEED_FRAME_MAX 4096 /* PIPE_BUF of Linux: such a write to a FIFO is all or nothing */
+#define FEED_FRAME_MAX (PIPE_BUF < 4096 ? PIPE_BUF : 4096) /* such a write to a FIFO is all or nothing */
 #define FEED_BYTES_MAX (FEED_FRAME_MAX - sizeof(struct feed_head))
 
 struct feed {

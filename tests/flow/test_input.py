@@ -194,11 +194,11 @@ class Input(Case):
         data = random.Random(8).randbytes(3 << 20)
         slow = "import os,hashlib,time\nh=hashlib.sha256()\nwhile d := os.read(0, 40000):\n h.update(d); time.sleep(0.004)\nprint(h.hexdigest())"
         log = self.begin(["python3", "-c", slow], OPEN)
-        fed, rounds, sizes = Fed(self.s, "1-1", data), 0, random.Random(3)  # what an old agent left and a new one brings overlap anyhow
+        fed, rounds = Fed(self.s, "1-1", data), 0
         while log.exit is None:
             before = fed.off
             try:
-                self.take(log, lambda: (fed.off > before + 150000 and rounds < 16) or log.exit is not None, fed, size=sizes.choice((WINDOW, 3000, 4080, 10001)))
+                self.take(log, lambda: (fed.off > before + 150000 and rounds < 16) or log.exit is not None, fed)
             except Gone:
                 pass
             if log.exit is None:
@@ -211,6 +211,26 @@ class Input(Case):
         self.assertGreaterEqual(rounds, 12)
         self.assertEqual((log.text.decode().strip(), fed.off), (hashlib.sha256(data).hexdigest(), len(data)))
 
+    def test_overlap(self):
+        """What a dead agent has left on the way, and what the next one brings, in other parts."""
+        self.connect()
+        data = random.Random(13).randbytes(WINDOW * 2 + 1000)
+        log = self.begin(["sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; sha256sum"], OPEN)
+        fed = Fed(self.s, "1-1", data)
+        self.take(log, lambda: self.full(fed), fed)
+        self.s.send("ping", 1)  # all of it has come to the agent
+        while self.s.recv(pings=True).verb != "pong":
+            pass
+        self.b.worker.kill()
+        self.again()
+        self.s.resume("1-1", log.length)
+        fed.begin(self.s)
+        self.take(log, lambda: fed.sent == fed.limit, fed, size=3001)
+        with open(self.at("go"), "w"):
+            pass
+        self.take(log, fed=fed, size=3001)
+        self.assertEqual((log.text.split()[0].decode(), fed.off), (hashlib.sha256(data).hexdigest(), len(data)))
+
     def test_minder_killed(self):
         self.connect()
         log = self.begin(["cat"], OPEN)
@@ -218,6 +238,7 @@ class Input(Case):
         self.s.send("stdin", "1-1", "1-1", 0, blob=b"abc\n")
         fed.data, fed.sent, fed.closed = b"abc\n", 4, True
         self.take(log, lambda: log.text == b"abc\n" and fed.off == 4, fed)
+        self.sleeps(self.b.worker.minder("1-1"))
         os.kill(self.b.worker.minder("1-1"), signal.SIGKILL)
         self.take(log, lambda: log.exit is not None and fed.state == "gone", fed)
         self.assertEqual((log.exit["how"], fed.off), ("lost", 4))
