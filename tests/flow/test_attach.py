@@ -199,6 +199,7 @@ class Attach(Case):
         wait_for(lambda: self.d.api("POST", f"/builds/{bid}/input", {"step": "t"}).status == 200, "the second step")
         self.assertEqual(self.end_of(self.feed(bid, b"2\n", step="t"))[:2], (0, b"2\n"))
         self.assertEqual(self.over(bid)["result"], SUCCESS)
+        self.assertNotIn(b"here tells of input what can't be", read(self.d.path("master.log")))
 
     def test_never_read(self):
         """It is cancelled while the input waits: the build ends, and so does who sends."""
