@@ -146,6 +146,7 @@ int wrap_main(char **argv)
     if (str_starts(*e_at, PREFIX))
       s.env[n++] = *e_at + strlen(PREFIX);
   e = argv[2] ? child_exec(&s) : ENOENT;
+  free(s.env);
   fprintf(stderr, "drover-worker: can't start %s: %s\n", argv[2] ? argv[2] : "nothing", strerror(e));
   return e == ENOENT ? EXIT_NO_PROGRAM : EXIT_NO_EXEC;
 }
