@@ -406,7 +406,7 @@ void command_forget(struct agent *a, struct command *c)
   if (c->sm.state == COMMAND_LIVE) {
     c->forgotten = true;
     command_stop_sending(c);
-    command_tell(a, c, "kill 0 cancel\n");
+    command_tell(a, c, "kill 0 " SPOOL_FORGET "\n");
     for (int i = 0; i < c->nstreams; i++)
       segment_empty(&c->stream[i].sp); /* the minder may be waiting for room */
     return;

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "worker/beneath.h"
 #include "worker/os.h"
 
@@ -33,6 +32,8 @@ struct followed {
   size_t nbefore;
   char *in;                /* READ_SIZE bytes, from the first look at a file on: what the output has of it may have to wait there */
   bool fresh;              /* it was opened after the command had begun: all of it counts */
+  bool held;               /* there is no room in the spool for more of it */
+  bool over;               /* nothing more comes of it */
   struct spool sp;
   struct output out;
 };
@@ -190,6 +191,8 @@ int64_t follows_due(const struct follows *f, int64_t at)
   at = f->n && f->at < at ? f->at : at;
   for (int i = 0; i < f->n; i++) {
     const struct output *o = &f->v[i].out;
+    if (f->v[i].over)
+      continue;
     at = o->close_at < at ? o->close_at : at;
     at = o->sync_at < at ? o->sync_at : at;
     at = o->veil.due[0] < at ? o->veil.due[0] : at;
@@ -202,6 +205,7 @@ static bool take(struct follows *f, struct followed *w, int64_t now, bool *wrote
 {
   size_t n = 0;
 
+  w->held = true;
   for (int i = 0; i < READS_MAX; i++) {
     if (!output_room(&w->out, now))
       return false;
@@ -212,17 +216,49 @@ static bool take(struct follows *f, struct followed *w, int64_t now, bool *wrote
     if (!output_take(&w->out, 0, w->in, n, now))
       return false;
   }
+  w->held = false;
   return n > 0;
+}
+
+static void push(struct followed *w, int64_t now, void (*wait)(void))
+{
+  while (!output_push(&w->out, now))
+    wait();
+}
+
+/* The last of a file, and a line where it is not the last. */
+static void finish(struct follows *f, struct followed *w, int64_t now)
+{
+  static const char told[] = "\ndrover: the rest of the file is not read\n";
+
+  push(w, now, f->wait);
+  if (!output_let_go(&w->out, 0, now))
+    push(w, now, f->wait);
+  if (f->stopped && read_file(w, f->work) && !output_take(&w->out, 0, told, sizeof told - 1, now))
+    push(w, now, f->wait);
+  output_end(&w->out, f->wait);
+  if (w->fd >= 0)
+    close(w->fd);
+  w->fd = -1;
+  w->held = false;
+  w->over = true;
 }
 
 bool follows_tick(struct follows *f, int64_t now)
 {
-  bool wrote = false, more = false;
+  bool wrote = false, more = false, look = now >= f->at;
 
   for (int i = 0; i < f->n; i++) {
-    struct output *o = &f->v[i].out;
-    if (now >= f->at && take(f, &f->v[i], now, &wrote))
+    struct followed *w = &f->v[i];
+    struct output *o = &w->out;
+    if (w->over)
+      continue;
+    if (look && !f->stopped && take(f, w, now, &wrote)) {
       more = true;
+    } else if (f->stopped || (look && f->ending && !w->held)) {
+      finish(f, w, now);
+      continue;
+    }
     if (now >= o->veil.due[0] && !output_held(o) && !output_let_go(o, 0, now))
       continue;
     if (now >= o->close_at && !output_close(o, true))
@@ -230,7 +266,7 @@ bool follows_tick(struct follows *f, int64_t now)
     if (now >= o->sync_at)
       output_sync(o);
   }
-  if (f->n && now >= f->at)
+  if (f->n && look)
     f->at = more ? now : now + (f->often ? LOOK_OFTEN_MS : LOOK_MS);
   return wrote;
 }
@@ -244,28 +280,37 @@ void follows_often(struct follows *f, bool on)
 
 void follows_end(struct follows *f, int64_t now, void (*wait)(void))
 {
-  static const char told[] = "\ndrover: the rest of the file is not read, there is too much of it\n";
+  f->ending = true;
+  f->wait = wait;
+  f->at = now;
+}
 
-  for (int i = 0; i < f->n; i++) {
-    struct followed *w = &f->v[i];
-    size_t n;
-    while (!output_push(&w->out, now))
-      wait();
-    while ((n = read_file(w, f->work)) && clock_mono_ms() - now < FOLLOW_END_MS)
-      if (!output_take(&w->out, 0, w->in, n, now))
-        while (!output_push(&w->out, now))
-          wait();
-    if (!output_let_go(&w->out, 0, now))
-      while (!output_push(&w->out, now))
-        wait();
-    if (n && !output_take(&w->out, 0, told, sizeof told - 1, now))
-      while (!output_push(&w->out, now))
-        wait();
-    output_end(&w->out, wait);
-    if (w->fd >= 0)
-      close(w->fd);
-    w->fd = -1;
-  }
+void follows_stop(struct follows *f)
+{
+  f->stopped = true;
+  f->at = 0;
+}
+
+void follows_throw_away(struct follows *f)
+{
+  for (int i = 0; i < f->n; i++)
+    f->v[i].out.broken = true;
+}
+
+bool follows_over(const struct follows *f)
+{
+  for (int i = 0; i < f->n; i++)
+    if (!f->v[i].over)
+      return false;
+  return true;
+}
+
+bool follows_held(const struct follows *f)
+{
+  for (int i = 0; i < f->n; i++)
+    if (f->v[i].held)
+      return true;
+  return false;
 }
 
 bool follows_sync(struct follows *f)

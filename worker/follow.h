@@ -11,6 +11,9 @@ struct follows {
   struct followed *v;
   int64_t at;    /* when they are looked at next; INT64_MAX: there are none */
   bool often;    /* somebody looks */
+  bool ending;   /* the command has ended: what is left of them is read, */
+  bool stopped;  /* or no more of it */
+  void (*wait)(void);
 };
 
 /* Before the command's process is there. work: a descriptor of the work folder, its own from now on. uid: who looks at the files, 0: the worker itself. first: what the process writes, whose masks they share. */
@@ -20,11 +23,17 @@ int64_t follows_due(const struct follows *f, int64_t at);
 /* Does what is due. True: something was written. */
 bool follows_tick(struct follows *f, int64_t now);
 void follows_often(struct follows *f, bool on);
-/* Nothing of the command runs any more: the rest of them, for FOLLOW_END_MS at most. wait: as of output_end(). */
+/* Nothing of the command runs any more: the next ticks read what is left of them, as the spool has room for it, until follows_over(). wait: as of output_end(). */
 void follows_end(struct follows *f, int64_t now, void (*wait)(void));
+/* Behind follows_end(): the next tick reads no more; a line says so in those that have more. */
+void follows_stop(struct follows *f);
+/* Nothing is written to the spool any more. */
+void follows_throw_away(struct follows *f);
+bool follows_over(const struct follows *f); /* all of them are in the log */
+bool follows_held(const struct follows *f); /* one of them waits for room in the spool */
 bool follows_sync(struct follows *f); /* false: the spool is broken */
 bool follows_broken(const struct follows *f);
 void follows_tell(const struct follows *f, struct spool_exit *x);
 
-#define FOLLOW_END_MS 60000 /* a file that has no end, or none that is near */
+#define FOLLOW_END_MS 60000 /* for so long what is left is read, not counting the time in which it waits for room: a file may have no end */
 #endif

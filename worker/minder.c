@@ -6,10 +6,11 @@
    A time is over, a kill from the agent: the ladder below. SIGTERM (the host stops): the same, and the result is `lost`.
    The agent away: nothing changes. An I/O error of the spool: the tree is ended, the result is `lost`, reason `spool`.
 
-     run ──▶ linger ──▶ term ──▶ kill ──▶ end        linger: the main process ended, others hold its output
-      │         └───────────────▲  ▲       ▲         term: SIGTERM was sent, grace runs
-      ├───────▶ term ───────────┘  │       │         kill: SIGKILL again and again
-      └────────────────────────────┴───────┘         sleeps in all but end */
+     run ──▶ linger ──▶ term ──▶ kill ──▶ drain ──▶ end    linger: the main process ended, others hold its output
+      │         └───────────────▲  ▲       ▲               term: SIGTERM was sent, grace runs
+      ├───────▶ term ───────────┘  │       │               kill: SIGKILL again and again
+      └────────────────────────────┴───────┘               drain: nothing of it runs, what is left of its files is read
+                                                           sleeps in all but end */
 #include "worker/minder.h"
 
 #include <errno.h>
@@ -54,12 +55,13 @@ enum {
 };
 #define NEVER INT64_MAX
 
-enum { M_RUN, M_LINGER, M_TERM, M_KILL, M_END, M_STATES };
+enum { M_RUN, M_LINGER, M_TERM, M_KILL, M_DRAIN, M_END, M_STATES };
 static const struct sm_row rows[M_STATES] = {
-  [M_RUN] = { "run", SM_TO(M_LINGER) | SM_TO(M_TERM) | SM_TO(M_KILL) | SM_TO(M_END) },
-  [M_LINGER] = { "linger", SM_TO(M_TERM) | SM_TO(M_KILL) | SM_TO(M_END) },
-  [M_TERM] = { "term", SM_TO(M_KILL) | SM_TO(M_END) },
-  [M_KILL] = { "kill", SM_TO(M_END) },
+  [M_RUN] = { "run", SM_TO(M_LINGER) | SM_TO(M_TERM) | SM_TO(M_KILL) | SM_TO(M_DRAIN) },
+  [M_LINGER] = { "linger", SM_TO(M_TERM) | SM_TO(M_KILL) | SM_TO(M_DRAIN) },
+  [M_TERM] = { "term", SM_TO(M_KILL) | SM_TO(M_DRAIN) },
+  [M_KILL] = { "kill", SM_TO(M_DRAIN) },
+  [M_DRAIN] = { "drain", SM_TO(M_END) },
   [M_END] = { "end", 0 },
 };
 
@@ -82,6 +84,7 @@ struct minder {
   char *values;          /* of its secrets, records; wiped once it has them */
   size_t nvalues;
   bool main_ended, none_left, blocked, broken;
+  bool hurry;             /* somebody wanted its end: what finds no room then is left out */
   int rounds;             /* of SIGKILL */
   int64_t start, main_end;             /* on clock_mono_ms() */
   int64_t idle_at, total_at, step_at;  /* when what is due; NEVER; step_at: the next step of the ladder */
@@ -90,6 +93,7 @@ struct minder {
   int64_t blocked_since, seen;
 };
 
+static struct minder self; /* zero, and its 64 KiB are not touched before there is output */
 static volatile sig_atomic_t got_child, got_term;
 
 static void on_signal(int sig)
@@ -123,28 +127,37 @@ static void enter(struct minder *m, int state, int64_t grace)
   case M_KILL:
     m->step_at = now;
     break;
+  case M_DRAIN:
+    m->step_at = now + FOLLOW_END_MS;
+    break;
   }
 }
 
-/* Ends the tree. The first reason counts, and none when the main process had ended by itself. Where there is a longest time, nobody has more than that to think of it. */
+/* Ends the tree, or the reading of its files. The first reason counts, and none when the main process had ended by itself. Where there is a longest time, nobody has more than that to think of it. */
 static void end_tree(struct minder *m, const char *reason, int64_t grace)
 {
   int64_t now = clock_mono_ms();
 
   if (m->confine.most_ms)
     grace = min64(grace, m->confine.most_ms);
+  m->hurry = true;
   if (!m->main_ended && !strcmp(m->exit.reason, "-"))
     snprintf(m->exit.reason, sizeof m->exit.reason, "%s", reason);
   if (m->sm.state == M_TERM)
     m->step_at = min64(m->step_at, after(now, max64(grace, 1)));
-  else if (m->sm.state != M_KILL && m->sm.state != M_END)
+  else if (m->sm.state < M_TERM)
     enter(m, grace > 0 ? M_TERM : M_KILL, grace);
+  else if (m->sm.state == M_DRAIN)
+    follows_stop(&m->logs);
 }
 
 static void step_ladder(struct minder *m, int64_t now)
 {
   if (m->sm.state == M_LINGER && m->none_left) {
-    enter(m, M_END, 0); /* what holds the output is none of ours */
+    enter(m, M_DRAIN, 0); /* what holds the output is none of ours */
+  } else if (m->sm.state == M_DRAIN) {
+    m->step_at = NEVER;
+    follows_stop(&m->logs);
   } else if (m->sm.state == M_KILL) {
     if (!child_kill(&m->child))
       tree_kill(getpid());
@@ -185,15 +198,18 @@ static void unblock(struct minder *m, int64_t now)
     m->idle_at += lost;
   if (m->total_at != NEVER)
     m->total_at += lost;
-  if (m->sm.state == M_LINGER)
+  if ((m->sm.state == M_LINGER || m->sm.state == M_DRAIN) && m->step_at != NEVER)
     m->step_at += lost;
 }
 
-/* The ladder goes on: but nobody is killed for output that we don't read. */
+/* The ladder goes on: but nobody is killed for output that we don't read, and no file left out. */
 static bool climbing(const struct minder *m)
 {
-  return m->sm.state == M_TERM || m->sm.state == M_KILL || (m->sm.state == M_LINGER && !m->blocked);
+  return m->sm.state == M_TERM || m->sm.state == M_KILL || ((m->sm.state == M_LINGER || m->sm.state == M_DRAIN) && !m->blocked);
 }
+
+/* Times of the whole of it run. */
+static bool timed(const struct minder *m) { return m->sm.state == M_RUN || m->sm.state == M_DRAIN; }
 
 /* Reads once from one of the two pipes. False: nothing there now. */
 static bool read_output(struct minder *m, int *fd, unsigned channel, int64_t now)
@@ -218,6 +234,8 @@ static bool read_output(struct minder *m, int *fd, unsigned channel, int64_t now
 
 static void retry_blocked(struct minder *m, int64_t now)
 {
+  if (m->sm.state == M_DRAIN)
+    return; /* its files are looked at in follows_tick() */
   m->retry_at = now + BLOCKED_RETRY_MS;
   if (output_room(&m->out, now))
     unblock(m, now);
@@ -260,9 +278,13 @@ static void take_ctl(struct minder *m, const char *line)
   long long grace;
   int on, number;
 
-  if (scan(line, "kill %lld %15s", &grace, word) == 2)
+  if (scan(line, "kill %lld %15s", &grace, word) == 2) {
+    if (!strcmp(word, SPOOL_FORGET)) { /* what can't be written holds up nobody any more */
+      m->out.broken = true;
+      follows_throw_away(&m->logs);
+    }
     end_tree(m, word, grace);
-  else if (scan(line, "signal %d", &number) == 1) {
+  } else if (scan(line, "signal %d", &number) == 1) {
     child_signal(&m->child, number);
   } else if (scan(line, "follow %d", &on) == 1) {
     output_follow(&m->out, on);
@@ -306,16 +328,31 @@ static void look_alone(struct minder *m, int64_t now)
   }
 }
 
+/* What is left of its files goes on as there is room for it. */
+static void look_held(struct minder *m, int64_t now)
+{
+  bool held = follows_held(&m->logs);
+
+  if (held && m->hurry)
+    follows_stop(&m->logs);
+  else if (held)
+    block(m, now);
+  else if (m->blocked)
+    unblock(m, now);
+}
+
 /* After the main process: what is next. */
 static void settle(struct minder *m)
 {
   bool silent = m->child.out < 0 && m->child.err < 0 && !output_held(&m->out);
   int64_t rest = m->spec.grace_ms - (clock_mono_ms() - m->main_end);
 
-  if (!m->main_ended || m->sm.state == M_END)
+  if (m->sm.state == M_DRAIN && follows_over(&m->logs))
+    enter(m, M_END, 0);
+  if (!m->main_ended || m->sm.state >= M_DRAIN)
     return;
   if (m->none_left && (silent || m->sm.state == M_TERM || m->sm.state == M_KILL))
-    enter(m, M_END, 0);
+    enter(m, M_DRAIN, 0);
   else if (silent && m->sm.state < M_TERM)
     enter(m, M_TERM, rest);
   else if (m->sm.state == M_RUN && !m->blocked)
@@ -335,12 +372,14 @@ static void tick(struct minder *m, int64_t now)
       block(m, now);
   if (follows_tick(&m->logs, now) && m->idle_at != NEVER)
     m->idle_at = after(now, m->spec.idle_ms);
+  if (m->sm.state == M_DRAIN)
+    look_held(m, now);
   look_spool(m);
   if (m->sm.state == M_RUN && !m->blocked && now >= m->idle_at)
     end_tree(m, "idle", m->spec.grace_ms);
-  if (m->sm.state == M_RUN && !m->blocked && now >= m->total_at)
+  if (timed(m) && !m->blocked && now >= m->total_at)
     end_tree(m, "total", m->spec.grace_ms);
-  if (m->sm.state == M_RUN && now >= m->alone_at)
+  if (timed(m) && now >= m->alone_at)
     look_alone(m, now);
   if (now >= m->most_at) {
     m->most_at = NEVER;
@@ -356,14 +395,16 @@ static int64_t next_due(const struct minder *m)
 
   if (os_orphans_ms && m->main_ended && !m->none_left)
     at = min64(at, clock_mono_ms() + os_orphans_ms);
-  if (m->sm.state == M_RUN)
+  if (timed(m))
     at = min64(at, m->alone_at);
-  else if (climbing(m))
+  if (climbing(m))
     at = min64(at, m->step_at);
   if (m->blocked)
     return min64(at, m->retry_at);
   at = min64(at, min64(m->out.veil.due[0], m->out.veil.due[1]));
-  return m->sm.state == M_RUN ? min64(at, min64(m->idle_at, m->total_at)) : at;
+  if (timed(m))
+    at = min64(at, m->total_at);
+  return m->sm.state == M_RUN ? min64(at, m->idle_at) : at;
 }
 
 static void turn(struct minder *m)
@@ -405,9 +446,13 @@ static void turn(struct minder *m)
 
 /* ---- start and end ---- */
 
+/* Also hears that nobody wants it any more. */
 static void wait_for_room(void)
 {
-  poll(NULL, 0, BLOCKED_RETRY_MS);
+  struct pollfd ctl = { self.args->ctl_fd, POLLIN, 0 };
+
+  if (poll(&ctl, 1, BLOCKED_RETRY_MS) > 0)
+    read_ctl(&self);
 }
 
 static void push_all(struct minder *m, int64_t now)
@@ -416,12 +461,13 @@ static void push_all(struct minder *m, int64_t now)
     wait_for_room();
 }
 
-/* Everything of the command has ended. What is still in the pipes is the last of the log. */
+/* Everything of the command has ended. What is still in the pipes is the last of its output; its files may take longer. */
 static void drain(struct minder *m)
 {
   int *fds[] = { &m->child.out, &m->child.err };
   int64_t now = clock_mono_ms();
 
+  block(m, now); /* no time is over for what waits for the disk here */
   for (unsigned i = 0; i < COUNT(fds); i++)
     for (int rounds = 0; *fds[i] >= 0 && rounds < DRAIN_ROUNDS; rounds = read_output(m, fds[i], i, now) ? rounds + 1 : DRAIN_ROUNDS)
       push_all(m, now);
@@ -431,8 +477,18 @@ static void drain(struct minder *m)
       block(m, now);
   }
   output_end(&m->out, wait_for_room);
+  for (unsigned i = 0; i < COUNT(fds); i++)
+    if (*fds[i] >= 0)
+      close(*fds[i]);
+  m->child.out = m->child.err = -1;
+  unblock(m, clock_mono_ms());
+  if (m->spec.nsecrets)
+    secret_files_remove(&m->sp);
   follows_end(&m->logs, now, wait_for_room);
   look_spool(m);
+  settle(m); /* without files that is all */
+  while (m->sm.state != M_END)
+    turn(m);
 }
 
 /* Nothing of the command runs any more. One that can't be written down is no report. */
@@ -614,7 +670,7 @@ static int run(struct minder *m)
     if (!output_warn(&m->out, m->start))
       block(m, m->start);
   }
-  while (m->sm.state != M_END)
+  while (m->sm.state < M_DRAIN)
     turn(m);
   drain(m);
   return finish(m);
@@ -635,13 +691,13 @@ static bool take_secrets(struct minder *m)
 
 int minder_main(const struct minder_args *a)
 {
-  static struct minder m; /* zero, and its 64 KiB are not touched before there is output */
+  struct minder *m = &self;
 
-  m.args = a;
-  m.child = (struct child){ .pid = -1, .out = -1, .err = -1, .in = -1, .jail = -1 };
-  m.sp.dir = AT_FDCWD;
-  snprintf(m.sp.cmd, sizeof m.sp.cmd, "%s", a->cmd);
-  snprintf(m.exit.reason, sizeof m.exit.reason, "-");
+  m->args = a;
+  m->child = (struct child){ .pid = -1, .out = -1, .err = -1, .in = -1, .jail = -1 };
+  m->sp.dir = AT_FDCWD;
+  snprintf(m->sp.cmd, sizeof m->sp.cmd, "%s", a->cmd);
+  snprintf(m->exit.reason, sizeof m->exit.reason, "-");
   setsid();
   os_subreaper();
   set_signals();
@@ -650,22 +706,22 @@ int minder_main(const struct minder_args *a)
     return 1;
   }
   if (strcmp(a->mode, "run"))
-    return undertaker_main(a, &m.sp);
-  if (spool_read_cmd(&m.sp, a->cmd_fd, &m.cmd)) {
+    return undertaker_main(a, &m->sp);
+  if (spool_read_cmd(&m->sp, a->cmd_fd, &m->cmd)) {
     log_error("minder", "%s: the command can't be read back", a->cmd);
     return 1;
   }
-  if (confine_read(&m.confine, a->confine)) {
+  if (confine_read(&m->confine, a->confine)) {
     log_error("minder", "%s: what confines it can't be read: %s", a->cmd, a->confine);
     return 1; /* it is not run at all */
   }
-  sm_init(&m.sm, a->cmd, rows, M_STATES, M_RUN);
-  output_init(&m.out, &m.sp, a->wake_fd);
-  input_init(&m.input, &m.sp, a->wake_fd);
-  m.seen = clock_boot_ms();
-  spec_load(&m.spec, m.cmd.blob, m.cmd.blob_len, a->work, a->path, a->cmd);
-  output_limit(&m.out, m.spec.limit_bytes, m.spec.limit_lines);
-  if ((m.spec.nsecrets || a->secrets_fd >= 0) && !take_secrets(&m))
+  sm_init(&m->sm, a->cmd, rows, M_STATES, M_RUN);
+  output_init(&m->out, &m->sp, a->wake_fd);
+  input_init(&m->input, &m->sp, a->wake_fd);
+  m->seen = clock_boot_ms();
+  spec_load(&m->spec, m->cmd.blob, m->cmd.blob_len, a->work, a->path, a->cmd);
+  output_limit(&m->out, m->spec.limit_bytes, m->spec.limit_lines);
+  if ((m->spec.nsecrets || a->secrets_fd >= 0) && !take_secrets(m))
     return 1;
-  return run(&m);
+  return run(m);
 }

@@ -136,6 +136,20 @@ static int make_folder(const struct spool *s, int from)
   return mkdirat(s->dir, s->cmd, 0700) || mkfifoat(s->dir, spool_name(s, "ctl", name), 0600);
 }
 
+/* Room for the result, which what holds the disk full must not keep from being written. A folder that is used again has it. */
+static enum err reserve(const struct spool *s)
+{
+  char room[SMALL_MAX] = { 0 }; /* no good CRC: no result */
+  int fd = spool_open(s, "result", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC);
+  enum err e;
+
+  if (fd < 0)
+    return errno == EEXIST ? ERR_OK : spool_err(errno);
+  e = write_all(fd, room, sizeof room);
+  close(fd);
+  return e;
+}
+
 enum err spool_create(const struct spool *s, int from, int64_t build, struct id epoch, const char *blob, size_t n, int *cmd_fd,
                       int *ctl_fd)
 {
@@ -147,6 +161,7 @@ enum err spool_create(const struct spool *s, int from, int64_t build, struct id 
     e = spool_err(errno);
   else
     e = write_cmd(s, *cmd_fd, build, epoch, blob, n);
+  e = e ? e : reserve(s);
   if (!e)
     return ERR_OK;
   if (*cmd_fd >= 0)

@@ -11,7 +11,7 @@
      in            FIFO with standard input that the master brings (feed.h), and
      fed           how much of it the command was given; both only where it is brought
      epoch         build epoch of the last resume, when it is not the run's
-     result        the exit record
+     result        the exit record; until then zeros, which keep room for it
      report        what it told in its report (report.h); only where it told something
      secrets       where the folder with its secrets as files is, while there is one (secret_files.h); no value ever stands in a spool
 
@@ -31,6 +31,7 @@
 #include "common/err.h"
 #include "common/str.h"
 
+#define SPOOL_FORGET "forget" /* reason of a kill: neither output nor result is wanted */
 #define SPOOL_BLOB_MAX 4194304
 #define SPOOL_TEXT_MAX 1024
 #define SPOOL_WORD_MAX 16

@@ -2,12 +2,15 @@
 import os
 import signal
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from fakemaster import Bench, Gone, Log, parse_records, records, wait_for  # noqa: E402
 
 WINDOW = 1 << 20
+SPOOL_MORE = 300000  # what is read at once, and what it is in
+NOT_READ = b"\ndrover: the rest of the file is not read\n"
 WAIT = "while [ ! -e go ]; do sleep 0.02; done"
 
 
@@ -28,7 +31,7 @@ class Followed(unittest.TestCase):
     def begin(self, script, *places, cmd="1-1", more=(), window=WINDOW):
         """A command that follows these places; its logs by stream."""
         logs = [Log() for _ in range(len(places) + 1)]
-        self.limit, self.cmd, self.window = [window] * len(logs), cmd, window
+        self.limit, self.cmd, self.window, self.began = [window] * len(logs), cmd, window, time.monotonic()
         self.s.run(cmd, ["sh", "-c", script], *[("log", f"n{i}={p}") for i, p in enumerate(places)], *more, limit=window)
         return logs
 
@@ -106,6 +109,89 @@ class Followed(unittest.TestCase):
         logs = self.begin("head -c 9000000 /dev/zero | tr '\\0' 'y' >big; echo end >>big", "big")
         self.take(logs, None)
         self.assertEqual((logs[1].length, logs[1].text[-6:], logs[1].text.count(b"y")), (9000004, b"yyend\n", 9000000))
+
+    def spooled(self):
+        """Bytes of stream 1 in the spool."""
+        try:
+            return sum(os.path.getsize(self.b.worker.spool("1-1", n)) for n in os.listdir(self.b.worker.spool("1-1")) if n.startswith("log-1."))
+        except FileNotFoundError:
+            return 0
+
+    def held(self, size, full, *more):
+        """A command that has ended with so many bytes of its file to be read, which wait for a master that acks nothing."""
+        self.connect(env={"DROVER_TEST_SPOOL_FULL": str(full)})
+        logs = self.begin(f"head -c {size} /dev/urandom >big; touch ended", "big", more=more, window=0)
+        wait_for(lambda: os.path.exists(self.at("ended")) and self.spooled() > full)
+        last = [0, 0]
+
+        def settled():
+            now, size = time.monotonic(), self.spooled()
+            if size != last[1]:
+                last[:] = now, size
+            return now - last[0] > 0.5
+        wait_for(settled)
+        self.assertTrue(full < self.spooled() < full + SPOOL_MORE, self.spooled())
+        self.s.send("inventory")
+        inventory = self.take_inventory()
+        self.assertEqual([m["state"] for m in inventory], ["running"] * 2)
+        with open(self.at("big"), "rb") as f:
+            return logs, f.read()
+
+    def take_inventory(self):
+        """What was accepted before is passed over."""
+        while "state" not in self.s.seen:
+            self.s.expect("state")
+        return self.s.take_inventory()
+
+    def test_the_rest_waits_for_the_master(self):
+        """A file of any size takes no more of the spool at the end than before: what the master does not take is left in the file, no time is over for it, and the command has not ended."""
+        logs, big = self.held(26000000, 14 << 20, ("total", 3000))
+        time.sleep(max(0, 3.5 - (time.monotonic() - self.began)))  # longer than its time, which stands still
+        self.window = WINDOW
+        for k in range(2):
+            self.limit[k] = WINDOW
+            self.s.send("ack", "1-1", k, 0, WINDOW)
+        self.take(logs, None)
+        self.assertTrue(logs[1].text == big)
+        self.assertEqual((logs[0].exit["how"], logs[0].exit["code"], logs[0].exit["reason"]), ("exited", 0, "-"))
+        self.assertLess(logs[0].exit["wall_ms"], 3000)
+
+    def cut_off(self, logs, big):
+        """It ended well, and its log says that not all of the file is in it."""
+        self.resume(logs)
+        self.take(logs, None)
+        self.assertEqual((logs[0].exit["how"], logs[0].exit["code"], logs[0].exit["reason"]), ("exited", 0, "-"))
+        self.assertTrue(logs[1].text.endswith(NOT_READ))
+        self.assertTrue(big.startswith(logs[1].text[:-len(NOT_READ)]) and 1 << 20 < logs[1].length < 1300000)
+
+    def test_cancelled_while_the_rest_waits(self):
+        logs, big = self.held(3000000, 1 << 20)
+        self.window = 4 << 20
+        self.s.send("kill", "1-1", "1-1", 0, "cancel")
+        wait_for(lambda: self.b.worker.has_result("1-1"))
+        self.cut_off(logs, big)
+
+    def test_alone_while_the_rest_waits(self):
+        """Nobody will ever take it: the worker is asked for nothing any more."""
+        logs, big = self.held(3000000, 1 << 20, ("alone", 5000))
+        self.window = 4 << 20
+        self.b.worker.kill()
+        self.s.close()
+        wait_for(lambda: self.b.worker.has_result("1-1"))
+        self.s = self.b.connect()
+        self.assertEqual([m["state"] for m in self.s.have], ["done"] * 2)
+        self.cut_off(logs, big)
+
+    def test_forgotten_while_the_rest_waits(self):
+        self.held(3000000, 1 << 20)
+        self.s.send("forget", "1-1")
+        wait_for(lambda: not os.path.exists(self.b.worker.spool("1-1")))
+
+    def test_stopped_by_the_host_while_the_rest_waits(self):
+        logs, big = self.held(3000000, 1 << 20)
+        self.window = 4 << 20
+        os.kill(self.b.worker.minder("1-1"), signal.SIGTERM)
+        self.cut_off(logs, big)
 
     def test_confined(self):
         """Links out of the work folder, fifos, folders, devices: as if they were not there; a link within is followed."""

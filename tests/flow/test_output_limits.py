@@ -105,7 +105,7 @@ class Limits(unittest.TestCase):
         def ended():
             nonlocal most
             most = max(most, self.size("1-1"))
-            return os.path.exists(self.b.worker.spool("1-1", "result"))
+            return self.b.worker.has_result("1-1")
         wait_for(ended, 60)
         self.assertLess(most, (4 << 20) + SPOOL_MORE)
         self.assertFalse([n for n in os.listdir(self.b.worker.spool("1-1")) if n.startswith("tail.")])
@@ -201,7 +201,7 @@ class Limits(unittest.TestCase):
             subprocess.run(["mount", "-o", "remount,size=10m", self.b.worker.dir], check=True)
             wait_for(lambda: os.path.exists(written))
             still()
-            self.assertFalse(os.path.exists(self.b.worker.spool("1-1", "result")))
+            self.assertFalse(self.b.worker.has_result("1-1"))
             subprocess.run(["mount", "-o", "remount,size=30m", self.b.worker.dir], check=True)
             s.collect({"1-1": log})
             self.whole(log, random, limit_bytes=7 << 20)

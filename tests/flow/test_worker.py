@@ -422,7 +422,7 @@ time.sleep(8)
         s.expect("state")
         s.expect("state")
         self.b.worker.kill()
-        wait_for(lambda: os.path.exists(self.b.worker.spool("1-1", "result")), 5)
+        wait_for(lambda: self.b.worker.has_result("1-1"), 5)
         s = self.b.connect()
         self.assertEqual((s.has("1-1")["state"], s.has("1-2")["state"]), ("done", "running"))
         s.resume("1-1", 0)
@@ -569,7 +569,7 @@ class Crashes(Case):
         s.run("1-1", ["sh", "-c", "echo hi; exit 2"])
         s.expect("state")
         self.b.worker.kill()
-        wait_for(lambda: os.path.exists(self.b.worker.spool("1-1", "result")))
+        wait_for(lambda: self.b.worker.has_result("1-1"))
         for _ in range(3):
             s = self.b.connect()
             self.assertEqual((s.has("1-1")["state"], s.has("1-1")["hi"]), ("done", 3))
@@ -708,7 +708,7 @@ class Syncs(Case):
         s.expect("state")
         if stop_agent:
             self.b.worker.kill()
-            wait_for(lambda: os.path.exists(self.b.worker.spool("1-1", "result")))
+            wait_for(lambda: self.b.worker.has_result("1-1"))
             wait_for(lambda: not processes_with(self.b.worker.dir + "/spool"))
         else:
             s.collect({"1-1": Log()})
@@ -911,6 +911,28 @@ class Spool(Case):
             self.b.worker.kill()
             for pid in processes_with(self.b.worker.dir):
                 os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not processes_with(self.b.worker.dir))
+            subprocess.run(["umount", self.b.worker.dir], check=True)
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounts a small tmpfs: needs root")
+    def test_full_disk_of_a_command_that_ends(self):
+        """It has filled the disk itself and ends: its result finds the room that was kept for it, in a folder that is used again too. There is none for another command, which is told."""
+        self.bench()
+        os.mkdir(self.b.worker.dir)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", self.b.worker.dir], check=True)
+        try:
+            s = self.b.connect()
+            for i in range(1, 4):
+                s.run(f"1-{i}", ["sh", "-c", "cat /dev/zero >filler 2>/dev/null; exit 3"])
+                log = s.collect({f"1-{i}": Log()})[f"1-{i}"]
+                self.assertEqual((log.exit["how"], log.exit["code"], os.statvfs(self.b.worker.dir).f_bavail), ("exited", 3, 0))
+                if i == 1:
+                    s.run("1-9", ["true"])
+                    self.assertEqual(s.expect("error").tokens, ["nospace", "1-9"])
+                s.send("forget", f"1-{i}")
+                self.assertEqual(s.file_op("remove", "filler")[0], "ok")
+        finally:
+            self.b.worker.kill()
             wait_for(lambda: not processes_with(self.b.worker.dir))
             subprocess.run(["umount", self.b.worker.dir], check=True)
 

@@ -197,6 +197,14 @@ static size_t some(size_t len)
   return self->die_in == 1 || !chance(40) ? (size_t)chance(len) + 1 : len;
 }
 
+/* The file that a minder writes its result to. Room was kept for it, unless the power went since. */
+static bool is_result(const struct node *n)
+{
+  struct node *folder = self->kind == PROC_MINDER && !strcmp(self->argv[2], "run") ? node_find(self->cwd, self->cmd) : NULL;
+
+  return folder && node_find(folder, "result") == n;
+}
+
 ssize_t sys_write(int fd, const void *p, size_t len)
 {
   struct file *f;
@@ -217,6 +225,8 @@ ssize_t sys_write(int fd, const void *p, size_t len)
     (void)disk_write(f->node, f->flags & O_APPEND ? f->node->len : f->at, p, len);
   proc_point("write");
   n = disk_write(f->node, f->flags & O_APPEND ? f->node->len : f->at, p, len);
+  if (n < 0 && is_result(f->node))
+    model_bad("a minder finds no room for its result");
   f->at += n > 0 ? (size_t)n : 0;
   return n;
 }

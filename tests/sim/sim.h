@@ -30,7 +30,7 @@ enum {
   SIM_FIFO = 65536,        /* bytes in a pipe, as Linux has it: agent.c counts on it */
   SIM_HEAP_MAX = 2 << 20,  /* of one process of the worker */
   SIM_SPOOL_MAX = 160 << 10, /* of one command: what the minder may have (guest.c), what it reads at once and what is in the pipes at the end (64 KiB each, deflated), segments that are kept */
-  SIM_SPOOL_FILE_MAX = 256 << 10, /* of its file: when the command has ended the rest of it is read whole, whether the master has what came before or not (follow.c) */
+  SIM_SPOOL_FILE_MAX = 80 << 10, /* of its file, whose rest is left in it at the end until there is room (follow.c) */
 };
 
 /* ---- what happened ---- */

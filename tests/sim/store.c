@@ -13,7 +13,8 @@
 #include "proto/records.h"
 #include "tests/sim/sim.h"
 
-enum { INT8 = 20, TEXT = 25, BYTEA = 17, TEXTS = 1009, BOOL = 16, READ_COLUMNS = 52, FILES = 35 /* percent of first commands that have a second log */ };
+enum { INT8 = 20, TEXT = 25, BYTEA = 17, TEXTS = 1009, BOOL = 16, READ_COLUMNS = 52, FILES = 35 /* percent of first commands that have a second log */,
+  ALONE_SHORT_MS = 60000 /* those given to first commands (store_build); what a master gives is longer than a seed */ };
 
 struct row_worker {
   int64_t number, conn, master;
@@ -430,6 +431,14 @@ static bool excused(int64_t id, const struct row_command *x)
   return !strcmp(x->reason, "boot") && strcmp(x->boot, hosts[b->worker - 1].boot); /* meant for the host as it was before its power went */
 }
 
+/* May the reading of its file have taken too long, or it been without a master? */
+static bool hurried(const struct row_command *x)
+{
+  const char *alone = records_get(x->spec, x->nspec, "alone");
+
+  return records_get(x->spec, x->nspec, "total") || (alone && atoll(alone) < ALONE_SHORT_MS) || hosts[builds[x->build - 1].worker - 1].slept;
+}
+
 /* An end that counts comes behind all output, once, and says what the command did. */
 static void check_end(int64_t id, const struct row_command *x)
 {
@@ -447,6 +456,8 @@ static void check_end(int64_t id, const struct row_command *x)
     model_bad("command %" PRId64 " has ended, its log has %" PRId64 " of %" PRId64 " bytes", id, x->log[0].length, wrote);
   if (x->file && !x->log[1].cut && x->log[1].length != t->wrote[SIM_FILE])
     model_bad("command %" PRId64 " has ended, the log of its file has %" PRId64 " of %" PRId64 " bytes", id, x->log[1].length, t->wrote[SIM_FILE]);
+  if (x->log[1].cut && !t->killed && !excused(id, x) && !hurried(x))
+    model_bad("command %" PRId64 " has ended by itself, and not all of its file is in the log", id);
   if (!strcmp(x->how, "exited") && (!t->ended || x->code != t->code))
     model_bad("command %" PRId64 " is said to have ended with %" PRId64 ", in truth %d", id, x->code, t->code);
   if (!strcmp(x->how, "signaled") && !t->killed)
