@@ -168,7 +168,7 @@ $(B)/tests/test_dispatch_model: test_dispatch_model.c $(MODEL_OBJ) $(B)/libdrove
 # keep in variables is in sections of its own, since each of their processes has its own copy.
 SIM_LEFT_OUT = $(addprefix worker/,main.c child.c os_linux_jail.c slot.c wrap.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
 SIM_WORKER = $(patsubst %.c,$(B)/s/%.o,$(COMMON_SRC) $(PROTO_SRC) $(filter-out $(SIM_LEFT_OUT),$(WORKER_SRC)))
-SIM_SMALL = -DCHUNK_RAW_MAX=1024 -DSEGMENT_SIZE=8192 -DCOMMAND_ACK_STEP=4096
+SIM_SMALL = -DCHUNK_RAW_MAX=1024 -DSEGMENT_SIZE=8192 -DCOMMAND_ACK_STEP=4096 -DFOLLOW_END_MS=5000
 SIM_OBJ = $(call obj,m,$(wildcard tests/sim/*.c) tests/model/chance.c tests/model/loop.c tests/model/site.c)
 sim_area = $(if $(filter worker/agent.c worker/ownlog.c worker/status.c,$(1)),agent,$(if $(filter worker/minder.c,$(1)),minder,$(if $(filter common/log.c common/map.c,$(1)),both)))
 sim_filled = ,alloc,load,data,contents

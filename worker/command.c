@@ -407,8 +407,6 @@ void command_forget(struct agent *a, struct command *c)
     c->forgotten = true;
     command_stop_sending(c);
     command_tell(a, c, "kill 0 " SPOOL_FORGET "\n");
-    for (int i = 0; i < c->nstreams; i++)
-      segment_empty(&c->stream[i].sp); /* the minder may be waiting for room */
     return;
   }
   if (is_plain(c) && a->nfree < SPOOL_FREE_MAX && spool_retire(&c->sp, a->nfree, c->exit->len > 0))

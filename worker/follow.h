@@ -35,5 +35,7 @@ bool follows_sync(struct follows *f); /* false: the spool is broken */
 bool follows_broken(const struct follows *f);
 void follows_tell(const struct follows *f, struct spool_exit *x);
 
+#ifndef FOLLOW_END_MS
 #define FOLLOW_END_MS 60000 /* for so long what is left is read, not counting the time in which it waits for room: a file may have no end */
+#endif
 #endif

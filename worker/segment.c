@@ -463,16 +463,3 @@ enum err segment_drop(const struct spool *sp, int64_t *freed)
   free(starts);
   return e;
 }
-
-void segment_empty(const struct spool *sp)
-{
-  int64_t *starts;
-  size_t n = segment_list(sp, &starts);
-
-  for (size_t i = 0; i < n; i++) {
-    int fd = open_segment(sp, SEGMENT_LOG, starts[i], O_WRONLY | O_TRUNC);
-    if (fd >= 0)
-      close(fd);
-  }
-  free(starts);
-}

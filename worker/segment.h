@@ -83,9 +83,6 @@ enum err segment_read(const struct spool *sp, struct segment_reader *r, int64_t 
 /* Deletes the lowest segment, but never the last; what it held stays in the sums (spool.h, base). *freed: its bytes. */
 enum err segment_drop(const struct spool *sp, int64_t *freed) must_check;
 
-/* Nobody wants the log any more: its room is given back, also while its minder still writes. */
-void segment_empty(const struct spool *sp);
-
 /* After a crash: checks all records (contents too, if `deep`), cuts what is torn or wrong with all behind it.
    *w gets off, lines, crc of all the log. *complete: nothing is missing or was cut. */
 enum err segment_mend(struct spool *sp, bool deep, struct segment_writer *w, bool *complete) must_check;

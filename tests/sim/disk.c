@@ -87,8 +87,14 @@ int64_t disk_used(const struct host *h)
   return n;
 }
 
+int disk_moments;
+
 bool disk_takes(struct host *h)
 {
+  if (self && disk_moments && !chance((uint64_t)disk_moments)) {
+    trace("a disk is full for a moment", h->n, 0);
+    return false;
+  }
   return disk_used(h) + INODE_BYTES <= h->disk_max;
 }
 
@@ -285,7 +291,7 @@ static void lose(struct node *n)
 
   if (!n->dirty)
     return;
-  if (chance_of(40)) {
+  if (chance_of(40)) { /* nothing of it */
     free(n->data);
     n->data = n->safe;
     n->len = n->cap = n->safe_len;
@@ -294,8 +300,8 @@ static void lose(struct node *n)
       from = n->safe_len + chance(n->len - n->safe_len + 1);
       if (chance_of(50))
         n->len = from;
-      else if (chance_of(50))
-        memset(n->data + from, 0, n->len - from);
+      else if (chance_of(50)) /* some of it came to the disk later than what is behind it */
+        memset(n->data + from, 0, chance_of(50) ? n->len - from : chance(n->len - from + 1));
     }
     free(n->safe);
   }

@@ -7,7 +7,7 @@ enum { FULL_BYTES = 40000, PLENTY = 1 << 30, SMALL = 50000, SMALL_MORE = 50000 }
 
 /* What of it all a seed has at all: some of each, so that what needs few faults is found too. */
 static bool kinds[11];
-enum { SYNCS = 150, TRANSACTIONS = 80 /* in up to so many one that fails */ };
+enum { ACKS = 50, MOMENTS = 60, SYNCS = 150, TRANSACTIONS = 80 /* in up to so many one that fails */ };
 
 void faults_begin(void)
 {
@@ -18,7 +18,9 @@ void faults_begin(void)
   for (int i = 0; i < nhosts; i++)
     hosts[i].disk_max = hosts[i].disk_size = chance_of(percent / 6) ? SMALL + (int64_t)chance(SMALL_MORE) : PLENTY;
   tap_says_twice = chance_of(percent);
+  tap_loses_acks = chance_of(percent / 4) ? ACKS + (int)chance(100 - ACKS) : 0;
   disk_breaks = chance_of(percent / 3) ? SYNCS : 0;
+  disk_moments = chance_of(percent / 3) ? MOMENTS : 0;
   base_fails = chance_of(percent / 3) ? 8 + (int)chance(TRANSACTIONS) : 0;
 }
 
@@ -142,7 +144,8 @@ void faults_one(void)
 void faults_calm(void)
 {
   net_down = tap_says_twice = false;
-  disk_breaks = base_fails = 0;
+  tap_loses_acks = 0;
+  disk_breaks = disk_moments = base_fails = 0;
   for (int i = 0; i < nhosts; i++) {
     hosts[i].disk_max = hosts[i].disk_size;
     if (!hosts[i].agent && hosts[i].agent_at > model_now_ms + 1000)

@@ -10,6 +10,9 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/sys.h"
 #include "tests/sim/guest.h"
+#include "worker/spool.h"
+
+enum { DEAF_MS = 5000 };
 
 static int fail(int number)
 {
@@ -135,12 +138,33 @@ int sys_close(int fd)
 
 /* ---- bytes ---- */
 
+/* A file of its command. */
+static const struct node *spool_file(const struct proc *minder, const char *name)
+{
+  const struct node *folder = minder->cwd ? node_find(minder->cwd, minder->cmd) : NULL;
+
+  return folder ? node_find(folder, name) : NULL;
+}
+
+/* A minder hears what it is told, whatever it waits for. */
+void procs_check(void)
+{
+  list_each(it, &procs) {
+    const struct proc *p = list_of(it, struct proc, node);
+    const struct node *ctl = p->kind == PROC_MINDER && !p->zombie && p->host->asleep_until <= model_now_ms ? spool_file(p, "ctl") : NULL;
+    if (ctl && ctl->len && model_now_ms - ctl->since > DEAF_MS && model_now_ms - p->host->asleep_until > DEAF_MS && !strcmp(p->argv[2], "run"))
+      model_bad("minder %s does not hear what it is told", p->cmd);
+  }
+}
+
 static ssize_t take_pipe(struct node *n, void *p, size_t len)
 {
   if (!n->len)
     return n->writers ? fail(EAGAIN) : 0;
   len = len < n->len ? len : n->len;
   memcpy(p, n->data, len);
+  if (self->kind == PROC_MINDER && memmem(p, len, SPOOL_FORGET, sizeof SPOOL_FORGET - 1) && n == spool_file(self, "ctl"))
+    self->forgotten = true;
   memmove(n->data, n->data + len, n->len - len);
   n->len -= len;
   return (ssize_t)len;
@@ -150,6 +174,8 @@ static ssize_t put_pipe(struct node *n, const void *p, size_t len)
 {
   if (!n->readers)
     return fail(EPIPE);
+  if (!n->len)
+    n->since = model_now_ms;
   if (n->len + len > SIM_FIFO) /* all of what is short, or nothing */
     return fail(EAGAIN);
   return disk_write(n, n->len, p, len);
@@ -200,9 +226,17 @@ static size_t some(size_t len)
 /* The file that a minder writes its result to. Room was kept for it, unless the power went since. */
 static bool is_result(const struct node *n)
 {
-  struct node *folder = self->kind == PROC_MINDER && !strcmp(self->argv[2], "run") ? node_find(self->cwd, self->cmd) : NULL;
+  return self->kind == PROC_MINDER && !strcmp(self->argv[2], "run") && spool_file(self, "result") == n;
+}
 
-  return folder && node_find(folder, "result") == n;
+static bool is_log(const struct node *n)
+{
+  const struct node *folder = node_find(self->cwd, self->cmd);
+
+  for (int i = 0; folder && i < folder->nentries; i++)
+    if (folder->entries[i].node == n)
+      return !strncmp(folder->entries[i].name, "log", 3) || !strncmp(folder->entries[i].name, "tail", 4);
+  return false;
 }
 
 ssize_t sys_write(int fd, const void *p, size_t len)
@@ -227,6 +261,8 @@ ssize_t sys_write(int fd, const void *p, size_t len)
   n = disk_write(f->node, f->flags & O_APPEND ? f->node->len : f->at, p, len);
   if (n < 0 && is_result(f->node))
     model_bad("a minder finds no room for its result");
+  if (self->forgotten && is_log(f->node))
+    model_bad("the minder of command %s, which is forgotten, writes to the spool", self->cmd);
   f->at += n > 0 ? (size_t)n : 0;
   return n;
 }

@@ -314,6 +314,8 @@ void net_do(int n)
     k = piece(c->l->out.len);
     to_worker(c->l, k);
     c->at[1] = model_now_ms + delay();
+    if (tap_lost(c->l->tap))
+      net_cut(c, false);
     return;
   case NET_TO_MASTER:
     k = piece(c->flight.len);

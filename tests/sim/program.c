@@ -56,7 +56,7 @@ static int64_t file_length(int64_t number, const struct host *h)
 
   if (kind < 15)
     return 0;
-  return (int64_t)draw(number, 14, kind < 40 || h->disk_size < SMALL_DISK ? FILE_SHORT : kind < 80 ? 6000 : kind < 95 ? 40000 : 400000);
+  return (int64_t)draw(number, 14, kind < 40 || h->disk_size < SMALL_DISK ? FILE_SHORT : kind < 70 ? 6000 : kind < 82 ? 40000 : 200000);
 }
 
 struct truth *truth_of(int64_t number)

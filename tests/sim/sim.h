@@ -55,6 +55,7 @@ struct node {
   size_t safe_len;
   bool dirty;
   int readers, writers;    /* of a pipe */
+  int64_t since;           /* when something came into it, and it was empty */
   struct entry *entries;
   int nentries;
   struct undo *undo;       /* of a folder: what was not synced, the last first */
@@ -72,6 +73,7 @@ void disk_truncate(struct node *n, size_t len);
 int disk_sync(struct node *n);         /* 0, or errno */
 extern int disk_breaks;                /* in how many syncs once; 0: never */
 bool disk_takes(struct host *h);       /* room for one more inode */
+extern int disk_moments;               /* in how many looks for such room there is none, as where others come and go; 0: never */
 void disk_power_loss(struct host *h);
 int64_t disk_used(const struct host *h);
 
@@ -120,6 +122,8 @@ struct tap *tap_new(void);
 void tap_free(struct tap *t);
 void tap_reset(void);                  /* for each seed */
 extern bool tap_says_twice;
+extern int tap_loses_acks;             /* so many percent of acks, but for those behind a resume, are lost with their link, */
+bool tap_lost(const struct tap *t);    /* which must be cut then */
 void tap_to_worker(struct tap *t, const char *p, size_t n, struct buf *out); /* whole messages, to out */
 void tap_to_master(struct tap *t, struct wire_msg *m);
 
@@ -131,6 +135,7 @@ struct proc {
   enum proc_kind kind;
   struct host *host;
   bool zombie, stopped, blocked;       /* blocked: in poll */
+  bool forgotten;                      /* a minder that was told so */
   int status;
   int64_t start_ms;
   struct file *fd[SIM_FDS];
@@ -164,6 +169,7 @@ void proc_ended(struct proc *p, int status);
 int64_t proc_due(void);                /* when the next one wakes up by time; INT64_MAX: none */
 void proc_point(const char *call);     /* a call of the system begins: others may run, it may die */
 void proc_power_loss(struct host *h);
+void procs_check(void);                /* while nothing is under way */
 struct proc *proc_child(const char *cmd);
 
 /* ---- commands (program.c) ---- */

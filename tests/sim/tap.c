@@ -5,23 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/chunk.h"
 #include "tests/sim/sim.h"
 
 enum { SEEN_MAX = 256, TWICE = 5, AGAIN = 3 /* percent */, BACK_MAX = 4096 /* bytes before what is committed: a worker surely has them still */ };
 
 struct allowed {
-  int64_t number, limit;
+  int64_t number, limit, from; /* from: where it was asked to go on last */
   int stream;
   char epoch[STR_ID_MAX];
+  struct id first; /* the first epoch under which it was asked for on this link */
 };
 
 struct tap {
   struct wire_reader *r;
+  bool lost;
   struct allowed of[SIM_COMMANDS * SIM_STREAMS];
   int n;
 };
 
 bool tap_says_twice;
+int tap_loses_acks;
 static struct {
   char instance[33];
   int64_t conn;
@@ -86,6 +90,8 @@ static void look(struct tap *t, struct wire_msg *m, int stream, struct buf *out)
   struct allowed *a = allowed(t, wire_id(m, 0).n, stream);
 
   trace(wire_verbs[m->verb].name, a->number, m->verb == VERB_forget || m->verb == VERB_kill ? 0 : wire_num(m, m->verb == VERB_ack ? 2 : 3));
+  if (epoch >= 0 && !a->first.n)
+    a->first = wire_id(m, epoch);
   if (epoch >= 0)
     snprintf(a->epoch, sizeof a->epoch, "%s", wire_str(m, epoch));
   if (m->verb == VERB_forget) {
@@ -94,6 +100,8 @@ static void look(struct tap *t, struct wire_msg *m, int stream, struct buf *out)
   } else if (m->verb != VERB_kill && wire_num(m, limit) > a->limit) {
     a->limit = wire_num(m, limit);
   }
+  if (m->verb == VERB_resume)
+    a->from = wire_num(m, 3);
   if (m->verb != VERB_ack)
     return;
   store_acked(a->number, stream, wire_num(m, 2));
@@ -101,13 +109,25 @@ static void look(struct tap *t, struct wire_msg *m, int stream, struct buf *out)
     ask_again(out, a, wire_num(m, 2));
 }
 
+/* The link breaks before this ack, but for one that comes behind a resume. */
+static bool loses(struct tap *t, struct wire_msg *m)
+{
+  return tap_loses_acks && wire_num(m, 2) > allowed(t, wire_id(m, 0).n, (int)wire_num(m, 1))->from && chance_of(tap_loses_acks);
+}
+
+bool tap_lost(const struct tap *t) { return t->lost; }
+
 void tap_to_worker(struct tap *t, const char *p, size_t n, struct buf *out)
 {
   struct wire_msg m;
 
   wire_feed(t->r, p, n);
-  while (!wire_next(t->r, &m)) {
+  while (!t->lost && !wire_next(t->r, &m)) {
     bool about = m.verb == VERB_run || m.verb == VERB_resume || m.verb == VERB_ack || m.verb == VERB_forget || m.verb == VERB_kill;
+    if (m.verb == VERB_ack && loses(t, &m)) {
+      t->lost = true;
+      return;
+    }
     copy(out, &m);
     if (about && tap_says_twice && chance_of(TWICE))
       copy(out, &m);
@@ -135,6 +155,15 @@ static void greeted(struct wire_msg *m)
   snprintf(seen[nseen++].instance, sizeof seen->instance, "%s", wire_str(m, 2));
 }
 
+/* An end carries an epoch under which it was asked for on this link. */
+static void told(struct tap *t, struct wire_msg *m)
+{
+  const struct allowed *a = allowed(t, wire_id(m, 0).n, 0);
+
+  if (str_id_cmp(wire_id(m, 1), a->first) < 0)
+    model_bad("a worker tells the end of command %" PRId64 " under epoch %s, which is older than what it was asked under", a->number, wire_str(m, 1));
+}
+
 void tap_reset(void) { nseen = 0; }
 
 void tap_to_master(struct tap *t, struct wire_msg *m)
@@ -144,10 +173,14 @@ void tap_to_master(struct tap *t, struct wire_msg *m)
 
   if (m->verb == VERB_hello)
     greeted(m);
+  if (m->verb == VERB_exit)
+    told(t, m);
   if (m->verb != VERB_out)
     return;
   id = wire_id(m, 0).n;
   stream = (int)wire_num(m, 1);
+  if (chunk_crc(0, m->blob, m->blob_len) != wire_crc(m, 7))
+    model_bad("a worker sends a chunk of command %" PRId64 " that is torn", id);
   end = wire_num(m, 2) + wire_num(m, 3);
   if (end > allowed(t, id, stream)->limit)
     model_bad("a worker sends stream %d of command %" PRId64 " up to %" PRId64 ", and may up to %" PRId64, stream, id, end, allowed(t, id, stream)->limit);

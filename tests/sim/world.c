@@ -204,6 +204,7 @@ static void time_goes(void)
   int64_t due = proc_due(), at = net_due();
 
   masters_check();
+  procs_check();
   due = at < due ? at : due;
   for (int i = 0; i < nhosts; i++) {
     at = hosts[i].agent ? hosts[i].asleep_until ? hosts[i].asleep_until : INT64_MAX : hosts[i].agent_at;
