@@ -915,6 +915,29 @@ class Spool(Case):
             subprocess.run(["umount", self.b.worker.dir], check=True)
 
     @unittest.skipUnless(os.geteuid() == 0, "mounts a small tmpfs: needs root")
+    def test_full_disk_of_a_command_that_ended_and_is_forgotten(self):
+        """The last of its output finds no room, so it can't end; then it is forgotten, and there is still none."""
+        self.bench()
+        os.mkdir(self.b.worker.dir)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", self.b.worker.dir], check=True)
+        try:
+            s = self.b.connect()
+            s.run("1-1", ["sh", "-c", "cat /dev/zero >filler 2>/dev/null; head -c 60000 /dev/urandom"])
+            s.expect("state")
+            wait_for(lambda: os.statvfs(self.b.worker.dir).f_bavail == 0)
+            minder = self.b.worker.minder("1-1")
+            with open(f"/proc/{minder}/task/{minder}/children") as children:
+                wait_for(lambda: children.seek(0) == 0 and not children.read())
+            self.assertFalse(self.b.worker.has_result("1-1"))
+            s.send("forget", "1-1")
+            wait_for(lambda: not os.path.exists(self.b.worker.spool("1-1")))
+            self.assertTrue(os.path.exists(os.path.join(self.b.worker.work, "filler")))
+        finally:
+            self.b.worker.kill()
+            wait_for(lambda: not processes_with(self.b.worker.dir))
+            subprocess.run(["umount", self.b.worker.dir], check=True)
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounts a small tmpfs: needs root")
     def test_full_disk_of_a_command_that_ends(self):
         """It has filled the disk itself and ends: its result finds the room that was kept for it, in a folder that is used again too. There is none for another command, which is told."""
         self.bench()

@@ -88,6 +88,7 @@ int64_t disk_used(const struct host *h)
 }
 
 int disk_moments;
+bool disk_no_acks;
 
 bool disk_takes(struct host *h)
 {

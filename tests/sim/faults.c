@@ -21,6 +21,7 @@ void faults_begin(void)
   tap_loses_acks = chance_of(percent / 4) ? ACKS + (int)chance(100 - ACKS) : 0;
   disk_breaks = chance_of(percent / 3) ? SYNCS : 0;
   disk_moments = chance_of(percent / 3) ? MOMENTS : 0;
+  disk_no_acks = chance_of(percent / 4);
   base_fails = chance_of(percent / 3) ? 8 + (int)chance(TRANSACTIONS) : 0;
 }
 
@@ -143,7 +144,7 @@ void faults_one(void)
 
 void faults_calm(void)
 {
-  net_down = tap_says_twice = false;
+  net_down = tap_says_twice = disk_no_acks = false;
   tap_loses_acks = 0;
   disk_breaks = disk_moments = base_fails = 0;
   for (int i = 0; i < nhosts; i++) {

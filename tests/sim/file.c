@@ -115,7 +115,7 @@ int sys_openat(int dir, const char *path, int flags, ...)
   }
   if (!(flags & O_CREAT))
     return fail(ENOENT);
-  if (!disk_takes(self->host))
+  if (!disk_takes(self->host) || (disk_no_acks && !strncmp(last, "ack", 3)))
     return fail(ENOSPC);
   n = node_new(self->host, NODE_FILE);
   e = disk_add(folder, last, n);

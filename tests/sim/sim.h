@@ -72,6 +72,7 @@ ssize_t disk_write(struct node *n, size_t at, const void *p, size_t len); /* per
 void disk_truncate(struct node *n, size_t len);
 int disk_sync(struct node *n);         /* 0, or errno */
 extern int disk_breaks;                /* in how many syncs once; 0: never */
+extern bool disk_no_acks;              /* just when an ack is to be written down there is no room */
 bool disk_takes(struct host *h);       /* room for one more inode */
 extern int disk_moments;               /* in how many looks for such room there is none, as where others come and go; 0: never */
 void disk_power_loss(struct host *h);
