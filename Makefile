@@ -10,8 +10,10 @@ COMMON = -std=c11 -D_GNU_SOURCE -DDROVER_VERSION='"$(VERSION)"' -I. -I$(B) -MMD 
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 CFLAGS ?= -O2 -g
 # gcc's flow analysis goes wrong under its own sanitizers: those two warnings are the plain build's.
-MASTER_CFLAGS = $(COMMON) $(WARN) $(CFLAGS) $(if $(SAN),-O1 -g1 -fsanitize=$(SAN) -fno-omit-frame-pointer -Wno-format-truncation -Wno-maybe-uninitialized,$(HARDEN))
-MASTER_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN),-pie -Wl,-z,relro,-z,now) -Wl,--as-needed
+# COV=1: everything counts which of its lines run, the worker as an ordinary glibc program (make coverage).
+COVER = $(if $(COV),--coverage -fprofile-update=atomic)
+MASTER_CFLAGS = $(COMMON) $(WARN) $(CFLAGS) $(if $(COV),-O0 -g1 $(COVER),)$(if $(SAN)$(COV),,$(HARDEN)) $(if $(SAN),-O1 -g1 -fsanitize=$(SAN) -fno-omit-frame-pointer -Wno-format-truncation -Wno-maybe-uninitialized)
+MASTER_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN),-pie -Wl,-z,relro,-z,now) -Wl,--as-needed $(if $(COV),$(COVER) -Wl$(comma)--wrap=_exit $(B)/cover.o)
 WORKER_CFLAGS = $(COMMON) $(WARN) -Os -g -ffunction-sections -fdata-sections -I$(B)/musl-include -fno-asynchronous-unwind-tables
 WORKER_LDFLAGS = -static -Wl,--gc-sections -T worker/lean.ld
 
@@ -47,7 +49,7 @@ SSH_OBJ = $(call obj,m,$(COMMON_SRC) proto/records.c $(SSH_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper $(B)/drover-ssh-helper
 
-.PHONY: posix arm64 hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
+.PHONY: coverage replays posix arm64 hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -83,7 +85,7 @@ $(B)/drover-git-helper: $(HELPER_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ $(HELPER_LIBS)
 $(B)/drover-ssh-helper: $(SSH_OBJ)
 	$(call say,link) $(CC) $(MASTER_LDFLAGS) -o $@ $^ $(SSH_LIBS)
-ifeq ($(SAN),)
+ifeq ($(SAN)$(COV),)
 $(B)/drover-worker: $(WORKER_OBJ)
 	$(call say,link) $(MUSL_CC) $(WORKER_LDFLAGS) -o $@.debug $^ $(WORKER_LIBS)
 	@$(STRIP) -o $@ $@.debug
@@ -142,11 +144,11 @@ TEST_LIBS = -lcmocka $(MASTER_LIBS) $(HELPER_LIBS)
 UNIT = $(patsubst %.c,$(B)/tests/%,$(notdir $(UNIT_SRC)))
 TEST_PROGRAMS = $(B)/tests/api_main $(B)/tests/hook_main $(B)/tests/drover-worker
 # The next version of the worker, for upgrades: all objects but one are the same.
-NEXT_OBJ = $(if $(SAN),$(SAN_WORKER_OBJ),$(WORKER_OBJ))
+NEXT_OBJ = $(if $(SAN)$(COV),$(SAN_WORKER_OBJ),$(WORKER_OBJ))
 $(B)/tests/drover-worker: $(NEXT_OBJ)
 	@mkdir -p $(@D)
-	$(call say,next) $(if $(SAN),$(CC) $(MASTER_CFLAGS),$(MUSL_CC) $(WORKER_CFLAGS)) -UDROVER_VERSION -DDROVER_VERSION='"$(VERSION).1"' -MF $@.d -c worker/version.c -o $@.o
-	@$(if $(SAN),$(CC) $(MASTER_LDFLAGS),$(MUSL_CC) $(WORKER_LDFLAGS) -s) -o $@ $@.o $(filter-out %/worker/version.o,$(NEXT_OBJ)) $(if $(SAN),-lbearssl -lz,$(WORKER_LIBS))
+	$(call say,next) $(if $(SAN)$(COV),$(CC) $(MASTER_CFLAGS),$(MUSL_CC) $(WORKER_CFLAGS)) -UDROVER_VERSION -DDROVER_VERSION='"$(VERSION).1"' -MF $@.d -c worker/version.c -o $@.o
+	@$(if $(SAN)$(COV),$(CC) $(MASTER_LDFLAGS),$(MUSL_CC) $(WORKER_LDFLAGS) -s) -o $@ $@.o $(filter-out %/worker/version.o,$(NEXT_OBJ)) $(if $(SAN)$(COV),-lbearssl -lz,$(WORKER_LIBS))
 vpath test_%.c tests/unit tests/seq
 vpath %_main.c tests/lib
 $(B)/tests/%: %.c $(B)/libdrover.a
@@ -204,6 +206,23 @@ $(B)/fuzz/%: %.c $(FUZZ_OBJ)
 	$(call say,fuzz) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_OBJ) -lz -lyaml -lcjson -lcrypto -lexpat
 fuzzers: $(FUZZERS)
 
+# ---- what of the source the tests run ----
+# The module tests, the fuzzers' seeds and the tests that drive the worker; which files must be covered is in tests/coverage.py.
+C = $(B)/cov
+$(B)/cover.o: tests/lib/cover.c
+	@mkdir -p $(@D)
+	$(call say,cc) $(CC) $(COMMON) $(WARN) -O1 -fPIE -MF $@.d -c $< -o $@
+REPLAYS = $(addprefix $(B)/replay/,$(sort $(basename $(notdir $(wildcard tests/fuzz/seeds/*)))))
+$(B)/replay/%: %.c tests/lib/replay.c $(B)/libdrover.a
+	@mkdir -p $(@D)
+	$(call say,replay) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -MF $@.d -o $@ $(filter %.c %.o %.a,$^) $(TEST_LIBS)
+replays: $(REPLAYS)
+coverage:
+	@.ci/deps check
+	@$(MAKE) B=$(C) COV=1 $(C)/cover.o
+	@$(MAKE) -j2 B=$(C) COV=1 all replays $(TEST_PROGRAMS:$(B)/%=$(C)/%) $(patsubst %.c,$(C)/tests/%,$(notdir $(filter-out tests/seq/test_link_sim.c tests/seq/test_dispatch_model.c,$(UNIT_SRC))))
+	@python3 tests/coverage.py $(C)
+
 check:
 	@.ci/deps check
 	@$(MAKE) -j2 all $(if $(call asked,tests/flow/test_posix.py),posix) $(B)/tests/drover-worker $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
@@ -239,7 +258,7 @@ soak: all posix $(B)/tests/test_dispatch_model $(B)/tests/test_link_sim
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@DROVER_SOAK=1 DROVER_SANITIZE_ALL=1 python3 tests/run.py $(B) $(S) tests/flow tests/browser
 	@DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_graph_kill.py
-	@DROVER_BUILD=$(B) DROVER_SOAK=1 DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) DROVER_CUT_STEP=1 python3 tests/fault/test_cut.py && DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_two_masters.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
+	@DROVER_BUILD=$(B) DROVER_SOAK=1 DROVER_KILLS=20 python3 tests/fault/test_kill.py && DROVER_BUILD=$(B) DROVER_SOAK=1 python3 tests/fault/test_bar.py && DROVER_BUILD=$(B) DROVER_CUT_STEP=1 python3 tests/fault/test_cut.py && DROVER_BUILD=$(B) DROVER_KILLS=100 python3 tests/fault/test_two_masters.py && DROVER_BUILD=$(B) python3 tests/fault/soak.py
 # The packages on two hosts with systemd (needs root), the later version too: build/hosts.txt is what was typed and answered.
 hosts: all
 	@.ci/deps check
@@ -251,7 +270,7 @@ demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check clean bench fuzz lint soak hosts screens posix arm64    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check coverage clean bench fuzz lint soak hosts screens posix arm64    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)

@@ -366,12 +366,19 @@ void session_take_over(struct session *s, int64_t worker)
   session_adopt(s);
 }
 
-/* Another link of the same worker: the same instance replaces itself; a different one has to show that it is alive. */
+void session_refuse_copied(struct session *s)
+{
+  session_refuse(s, "clone", "connection %" PRId64 " of this instance was seen already: the state folder was copied or restored; remove it on one of the hosts", s->conn);
+}
+
+/* Another link of the same worker: the same instance replaces itself, but with a number that it has used it is a copy, which disturbs nobody; a different one has to show that it is alive. */
 void session_meet(struct session *s, int64_t worker)
 {
   struct session *old = session_of_worker(s->m->sessions, worker);
 
-  if (old && strcmp(old->instance, s->instance) && old->link)
+  if (old && old->link && !strcmp(old->instance, s->instance) && s->conn <= old->conn)
+    session_refuse_copied(s);
+  else if (old && strcmp(old->instance, s->instance) && old->link)
     session_rival_begin(s, worker, old);
   else
     session_take_over(s, worker);

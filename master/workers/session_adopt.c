@@ -196,7 +196,7 @@ static void adopted(struct db_res *res, void *arg)
     return;
   }
   if (db_err(res) == ERR_FAILED && !strcmp(db_sqlstate(res), "22012")) {
-    session_refuse(s, "clone", "connection %" PRId64 " of this instance was seen already: the state folder was copied or restored; remove it on one of the hosts", s->conn);
+    session_refuse_copied(s);
     return;
   }
   if (db_err(res) == ERR_FAILED && !strcmp(db_sqlstate(res), NO_MEMBER)) {

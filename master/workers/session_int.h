@@ -41,6 +41,8 @@ void session_maybe_free(struct session *s);
 void session_busy(struct session *s);
 void session_tell_lost(struct session *s); /* the row of the session that it had, where it is still its own */
 void session_refuse(struct session *s, const char *reason, const char *fmt, ...) printf_like(3, 4);
+/* As `clone`: a connection with a number that was seen. */
+void session_refuse_copied(struct session *s);
 void session_specs_clear(struct session *s);
 void session_take_over(struct session *s, int64_t worker); /* authenticated as that worker, and nobody is in its way any more */
 struct db_res;

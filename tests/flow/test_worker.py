@@ -1,4 +1,5 @@
 """The worker as a whole, against a master of our own (tests/lib/fakemaster.py)."""
+import errno
 import hashlib
 import os
 import random
@@ -128,6 +129,26 @@ class Commands(Case):
         theirs = 3 << 31 if PLAIN else 0  # two signals that the C library keeps for itself
         self.assertEqual([int(x.split()[1], 16) & ~theirs for x in lines[1:3]], [0, 0])
         self.assertEqual(lines[3], "0022")
+
+    def test_large_arguments_and_environment(self):
+        """What the system takes comes byte by byte; what it does not is an end that says so, at once."""
+        s = self.connect()
+        told = "import os, sys, hashlib\nh = hashlib.sha256()\nfor w in sys.argv[1:]: h.update(os.fsencode(w) + b'\\0')\nfor k in sorted(os.environb):\n  if k.startswith(b'V'): h.update(k + b'=' + os.environb[k] + b'\\0')\nprint(h.hexdigest())"
+        for n, (words, variables) in enumerate((
+                ([b"x" * 100000] * 8, {}), ([bytes([i]) for i in range(1, 256)], {}), ([b"", b"\xff\xfe", b"="], {b"V": b"\x80" * 100000}),
+                ([], {b"V%04d" % i: b"%d" % i * 20 for i in range(4000)}), ([], {b"V1": b"a=b=c", b"V2": b""}))):
+            cmd = f"1-{n + 1}"
+            s.run(cmd, ["python3", "-c", told, *words], *[("env", k + b"=" + v) for k, v in variables.items()])
+            log = s.collect({cmd: Log()})[cmd]
+            want = hashlib.sha256(b"".join(w + b"\0" for w in words) + b"".join(k + b"=" + variables[k] + b"\0" for k in sorted(variables)))
+            self.assertEqual(log.text.decode(), want.hexdigest() + "\n")
+        for n, (words, variables) in enumerate((([b"x" * (1 << 20)], {}), ([], {b"V": b"x" * (1 << 20)}), ([b"x" * 100000] * 30, {}))):
+            cmd, began = f"2-{n + 1}", time.monotonic()
+            s.run(cmd, ["true", *words], *[("env", k + b"=" + v) for k, v in variables.items()])
+            log = s.collect({cmd: Log()})[cmd]
+            self.assertEqual((log.exit["how"], log.exit["code"], log.exit["reason"]), ("failed", errno.E2BIG, "start"))
+            self.assertIn("Argument list too long", log.text_of_exit)
+            self.assertLess(time.monotonic() - began, 5)
 
     def test_worker_conf(self):
         self.bench()

@@ -21,6 +21,7 @@ import tempfile
 import time
 import unittest
 
+from cover import KILL
 import pq
 import wire
 
@@ -178,7 +179,7 @@ class Drover:
             return a and a.status == 200 and a.json["database"]["up"] and a.json["listen"].get("workers")
         wait_for(ready, "the master", seconds)
 
-    def kill_master(self, sig=signal.SIGKILL):
+    def kill_master(self, sig=KILL):
         self.master.send_signal(sig)
         return self.master.wait(DEADLINE_S)
 
@@ -218,7 +219,7 @@ class Drover:
     def wait_worker(self, name="here", connected=True, seconds=30):
         wait_for(lambda: (a := self.try_api("GET", f"/workers/{name}")) and a.status == 200 and a.json["connected"] == connected, f"worker {name}", seconds)
 
-    def kill_worker(self, name="here", sig=signal.SIGKILL):
+    def kill_worker(self, name="here", sig=KILL):
         self.agents[name].send_signal(sig)
         return self.agents[name].wait(DEADLINE_S)
 

@@ -18,6 +18,8 @@ import tempfile
 import time
 import zlib
 
+from cover import KILL
+
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD", "build"))
 WORKER = os.path.abspath(os.environ.get("DROVER_WORKER") or os.path.join(BUILD, "drover-worker"))
 # Other builds of it: tests/flow/test_posix.py runs these tests with them.
@@ -495,7 +497,7 @@ class Worker:
                 stdin=subprocess.DEVNULL, stderr=err, env=dict(self.env, **env))
         return self
 
-    def kill(self, sig=signal.SIGKILL):
+    def kill(self, sig=KILL):
         if self.process and self.process.poll() is None:
             self.process.send_signal(sig)
         code = self.process.wait(DEADLINE) if self.process else None

@@ -1,7 +1,10 @@
 #!/bin/bash
 # docs/rules.md and the tests hold together: each rule is shown by tests that exist, or says why not; numbers go up one by one; each test that is named after a rule is named by it.
 cd "$(dirname "$0")/../.." && exec python3 - <<'PY'
-import ast, glob, os, re, sys
+import re, sys
+
+sys.path.insert(0, "tests/lib")
+import suites
 
 PAGE = "docs/rules.md"
 bad = 0
@@ -13,29 +16,14 @@ def say(where, what):
     print(f"{where}: {what}")
 
 
-# What there is: suite.Class.test_name of the whole programs' tests, suite:function of those in C. Tests of a class are those of its ancestors too.
-tests, named = set(), {}
-for path in sorted(glob.glob("tests/f*/test_*.py")):
-    suite, bases, own = os.path.basename(path)[:-3], {}, {}
-    for c in ast.parse(open(path, encoding="utf-8").read()).body:
-        if isinstance(c, ast.ClassDef):
-            bases[c.name] = [b.id for b in c.bases if isinstance(b, ast.Name)]
-            own[c.name] = [f.name for f in c.body if isinstance(f, ast.FunctionDef) and f.name.startswith("test_")]
-            todo, seen = [c.name], set()
-            while todo:
-                name = todo.pop()
-                seen.add(name)
-                tests |= {f"{suite}.{c.name}.{t}" for t in own.get(name, [])}
-                todo += [b for b in bases.get(name, []) if b not in seen]
-            for t in own[c.name]:
-                m = re.match(r"test_(\d+)_(\d+)_(\d+)_\w", t) if suite.startswith("test_rules_") else None
-                if m:
-                    named[f"{suite}.{c.name}.{t}"] = ".".join(m.groups())
-                elif suite.startswith("test_rules_"):
-                    say(path, f"{t} is named after no rule: test_4_1_3_what_holds")
-for path in sorted(glob.glob("tests/unit/test_*.c") + glob.glob("tests/seq/test_*.c")):
-    text = open(path, encoding="utf-8").read()
-    tests |= {f"{os.path.basename(path)[:-2]}:{f}" for f in re.findall(r"cmocka_unit_test\w*\((\w+)", text)}
+tests, named = suites.tests(), {}
+for path, suite, c, own in suites.classes():
+    for t in own if suite.startswith("test_rules_") else []:
+        m = re.match(r"test_(\d+)_(\d+)_(\d+)_\w", t)
+        if m:
+            named[f"{suite}.{c}.{t}"] = ".".join(m.groups())
+        else:
+            say(path, f"{t} is named after no rule: test_4_1_3_what_holds")
 
 count = {"tests": 0, "not here": 0, "later": 0}
 last, shown, section = {}, {}, None
