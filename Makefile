@@ -156,9 +156,14 @@ $(B)/tests/%: %.c $(B)/libdrover.a
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)
 # What is pure in the worker. Its objects come first: some of their names are also the master's.
 WORKER_PURE = $(call obj,m,worker/conf.c worker/confine.c worker/cut.c worker/proxy.c worker/mask.c worker/mask_forms.c worker/sha256.c)
-$(filter $(B)/tests/test_worker_%,$(UNIT)): $(B)/tests/%: %.c $(WORKER_PURE) $(B)/libdrover.a
+$(filter-out $(B)/tests/test_worker_kept,$(filter $(B)/tests/test_worker_%,$(UNIT))): $(B)/tests/%: %.c $(WORKER_PURE) $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_PURE) $(B)/libdrover.a $(TEST_LIBS)
+# The files in which the worker keeps what must outlive it.
+WORKER_KEPT = $(call obj,m,$(addprefix worker/,spool.c small.c member.c secrets.c os_linux.c sha256.c))
+$(B)/tests/test_worker_kept: test_worker_kept.c $(WORKER_KEPT) $(B)/libdrover.a
+	@mkdir -p $(@D)
+	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_KEPT) $(B)/libdrover.a $(TEST_LIBS)
 # The model check of dispatch: the master's code between a clock, a loop, links and workers that are made up, in place of what wrap.txt names.
 MODEL_OBJ = $(call obj,m,$(wildcard tests/model/*.c))
 MODEL_WRAP = $(patsubst %,-Wl$(comma)--wrap=%,$(shell cat tests/model/wrap.txt))

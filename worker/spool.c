@@ -168,7 +168,8 @@ enum err spool_create(const struct spool *s, int from, int64_t build, struct id 
     close(*cmd_fd);
   if (*ctl_fd >= 0)
     close(*ctl_fd);
-  spool_remove(s);
+  if (e != ERR_EXISTS) /* that one is another's */
+    spool_remove(s);
   return e;
 }
 

@@ -81,7 +81,7 @@ enum err spool_err(int number);
 #define SPOOL_FREE_MAX 16 /* folders kept for being used again */
 
 /* Makes folder (out of .free.<from> where from is not -1), cmd (its flock taken) and ctl. On success the two descriptors, which
-   an exec keeps, are the caller's; on failure nothing is left. ERR_NOSPACE, ERR_IO, ERR_EXISTS. */
+   an exec keeps, are the caller's; on failure nothing is left, and what was there stays (ERR_EXISTS). ERR_NOSPACE, ERR_IO. */
 enum err spool_create(const struct spool *s, int from, int64_t build, struct id epoch, const char *blob, size_t n, int *cmd_fd,
                       int *ctl_fd) must_check;
 /* ERR_CORRUPT, ERR_IO; ERR_NOTFOUND: it is another command's. */

@@ -2,7 +2,7 @@
 
    Happy path: the step's logs with their lengths (one statement) → pages of each log in turn → (gzip: tail). With follow: look again after each change of the build until the step has ended.
    Failures: the database goes away in between (asked again each second for a minute: positions are kept, so no byte comes twice); a hole or a broken chunk (the connection is cut, so that
-   nobody takes the part for the whole). Held for a reader: two pages of at most 1 MiB, and one chunk inflated. */
+   nobody takes the part for the whole). Held for a reader: two pages of at most 1 MiB (64 KiB for followers) and a chunk, and one chunk inflated. */
 #include "master/api/handlers.h"
 
 #include <assert.h>
@@ -19,7 +19,10 @@
 
 enum {
   PAGE_ROWS = 256,         /* as in api_log_chunks */
-  BLOCK = 256 << 10,       /* handed to the socket at a time */
+  PAGE = 1000000,          /* bytes as stored, */
+  FOLLOWED_PAGE = 65536,   /* and for who follows: there may be many, who read slowly or not at all */
+  BLOCK = 256 << 10,       /* handed to the socket at a time, */
+  FOLLOWED_BLOCK = 32 << 10, /* and for them */
   RETRIES = 60,            /* each a second apart */
   LOOK_TICKS = 3,          /* followers look after so many seconds even if nobody told them */
 };
@@ -242,7 +245,7 @@ static void ask(struct reader *rd)
     return;
   if (more(rd)) {
     tx = db_tx(rd->m->db, DB_READ);
-    db_q(tx, SQL_api_log_chunks, "nnn", rd->logs[rd->fetch_log].id, rd->fetch_off, rd->logs[rd->fetch_log].length);
+    db_q(tx, SQL_api_log_chunks, "nnnn", rd->logs[rd->fetch_log].id, rd->fetch_off, rd->logs[rd->fetch_log].length, (int64_t)(rd->follow ? FOLLOWED_PAGE : PAGE));
     db_send(tx, on_page, rd);
     rd->asking = true;
   } else if (rd->look && rd->follow && !rd->ended) {
@@ -490,7 +493,7 @@ static void got_logs(struct call *c, const struct db_res *r)
   }
   if (!call_is_head(c))
     ask(rd);
-  call_stream(c, "text/plain; charset=utf-8", rd->follow ? -1 : length, BLOCK, &log_ops, rd);
+  call_stream(c, "text/plain; charset=utf-8", rd->follow ? -1 : length, rd->follow ? FOLLOWED_BLOCK : BLOCK, &log_ops, rd);
 }
 
 void logs_get(struct call *c)

@@ -245,6 +245,8 @@ static void test_speed(void **state)
   double ms;
 
   (void)state;
+  if (getenv("DROVER_COVER")) /* what counts its lines is slow */
+    skip();
   for (size_t i = 0; i < MASK_SLICE; i++)
     text[i] = line[i % (sizeof line - 1)];
   assert_true(mask_add_secret(m, token, strlen(token)) && mask_add_secret(m, key, strlen(key)));
