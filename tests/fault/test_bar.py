@@ -99,7 +99,7 @@ class Bar(Case):
         def builder(run, **more):
             return {"checkout": "none", "steps": [{"name": "s1", "run": (NAME + run).replace("ROOT", d.root)}], **more}
         here = {"worker": {"tags": ["a"]}}
-        d.configure(projects={"p": {"git": d.path("repo"), "poll": "1h", "builders": {
+        d.configure(projects={"p": {"git": d.path("repo"), "poll": "1h", "output": "16G", "builders": {
             "brief": builder(BRIEF), "here": builder(BRIEF, **here), "gen": builder(f"exec ROOT/gen {MIB} ROOT/sums.$BUILD", **here),
             "many": builder("exec ROOT/gen 200 ROOT/sums.$BUILD", **here),
             "followed": builder(f"while [ ! -e ROOT/go.$BUILD ]; do sleep 0.02; done; exec ROOT/gen {FOLLOWED_MIB} ROOT/sums.$BUILD", **here),
