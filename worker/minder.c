@@ -491,24 +491,6 @@ static void drain(struct minder *m)
     turn(m);
 }
 
-/* Nothing of the command runs any more. One that can't be written down is no report. */
-static void take_report(struct minder *m, bool sync)
-{
-  int work = open(m->args->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  struct buf out;
-
-  buf_init(&out, BUF_NO_MAX);
-  if (work >= 0) {
-    os_as(m->uid);
-    report_read(work, m->spec.report, m->out.veil.mask, &out);
-    os_as(0);
-    close(work);
-  }
-  if (out.len && spool_write_report(&m->sp, out.data, out.len, sync))
-    log_error("minder", "%s: its report can't be written down", m->sp.cmd);
-  buf_free(&out);
-}
-
 static int finish(struct minder *m)
 {
   bool sync = clock_mono_ms() - m->start >= SYNC_FROM_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
@@ -517,7 +499,7 @@ static int finish(struct minder *m)
   if (m->uid && !m->child.jailed)
     slot_sweep(m->uid);
   if (m->spec.report && m->main_ended)
-    take_report(m, sync);
+    report_take(m->args->work, m->uid, m->spec.report, m->out.veil.mask, &m->sp, sync);
   if (m->spec.nsecrets)
     secret_files_remove(&m->sp);
   if (sync && !m->broken && (segment_sync(&m->out.log) || !follows_sync(&m->logs)))

@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "proto/records.h"
 #include "worker/beneath.h"
+#include "worker/os.h"
 
 static const char *const names[] = { "properties", "properties.json", "summary", "links", "stamps", "nodes.yml" };
 /* Keys of records have no dot. */
@@ -124,4 +126,21 @@ void report_read(int work, const char *folder, const struct mask *mask, struct b
   if (records_get(out->data, out->len, "bad") && !fstatat(dirfd(d), names[NODES], &st, AT_SYMLINK_NOFOLLOW))
     records_put(out, keys[NODES], ""); /* what was to be built is lost: that the master must know */
   closedir(d);
+}
+
+void report_take(const char *work, uid_t uid, const char *folder, const struct mask *mask, const struct spool *sp, bool sync)
+{
+  int fd = open(work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  struct buf out;
+
+  buf_init(&out, BUF_NO_MAX);
+  if (fd >= 0) {
+    os_as(uid);
+    report_read(fd, folder, mask, &out);
+    os_as(0);
+    close(fd);
+  }
+  if (out.len && spool_write_report(sp, out.data, out.len, sync))
+    log_error("minder", "%s: its report can't be written down", sp->cmd);
+  buf_free(&out);
 }
