@@ -240,8 +240,9 @@ class Bar(Case):
         d = self.d
         rid, b = self.begun("p/here")
         shutil.copytree(d.path("work-a"), d.path("copy"), ignore=lambda _, names: [n for n in names if n in ("spool", "work", "lock", "wake")])
+        links = read(d.path("worker-a.log")).count(b"connected as a")
         self.relay.cut()
-        wait_for(lambda: read(d.path("worker-a.log")).count(b"connected as a") > 1, "the worker to come again")
+        wait_for(lambda: read(d.path("worker-a.log")).count(b"connected as a") > links, "the worker to come again")
         d.wait_worker("a")
         sessions = d.sql("select worker, number, instance, conn, connected from worker_session order by 1")
         said, took = self.second(d.path("other"))
