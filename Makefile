@@ -49,7 +49,7 @@ SSH_OBJ = $(call obj,m,$(COMMON_SRC) proto/records.c $(SSH_SRC))
 WORKER_OBJ = $(call obj,w,$(COMMON_SRC) $(PROTO_SRC) $(WORKER_SRC))
 PROGRAMS = $(B)/drover-master $(B)/drover-worker $(B)/drover $(B)/drover-git-helper $(B)/drover-ssh-helper
 
-.PHONY: coverage replays posix arm64 hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
+.PHONY: coverage replays posix arm64 windows deps-windows hosts install uninstall deb dist all deps demo check clean bench fuzz lint soak screens help unit units some fuzzers
 .SECONDARY:
 all: $(PROGRAMS)
 
@@ -117,6 +117,29 @@ posix: $(B)/posix/drover-worker $(B)/posix/plain/drover-worker
 arm64:
 	@.ci/cross $(B)/arm64
 	@$(MAKE) B=$(B)/arm64 MUSL_CC="aarch64-linux-gnu-gcc -specs=$(B)/arm64/musl.specs" STRIP=aarch64-linux-gnu-strip $(B)/arm64/drover-worker
+
+# The worker for Windows: the portable half, and worker/windows in place of the rest.
+WIN_CC = x86_64-w64-mingw32-gcc
+WIN_CFLAGS = $(filter-out -D_GNU_SOURCE,$(COMMON)) -D_POSIX_C_SOURCE=200809L -D_WIN32_WINNT=0x0A00 -DWIN32_LEAN_AND_MEAN -D__USE_MINGW_ANSI_STDIO=1 -DSERVE_FEATURES='"-"' -DCONF_PATH='"C:\\windows\\system32;C:\\windows"' -Iworker/windows/posix $(WARN) -Os -g -ffunction-sections -fdata-sections
+WIN_SRC = $(filter-out common/net.c common/notify.c common/quota.c,$(COMMON_SRC)) $(PROTO_SRC) $(wildcard worker/windows/*.c) $(addprefix worker/,beneath_path.c conf.c confine.c ident.c inventory.c link.c main.c member.c proxy.c secrets.c serve.c sha256.c small.c spec.c spki.c terminal_size.c tls_none.c version.c)
+$(B)/win/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,mingw) $(WIN_CC) $(WIN_CFLAGS) -c $< -o $@
+$(B)/windows/drover-worker.exe: $(call obj,win,$(WIN_SRC))
+	@mkdir -p $(@D)
+	$(call say,link) $(WIN_CC) -static -Wl,--gc-sections -s -o $@ $^ -lz -lwinpthread -lws2_32 -lsecur32 -lcrypt32 -lntdll
+# What its tests run, and a folder for wine.
+$(B)/windows/probe.exe: tests/lib/windows/probe.c
+	@mkdir -p $(@D)
+	$(call say,mingw) $(WIN_CC) -std=gnu11 -D__USE_MINGW_ANSI_STDIO=1 $(WARN) -Os -s -o $@ $<
+$(B)/wine/.made:
+	@mkdir -p $(@D)
+	$(call say,wine) WINEPREFIX=$(abspath $(@D))/prefix WINEDEBUG=-all wineboot -i >/dev/null 2>&1
+	@touch $@
+windows: $(B)/windows/drover-worker.exe $(B)/windows/probe.exe
+WINE_THERE = $(and $(shell command -v $(WIN_CC)),$(shell command -v wine),windows $(B)/wine/.made)
+deps-windows:
+	@.ci/deps windows
 
 # ---- where it goes ----
 PREFIX ?= /usr/local
@@ -230,7 +253,7 @@ coverage:
 
 check:
 	@.ci/deps check
-	@$(MAKE) -j2 all $(if $(call asked,tests/flow/test_posix.py),posix) $(B)/tests/drover-worker $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
+	@$(MAKE) -j2 all $(if $(call asked,tests/flow/test_posix.py),posix) $(if $(call asked,tests/flow/test_windows.py),$(WINE_THERE)) $(B)/tests/drover-worker $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all $(if $(T),some,unit fuzzers)
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)
@@ -275,7 +298,7 @@ demo:
 	@.ci/deps build
 	@B=$(B) REPO='$(REPO)' BRANCH='$(BRANCH)' PIPELINE='$(PIPELINE)' tests/demo/demo
 help:
-	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check coverage clean bench fuzz lint soak hosts screens posix arm64    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
+	@sed -n 's/^# usage: //p' Makefile; echo 'make [all] deps demo check coverage clean bench fuzz lint soak hosts screens posix arm64 deps-windows windows    install uninstall (PREFIX=/usr/local DESTDIR= PARTS="master worker cli") deb (DEB_REVISION=) dist    V=1 shows commands; T=word runs only the suites whose name has it'
 
 clean:
 	rm -rf $(B)

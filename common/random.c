@@ -2,7 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/types.h>
-#ifdef DROVER_POSIX
+#if defined _WIN32
+#include <windows.h>
+#include <ntsecapi.h> /* RtlGenRandom() */
+#elif defined DROVER_POSIX
 #include <fcntl.h>
 #include <unistd.h>
 #else
@@ -11,7 +14,14 @@
 
 #include "common/str.h"
 
-#ifdef DROVER_POSIX /* where getrandom() may be missing: every system of that kind has the device */
+#if defined _WIN32
+static ssize_t some(void *p, size_t n)
+{
+  ULONG part = n < 65536 ? (ULONG)n : 65536;
+
+  return RtlGenRandom(p, part) ? (ssize_t)part : -1;
+}
+#elif defined DROVER_POSIX /* where getrandom() may be missing: every system of that kind has the device */
 static ssize_t some(void *p, size_t n)
 {
   static int fd = -1;

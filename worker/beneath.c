@@ -10,35 +10,6 @@
 #include "worker/os.h"
 #include "worker/remove.h"
 
-bool beneath_valid(const char *path)
-{
-  size_t n = strlen(path);
-
-  if (!n || n >= BENEATH_PATH_MAX || *path == '/')
-    return false;
-  for (const char *p = path; *p;) {
-    size_t part = strcspn(p, "/");
-    if (part > 255 || (part == 2 && p[0] == '.' && p[1] == '.'))
-      return false;
-    p += part;
-    p += strspn(p, "/");
-  }
-  return true;
-}
-
-bool beneath_is_top(const char *path)
-{
-  while (*path) {
-    if (*path == '.' && (path[1] == '/' || !path[1]))
-      path++;
-    else if (*path == '/')
-      path++;
-    else
-      return false;
-  }
-  return true;
-}
-
 int beneath_open(int work, const char *path, int flags)
 {
   return os_open_beneath(work, path, flags | O_CLOEXEC);

@@ -11,7 +11,9 @@
 
 #define CONF_FILE "/etc/drover/worker.conf"
 #define CONF_DIR "/var/lib/drover-worker"
+#ifndef CONF_PATH /* of commands; a build for another system has its own */
 #define CONF_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#endif
 #define CONF_FILE_MAX 65536
 #define CONF_TOKEN_MAX 8192
 

@@ -1,11 +1,8 @@
-/* Values of secrets in memory and in a pipe. */
+/* Values of secrets in memory. */
 #include "worker/secrets.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proto/records.h"
 
@@ -71,41 +68,4 @@ bool secrets_check(const char *run, size_t nrun, const char *blob, size_t n, con
     if (((!strcmp(key, "secret") || !strcmp(key, "secret_file")) && !secrets_get(blob, n, strchr(value, '=') + 1)) || (!strcmp(key, "stdin_secret") && !secrets_get(blob, n, value)))
       *why = "a secret that it names did not come before it";
   return !*why;
-}
-
-int secrets_pipe(const char *blob, size_t n)
-{
-  int fd[2], number;
-  ssize_t w;
-
-  if (pipe(fd))
-    return -1;
-  fcntl(fd[1], F_SETFD, FD_CLOEXEC);
-  fcntl(fd[1], F_SETFL, O_NONBLOCK);
-  w = write(fd[1], blob, n);
-  number = errno;
-  close(fd[1]);
-  if (w == (ssize_t)n)
-    return fd[0];
-  close(fd[0]); /* a host where pipes are scarce gives small ones */
-  errno = w < 0 && number != EAGAIN ? number : ENOBUFS;
-  return -1;
-}
-
-char *secrets_read(int fd, size_t *n)
-{
-  char *blob = xcalloc(1, SECRETS_MAX + 1);
-  ssize_t r = 1;
-
-  for (*n = 0; r && *n < SECRETS_MAX; *n += r > 0 ? (size_t)r : 0) {
-    r = read(fd, blob + *n, SECRETS_MAX - *n);
-    if (r < 0 && errno != EINTR)
-      break;
-  }
-  close(fd);
-  if (r >= 0)
-    return blob;
-  mem_wipe(blob, *n);
-  free(blob);
-  return NULL;
 }

@@ -18,7 +18,9 @@
 #include "worker/terminal.h"
 #include "worker/version.h"
 
+#ifndef SERVE_FEATURES /* a build for another system may have less */
 #define SERVE_FEATURES "disk,secrets,files,control,report,limits,admin,logs,input" /* docs/protocol.md 2: what this worker can do that the first ones could not */
+#endif
 
 enum { HELLO_MAX = 16384, TIME_MAX_MS = 86400000, NAME_ROOM = sizeof TOKEN_POOL + MEMBER_NAME_MAX };
 

@@ -9,26 +9,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "common/str.h"
 
 #define USUAL_EOF 4 /* Ctrl-D */
-
-static bool side(const char *p, size_t n, int *out)
-{
-  int64_t v;
-
-  if (str_number(p, n, &v) || v < 1 || v > TERMINAL_SIDE_MAX)
-    return false;
-  *out = (int)v;
-  return true;
-}
-
-bool terminal_size(const char *text, int *cols, int *rows)
-{
-  const char *x = strchr(text, 'x');
-
-  return x && side(text, (size_t)(x - text), cols) && side(x + 1, strlen(x + 1), rows);
-}
 
 static int set_size(int fd, int cols, int rows)
 {

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "common/str.h"
+#include "worker/spki.h"
 
 enum { CERT_MAX = 8192, SEED_LEN = 32, POINT_LEN = 65, KEY_LEN = 91 };
 
@@ -36,55 +37,6 @@ struct tls {
 };
 
 /* ---- the peer's key ---- */
-
-/* The element at *at: its tag must be `tag` (or -1: any). *body and *len are its contents, *at goes behind it. */
-static bool der_next(const unsigned char *p, size_t n, size_t *at, int tag, size_t *body, size_t *len)
-{
-  size_t i = *at, count;
-
-  if (n - i < 2 || (tag >= 0 && p[i] != tag))
-    return false;
-  *len = p[i + 1];
-  i += 2;
-  if (*len & 0x80) {
-    count = *len & 0x7f;
-    if (!count || count > 3 || n - i < count)
-      return false;
-    for (*len = 0; count; count--)
-      *len = *len << 8 | p[i++];
-  }
-  if (*len > n - i)
-    return false;
-  *body = i;
-  *at = i + *len;
-  return true;
-}
-
-/* The SubjectPublicKeyInfo of a certificate: [start, start + size). */
-static bool find_key(const unsigned char *p, size_t n, size_t *start, size_t *size)
-{
-  enum { SEQUENCE = 0x30, INTEGER = 0x02, VERSION = 0xa0 };
-  static const int before[] = { INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE }; /* serial, algorithm, issuer, dates, subject */
-  size_t at = 0, body, len, end;
-
-  if (!der_next(p, n, &at, SEQUENCE, &body, &len))
-    return false;
-  at = body;
-  if (!der_next(p, body + len, &at, SEQUENCE, &body, &len))
-    return false;
-  at = body;
-  end = body + len;
-  if (at < end && p[at] == VERSION && !der_next(p, end, &at, VERSION, &body, &len))
-    return false;
-  for (size_t i = 0; i < COUNT(before); i++)
-    if (!der_next(p, end, &at, before[i], &body, &len))
-      return false;
-  *start = at;
-  if (!der_next(p, end, &at, SEQUENCE, &body, &len))
-    return false;
-  *size = at - *start;
-  return true;
-}
 
 static void sha256(const void *p, size_t n, unsigned char out[TLS_PIN_LEN])
 {
@@ -133,7 +85,7 @@ static unsigned end_chain(const br_x509_class **ctx)
   size_t start, size;
   bool match = false;
 
-  if (!find_key(c->cert, c->len, &start, &size))
+  if (!spki_find(c->cert, c->len, &start, &size))
     return BR_ERR_X509_BAD_TAG_CLASS;
   sha256(c->cert + start, size, c->hash);
   c->hashed = true;
