@@ -178,7 +178,7 @@ $(B)/tests/%: %.c $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)
 # What is pure in the worker. Its objects come first: some of their names are also the master's.
-WORKER_PURE = $(call obj,m,worker/conf.c worker/confine.c worker/cut.c worker/proxy.c worker/mask.c worker/mask_forms.c worker/sha256.c)
+WORKER_PURE = $(call obj,m,worker/conf.c worker/confine.c worker/cut.c worker/proxy.c worker/mask.c worker/mask_forms.c worker/sha256.c worker/spki.c)
 $(filter-out $(B)/tests/test_worker_kept,$(filter $(B)/tests/test_worker_%,$(UNIT))): $(B)/tests/%: %.c $(WORKER_PURE) $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_PURE) $(B)/libdrover.a $(TEST_LIBS)

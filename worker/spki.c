@@ -1,7 +1,16 @@
-/* A little DER, as far as the way to the key of a certificate. */
+/* The public key of a certificate, by as much of DER as that takes: lengths of up to three bytes, no meaning of anything else. */
 #include "worker/spki.h"
 
+#include <string.h>
+
 #include "common/mem.h"
+
+enum { KEY_LEN = 91 };
+
+/* DER of a P-256 SubjectPublicKeyInfo up to the point, 91 bytes in all. */
+static const unsigned char key_head[KEY_LEN - SPKI_P256_POINT_LEN] = {
+  0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00
+};
 
 /* The element at *at: its tag must be `tag` (or -1: any). *body and *len are its contents, *at goes behind it. */
 static bool der_next(const unsigned char *p, size_t n, size_t *at, int tag, size_t *body, size_t *len)
@@ -49,4 +58,9 @@ bool spki_find(const unsigned char *p, size_t n, size_t *start, size_t *size)
     return false;
   *size = at - *start;
   return true;
+}
+
+const unsigned char *spki_p256(const unsigned char *spki, size_t n)
+{
+  return n == KEY_LEN && !memcmp(spki, key_head, sizeof key_head) ? spki + sizeof key_head : NULL;
 }

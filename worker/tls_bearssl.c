@@ -11,19 +11,14 @@
 #include "common/str.h"
 #include "worker/spki.h"
 
-enum { CERT_MAX = 8192, SEED_LEN = 32, POINT_LEN = 65, KEY_LEN = 91 };
-
-/* DER of a P-256 SubjectPublicKeyInfo up to the point, 91 bytes in all. */
-static const unsigned char key_head[KEY_LEN - POINT_LEN] = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
-                                                             0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-                                                             0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00 };
+enum { CERT_MAX = 8192, SEED_LEN = 32 };
 
 struct check {
   const br_x509_class *vtable; /* first: BearSSL knows it by this */
   const unsigned char (*pin)[TLS_PIN_LEN];
   int pins, certs;
   size_t len;
-  unsigned char cert[CERT_MAX], point[POINT_LEN], hash[TLS_PIN_LEN];
+  unsigned char cert[CERT_MAX], point[SPKI_P256_POINT_LEN], hash[TLS_PIN_LEN];
   bool hashed;
   br_x509_pkey key;
 };
@@ -82,6 +77,7 @@ static void end_cert(const br_x509_class **ctx) { (void)ctx; }
 static unsigned end_chain(const br_x509_class **ctx)
 {
   struct check *c = (struct check *)(void *)ctx;
+  const unsigned char *point;
   size_t start, size;
   bool match = false;
 
@@ -93,13 +89,14 @@ static unsigned end_chain(const br_x509_class **ctx)
     match = match || str_secret_eq(c->hash, c->pin[i], TLS_PIN_LEN);
   if (!match)
     return BR_ERR_X509_NOT_TRUSTED;
-  if (size != KEY_LEN || memcmp(c->cert + start, key_head, sizeof key_head))
+  point = spki_p256(c->cert + start, size);
+  if (!point)
     return BR_ERR_X509_WRONG_KEY_TYPE;
-  memcpy(c->point, c->cert + start + sizeof key_head, POINT_LEN);
+  memcpy(c->point, point, SPKI_P256_POINT_LEN);
   c->key.key_type = BR_KEYTYPE_EC;
   c->key.key.ec.curve = BR_EC_secp256r1;
   c->key.key.ec.q = c->point;
-  c->key.key.ec.qlen = POINT_LEN;
+  c->key.key.ec.qlen = SPKI_P256_POINT_LEN;
   return 0;
 }
 
