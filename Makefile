@@ -132,11 +132,14 @@ $(B)/windows/drover-worker.exe: $(call obj,win,$(WIN_SRC))
 $(B)/windows/probe.exe: tests/lib/windows/probe.c
 	@mkdir -p $(@D)
 	$(call say,mingw) $(WIN_CC) -std=gnu11 -D__USE_MINGW_ANSI_STDIO=1 $(WARN) -Os -s -o $@ $<
+$(B)/windows/schannel_main.exe: $(call obj,win,tests/lib/windows/schannel_main.c common/err.c common/mem.c common/random.c common/str.c worker/sha256.c worker/spki.c worker/windows/posix.c worker/windows/tls_schannel.c)
+	@mkdir -p $(@D)
+	$(call say,link) $(WIN_CC) -static -Wl,--gc-sections -s -o $@ $^ -lws2_32 -lsecur32 -lcrypt32
 $(B)/wine/.made:
 	@mkdir -p $(@D)
 	$(call say,wine) WINEPREFIX=$(abspath $(@D))/prefix WINEDEBUG=-all wineboot -i >/dev/null 2>&1
 	@touch $@
-windows: $(B)/windows/drover-worker.exe $(B)/windows/probe.exe
+windows: $(B)/windows/drover-worker.exe $(B)/windows/probe.exe $(B)/windows/schannel_main.exe
 WINE_THERE = $(and $(shell command -v $(WIN_CC)),$(shell command -v wine),windows $(B)/wine/.made)
 deps-windows:
 	@.ci/deps windows
@@ -253,7 +256,7 @@ coverage:
 
 check:
 	@.ci/deps check
-	@$(MAKE) -j2 all $(if $(call asked,tests/flow/test_posix.py),posix) $(if $(call asked,tests/flow/test_windows.py),$(WINE_THERE)) $(B)/tests/drover-worker $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
+	@$(MAKE) -j2 all $(if $(call asked,tests/flow/test_posix.py),posix) $(if $(call asked,tests/flow/test_windows.py tests/flow/test_windows_tls.py),$(WINE_THERE)) $(B)/tests/drover-worker $(patsubst %.c,$(B)/tests/%,$(notdir $(call asked,tests/seq/test_git.c tests/seq/test_checkouts.c tests/seq/test_dispatch_model.c tests/seq/test_link_sim.c tests/unit/test_private_pg.c)))
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all $(if $(T),some,unit fuzzers)
 	@$(MAKE) $(B)/browser/.made $(B)/schema/.made
 	@python3 tests/run.py $(B) $(S) $(T)

@@ -1,299 +1,456 @@
-/* TLS 1.2 by the system's SChannel. The peer is who the token says by the hash of its public key, as in tls_bearssl.c: the system checks no authority, no names and no dates. */
+/* TLS 1.2 or 1.3 by SChannel, which every Windows has and Microsoft mends. The peer is who the token says by the hash of its public key, as in tls_bearssl.c: no authority, no names, no clock.
+
+   Happy path: SChannel's greeting out, the server's records in, one by one, until it is content; then the peer's key and protocol are looked at, and only then may data go; records both ways; close_notify.
+   Failures: what is no TLS, a version below 1.2, another key, another protocol, a record that was changed: EPROTO, with an alert where SChannel makes one. An end without close_notify: ECONNRESET.
+
+   SChannel does no I/O. What goes through it is one record at a time, read with exactly the bytes that it has, so that nothing is ever left here which poll() could not tell of. */
 #define SECURITY_WIN32
+#define SCHANNEL_USE_BLACKLISTS /* for SCH_CREDENTIALS, without which there is no TLS 1.3 */
 #include "worker/tls.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <windows.h>
+#include <ntsecapi.h>
 #include <wincrypt.h>
 #include <security.h>
 #include <schannel.h>
 
-#include "common/buf.h"
 #include "common/str.h"
 #include "worker/sha256.h"
 #include "worker/spki.h"
 #include "worker/windows/win.h"
 
-enum { IN_MAX = 20 << 10 /* the longest record is in it */, OUT_FULL = 32 << 10, REQUEST = ISC_REQ_SEQUENCE_DETECT | ISC_REQ_REPLAY_DETECT | ISC_REQ_CONFIDENTIALITY | ISC_REQ_ALLOCATE_MEMORY | ISC_REQ_STREAM | ISC_REQ_MANUAL_CRED_VALIDATION };
+enum {
+  HEAD_LEN = 5,                           /* of a record: type, version, length */
+  BODY_MAX = 16384 + 2048,                /* RFC 5246 6.2.3; TLS 1.3 allows less */
+  IN_MAX = 2 * (HEAD_LEN + BODY_MAX),     /* a message of the handshake may lie in two records */
+  PLAIN_MAX = 16384,                      /* of what is sent, a record */
+  OVERHEAD_MAX = 1024,                    /* that SChannel may ask for around it */
+  TOKEN_MAX = 16384,                      /* of what SChannel itself has to say, not sent yet */
+  OUT_MAX = PLAIN_MAX + OVERHEAD_MAX + TOKEN_MAX,
+  HANDSHAKE_MAX = 65536,                  /* of all that the server says in one */
+  RECORD_FIRST = 20, RECORD_LAST = 23,    /* change_cipher_spec … application_data */
+  RECORD_ALERT = 21,
+  ALERT_BAD_CERTIFICATE = 42
+};
+
+static const ULONG ASKED = ISC_REQ_ALLOCATE_MEMORY | ISC_REQ_STREAM | ISC_REQ_CONFIDENTIALITY | ISC_REQ_REPLAY_DETECT | ISC_REQ_SEQUENCE_DETECT | ISC_REQ_EXTENDED_ERROR |
+                           ISC_REQ_MANUAL_CRED_VALIDATION | ISC_REQ_USE_SUPPLIED_CREDS;
+static const char PROTOCOL[] = "drover";
 
 struct tls {
-  int fd, number;      /* number: errno once it failed */
-  bool begun, ready, closed; /* closed: by the peer */
+  int fd, number; /* number: errno once it failed */
+  bool open;      /* the handshake is over, and the peer is the right one */
+  bool closed;    /* by the peer, with close_notify */
   const unsigned char (*pin)[TLS_PIN_LEN];
   int pins;
   unsigned char hash[TLS_PIN_LEN];
-  bool hashed;
+  bool hashed, has_cred, has_ctx;
   CredHandle cred;
   CtxtHandle ctx;
   SecPkgContext_StreamSizes sizes;
-  char in[IN_MAX];     /* as it came */
-  size_t in_len;
-  struct buf plain, out; /* read, not taken yet; sealed, not sent yet */
-  size_t plain_at, out_at;
+  bool may_rekey;             /* TLS 1.3: its messages after the handshake look to SChannel like a renegotiation */
+  size_t in_len, record;      /* bytes of `in`; where its last record begins */
+  size_t shaken;              /* bytes of the handshake that came */
+  size_t plain_at, plain_len; /* what is decrypted, within `in`, and not read yet */
+  size_t out_at, out_len;     /* records for the socket */
+  unsigned char in[IN_MAX], out[OUT_MAX];
 };
-
-/* Both sides see the end: else a poll would wait for a master that waits for us. */
-static void fail(struct tls *t, int number)
-{
-  if (t->number)
-    return;
-  t->number = number;
-  win_hang_up(t->fd);
-}
 
 /* ---- the socket ---- */
 
+/* Records out, as long as the socket takes them; also after a failure: an alert may be among them. */
 static void push(struct tls *t)
 {
-  while (!t->number && t->out_at < t->out.len) {
-    ssize_t n = send(t->fd, t->out.data + t->out_at, t->out.len - t->out_at, 0);
-    if (n < 0 && errno == EAGAIN)
-      return;
-    if (n < 0)
-      fail(t, errno);
-    else
+  while (t->out_at < t->out_len) {
+    ssize_t n = send(t->fd, t->out + t->out_at, t->out_len - t->out_at, 0);
+
+    if (n > 0) {
       t->out_at += (size_t)n;
+    } else if (errno == EAGAIN) {
+      return;
+    } else if (errno != EINTR) {
+      t->number = t->number ? t->number : errno;
+      break;
+    }
   }
-  buf_reset(&t->out);
-  t->out_at = 0;
+  t->out_at = t->out_len = 0;
 }
 
-/* False: nothing new. */
+/* Of the record at hand: how many bytes it has, or HEAD_LEN: that is not known yet; 0: it is none. */
+static size_t record_len(const struct tls *t)
+{
+  const unsigned char *r = t->in + t->record;
+  size_t have = t->in_len - t->record, body;
+
+  if ((have && (r[0] < RECORD_FIRST || r[0] > RECORD_LAST)) || (have > 1 && r[1] != 3))
+    return 0;
+  if (have < HEAD_LEN)
+    return HEAD_LEN;
+  body = (size_t)r[3] << 8 | r[4];
+  return body && body <= BODY_MAX ? HEAD_LEN + body : 0;
+}
+
+/* More of the record at hand. True: it is all there. */
 static bool pull(struct tls *t)
 {
-  ssize_t n;
+  for (;;) {
+    size_t len = record_len(t), have = t->in_len - t->record;
+    ssize_t n;
 
-  if (t->number || t->closed || t->in_len == IN_MAX)
+    if (!len || len > IN_MAX - t->record) {
+      t->number = EPROTO;
+      return false;
+    }
+    if (have >= len)
+      return true;
+    n = recv(t->fd, t->in + t->in_len, len - have, 0);
+    if (n > 0) {
+      t->in_len += (size_t)n;
+      continue;
+    }
+    if (!n)
+      t->number = ECONNRESET;
+    else if (errno != EAGAIN && errno != EINTR)
+      t->number = errno;
     return false;
-  n = recv(t->fd, t->in + t->in_len, IN_MAX - t->in_len, 0);
-  if (n > 0)
-    t->in_len += (size_t)n;
-  else if (!n)
-    t->closed = true;
-  else if (errno != EAGAIN)
-    fail(t, errno);
-  return n > 0;
+  }
 }
 
-/* What the system left of the bytes that came: the last n. */
-static void keep(struct tls *t, size_t n)
+/* ---- SChannel ---- */
+
+/* A credential of nobody, with the newest structure that this system takes: TLS 1.3 wants the one that Windows 10 1809 brought. */
+static bool get_cred(struct tls *t)
 {
-  memmove(t->in, t->in + t->in_len - n, n);
-  t->in_len = n;
+  enum { LATER = SP_PROT_TLS1_2_CLIENT | SP_PROT_TLS1_3_CLIENT };
+  DWORD flags = SCH_CRED_MANUAL_CRED_VALIDATION | SCH_CRED_NO_DEFAULT_CREDS | SCH_USE_STRONG_CRYPTO;
+  TLS_PARAMETERS allowed = { .grbitDisabledProtocols = ~(DWORD)LATER };
+  SCH_CREDENTIALS now = { .dwVersion = SCH_CREDENTIALS_VERSION, .dwFlags = flags, .cTlsParameters = 1, .pTlsParameters = &allowed };
+  SCHANNEL_CRED then = { .dwVersion = SCHANNEL_CRED_VERSION, .dwFlags = flags, .grbitEnabledProtocols = LATER };
+  SCHANNEL_CRED first = { .dwVersion = SCHANNEL_CRED_VERSION, .dwFlags = flags, .grbitEnabledProtocols = SP_PROT_TLS1_2_CLIENT };
+  void *const tries[] = { &now, &then, &first };
+
+  for (size_t i = 0; i < COUNT(tries) && !t->has_cred; i++)
+    t->has_cred = AcquireCredentialsHandleW(NULL, (wchar_t *)UNISP_NAME_W, SECPKG_CRED_OUTBOUND, NULL, tries[i], NULL, NULL, &t->cred, NULL) == SEC_E_OK;
+  return t->has_cred;
 }
 
-/* ---- the handshake ---- */
+/* What SChannel has to say, behind what is waiting to be sent. */
+static void say(struct tls *t, SecBuffer *token)
+{
+  if (!token->pvBuffer)
+    return;
+  if (token->cbBuffer <= sizeof t->out - t->out_len) {
+    memcpy(t->out + t->out_len, token->pvBuffer, token->cbBuffer);
+    t->out_len += token->cbBuffer;
+  } else {
+    t->number = EPROTO; /* a peer that asks for new keys without end, and reads nothing */
+  }
+  FreeContextBuffer(token->pvBuffer);
+}
 
-static void check_key(struct tls *t)
+/* A step of the handshake, or of what follows it: `n` bytes to SChannel, what it answers to the socket. *left: of the n, those that it did not take. */
+static SECURITY_STATUS step(struct tls *t, void *p, size_t n, ULONG kind, size_t *left)
+{
+  SecBuffer in[] = { { (ULONG)n, kind, p }, { 0, SECBUFFER_EMPTY, NULL } };
+  SecBuffer out[] = { { 0, SECBUFFER_TOKEN, NULL }, { 0, SECBUFFER_ALERT, NULL } };
+  SecBufferDesc ins = { SECBUFFER_VERSION, kind == SECBUFFER_TOKEN ? COUNT(in) : 1, in }, outs = { SECBUFFER_VERSION, COUNT(out), out };
+  ULONG given = 0;
+  SECURITY_STATUS status = InitializeSecurityContextW(&t->cred, t->has_ctx ? &t->ctx : NULL, NULL, ASKED, 0, 0, n ? &ins : NULL, 0, t->has_ctx ? NULL : &t->ctx, &outs, &given, NULL);
+
+  t->has_ctx = t->has_ctx || status == SEC_E_OK || status == SEC_I_CONTINUE_NEEDED;
+  *left = in[1].BufferType == SECBUFFER_EXTRA ? in[1].cbBuffer : 0;
+  for (size_t i = 0; i < COUNT(out); i++)
+    say(t, &out[i]);
+  return status;
+}
+
+static bool begin(struct tls *t)
+{
+  struct {
+    SEC_APPLICATION_PROTOCOLS head; /* with one list, whose bytes begin within it */
+    char rest[sizeof PROTOCOL];
+  } alpn;
+  SEC_APPLICATION_PROTOCOL_LIST *list = alpn.head.ProtocolLists;
+  size_t left, n = sizeof PROTOCOL - 1;
+
+  memset(&alpn, 0, sizeof alpn);
+  list->ProtoNegoExt = SecApplicationProtocolNegotiationExt_ALPN;
+  list->ProtocolListSize = (unsigned short)(1 + n);
+  list->ProtocolList[0] = (unsigned char)n;
+  memcpy((unsigned char *)&alpn + offsetof(SEC_APPLICATION_PROTOCOLS, ProtocolLists) + offsetof(SEC_APPLICATION_PROTOCOL_LIST, ProtocolList) + 1, PROTOCOL, n);
+  alpn.head.ProtocolListsSize = (ULONG)(offsetof(SEC_APPLICATION_PROTOCOL_LIST, ProtocolList) + 1 + n);
+  return get_cred(t) && step(t, &alpn, offsetof(SEC_APPLICATION_PROTOCOLS, ProtocolLists) + alpn.head.ProtocolListsSize, SECBUFFER_APPLICATION_PROTOCOLS, &left) == SEC_I_CONTINUE_NEEDED;
+}
+
+/* One of what ApplyControlToken() knows: an alert, or the end. It comes out of the next step. */
+static void control(struct tls *t, void *what, size_t n)
+{
+  SecBuffer b = { (ULONG)n, SECBUFFER_TOKEN, what };
+  SecBufferDesc d = { SECBUFFER_VERSION, 1, &b };
+  size_t left;
+
+  if (ApplyControlToken(&t->ctx, &d) == SEC_E_OK)
+    step(t, NULL, 0, SECBUFFER_TOKEN, &left);
+}
+
+/* ---- the peer ---- */
+
+static bool key_is_right(struct tls *t)
 {
   PCCERT_CONTEXT cert = NULL;
   char hex[SHA256_HEX_LEN + 1];
+  struct sha256 h;
   size_t start, size;
-  struct sha256 sum;
   bool match = false;
 
-  if (QueryContextAttributesW(&t->ctx, SECPKG_ATTR_REMOTE_CERT_CONTEXT, &cert) == SEC_E_OK && spki_find(cert->pbCertEncoded, cert->cbCertEncoded, &start, &size)) {
-    sha256_init(&sum);
-    sha256_add(&sum, cert->pbCertEncoded + start, size);
-    sha256_end(&sum, hex);
-    t->hashed = !str_unhex(hex, SHA256_HEX_LEN, t->hash, TLS_PIN_LEN);
-  }
-  if (cert)
-    CertFreeCertificateContext(cert);
-  for (int i = 0; t->hashed && i < t->pins; i++)
-    match = match || str_secret_eq(t->hash, t->pin[i], TLS_PIN_LEN);
-  if (!match || QueryContextAttributesW(&t->ctx, SECPKG_ATTR_STREAM_SIZES, &t->sizes) != SEC_E_OK)
-    fail(t, EPROTO);
-  else
-    t->ready = true;
-}
-
-/* One step with what came. True: another may follow at once. */
-static bool step(struct tls *t)
-{
-  SecBuffer in[2] = { { (ULONG)t->in_len, SECBUFFER_TOKEN, t->in }, { 0, SECBUFFER_EMPTY, NULL } }, out = { 0, SECBUFFER_TOKEN, NULL };
-  SecBufferDesc in_desc = { SECBUFFER_VERSION, 2, in }, out_desc = { SECBUFFER_VERSION, 1, &out };
-  wchar_t name[] = L"drover";
-  ULONG got;
-  SECURITY_STATUS s = InitializeSecurityContextW(&t->cred, t->begun ? &t->ctx : NULL, name, REQUEST, 0, 0, t->begun ? &in_desc : NULL, 0, &t->ctx, &out_desc, &got, NULL);
-
-  if (s == SEC_E_INCOMPLETE_MESSAGE)
+  if (QueryContextAttributesW(&t->ctx, SECPKG_ATTR_REMOTE_CERT_CONTEXT, &cert) != SEC_E_OK || !cert)
     return false;
-  if (out.pvBuffer) {
-    buf_add(&t->out, out.pvBuffer, out.cbBuffer);
-    FreeContextBuffer(out.pvBuffer);
+  if (spki_find(cert->pbCertEncoded, cert->cbCertEncoded, &start, &size)) {
+    sha256_init(&h);
+    sha256_add(&h, cert->pbCertEncoded + start, size);
+    sha256_end(&h, hex);
+    t->hashed = !str_unhex(hex, SHA256_HEX_LEN, t->hash, TLS_PIN_LEN);
+    for (int i = 0; t->hashed && i < t->pins; i++)
+      match = match || str_secret_eq(t->hash, t->pin[i], TLS_PIN_LEN);
+    match = match && spki_p256(cert->pbCertEncoded + start, size);
   }
-  keep(t, t->begun && in[1].BufferType == SECBUFFER_EXTRA ? in[1].cbBuffer : 0);
-  t->begun = true;
-  if (s == SEC_E_OK)
-    check_key(t);
-  else if (s != SEC_I_CONTINUE_NEEDED)
-    fail(t, EPROTO);
-  push(t);
-  return !t->ready && !t->number && t->in_len > 0;
+  CertFreeCertificateContext(cert);
+  return match;
 }
 
-static void shake(struct tls *t)
+/* A server that speaks no ALPN is fine, as one that speaks something else is not. */
+static bool protocol_is_right(struct tls *t)
 {
-  if (t->ready || t->number)
-    return;
-  if (!t->begun)
-    step(t);
-  do
-    while (t->in_len && step(t))
-      continue;
-  while (!t->ready && pull(t));
+  SecPkgContext_ApplicationProtocol got;
+
+  memset(&got, 0, sizeof got);
+  return QueryContextAttributesW(&t->ctx, SECPKG_ATTR_APPLICATION_PROTOCOL, &got) != SEC_E_OK || got.ProtoNegoStatus == SecApplicationProtocolNegotiationStatus_None ||
+         (got.ProtoNegoStatus == SecApplicationProtocolNegotiationStatus_Success && got.ProtocolIdSize == sizeof PROTOCOL - 1 && !memcmp(got.ProtocolId, PROTOCOL, sizeof PROTOCOL - 1));
+}
+
+/* Said again here, because there are systems that don't mind what the credential allows. */
+static bool version_is_right(struct tls *t)
+{
+  SecPkgContext_ConnectionInfo info;
+
+  memset(&info, 0, sizeof info);
+  if (QueryContextAttributesW(&t->ctx, SECPKG_ATTR_CONNECTION_INFO, &info) != SEC_E_OK)
+    return false;
+  t->may_rekey = info.dwProtocol == SP_PROT_TLS1_3_CLIENT;
+  return t->may_rekey || info.dwProtocol == SP_PROT_TLS1_2_CLIENT;
+}
+
+static bool sizes_are_right(struct tls *t)
+{
+  return QueryContextAttributesW(&t->ctx, SECPKG_ATTR_STREAM_SIZES, &t->sizes) == SEC_E_OK && t->sizes.cbHeader <= OVERHEAD_MAX / 2 && t->sizes.cbTrailer <= OVERHEAD_MAX / 2 &&
+         t->sizes.cbMaximumMessage;
+}
+
+/* SChannel is content: are we? */
+static void judge(struct tls *t)
+{
+  SCHANNEL_ALERT_TOKEN alert = { SCHANNEL_ALERT, TLS1_ALERT_FATAL, ALERT_BAD_CERTIFICATE };
+
+  if (!key_is_right(t)) {
+    control(t, &alert, sizeof alert);
+    t->number = EPROTO;
+  } else if (!version_is_right(t) || !protocol_is_right(t) || !sizes_are_right(t)) {
+    t->number = EPROTO;
+  } else {
+    t->open = true;
+    t->shaken = 0;
+  }
 }
 
 /* ---- records ---- */
 
-/* The next record out of what came. False: it is not whole. */
-static bool open_record(struct tls *t)
+static void shake(struct tls *t, void *p, size_t n, size_t *left)
 {
-  SecBuffer b[4] = { { (ULONG)t->in_len, SECBUFFER_DATA, t->in }, { 0, SECBUFFER_EMPTY, NULL }, { 0, SECBUFFER_EMPTY, NULL }, { 0, SECBUFFER_EMPTY, NULL } };
-  SecBufferDesc desc = { SECBUFFER_VERSION, 4, b };
-  SECURITY_STATUS s;
-  size_t extra = 0;
-
-  if (!t->in_len)
-    return false;
-  s = DecryptMessage(&t->ctx, &desc, 0, NULL);
-  if (s == SEC_E_INCOMPLETE_MESSAGE)
-    return false;
-  if (s == SEC_I_CONTEXT_EXPIRED) {
-    t->closed = true;
-    return false;
+  switch (step(t, p, n, SECBUFFER_TOKEN, left)) {
+  case SEC_I_CONTINUE_NEEDED:
+    break;
+  case SEC_E_OK:
+    if (*left)
+      t->number = EPROTO; /* something behind the last message, in its record */
+    if (!t->number)
+      judge(t);
+    break;
+  case SEC_E_INCOMPLETE_MESSAGE: /* the message goes on in the next record */
+    *left = n;
+    break;
+  default:
+    t->number = EPROTO;
   }
-  if (s != SEC_E_OK) { /* to begin the handshake anew is no master's wish either */
-    fail(t, EPROTO);
-    return false;
-  }
-  for (int i = 1; i < 4; i++) {
-    if (b[i].BufferType == SECBUFFER_DATA)
-      buf_add(&t->plain, b[i].pvBuffer, b[i].cbBuffer);
-    else if (b[i].BufferType == SECBUFFER_EXTRA)
-      extra = b[i].cbBuffer;
-  }
-  keep(t, extra);
-  return true;
 }
 
-static void seal_record(struct tls *t, const void *p, size_t n)
+/* All of `in` but its last `left` bytes has been taken. */
+static void taken(struct tls *t, size_t left)
 {
-  size_t head = t->sizes.cbHeader, whole = head + n + t->sizes.cbTrailer;
-  char *record = xmalloc(whole);
-  SecBuffer b[4] = { { (ULONG)head, SECBUFFER_STREAM_HEADER, record }, { (ULONG)n, SECBUFFER_DATA, record + head }, { t->sizes.cbTrailer, SECBUFFER_STREAM_TRAILER, record + head + n }, { 0, SECBUFFER_EMPTY, NULL } };
-  SecBufferDesc desc = { SECBUFFER_VERSION, 4, b };
+  size_t gone = t->in_len - left;
 
-  memcpy(record + head, p, n);
-  if (EncryptMessage(&t->ctx, 0, &desc, 0) != SEC_E_OK)
-    fail(t, EPROTO);
-  else
-    for (int i = 0; i < 3; i++)
-      buf_add(&t->out, b[i].pvBuffer, b[i].cbBuffer);
-  free(record);
+  memmove(t->in, t->in + gone, left);
+  mem_wipe(t->in + left, gone);
+  t->in_len = left;
+}
+
+static void handshake(struct tls *t)
+{
+  size_t n = t->in_len, left;
+
+  shake(t, t->in, n, &left);
+  t->shaken += n - left;
+  if (!t->open && t->shaken > HANDSHAKE_MAX)
+    t->number = EPROTO;
+  taken(t, left);
+  t->record = left == n ? n : 0; /* nothing was taken: one more is wanted */
+}
+
+static void decrypt(struct tls *t)
+{
+  SecBuffer b[] = { { (ULONG)t->in_len, SECBUFFER_DATA, t->in }, { 0, SECBUFFER_EMPTY, NULL }, { 0, SECBUFFER_EMPTY, NULL }, { 0, SECBUFFER_EMPTY, NULL } };
+  SecBufferDesc d = { SECBUFFER_VERSION, COUNT(b), b };
+  SECURITY_STATUS status = DecryptMessage(&t->ctx, &d, 0, NULL);
+  SecBuffer *data = NULL, *extra = NULL;
+  bool alert = t->in[0] == RECORD_ALERT;
+  size_t left;
+
+  for (size_t i = 0; i < COUNT(b); i++) {
+    data = b[i].BufferType == SECBUFFER_DATA ? &b[i] : data;
+    extra = b[i].BufferType == SECBUFFER_EXTRA ? &b[i] : extra;
+  }
+  switch (status) {
+  case SEC_E_OK:
+    if (data && data->cbBuffer) {
+      t->plain_at = (size_t)((unsigned char *)data->pvBuffer - t->in);
+      t->plain_len = data->cbBuffer;
+      return;
+    }
+    t->closed = alert; /* wine's SChannel makes nothing of a goodbye; of other alerts it does */
+    break;
+  case SEC_I_CONTEXT_EXPIRED:
+    t->closed = true;
+    break;
+  case SEC_I_RENEGOTIATE: /* TLS 1.3: a ticket, or new keys. In TLS 1.2 it would be another handshake, which nobody needs */
+    if (t->may_rekey && extra && extra->pvBuffer) {
+      t->open = false; /* until SChannel is content again */
+      shake(t, extra->pvBuffer, extra->cbBuffer, &left);
+    } else {
+      t->number = EPROTO;
+    }
+    break;
+  default:
+    t->number = EPROTO;
+  }
+  taken(t, 0);
+}
+
+/* What is written, sealed into `out`, which is empty. */
+static bool seal(struct tls *t, const void *p, size_t n)
+{
+  size_t head = t->sizes.cbHeader;
+  SecBuffer b[] = { { (ULONG)head, SECBUFFER_STREAM_HEADER, t->out }, { (ULONG)n, SECBUFFER_DATA, t->out + head }, { t->sizes.cbTrailer, SECBUFFER_STREAM_TRAILER, t->out + head + n }, { 0, SECBUFFER_EMPTY, NULL } };
+  SecBufferDesc d = { SECBUFFER_VERSION, COUNT(b), b };
+
+  memcpy(t->out + head, p, n);
+  if (EncryptMessage(&t->ctx, 0, &d, 0) != SEC_E_OK) {
+    mem_wipe(t->out, sizeof t->out);
+    t->number = EPROTO;
+    return false;
+  }
+  t->out_len = (size_t)b[0].cbBuffer + b[1].cbBuffer + b[2].cbBuffer;
+  return true;
 }
 
 /* ---- the six ---- */
 
-static struct tls *open_tls(int fd, const unsigned char (*pin)[TLS_PIN_LEN], int pins)
+static struct tls *chan_open(int fd, const unsigned char (*pin)[TLS_PIN_LEN], int pins)
 {
   struct tls *t = xcalloc(1, sizeof *t);
-  SCHANNEL_CRED c = { .dwVersion = SCHANNEL_CRED_VERSION, .grbitEnabledProtocols = SP_PROT_TLS1_2_CLIENT, .dwFlags = SCH_CRED_MANUAL_CRED_VALIDATION | SCH_CRED_NO_DEFAULT_CREDS | SCH_USE_STRONG_CRYPTO };
-  wchar_t provider[] = UNISP_NAME_W;
 
   t->fd = fd;
   t->pin = pin;
   t->pins = pins;
-  buf_init(&t->plain, BUF_NO_MAX);
-  buf_init(&t->out, BUF_NO_MAX);
-  SecInvalidateHandle(&t->cred);
-  SecInvalidateHandle(&t->ctx);
-  if (AcquireCredentialsHandleW(NULL, provider, SECPKG_CRED_OUTBOUND, NULL, &c, NULL, NULL, &t->cred, NULL) != SEC_E_OK)
-    fail(t, EPROTO);
+  if (!begin(t))
+    t->number = EPROTO;
   return t;
 }
 
-/* -1 with errno, or 0 at the end. */
-static ssize_t nothing(struct tls *t)
+static ssize_t chan_read(struct tls *t, void *p, size_t n)
 {
-  if (t->number || !t->closed)
-    errno = t->number ? t->number : EAGAIN;
-  return t->number || !t->closed ? -1 : 0;
-}
-
-static size_t take_plain(struct tls *t, char *p, size_t n)
-{
-  size_t have = t->plain.len - t->plain_at;
-
-  n = n < have ? n : have;
-  if (n)
-    memcpy(p, t->plain.data + t->plain_at, n);
-  t->plain_at += n;
-  if (n < have || !t->plain.len)
-    return n;
-  mem_wipe(t->plain.data, t->plain.len);
-  buf_reset(&t->plain);
-  t->plain_at = 0;
-  return n;
-}
-
-/* All that is there: what would stay in our buffers no poll tells of. So more is only read from the socket when there is room for what it may hold. */
-static ssize_t read_tls(struct tls *t, void *p, size_t n)
-{
-  size_t done = 0;
-
-  shake(t);
-  push(t);
-  while (t->ready && !t->number) {
-    done += take_plain(t, (char *)p + done, n - done);
-    if (done < n && open_record(t))
-      continue;
-    if (t->closed || (done && n - done < IN_MAX) || !pull(t))
+  for (;;) {
+    push(t);
+    if (t->plain_len) {
+      n = n < t->plain_len ? n : t->plain_len;
+      memcpy(p, t->in + t->plain_at, n);
+      t->plain_at += n;
+      t->plain_len -= n;
+      if (!t->plain_len)
+        taken(t, 0);
+      return (ssize_t)n;
+    }
+    if (t->closed || t->number || !pull(t))
       break;
+    if (t->open)
+      decrypt(t);
+    else
+      handshake(t);
   }
-  return done ? (ssize_t)done : nothing(t);
+  push(t); /* perhaps an alert */
+  if (t->closed)
+    return 0;
+  errno = t->number ? t->number : EAGAIN;
+  return -1;
 }
 
-static ssize_t write_tls(struct tls *t, const void *p, size_t n)
+static ssize_t chan_write(struct tls *t, const void *p, size_t n)
 {
-  shake(t);
-  push(t);
-  if (t->number || !t->ready || t->out.len - t->out_at >= OUT_FULL) {
-    errno = t->number ? t->number : EAGAIN;
-    return -1;
+  size_t done = 0, most = t->sizes.cbMaximumMessage < PLAIN_MAX ? t->sizes.cbMaximumMessage : PLAIN_MAX;
+
+  for (;;) {
+    size_t part = n - done < most ? n - done : most;
+
+    push(t);
+    if (done == n || !t->open || t->closed || t->number || t->out_len || !seal(t, (const char *)p + done, part))
+      break;
+    done += part;
   }
-  n = n < t->sizes.cbMaximumMessage ? n : t->sizes.cbMaximumMessage;
-  seal_record(t, p, n);
+  if (t->number)
+    win_hang_up(t->fd); /* so that a poll tells, and a read is next */
+  if (done)
+    return (ssize_t)done;
+  errno = t->number ? t->number : t->closed ? EPIPE : EAGAIN;
+  return -1;
+}
+
+static short chan_want(const struct tls *t)
+{
+  if (t->number || t->closed)
+    return 0;
+  return (short)((t->out_len ? POLLOUT : 0) | (t->open ? 0 : POLLIN));
+}
+
+static const unsigned char *chan_peer(const struct tls *t) { return t->hashed ? t->hash : NULL; }
+
+static void chan_close(struct tls *t)
+{
+  DWORD end = SCHANNEL_SHUTDOWN;
+
+  if (t->open && !t->number)
+    control(t, &end, sizeof end);
   push(t);
-  errno = t->number;
-  return t->number ? -1 : (ssize_t)n;
-}
-
-static short want(const struct tls *t)
-{
-  return (short)((t->out_at < t->out.len || !t->begun ? POLLOUT : 0) | (t->ready ? 0 : POLLIN));
-}
-
-static const unsigned char *peer(const struct tls *t) { return t->hashed ? t->hash : NULL; }
-
-static void close_tls(struct tls *t)
-{
-  if (SecIsValidHandle(&t->ctx))
+  if (t->has_ctx)
     DeleteSecurityContext(&t->ctx);
-  if (SecIsValidHandle(&t->cred))
+  if (t->has_cred)
     FreeCredentialsHandle(&t->cred);
-  if (t->plain.data)
-    mem_wipe(t->plain.data, t->plain.len);
-  buf_free(&t->plain);
-  buf_free(&t->out);
   mem_wipe(t, sizeof *t);
   free(t);
 }
 
-const struct tls_ops tls_pinned = { open_tls, read_tls, write_tls, want, peer, close_tls };
+const struct tls_ops tls_pinned = { chan_open, chan_read, chan_write, chan_want, chan_peer, chan_close };
