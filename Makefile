@@ -128,19 +128,15 @@ $(B)/win/%.o: %.c
 $(B)/windows/drover-worker.exe: $(call obj,win,$(WIN_SRC))
 	@mkdir -p $(@D)
 	$(call say,link) $(WIN_CC) -static -Wl,--gc-sections -s -o $@ $^ -lz -lwinpthread -lws2_32 -lsecur32 -lcrypt32 -lntdll
-# What its tests run, and a folder for wine.
+# What its tests run.
 $(B)/windows/probe.exe: tests/lib/windows/probe.c
 	@mkdir -p $(@D)
 	$(call say,mingw) $(WIN_CC) -std=gnu11 -D__USE_MINGW_ANSI_STDIO=1 $(WARN) -Os -s -o $@ $<
 $(B)/windows/schannel_main.exe: $(call obj,win,tests/lib/windows/schannel_main.c common/err.c common/mem.c common/random.c common/str.c worker/sha256.c worker/spki.c worker/windows/posix.c worker/windows/tls_schannel.c)
 	@mkdir -p $(@D)
 	$(call say,link) $(WIN_CC) -static -Wl,--gc-sections -s -o $@ $^ -lws2_32 -lsecur32 -lcrypt32
-$(B)/wine/.made:
-	@mkdir -p $(@D)
-	$(call say,wine) WINEPREFIX=$(abspath $(@D))/prefix WINEDEBUG=-all wineboot -i >/dev/null 2>&1
-	@touch $@
 windows: $(B)/windows/drover-worker.exe $(B)/windows/probe.exe $(B)/windows/schannel_main.exe
-WINE_THERE = $(and $(shell command -v $(WIN_CC)),$(shell command -v wine),windows $(B)/wine/.made)
+WINE_THERE = $(and $(shell command -v $(WIN_CC)),$(shell command -v wine),windows)
 deps-windows:
 	@.ci/deps windows
 

@@ -10,23 +10,25 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(HERE, "..", "..", "build"))
-EXE, PROBE, PREFIX, WINE = f"{BUILD}/windows/drover-worker.exe", f"{BUILD}/windows/probe.exe", f"{BUILD}/wine/prefix", shutil.which("wine")
-THERE = bool(WINE) and all(map(os.path.exists, (EXE, PROBE, PREFIX)))
-SCRIPTS = tempfile.mkdtemp(prefix="drover-wine-") if THERE else None
-if THERE:
-    os.environ["DROVER_WORKER"] = script = os.path.join(SCRIPTS, "drover-worker")
-    with open(os.open(script, os.O_WRONLY | os.O_CREAT, 0o755), "w") as f:
-        f.write(f'#!/bin/sh\nWINEPREFIX={PREFIX} WINEDEBUG=-all DISPLAY= exec {WINE} {EXE} "$@"\n')
+EXE, PROBE = f"{BUILD}/windows/drover-worker.exe", f"{BUILD}/windows/probe.exe"
 
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import wine  # noqa: E402
+
+THERE = not wine.missing() and all(map(os.path.exists, (EXE, PROBE)))
+if THERE:
+    FOLDER = tempfile.mkdtemp(prefix="drover-wine-", dir=os.environ.get("DROVER_ROOM"))
+    PREFIX = wine.Prefix(os.path.join(FOLDER, "prefix"))
+    os.environ["DROVER_WORKER"] = PREFIX.script(EXE, os.path.join(FOLDER, "drover-worker"))
+
 import drover  # noqa: E402
 from fakemaster import SECRET, Bench, Gone, Log, encode, wait_for  # noqa: E402
 
 
 def tearDownModule():
     if THERE:
-        subprocess.run(["wineserver", "-k", "-w"], env=dict(os.environ, WINEPREFIX=PREFIX), check=False)  # of this prefix only
-        shutil.rmtree(SCRIPTS)
+        PREFIX.close()
+        shutil.rmtree(FOLDER)
 
 
 def sha(data):
