@@ -411,7 +411,7 @@ static void loop(struct agent *a, const sigset_t *mask)
       read_wake(a);
     look_at_minders(a, &s);
     files_turn(&a->files, s.p + SET_FILES, s.files, &a->link.out);
-    if (s.p[SET_OUT].revents & (POLLERR | POLLNVAL))
+    if (s.p[SET_OUT].revents & (POLLERR | POLLNVAL) && !link_is(&a->link, LINK_WAIT))
       link_end(&a->link, LINK_LOST, NULL, 0);
     work_link(a, s.p[SET_LINK].revents, now);
     keep_time(a, now);

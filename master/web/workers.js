@@ -117,7 +117,7 @@ export function worker(main, [, name]) {
         h('dl', { class: 'facts', 'data-key': 'facts' }, fact('slots', slots(w)), fact('tags', w.tags.join(', ')), fact('pool', w.pool), fact('paused', paused(w)), fact('quarantine', quarantine(w)), fact('calendar', calendar(w)),
           fact('weight', w.weight === 50 ? null : w.weight === 0 ? '0: only where nobody else can' : String(w.weight)), fact('order', order(w)),
           fact('disk', w.disk ? size(w.disk.free) + ' free' + (w.disk.total ? ' of ' + size(w.disk.total) : '') + (w.disk.free < w.disk.min_free ? ', ' + size(w.disk.min_free) + ' must stay free: no new builds' : '') : null),
-          fact('master', w.master), fact('address', w.peer)),
+          fact('master', w.master), fact('address', w.peer), fact('dialled at', w.ssh && w.ssh.address), fact('not reached', w.ssh && w.ssh.why)),
         section('running', 'Running on it', w.running.length || null, rows(w.running.map((b) => buildRow(b)), 'Nothing.')),
         w.connected ? section('gets', 'What waits, and why not here', w.gets.items.reduce((n, g) => n + g.requests, 0) || null, rows(w.gets.items.map(getsRow), w.gets.why ? 'Not known: ' + w.gets.why + '.' : 'Nothing waits for a worker.')) : null,
         w.locks.length ? section('locks', 'Locks held there', w.locks.length, rows(w.locks.map(heldRow), '')) : null,

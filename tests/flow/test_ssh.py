@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -166,8 +167,42 @@ class Link(Site):
         self.d.wait_worker("far")
         self.end_long(r)
 
+    def narrow(self):
+        """A port from which there is a way to sshd that holds little and is slow."""
+        ear = socket.socket()
+        ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        ear.bind(("127.0.0.1", 0))
+        ear.listen()
+        self.addCleanup(ear.close)
+
+        def pump(a, b):
+            try:
+                while part := a.recv(4000):
+                    b.sendall(part)
+                    time.sleep(0.001)  # so slow it is
+                b.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+        def serve():
+            a, b = ear.accept()[0], socket.socket()
+            for s in (a, b):
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+            b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            b.connect(("127.0.0.1", self.sshd.port))
+            with a, b:
+                both = [threading.Thread(target=pump, args=x) for x in ((a, b), (b, a))]
+                for t in both:
+                    t.start()
+                for t in both:
+                    t.join()
+        t = threading.Thread(target=serve)
+        t.start()
+        self.addCleanup(t.join)
+        return ear.getsockname()[1]
+
     def test_the_bridge_loses_no_byte(self):
-        """drover-ssh-helper by itself, with sockets that take little at once, and a program that sends back what it gets."""
+        """drover-ssh-helper by itself, with sockets that take little at once, on its network too, and a program that sends back what it gets."""
         os.mkdir(self.d.path("echo"))
         with open(self.d.path("echo/drover-worker"), "w") as f:
             f.write("#!/bin/sh\nexec cat\n")
@@ -190,13 +225,13 @@ class Link(Site):
                 self.assertTrue(part, got)
                 got += part
             return {k: v.decode() for k, v in wire.read_records(got)}
-        say(("name", "echo"), ("user", self.user), ("host", "127.0.0.1"), ("port", str(self.sshd.port)), ("dir", self.d.path("echo")), ("key", self.d.sql("select ssh_key from cluster")[0][0]), ("pin", self.pin))
+        say(("name", "echo"), ("user", self.user), ("host", "127.0.0.1"), ("port", str(self.narrow())), ("dir", self.d.path("echo")), ("key", self.d.sql("select ssh_key from cluster")[0][0]), ("pin", self.pin))
         self.assertEqual(hear()["at"], "look")
         host = hear()
         self.assertEqual((host["at"], host["os"], host["sum"]), ("host", "Linux", sha(b"#!/bin/sh\nexec cat\n")))
         say(("sum", host["sum"]))
         self.assertEqual(hear()["at"], "run")
-        data, back = os.urandom(3 << 20), bytearray()
+        data, back = os.urandom(8 << 20), bytearray()
         t = threading.Thread(target=ours.sendall, args=(data,))
         t.start()
         ours.settimeout(drover.DEADLINE_S)
@@ -400,6 +435,10 @@ class Trouble(Site):
         os.mkdir(self.d.path("small"))
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", self.d.path("small")], stderr=subprocess.DEVNULL).returncode:
             self.skipTest("nothing can be mounted here")
+        os.mkdir(self.d.path("large"))  # a program that is more than a channel takes at once
+        with open(self.d.path("large/linux-" + os.uname().machine), "wb") as f:
+            f.write(read(f"{BUILD}/drover-worker") + bytes(3 << 20))
+        self.d.configure(downloads=self.d.path("large"))
         try:
             self.reload(far=self.far(), full=self.far(dir="small/w", host_key=self.pin))
             self.assertIn("No space left", self.trouble("disk_full", "full")["why"])
@@ -407,6 +446,7 @@ class Trouble(Site):
             subprocess.run(["mount", "-o", "remount,size=16m", self.d.path("small")], check=True)
             self.d.wait_worker("full")
         finally:
+            del self.d.conf["downloads"]
             self.reload(far=self.far())
             wait_for(lambda: not self.agents("small/w"), "the end of the agent")
             subprocess.run(["umount", self.d.path("small")], check=True)

@@ -21,6 +21,9 @@ struct half {
   size_t at, n; /* bytes[at] to bytes[n - 1] are still to be written */
 };
 
+/* What libssh2 has begun to send and could not end: the same call must come again before any other that sends, and reading may send too (that there is room again). */
+enum begun { BEGUN_NOTHING, BEGUN_SAID, BEGUN_READ, BEGUN_WRITE };
+
 struct bridge {
   struct ssh *s;
   LIBSSH2_CHANNEL *channel;
@@ -28,7 +31,20 @@ struct bridge {
   char said[SSH_SAID_MAX + 1]; /* the end of its standard error */
   size_t nsaid;
   bool link_ended, told_end;
+  enum begun begun;
 };
+
+/* May `what` be called now? */
+static bool free_for(const struct bridge *b, enum begun what)
+{
+  return b->begun == BEGUN_NOTHING || b->begun == what;
+}
+
+/* It was, and returned n. */
+static void was_called(struct bridge *b, enum begun what, ssize_t n)
+{
+  b->begun = n == LIBSSH2_ERROR_EAGAIN && libssh2_session_block_directions(b->s->session) & LIBSSH2_SESSION_BLOCK_OUTBOUND ? what : BEGUN_NOTHING;
+}
 
 static _Noreturn void broke(struct bridge *b)
 {
@@ -52,22 +68,33 @@ static void hear(struct bridge *b, const char *p, size_t n)
 
 /* ---- one move each; true: something moved ---- */
 
-static bool from_worker(struct bridge *b)
+static bool said_by_worker(struct bridge *b)
 {
   char part[1024];
-  ssize_t n = libssh2_channel_read_stderr(b->channel, part, sizeof part);
-  bool moved = n > 0;
+  ssize_t n;
 
+  if (!free_for(b, BEGUN_SAID))
+    return false;
+  n = libssh2_channel_read_stderr(b->channel, part, sizeof part);
+  was_called(b, BEGUN_SAID, n);
   if (n > 0)
     hear(b, part, (size_t)n);
-  if (b->down.n)
-    return moved;
+  return n > 0;
+}
+
+static bool from_worker(struct bridge *b)
+{
+  ssize_t n;
+
+  if (b->down.n || !free_for(b, BEGUN_READ))
+    return false;
   n = libssh2_channel_read(b->channel, b->down.bytes, BUFFER);
+  was_called(b, BEGUN_READ, n);
   if (n < 0 && n != LIBSSH2_ERROR_EAGAIN)
     broke(b);
   if (n > 0)
     b->down.n = (size_t)n;
-  return moved || n > 0;
+  return n > 0;
 }
 
 static bool to_link(struct bridge *b)
@@ -110,12 +137,15 @@ static bool to_worker(struct bridge *b)
   struct half *h = &b->up;
   ssize_t n;
 
+  if (!free_for(b, BEGUN_WRITE))
+    return false;
   if (!h->n) {
     if (b->link_ended && !b->told_end)
       b->told_end = libssh2_channel_send_eof(b->channel) != LIBSSH2_ERROR_EAGAIN;
     return false;
   }
   n = libssh2_channel_write(b->channel, h->bytes + h->at, h->n - h->at);
+  was_called(b, BEGUN_WRITE, n);
   if (n == LIBSSH2_ERROR_EAGAIN)
     return false;
   if (n < 0)
@@ -132,7 +162,7 @@ static void rest(struct bridge *b, int ms)
 {
   int want = libssh2_session_block_directions(b->s->session);
   struct pollfd p[2] = {
-    { b->s->sock, (short)(POLLIN | ((b->up.n || b->told_end) && want & LIBSSH2_SESSION_BLOCK_OUTBOUND ? POLLOUT : 0)), 0 },
+    { b->s->sock, (short)(b->begun ? POLLOUT : POLLIN | (b->told_end && want & LIBSSH2_SESSION_BLOCK_OUTBOUND ? POLLOUT : 0)), 0 },
     { b->link_ended ? -1 : SSH_LINK_FD, (short)((b->up.n ? 0 : POLLIN) | (b->down.n ? POLLOUT : 0)), 0 },
   };
 
@@ -172,7 +202,8 @@ void ssh_bridge(struct ssh *s)
   fcntl(SSH_LINK_FD, F_SETFL, fcntl(SSH_LINK_FD, F_GETFL) | O_NONBLOCK);
   ssh_tell("run");
   for (;;) {
-    bool moved = from_worker(b);
+    bool moved = said_by_worker(b);
+    moved |= from_worker(b);
     moved |= to_link(b);
     moved |= from_link(b);
     moved |= to_worker(b);

@@ -142,17 +142,34 @@ static void look(struct ssh *s, char os[WORD_MAX + 1], char arch[WORD_MAX + 1], 
 
 /* ---- bringing ---- */
 
-/* The program's bytes, from the master to the host. The same bytes again where libssh2 asks for it. */
-static void pour(struct ssh *s, LIBSSH2_CHANNEL *c, int64_t size)
+/* The host takes no more for now. True: it never will, since the command has ended there. Where libssh2 has begun to send, nothing else may be asked of it. */
+static bool deaf(struct ssh *s, struct command *c)
 {
+  if (libssh2_session_block_directions(s->session) & LIBSSH2_SESSION_BLOCK_OUTBOUND)
+    return false;
+  while (take(s, c->channel, 0, &c->out) || take(s, c->channel, SSH_EXTENDED_DATA_STDERR, &c->err))
+    ;
+  return libssh2_channel_eof(c->channel);
+}
+
+/* The program's bytes, from the master to the host. The same bytes again where libssh2 asks for it. */
+static void pour(struct ssh *s, struct command *command, int64_t size)
+{
+  LIBSSH2_CHANNEL *c = command->channel;
   char *piece = xmalloc(PIECE);
 
   while (size > 0) {
     long n = ssh_program(piece, size < PIECE ? (size_t)size : PIECE);
     for (long at = 0; at < n;) {
       ssize_t w = libssh2_channel_write(c, piece + at, (size_t)(n - at));
+      if (w == LIBSSH2_ERROR_EAGAIN && deaf(s, command)) {
+        free(piece);
+        return;
+      }
       if (w == LIBSSH2_ERROR_EAGAIN)
         ssh_wait(s, "refused", "it takes too long to bring the worker program there");
+      else if (w < 0 && libssh2_channel_eof(c))
+        n = at = 0, size = 0; /* it has ended, and says why */
       else if (w < 0)
         ssh_fail("unreachable", "the connection with %s broke while the worker program was brought: %s", s->host, ssh_error(s));
       else
@@ -178,7 +195,7 @@ static void bring(struct ssh *s, const char *sum, int64_t size)
   ssh_tell("bring");
   begin(s, &c, text, UPLOAD_MS);
   free(text);
-  pour(s, c.channel, size);
+  pour(s, &c, size);
   finish(s, &c, "it takes too long to bring the worker program there");
   answer(&c, "done", done, sizeof done);
   if (!*done)

@@ -20,7 +20,7 @@
 #include "common/str.h"
 #include "master/workers/ssh/ssh.h"
 
-enum { CONNECT_MS = 10000, HANDSHAKE_MS = 15000, LOGIN_MS = 15000, ED25519_LEN = 32, SIGNATURE_LEN = 64, MARK_MAX = 64, KINDS_MAX = 512 };
+enum { UNSENT_MAX = 128 << 10 /* bytes in the kernel that the network has not taken: a ping waits behind them */, CONNECT_MS = 10000, HANDSHAKE_MS = 15000, LOGIN_MS = 15000, ED25519_LEN = 32, SIGNATURE_LEN = 64, MARK_MAX = 64, KINDS_MAX = 512 };
 
 #define KIND "ssh-ed25519"
 
@@ -66,7 +66,7 @@ static int connect_to(int fd, const struct addrinfo *a)
 static void dial(struct ssh *s)
 {
   struct addrinfo want = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-  int e = getaddrinfo(s->host, s->port, &want, &found), on = 1, number = ENOENT;
+  int e = getaddrinfo(s->host, s->port, &want, &found), on = 1, unsent = UNSENT_MAX, number = ENOENT;
 
   if (e)
     ssh_fail("unreachable", "%s: the name is not known: %s", s->host, gai_strerror(e));
@@ -82,6 +82,7 @@ static void dial(struct ssh *s)
   if (s->sock < 0)
     ssh_fail("unreachable", "%s port %s can't be reached: %s", s->host, s->port, strerror(number));
   setsockopt(s->sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(s->sock, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
   setsockopt(s->sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
