@@ -170,16 +170,16 @@ class Link(Site):
     def narrow(self):
         """A port from which there is a way to sshd that holds little and is slow."""
         ear = socket.socket()
-        ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         ear.bind(("127.0.0.1", 0))
         ear.listen()
         self.addCleanup(ear.close)
 
         def pump(a, b):
             try:
-                while part := a.recv(4000):
+                while part := a.recv(16000):
                     b.sendall(part)
-                    time.sleep(0.001)  # so slow it is
+                    time.sleep(0.003)  # so slow it is
                 b.shutdown(socket.SHUT_WR)
             except OSError:
                 pass
@@ -187,18 +187,16 @@ class Link(Site):
         def serve():
             a, b = ear.accept()[0], socket.socket()
             for s in (a, b):
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
-            b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+            b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
             b.connect(("127.0.0.1", self.sshd.port))
             with a, b:
-                both = [threading.Thread(target=pump, args=x) for x in ((a, b), (b, a))]
+                both = [threading.Thread(target=pump, args=x, daemon=True) for x in ((a, b), (b, a))]
                 for t in both:
                     t.start()
                 for t in both:
                     t.join()
-        t = threading.Thread(target=serve)
-        t.start()
-        self.addCleanup(t.join)
+        threading.Thread(target=serve, daemon=True).start()
         return ear.getsockname()[1]
 
     def test_the_bridge_loses_no_byte(self):
@@ -213,6 +211,7 @@ class Link(Site):
         place = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
         p = subprocess.Popen([sys.executable, "-c", place, str(theirs.fileno()), f"{BUILD}/drover-ssh-helper"], pass_fds=(theirs.fileno(),), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.d.env)
         theirs.close()
+        self.addCleanup(p.kill)
 
         def say(*records):
             p.stdin.write(wire.records(*records, ("end", "1")))
@@ -232,7 +231,7 @@ class Link(Site):
         say(("sum", host["sum"]))
         self.assertEqual(hear()["at"], "run")
         data, back = os.urandom(8 << 20), bytearray()
-        t = threading.Thread(target=ours.sendall, args=(data,))
+        t = threading.Thread(target=ours.sendall, args=(data,), daemon=True)
         t.start()
         ours.settimeout(drover.DEADLINE_S)
         while len(back) < len(data) and (part := ours.recv(random.randint(1, 50000))):
