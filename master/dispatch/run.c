@@ -352,7 +352,7 @@ void run_walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved)
       p->ends = true;
       return;
     }
-    if (run_locks_end_step(r)) { /* those of the last one go with the build */
+    if (run_locks_end_step(r)) { /* what the last one has, or waits for, goes with the build */
       db_q(tx, SQL_locks_free, "nn", r->id, (int64_t)r->number);
       p->frees = true;
     }

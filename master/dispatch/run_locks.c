@@ -67,7 +67,7 @@ bool run_locks_end_step(struct run *r)
   int before = r->ctx.nheld;
 
   drop(r, 1);
-  return r->ctx.nheld < before;
+  return r->ctx.nheld < before || r->step.def->nlocks > 0; /* one that was cancelled while it waited is in the line still */
 }
 
 void run_locks_free(struct run *r)

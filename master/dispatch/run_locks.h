@@ -8,7 +8,7 @@
 void run_locks_put(struct run *r, const struct lockbook *b, const struct lock_waiter *w);
 /* From the rows, as session_read tells them: [{lock, step, units}], or "". */
 void run_locks_adopt(struct run *r, const char *json);
-/* Its step has no locks any more. True: it had some. */
+/* Its step has no locks any more, and waits for none. True: it had some, or may be in a line. */
 bool run_locks_end_step(struct run *r);
 void run_locks_free(struct run *r);
 
