@@ -190,9 +190,9 @@ $(B)/tests/test_worker_kept: test_worker_kept.c $(WORKER_KEPT) $(B)/libdrover.a
 MODEL_OBJ = $(call obj,m,$(wildcard tests/model/*.c))
 MODEL_WRAP = $(patsubst %,-Wl$(comma)--wrap=%,$(shell cat tests/model/wrap.txt))
 comma = ,
-$(B)/tests/test_dispatch_model: test_dispatch_model.c $(MODEL_OBJ) $(B)/libdrover.a tests/model/wrap.txt
+$(B)/tests/test_dispatch_model: test_dispatch_model.c $(MODEL_OBJ) $(B)/s/sim_map.o $(B)/libdrover.a tests/model/wrap.txt
 	@mkdir -p $(@D)
-	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(MODEL_WRAP) -o $@ $< $(MODEL_OBJ) $(B)/libdrover.a $(TEST_LIBS)
+	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(MODEL_WRAP) -o $@ $< $(MODEL_OBJ) $(B)/s/sim_map.o $(B)/libdrover.a $(TEST_LIBS)
 # The simulation of link, spool and resume: also the worker's code, linked into one object whose calls of the system are the simulation's (sys.txt), with chunks and segments small enough that a seed has many. What its programs
 # keep in variables is in sections of its own, since each of their processes has its own copy.
 SIM_LEFT_OUT = $(addprefix worker/,main.c child.c os_linux_jail.c slot.c wrap.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
@@ -210,7 +210,8 @@ $(B)/s/sim_worker.o: $(SIM_WORKER) tests/sim/sys.txt
 	@tr ' ' '\n' <tests/sim/sys.txt | sed '/./s/.*/& sys_&/' >$@.names
 	@objcopy --redefine-syms=$@.names --keep-global-symbol=agent_main --keep-global-symbol=minder_main $@.whole $@
 # The master's maps begin where they began in every seed.
-$(B)/s/sim_map.o: $(B)/m/common/map.o | $(B)/s/sim_worker.o
+$(B)/s/sim_map.o: $(B)/m/common/map.o
+	@mkdir -p $(@D)
 	@objcopy --rename-section .bss=sim_maps$(sim_filled) $< $@
 $(B)/tests/test_link_sim: test_link_sim.c $(SIM_OBJ) $(B)/s/sim_worker.o $(B)/s/sim_map.o $(B)/libdrover.a tests/sim/wrap.txt
 	@mkdir -p $(@D)

@@ -2,10 +2,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/model/model.h"
 
-bool model_verbose;
+void __wrap_str_random(void *out, size_t n);
+
+bool model_verbose, model_quiet;
 static uint64_t state;
 static struct buf told;
 static char *bad;
@@ -29,11 +32,27 @@ bool chance_of(int percent)
   return chance(100) < (uint64_t)percent;
 }
 
+extern char __start_sim_maps[], __stop_sim_maps[]; /* variables of common/map.c (Makefile) */
+
+/* By bytes: a sanitizer has room between them that memset may not touch. */
+__attribute__((no_sanitize_address)) void chance_maps(void)
+{
+  for (volatile char *p = __start_sim_maps; p < __stop_sim_maps; p++)
+    *p = 0;
+}
+
+void __wrap_str_random(void *out, size_t n)
+{
+  memset(out, 7, n);
+}
+
 void model_tell(const char *fmt, ...)
 {
   va_list ap;
   char *text;
 
+  if (model_quiet)
+    return;
   va_start(ap, fmt);
   text = xvasprintf(fmt, ap);
   va_end(ap);
@@ -66,6 +85,11 @@ void model_tell_reset(void)
   buf_init(&told, BUF_NO_MAX);
   free(bad);
   bad = NULL;
+}
+
+const char *model_told(void)
+{
+  return buf_str(&told);
 }
 
 void model_tell_all(void)

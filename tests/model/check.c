@@ -11,7 +11,18 @@
 #include "master/dispatch/why.h"
 #include "tests/model/model.h"
 
-/* Each gives rows of one text: what is wrong. */
+/* Rows of one text: what is wrong and stays so. */
+#define LASTING \
+  "select 'build ' || b.id || ' has result ' || b.result || ', its request, which was cancelled, ' || q.result from build b join build_request q on q.id = b.request where q.state = 'done' and b.id = (select max(id) from build z where z.request = q.id) and b.state = 'done' and b.result <> q.result " \
+  "and not (q.result = 6 and b.finished >= q.finished) and not (b.result = 5 and q.result in (4, 6)) " \
+  "union all select 'step ' || t.number || ' of build ' || t.build || ' was ended by a cancel, and its result is ' || t.result || ', of the build ' || coalesce(b.result::text, 'none') from command c join step t on t.id = c.step join build b on b.id = c.build where c.reason = 'cancel' and (t.result <> 6 or b.result <> 6) " \
+  "union all select 'r' || q.id || ' was done ' || count(*) || ' times' from build_request q join (select object from outbox where type = 'request.done' union all select object from event where type = 'request.done') e on e.object = 'r' || q.id group by q.id having count(*) > 1 " \
+  "union all select 'r' || q.id || ' is done, and no event tells' from build_request q where q.state = 'done' and not exists (select from outbox where type = 'request.done' and object = 'r' || q.id) and not exists (select from event where type = 'request.done' and object = 'r' || q.id) " \
+  "union all select 's' || s.id || ' has result ' || coalesce(s.result::text, 'none') from buildset s where s.state = 'done' and s.result is distinct from (select q.result from build_request q where q.buildset = s.id " \
+  "order by case q.result when 3 then 0 when 0 then 1 when 1 then 2 when 2 then 3 when 4 then 4 when 6 then 6 end desc limit 1) " \
+  "union all select 'the events have a gap' from event having count(*) > 0 and max(number) - min(number) + 1 <> count(*) "
+
+/* What may be wrong for a while only, too: watch.c sees that when it is so, and this says which of it still is. */
 static const char rows_sql[] =
   /* slots */
   "with live as (select b.*, exists (select from step t where t.build = b.id and t.result is null and t.kind = 'trigger') as rests from build b where b.state <> 'done'), "
@@ -23,16 +34,9 @@ static const char rows_sql[] =
   "union all select 'build ' || b.id || ' is being cancelled, its request is ' || q.state from live b join build_request q on q.id = b.request where b.state = 'cancelling' and q.state <> 'done' "
   "union all select 'r' || id || ' is ' || state || ' with result ' || coalesce(result::text, 'none') from build_request where (state = 'done') <> (result is not null) or (state = 'done') <> (finished is not null) or result = 5 "
   "union all select 'build ' || id || ' is ' || state || ' with result ' || coalesce(result::text, 'none') from build where (state = 'done') <> (result is not null) "
-  "union all select 'build ' || b.id || ' has result ' || b.result || ', its request, which was cancelled, ' || q.result from build b join build_request q on q.id = b.request where q.state = 'done' and b.id = (select max(id) from build z where z.request = q.id) and b.state = 'done' and b.result <> q.result "
-  "and not (q.result = 6 and b.finished >= q.finished) and not (b.result = 5 and q.result in (4, 6)) "
-  "union all select 'step ' || t.number || ' of build ' || t.build || ' was ended by a cancel, and its result is ' || t.result || ', of the build ' || coalesce(b.result::text, 'none') from command c join step t on t.id = c.step join build b on b.id = c.build where c.reason = 'cancel' and (t.result <> 6 or b.result <> 6) "
-  "union all select 'r' || q.id || ' was done ' || count(*) || ' times' from build_request q join (select object from outbox where type = 'request.done' union all select object from event where type = 'request.done') e on e.object = 'r' || q.id group by q.id having count(*) > 1 "
-  "union all select 'r' || q.id || ' is done, and no event tells' from build_request q where q.state = 'done' and not exists (select from outbox where type = 'request.done' and object = 'r' || q.id) and not exists (select from event where type = 'request.done' and object = 'r' || q.id) "
   "union all select 'r' || q.id || ' has ' || q.attempts || ' attempts and ' || count(b.id) || ' builds' from build_request q left join build b on b.request = q.id group by q.id having q.attempts <> count(b.id) "
   /* buildsets */
   "union all select 's' || s.id || ' says ' || s.open || ' open, and has ' || count(*) filter (where q.state <> 'done') from buildset s left join build_request q on q.buildset = s.id group by s.id having s.open <> count(*) filter (where q.state <> 'done') or (s.state = 'done') <> (s.open = 0) "
-  "union all select 's' || s.id || ' has result ' || coalesce(s.result::text, 'none') from buildset s where s.state = 'done' and s.result is distinct from (select q.result from build_request q where q.buildset = s.id "
-  "order by case q.result when 3 then 0 when 0 then 1 when 1 then 2 when 2 then 3 when 4 then 4 when 6 then 6 end desc limit 1) "
   /* needs */
   "union all select 'r' || q.id || ' is ' || q.state || ' before r' || x.id || ', which it needs, is over' from build_request q join request_need n on n.request = q.id join build_request x on x.id = n.needs where q.state in ('pending', 'claimed') and (x.state <> 'done' or not n.soft and x.result not in (0, 1)) "
   "union all select 'r' || q.id || ' waits for nothing' from build_request q where q.state = 'waiting' and q.why is null and not exists (select from request_need n join build_request x on x.id = n.needs where n.request = q.id and x.state <> 'done') "
@@ -50,7 +54,7 @@ static const char rows_sql[] =
   "union all select 'build ' || b.id || ' has ' || count(t.id) || ' open steps' from live b left join step t on t.build = b.id and t.result is null group by b.id having count(t.id) <> 1 "
   "union all select 'command ' || c.id || ' is open, its build is over' from command c join build b on b.id = c.build where c.state = 'open' and b.state = 'done' "
   "union all select 'build ' || build || ' has ' || count(*) || ' open commands' from command where state = 'open' group by build having count(*) > 1 "
-  "union all select 'the events have a gap' from event having count(*) > 0 and max(number) - min(number) + 1 <> count(*)) "
+  "union all " LASTING ") "
   "select x from bad limit 3";
 
 void check_rows(void)
@@ -59,7 +63,7 @@ void check_rows(void)
 
   if (model_badness())
     return;
-  res = base_ask(rows_sql, NULL, 0);
+  res = server_ask(rows_sql, NULL, 0);
   for (int i = 0; i < PQntuples(res); i++)
     model_bad("%s", PQgetvalue(res, i, 0));
   PQclear(res);
@@ -75,8 +79,13 @@ void check_world(void)
   struct buf builds;
   const char *values[1];
   PGresult *res;
+  int n = 0;
 
   if (model_badness())
+    return;
+  for (int w = 0; w < sim.site.workers; w++)
+    n += worker_runs(&sim.workers[w]);
+  if (n < 2)
     return;
   buf_init(&builds, BUF_NO_MAX);
   for (int w = 0; w < sim.site.workers; w++)
@@ -86,7 +95,7 @@ void check_world(void)
   if (builds.len) {
     buf_addc(&builds, '}');
     values[0] = buf_str(&builds);
-    res = base_ask(world_sql, values, 1);
+    res = server_ask(world_sql, values, 1);
     if (PQntuples(res))
       model_bad("%s", PQgetvalue(res, 0, 0));
     PQclear(res);
@@ -127,7 +136,7 @@ static void check_stored(struct sim_master *m, const struct pending_row *q, cons
   snprintf(id, sizeof id, "%" PRId64, q->id);
   snprintf(master, sizeof master, "%" PRId64, m->m.id);
   snprintf(said, sizeof said, "%s %s", why->kind, why->object);
-  res = base_ask("select w.kind || ' ' || w.object from build_request r join builder u on u.id = r.builder join project p on p.id = u.project "
+  res = server_ask("select w.kind || ' ' || w.object from build_request r join builder u on u.id = r.builder join project p on p.id = u.project "
                  "join wait_reason w on w.class = p.name || '/' || u.name || ' ' || array_to_json(r.tags)::text || ' ' || array_to_json(r.wants)::text where r.id = $1::bigint and w.master = $2::bigint", values, 2);
   is = PQntuples(res) ? PQgetvalue(res, 0, 0) : "nothing";
   if (!str_eq(is, said))
@@ -175,11 +184,13 @@ static void check_reason(struct sim_master *m, const struct pending_row *q)
 {
   const char *truth, *is;
   struct why why;
-  char *sql, id[24], master[24];
+  char *sql, id[24], master[24], what[64];
   const char *values[] = { id, why.object, master };
   PGresult *res;
 
   reason_of(m, q, &why);
+  snprintf(what, sizeof what, "reason: %s", why.kind ? why.kind : "none");
+  tally(what);
   truth = truth_of(why.kind ? why.kind : "");
   if (!truth) {
     model_bad("master %ld says of r%" PRId64 ", which is pending while all is quiet: %s (%s)", (long)(m - sim.masters), q->id, why.kind ? why.kind : "nothing", why.text);
@@ -191,10 +202,10 @@ static void check_reason(struct sim_master *m, const struct pending_row *q)
                   "from worker w join worker_session s on s.worker = w.id join q on q.tags <@ w.tags where s.connected and s.master = $3::bigint) select %s from q, u, o", truth);
   snprintf(id, sizeof id, "%" PRId64, q->id);
   snprintf(master, sizeof master, "%" PRId64, m->m.id);
-  res = base_ask(sql, values, 3);
+  res = server_ask(sql, values, 3);
   is = PQntuples(res) ? PQgetvalue(res, 0, 0) : "";
   if (!str_eq(is, "t")) {
-    char *others = base_text("select string_agg(w.name || ' ' || w.tags::text || ' slots ' || w.slots || ' master ' || s.master || ' connected ' || s.connected || ' builds ' || (select count(*) from build b where b.worker = w.id and b.state <> 'done'), '; ') from worker w join worker_session s on s.worker = w.id");
+    char *others = server_text("select string_agg(w.name || ' ' || w.tags::text || ' slots ' || w.slots || ' master ' || s.master || ' connected ' || s.connected || ' builds ' || (select count(*) from build b where b.worker = w.id and b.state <> 'done'), '; ') from worker w join worker_session s on s.worker = w.id");
     model_tell("%s", others);
     free(others);
     model_bad("master %ld says of r%" PRId64 " what is not true: %s (%s)", (long)(m - sim.masters), q->id, why.kind, why.text);
@@ -209,7 +220,7 @@ void check_reasons(void)
 
   if (model_badness())
     return;
-  res = base_ask("select q.id, u.name, q.tags, q.locks from build_request q join builder u on u.id = q.builder where q.state = 'pending' order by q.id", NULL, 0);
+  res = server_ask("select q.id, u.name, q.tags, q.locks from build_request q join builder u on u.id = q.builder where q.state = 'pending' order by q.id", NULL, 0);
   for (int i = 0; i < PQntuples(res) && !model_badness(); i++) {
     struct pending_row q = { strtoll(PQgetvalue(res, i, 0), NULL, 10), PQgetvalue(res, i, 1), PQgetvalue(res, i, 2), PQgetvalue(res, i, 3) };
     for (int k = 0; k < MODEL_MASTERS; k++)
@@ -221,18 +232,34 @@ void check_reasons(void)
 
 /* ---- the end ---- */
 
+#define RESULT(name, column) "union all select 'tally', '" name ": ' || (array['success', 'warnings', 'failure', 'skipped', 'exception', 'retry', 'cancelled'])[" column " + 1], count(*) from " name " group by " column " "
+
+/* What is wrong, what is left, and how often what has been. */
+static const char over_sql[] =
+  "select 'bad' as kind, x, 0::bigint from (" LASTING ") y(x) "
+  "union all select 'left', x, 0 from (select 'a lock is held' from lock_hold union all select 'a step waits for a lock' from lock_wait where step > 0 "
+  "union all select 's' || id || ' is open' from buildset where state <> 'done' union all select 'command ' || id || ' is open' from command where state = 'open' "
+  "union all select 'step ' || id || ' has no result' from step where result is null union all select 'log ' || l.id || ' is not complete' from log l join command c on c.id = l.command where not l.complete and c.state = 'open') y(x) "
+  "union all select 'tally', 'event: ' || type, count(*) from event group by type "
+  RESULT("build_request", "result") RESULT("build", "result") RESULT("step", "result") RESULT("buildset", "result");
+
 void check_over(void)
 {
-  char *what;
+  PGresult *res;
 
   if (model_badness())
     return;
-  what = base_text("select string_agg(x, '; ') from (select 'a lock is held' from lock_hold union all select 'a step waits for a lock' from lock_wait where step > 0 "
-                   "union all select 's' || id || ' is open' from buildset where state <> 'done' union all select 'command ' || id || ' is open' from command where state = 'open' "
-                   "union all select 'step ' || id || ' has no result' from step where result is null union all select 'log ' || l.id || ' is not complete' from log l join command c on c.id = l.command where not l.complete and c.state = 'open') y(x)");
-  if (*what)
-    model_bad("at the end %s", what);
-  free(what);
+  res = server_ask(over_sql, NULL, 0);
+  for (int i = 0; i < PQntuples(res); i++) {
+    const char *kind = PQgetvalue(res, i, 0), *what = PQgetvalue(res, i, 1);
+    if (!strcmp(kind, "bad"))
+      model_bad("%s", what);
+    else if (!strcmp(kind, "left"))
+      model_bad("at the end %s", what);
+    else
+      tally_add(what, strtoll(PQgetvalue(res, i, 2), NULL, 10));
+  }
+  PQclear(res);
   if (sim.acts)
     model_bad("%d actions were never answered", sim.acts);
 }

@@ -6,7 +6,6 @@
 #include "tests/model/model.h"
 
 enum { HANDLES_MAX = 512 };
-#define WALL_FROM_MS (1700000000LL * 1000)
 
 struct held {
   uv_handle_t *h;
@@ -152,7 +151,7 @@ uint64_t __wrap_uv_now(const uv_loop_t *l)
 
 int64_t __wrap_clock_mono_ms(void) { return model_time_on ? model_now_ms : __real_clock_mono_ms(); }
 int64_t __wrap_clock_boot_ms(void) { return model_time_on ? model_now_ms : __real_clock_boot_ms(); }
-int64_t __wrap_clock_wall_ms(void) { return model_time_on ? WALL_FROM_MS + model_now_ms : __real_clock_wall_ms(); }
+int64_t __wrap_clock_wall_ms(void) { return model_time_on ? MODEL_WALL_MS + model_now_ms : __real_clock_wall_ms(); }
 int64_t __wrap_clock_mono_us(void) { return model_time_on ? model_now_ms * 1000 : __real_clock_mono_us(); }
 
 void loop_begin(uv_loop_t *loop)

@@ -16,6 +16,11 @@
 
 enum { SITE_TRIES = 200 };
 
+/* Nearly all that can go wrong does so with two requests already; what needs more of them is for the few big ones. */
+const struct site_size site_tiny = { .workers = 2, .builders = 1, .builders_more = 1, .locks = 50, .steps = 20, .asks = 15, .second = 25, .moves = 3, .moves_more = 2, .new = 8, .ready = true };
+const struct site_size site_small = { .workers = 3, .builders = 2, .builders_more = 2, .locks = 75, .steps = 30, .asks = 30, .second = 35, .moves = 5, .moves_more = 4, .new = 9, .ready = true };
+const struct site_size site_big = { .workers = MODEL_WORKERS, .builders = MODEL_BUILDERS, .locks = 75, .steps = 50, .asks = 40, .second = 50, .moves = 20, .moves_more = 20, .new = 12 };
+
 static const char *const locks[] = { "count", "units", "disk", "alone" };
 
 /* ---- texts ---- */
@@ -59,12 +64,14 @@ static void put_step(struct buf *b, int number, bool with_locks)
     put_locks(b, "        ");
 }
 
-static void put_builder(struct buf *b, int builder, bool with_locks)
+static void put_builder(struct buf *b, int builder, bool with_locks, int two_steps)
 {
   static const char *const lost[] = { "fail", "ask", "{retry: 1}" };
-  int steps = 1 + (int)chance(2);
+  int steps = 1 + chance_of(two_steps);
 
-  buf_addf(b, "  b%d:\n    checkout: none\n", builder);
+  buf_addf(b, "  b%d:\n", builder);
+  if (!chance_of(3)) /* what can't be begun in a checkout is the worker's fault */
+    buf_adds(b, "    checkout: none\n");
   if (builder && chance_of(45))
     put_needs(b, builder);
   if (chance_of(15))
@@ -84,14 +91,14 @@ static void put_builder(struct buf *b, int builder, bool with_locks)
     buf_adds(b, "      - {name: last, run: \"true\", always: true}\n");
 }
 
-static char *pipeline_text(bool with_locks)
+static char *pipeline_text(const struct site *s, bool with_locks)
 {
   struct buf b;
 
   buf_init(&b, BUF_NO_MAX);
   buf_adds(&b, "builders:\n");
-  for (int i = 0; i < MODEL_BUILDERS; i++)
-    put_builder(&b, i, with_locks);
+  for (int i = 0; i < s->builders; i++)
+    put_builder(&b, i, with_locks, s->size->steps);
   return buf_take(&b);
 }
 
@@ -173,7 +180,7 @@ void site_given(struct site *s, int workers, const char *site, const char *pipel
   (void)read_pipeline(s, xstrdup(pipeline), true);
 }
 
-void site_make(struct site *s, uint64_t seed)
+void site_make(struct site *s, uint64_t seed, const struct site_size *size)
 {
   bool with_locks;
   char *text;
@@ -181,14 +188,16 @@ void site_make(struct site *s, uint64_t seed)
   chance_from(seed ^ 0x51735173u);
   memset(s, 0, sizeof *s);
   s->seed = seed;
-  with_locks = chance_of(75);
-  s->workers = 1 + (int)chance(MODEL_WORKERS);
+  with_locks = chance_of(size->locks);
+  s->size = size;
+  s->workers = 1 + (int)chance((uint64_t)size->workers);
+  s->builders = size->builders + (int)chance((uint64_t)size->builders_more + 1);
   text = site_text(s->workers, with_locks);
   s->conf = read_conf(text);
   if (!s->conf)
     abort();
   free(text);
-  for (int i = 0; !read_pipeline(s, pipeline_text(with_locks), i == SITE_TRIES); i++)
+  for (int i = 0; !read_pipeline(s, pipeline_text(s, with_locks), i == SITE_TRIES); i++)
     ;
 }
 
@@ -262,13 +271,13 @@ void site_ask_for(struct site *s, struct sim_master *m, char *const *names, int 
 void site_ask(struct site *s, struct sim_master *m)
 {
   char *names[2];
-  int n = 0, want = chance_of(60) ? 1 : 2;
+  int n = 0, want = 1 + chance_of(s->size->asks);
 
   while (n < want) {
     const struct pipe_builder *found;
     char name[16];
     int count;
-    snprintf(name, sizeof name, "b%d", (int)chance(MODEL_BUILDERS));
+    snprintf(name, sizeof name, "b%d", (int)chance((uint64_t)s->builders));
     found = pipeline_named(s->pipeline, name, &count);
     names[n] = found[chance((uint64_t)count)].name;
     if (n && !strcmp(names[0], names[n]))

@@ -50,6 +50,7 @@ void worker_connect(struct sim_worker *w, struct sim_master *m)
   records_put(&facts, "cores", "2");
   wire_put_blob(link_to_master(w->link), VERB_hello, facts.data, facts.len, "nsssnis", (int64_t)WIRE_VERSION, w->name, w->instance, w->boot, w->conn, &none, "files");
   buf_free(&facts);
+  tally("worker: dials");
   model_tell("%s dials master %ld, connection %" PRId64, w->name, (long)(m - sim.masters), w->conn);
 }
 
@@ -81,6 +82,14 @@ static void tell_exit(struct sim_worker *w, struct sim_command *c)
     wire_put_blob(link_to_master(w->link), VERB_exit, "", 0, "iisnsncnnnnn", &c->id, &c->epoch, c->how, (int64_t)c->code, c->reason, (int64_t)0, (uint32_t)0, (int64_t)0, (int64_t)1, (int64_t)1, (int64_t)1, (int64_t)1);
 }
 
+static void tally_end(const char *how, int code, const char *reason)
+{
+  char what[64];
+
+  snprintf(what, sizeof what, "command: %s %d %s", how, code, reason);
+  tally(what);
+}
+
 void worker_exit(struct sim_worker *w, struct sim_command *c, const char *how, int code, const char *reason)
 {
   assert(c->runs);
@@ -88,6 +97,7 @@ void worker_exit(struct sim_worker *w, struct sim_command *c, const char *how, i
   c->how = how;
   c->code = code;
   c->reason = reason;
+  tally_end(how, code, reason);
   model_tell("%s: command %" PRId64 " of build %" PRId64 " ends: %s %d %s", w->name, c->id.n, c->build, how, code, reason);
   tell_exit(w, c);
 }
@@ -127,6 +137,7 @@ static void on_run(struct sim_worker *w, struct wire_msg *m)
   if (find(w, id))
     return;
   if (str_id_cmp(epoch, epoch_of(w, build)) < 0) {
+    tally("worker: refuses a run as fenced");
     put_error(w, "fenced", wire_str(m, 0));
     return;
   }
@@ -146,8 +157,10 @@ static struct sim_command *fenced(struct sim_worker *w, struct wire_msg *m)
 
   if (!c)
     put_error(w, "notfound", wire_str(m, 0));
-  else if (str_id_cmp(epoch, epoch_of(w, c->build)) < 0)
+  else if (str_id_cmp(epoch, epoch_of(w, c->build)) < 0) {
+    tally("worker: refuses as fenced");
     put_error(w, "fenced", wire_str(m, 0));
+  }
   else
     c->epoch = epoch;
   return c && !str_id_cmp(c->epoch, epoch) ? c : NULL;
@@ -181,6 +194,7 @@ void worker_take(struct sim_worker *w, struct wire_msg *m)
   case VERB_forget:
     if (!(c = find(w, wire_id(m, 0))))
       return;
+    (void)tally_of(c->runs, "worker: forgets what runs", "worker: forgets");
     if (c->runs)
       model_tell("%s: command %" PRId64 " is ended and forgotten", w->name, c->id.n);
     drop(w, c);
@@ -203,6 +217,7 @@ void worker_reboot(struct sim_worker *w)
 {
   if (w->link)
     link_cut(w->link, false);
+  tally("fault: a worker boots");
   identity(w->boot);
   for (int i = 0; i < w->ncommands; i++)
     if (w->commands[i].runs)
@@ -214,6 +229,7 @@ void worker_replace(struct sim_worker *w)
 {
   if (w->link)
     link_cut(w->link, false);
+  tally("fault: a worker is set up anew");
   identity(w->boot);
   identity(w->instance);
   w->ncommands = 0;
@@ -227,8 +243,10 @@ void worker_time(struct sim_worker *w)
 
   if (m && m->alive && !m->frozen && link_alive(w->link) && w->greeted)
     w->seen_ms = model_now_ms; /* pings */
-  else if (w->link && model_now_ms - w->seen_ms > MODEL_SILENT_MS)
+  else if (w->link && model_now_ms - w->seen_ms > MODEL_SILENT_MS) {
+    tally("worker: gives a silent master up");
     link_cut(w->link, false);
+  }
   for (int i = 0; i < w->ncommands; i++) {
     struct sim_command *c = &w->commands[i];
     if (c->runs && model_now_ms - w->seen_ms >= c->alone_ms)

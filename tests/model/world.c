@@ -17,7 +17,7 @@
 #include "tests/model/model.h"
 
 enum { SESSIONS_STMT = 2 }; /* of a heartbeat */
-enum { SETTLE_MAX = 20000, WAIT_SLICES = 2, WAIT_STEP_MS = 1000, WAIT_LOST_MS = SESSIONS_ALONE_MS / 2 };
+enum { SETTLE_MAX = 20000, WAIT_SLICES = 2, WAIT_STEP_MS = 5000, WAIT_BEAT_MS = 1000, WAIT_LOST_MS = SESSIONS_ALONE_MS / 2 };
 
 struct world_sim sim;
 
@@ -48,6 +48,7 @@ void sim_start(struct sim_master *s)
   struct master *m = &s->m;
   struct db_tx *tx;
 
+  tally("master: starts");
   model_tell("master %ld starts", (long)(s - sim.masters));
   memset(s, 0, sizeof *s);
   loop_begin(&s->loop);
@@ -76,6 +77,7 @@ void sim_unplug(struct sim_master *s, bool off)
 {
   struct db_tx *tx;
 
+  (void)tally_of(off, "fault: a master loses the database", "master: is back at the database");
   model_tell("master %ld %s the database", (long)(s - sim.masters), off ? "loses" : "is back at");
   if (off) {
     s->lost_ms = model_now_ms;
@@ -140,6 +142,7 @@ void sim_kill(struct sim_master *s)
 
 void sim_freeze(struct sim_master *m, bool on)
 {
+  (void)tally_of(on, "fault: a master is silent", "master: goes on");
   model_tell("master %ld %s", (long)(m - sim.masters), on ? "is frozen" : "goes on");
   m->frozen = on;
 }
@@ -286,7 +289,7 @@ void sim_wait(int64_t ms)
     base_tick();
     for (int i = 0; i < sim.site.workers; i++)
       worker_time(&sim.workers[i]);
-    for (int i = 0; i < MODEL_MASTERS; i++)
+    for (int i = 0; i < MODEL_MASTERS && n >= WAIT_BEAT_MS; i++)
       if (sim.masters[i].alive && !sim.masters[i].frozen)
         beat(&sim.masters[i]);
     sim_settle();
@@ -317,6 +320,7 @@ void sim_act(struct sim_master *m, enum action a, const char *id, const char *js
 
 void sim_begin(bool second)
 {
+  chance_maps();
   list_init(&sim.links);
   model_now_ms = 1000;
   sim.acts = 0;

@@ -1,6 +1,7 @@
 /* The model check of dispatch (tests/model/model.h): many small worlds by seed, each played with faults of all kinds and then left in peace, in which all must end.
 
-   MODEL_SEED=n plays one seed, MODEL_SEEDS=n so many, from MODEL_FROM on; MODEL_SECONDS=n plays as many as there is time for, from a seed of the day on; MODEL_VERBOSE=1 tells each move. */
+   MODEL_SEED=n plays one seed, MODEL_SEEDS=n so many, from MODEL_FROM on; MODEL_SECONDS=n plays as many as there is time for, from a seed of the day on; MODEL_VERBOSE=1 tells each move; MODEL_TALLY=1 what has occurred
+   in them all, and how often. A seed's number decides how large its world is: most are tiny, a few hundred small, and every fiftieth site's are big. */
 #include "tests/lib/pgfix.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 #include "master/workers/session.h"
 #include "tests/model/model.h"
 
-enum { SEEDS = 150, SITE_SEEDS = 20 /* that share a site */, MOVES_MIN = 20, MOVES_MORE = 21, CHECK_EACH = 7, SWEEP_SEEDS = 60 };
+enum { SEEDS = 10000, SITE_SEEDS = 20 /* that share a site */, BIG_EACH = 50, SMALL_EACH = 6 /* of so many sites one is big, or small and not tiny */, SWEEP_SEEDS = 60 };
 
 static struct pgfix f;
 static char *conninfo;
@@ -20,9 +21,9 @@ static char *conninfo;
 static const char clean_sql[] = "with a as (delete from buildset), b as (delete from build_request), c as (delete from request_need), d as (delete from build), e as (delete from step), f as (delete from command), g as (delete from log), "
   "h as (delete from outbox), i as (delete from event), j as (delete from lock_hold), k as (delete from lock_wait), l as (delete from worker_session), m as (delete from work_folder), n as (delete from pause), "
   "p as (delete from sourcestamp), q as (delete from builder), t as (delete from wait_reason), r as (update event_cursor set last = 0), s as (update worker set quarantine_ms = 0, quarantine_at = null, quarantine_until = null, quarantine_why = null where quarantine_ms > 0) "
-  "select setval('command_number', 1, false), setval(pg_get_serial_sequence('buildset', 'id'), 1, false), setval(pg_get_serial_sequence('build_request', 'id'), 1, false), setval(pg_get_serial_sequence('build', 'id'), 1, false), "
-  "setval(pg_get_serial_sequence('step', 'id'), 1, false), setval(pg_get_serial_sequence('log', 'id'), 1, false), setval(pg_get_serial_sequence('outbox', 'id'), 1, false), setval(pg_get_serial_sequence('sourcestamp', 'id'), 1, false), "
-  "setval(pg_get_serial_sequence('builder', 'id'), 1, false), setval(pg_get_serial_sequence('master', 'id'), 1, false)";
+  "select setval('command_number', 1, false), setval('buildset_id_seq', 1, false), setval('build_request_id_seq', 1, false), setval('build_id_seq', 1, false), "
+  "setval('step_id_seq', 1, false), setval('log_id_seq', 1, false), setval('outbox_id_seq', 1, false), setval('sourcestamp_id_seq', 1, false), "
+  "setval('builder_id_seq', 1, false), setval('master_id_seq', 1, false)";
 
 static void setting(PGconn *c, const char *sql)
 {
@@ -33,12 +34,17 @@ static void setting(PGconn *c, const char *sql)
   PQclear(res);
 }
 
+/* Nothing of it has to outlive its server. Tables that others refer to can be so only after these. */
+static const char unlogged_sql[] = "do $$ declare t regclass; begin for i in 1..10 loop "
+  "for t in select c.oid from pg_class c where c.relnamespace = 'drover_model'::regnamespace and c.relkind = 'r' and c.relpersistence = 'p' loop "
+  "begin execute format('alter table %s set unlogged', t); exception when invalid_table_definition then null; end; end loop; end loop; end $$";
+
 /* A database whose now() is what the check says: a schema ahead of pg_catalog, in which everything else is made too, so that defaults are bound to it. */
 static void make_database(void)
 {
   static const char *const texts[] = {
     "alter system set fsync = off", "alter system set full_page_writes = off", "alter system set autovacuum = off", "select pg_reload_conf()",
-    "create schema drover_model",
+    "create schema drover_model", "set search_path = drover_model, pg_catalog",
     "create function drover_model.now() returns timestamptz language sql stable as $$ select to_timestamp(current_setting('drover.now')::float8 / 1000) $$",
     "create function drover_model.clock_timestamp() returns timestamptz language sql stable as $$ select to_timestamp(current_setting('drover.now')::float8 / 1000) $$",
   };
@@ -54,11 +60,14 @@ static void make_database(void)
   sql = xasprintf("alter database \"%s\" set drover.now = '1700000000000'", PQdb(c));
   setting(c, sql);
   free(sql);
-  PQfinish(c);
   buf_init(&why, 4096);
   if (migrate_run(ppg_conninfo(f.ppg), &why))
     fail_msg("%s", buf_str(&why));
   buf_free(&why);
+  for (const char *const *text = watch_sql; *text; text++)
+    setting(c, *text);
+  setting(c, unlogged_sql);
+  PQfinish(c);
 }
 
 static int group_setup(void **s)
@@ -70,7 +79,7 @@ static int group_setup(void **s)
   pgfix_until(&f, &f.ready, 1, 20000);
   make_database();
   conninfo = xstrdup(ppg_conninfo(f.ppg));
-  base_open(conninfo);
+  server_open(conninfo);
   model_time_on = true;
   return 0;
 }
@@ -79,10 +88,11 @@ static int group_teardown(void **s)
 {
   (void)s;
   model_time_on = false;
-  base_close();
+  server_close();
   site_free(&sim.site);
   free(conninfo);
   model_tell_reset();
+  tally_free();
   pgfix_close(&f, true);
   pgfix_remove(&f);
   return 0;
@@ -101,50 +111,80 @@ static void on_abort(int signal)
 static void clean(void)
 {
   model_tell_reset();
-  base_must(clean_sql);
-  base_must("delete from master");
+  server_tell(clean_sql, NULL, 0);
+  server_tell("delete from master", NULL, 0);
 }
 
 /* Rows that are gone stay in the way until they are swept out, and it is the check that deletes so many. */
 static void sweep(void)
 {
-  base_must("vacuum buildset, build_request, request_need, build, step, command, log, outbox, event, event_cursor, lock_hold, lock_wait, worker, worker_session, work_folder, pause, sourcestamp, builder, master, lock, pipeline, project, cluster");
+  server_tell("vacuum buildset, build_request, request_need, build, step, command, log, outbox, event, event_cursor, lock_hold, lock_wait, worker, worker_session, work_folder, pause, sourcestamp, builder, master, lock, pipeline, project, cluster", NULL, 0);
 }
 
 static void new_site(void)
 {
-  base_must("with a as (delete from worker), b as (delete from lock), c as (delete from pipeline), d as (delete from project) "
-            "select setval(pg_get_serial_sequence('worker', 'id'), 1, false), setval(pg_get_serial_sequence('lock', 'id'), 1, false), setval(pg_get_serial_sequence('pipeline', 'id'), 1, false), setval(pg_get_serial_sequence('project', 'id'), 1, false)");
+  server_tell("with a as (delete from worker), b as (delete from lock), c as (delete from pipeline), d as (delete from project) "
+            "select setval('worker_id_seq', 1, false), setval('lock_id_seq', 1, false), setval('pipeline_id_seq', 1, false), setval('project_id_seq', 1, false)", NULL, 0);
   site_rows(&sim.site);
 }
 
-/* each: look at the rows after each move, and not only now and then. */
-static void play(uint64_t seed, bool each)
+/* telling: what happens is told, and all rows are looked at after each move, for a seed that has failed. Else watch_sql sees what is wrong when it is, and the rows are looked at once all is over. */
+static void play(uint64_t seed, bool telling)
 {
   uint64_t site = seed / SITE_SEEDS;
+  const struct site_size *size = site % BIG_EACH == 0 ? &site_big : site % SMALL_EACH == 0 ? &site_small : &site_tiny;
   int moves;
 
   current_seed = seed;
+  model_now_ms = 0;
+  model_quiet = !telling;
   clean();
   if (seed % SWEEP_SEEDS == 0)
     sweep();
   if (!sim.site.conf || sim.site.seed != site) {
     site_free(&sim.site);
-    site_make(&sim.site, site);
+    site_make(&sim.site, site, size);
     new_site();
   }
   chance_from(seed);
-  sim_begin(chance_of(50));
-  moves = MOVES_MIN + (int)chance(MOVES_MORE);
+  sim_begin(chance_of(size->second));
+  moves = size->moves + (int)chance((uint64_t)size->moves_more + 1);
+  if (size->ready)
+    moves_first();
   for (int i = 0; i < moves && !model_badness(); i++) {
     moves_one();
-    if (each || i % CHECK_EACH == CHECK_EACH - 1)
+    if (telling)
       check_rows();
     check_world();
   }
   moves_calm();
   check_over();
   sim_end();
+  server_land(NULL);
+}
+
+/* What a seed does, before and after all others: nothing of them may change it, or it could not be played again. */
+static const uint64_t known[] = { 7, 83, 1234, 9999 };
+static char *known_told[COUNT(known)];
+
+static void test_seeds_are_told(void **s)
+{
+  (void)s;
+  for (size_t i = 0; i < COUNT(known); i++) {
+    play(known[i], true);
+    assert_null(model_badness());
+    known_told[i] = xstrdup(model_told());
+  }
+}
+
+static void test_seeds_do_the_same_again(void **s)
+{
+  (void)s;
+  for (size_t i = COUNT(known); i-- > 0;) {
+    play(known[i], true);
+    assert_string_equal(model_told(), known_told[i]);
+    free(known_told[i]);
+  }
 }
 
 static void failed(uint64_t seed)
@@ -182,9 +222,13 @@ static void test_seeds(void **s)
         break;
     }
   }
-  print_message("%llu seeds, %lld transactions, processor time %.1f s here and %.1f s in PostgreSQL\n", (unsigned long long)done, (long long)base_done, (double)clock() / CLOCKS_PER_SEC,
-                (double)base_cpu_ms() / 1000);
+  print_message("%llu seeds, %lld transactions, processor time %.1f s here and %.1f s in PostgreSQL\n", (unsigned long long)done, (long long)server_done, (double)clock() / CLOCKS_PER_SEC,
+                (double)server_cpu_ms() / 1000);
+  if (model_verbose || getenv("MODEL_TALLY"))
+    tally_print();
   assert_int_equal(bad, 0);
+  if (done >= SEEDS)
+    assert_int_equal(tally_missing(), 0);
 }
 
 /* ---- what the seeds have found ---- */
@@ -215,7 +259,7 @@ static void ask_one(const char *name, int revision)
 /* Or the case is not what it was made for. */
 static void must_be(const char *sql, int64_t n)
 {
-  int64_t is = base_number(sql);
+  int64_t is = server_number(sql);
 
   if (is != n)
     model_bad("%" PRId64 ", not %" PRId64 ": %s", is, n, sql);
@@ -330,11 +374,32 @@ static void test_resumed_worker_is_taken_at_once(void **s)
   end_case();
 }
 
+/* A step that is cancelled while it waits for a lock waits no more, though its build has still something to run: the next one in the line gets the lock. */
+static void test_cancelled_step_leaves_the_line(void **s)
+{
+  (void)s;
+  begin_case(1, SITE "workers:\n  w1: {slots: 3}\nlocks: {one: {}}\n" PROJECT,
+             "builders:\n  has: {checkout: none, steps: [{name: s, run: \"true\", locks: {one: 1}}]}\n  wants: {checkout: none, steps: [{name: s, run: \"true\", locks: {one: 1}}, {name: last, run: \"true\", always: true}]}\n");
+  ask_one("has", 1);
+  ask_one("wants", 1);
+  ask_one("wants", 2);
+  must_be("select count(*) from lock_wait where step = 1", 2);
+  sim_act(&sim.masters[0], ACT_CANCEL_REQUEST, "r2", NULL);
+  sim_settle();
+  must_be("select count(*) from step t join build b on b.id = t.build where b.request = 2 and t.name = 'last' and t.result is null", 1);
+  must_be("select request from lock_wait where step = 1", 3);
+  worker_exit(&sim.workers[0], &sim.workers[0].commands[0], "exited", 0, "-");
+  sim_settle();
+  must_be("select b.request from lock_hold h join build b on b.id = h.build", 3);
+  end_case();
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = { cmocka_unit_test(test_several_go_on_at_once), cmocka_unit_test(test_locks_of_build_and_first_step), cmocka_unit_test(test_silent_master_keeps_its_workers), cmocka_unit_test(test_resumed_worker_is_taken_at_once),
-                                      cmocka_unit_test(test_master_without_database_lets_go),
-                                      cmocka_unit_test(test_seeds) };
+                                      cmocka_unit_test(test_cancelled_step_leaves_the_line),
+                                      cmocka_unit_test(test_master_without_database_lets_go), cmocka_unit_test(test_seeds_are_told),
+                                      cmocka_unit_test(test_seeds), cmocka_unit_test(test_seeds_do_the_same_again) };
 
   signal(SIGABRT, on_abort);
   return cmocka_run_group_tests(tests, group_setup, group_teardown);

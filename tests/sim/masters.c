@@ -20,7 +20,6 @@ void __wrap_worlds_kick(struct worlds *w);
 void __wrap_master_beat_soon(struct master *m);
 void __wrap_dispatch_overdue(uv_timer_t *t);
 bool __wrap_watch_any(const struct watches *w, int64_t build);
-void __wrap_str_random(void *out, size_t n);
 
 /* Nothing is numbered, claimed or waited for here. */
 void __wrap_events_kick(struct events *e) { (void)e; }
@@ -31,20 +30,6 @@ void __wrap_master_beat_soon(struct master *m) { (void)m; }
 
 void __wrap_dispatch_overdue(uv_timer_t *t) { (void)t; }
 bool __wrap_watch_any(const struct watches *w, int64_t build) { return (void)w, (void)build, chance_of(30); }
-
-extern char __start_sim_maps[], __stop_sim_maps[]; /* variables of common/map.c (Makefile) */
-
-/* By bytes: a sanitizer has room between them that memset may not touch. */
-__attribute__((no_sanitize_address)) void masters_reset(void)
-{
-  for (volatile char *p = __start_sim_maps; p < __stop_sim_maps; p++)
-    *p = 0;
-}
-
-void __wrap_str_random(void *out, size_t n)
-{
-  memset(out, 7, n); /* where a map begins: the same each time */
-}
 
 void __real_log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines);
 void __wrap_log_end_init(struct log_end *e, int64_t log, struct id epoch, int64_t length, uint32_t crc, int64_t lines);

@@ -236,7 +236,6 @@ bool store_give_up(int n);
 uint64_t store_sum(void);
 
 /* ---- masters (masters.c), started and killed as model.h has it ---- */
-void masters_reset(void);              /* for each seed */
 void masters_check(void);              /* while nothing is under way */
 
 /* ---- faults (faults.c) ---- */

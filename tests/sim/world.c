@@ -238,7 +238,7 @@ static void begin(uint64_t seed)
   store_begin();
   net_begin();
   proc_reset();
-  masters_reset();
+  chance_maps();
   nhosts = chance_of(75) ? 1 : SIM_HOSTS;
   for (int i = 0; i < nhosts; i++) {
     host_begin(&hosts[i], i);
