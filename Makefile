@@ -182,7 +182,7 @@ $(filter-out $(B)/tests/test_worker_kept,$(filter $(B)/tests/test_worker_%,$(UNI
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_PURE) $(B)/libdrover.a $(TEST_LIBS)
 # The files in which the worker keeps what must outlive it.
-WORKER_KEPT = $(call obj,m,$(addprefix worker/,spool.c small.c member.c secrets.c os_linux.c os_any.c sha256.c))
+WORKER_KEPT = $(call obj,m,$(addprefix worker/,spool.c small.c member.c secrets.c secrets_pipe.c os_linux.c os_any.c sha256.c))
 $(B)/tests/test_worker_kept: test_worker_kept.c $(WORKER_KEPT) $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_KEPT) $(B)/libdrover.a $(TEST_LIBS)
