@@ -20,7 +20,7 @@ import wire
 from drover import BUILD, link_of, pids, read, sha, tell, wait_for
 from gitserve import Sshd, fingerprint, make_key
 
-BLOCKS, BLOCK = 4, 16000  # of numbered lines; after the first one the command waits for a word
+BLOCKS, BLOCK = 3, 16000  # of numbered lines; after the first one the command waits for a word
 LINE = "%d a line of the log that must be there once, in its place"
 LONG = f"""echo "$DROVER_BUILD" >> "$MARKS"; i=0
 while [ $i -lt {BLOCKS} ]; do
@@ -230,7 +230,7 @@ class Link(Site):
         self.assertEqual((host["at"], host["os"], host["sum"]), ("host", "Linux", sha(b"#!/bin/sh\nexec cat\n")))
         say(("sum", host["sum"]))
         self.assertEqual(hear()["at"], "run")
-        data, back = os.urandom(8 << 20), bytearray()
+        data, back = os.urandom(6 << 20), bytearray()
         t = threading.Thread(target=ours.sendall, args=(data,), daemon=True)
         t.start()
         ours.settimeout(drover.DEADLINE_S)
