@@ -175,7 +175,7 @@ class Words(Cli):
         self.assertRegex(self.text('--version'), r'^drover \d+\.\d+\n$')
 
     def test_did_you_mean(self):
-        for args, want in ((['stauts'], 'did you mean status?'), (['worker', 'ad', 'x'], 'did you mean worker add?'), (['worker'], 'add, install, list, show, clean, upgrade, restart, drain, facts, log, forget-ghosts, resume, remove'),
+        for args, want in ((['stauts'], 'did you mean status?'), (['worker', 'ad', 'x'], 'did you mean worker add?'), (['worker'], 'add, install, list, show, clean, upgrade, restart, drain, facts, key, trust, log, forget-ghosts, resume, remove'),
                            (['build', 'x', '--brnch', 'y'], 'did you mean --branch?'), (['list', 'bulds'], 'did you mean builds?'),
                            (['xyzzy'], 'drover --help'), (['log'], 'ID[:STEP] is missing'), (['log', 'a/b/1', 'c'], 'too many'),
                            (['log', 'a/b/1', '--branch', 'x'], 'takes no --branch'), (['build', 'x', '--wait=1'], 'takes no value'),
