@@ -416,7 +416,7 @@ class Trees:
         s.send("follow", cmd, 1)
         log = Log()
         while b"ready" not in log.text:
-            s.take_out(s.expect("out"), log)
+            s.take_out(s.expect("out", timeout=20 * BUSY * (10 if SOAK else 1)), log)
         return log
 
     def test_all_of_it_ends(self):
@@ -620,10 +620,11 @@ class Spaces(Case):
         b.worker.process = subprocess.Popen(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "--join-file", b.worker.token_file, "--dir", b.worker.dir, "--isolate", "auto"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         s = b.master.accept()
         self.assertEqual(s.facts["isolation"], b"user,pid,mount,ipc")
-        log = self.in_place(s, "1-1", "id -u; echo $$; grep Cap /proc/self/status; touch made; touch /etc/made")
+        log = self.in_place(s, "1-1", "id -u; echo $$; grep Cap /proc/self/status; touch made; touch /etc/made; cat /proc/1/environ || echo closed")
         lines = log.channel(0).decode().split("\n")
         self.assertEqual(lines[:2], ["65534", "2"])
         self.assertTrue(all(int(x.split()[1], 16) == 0 for x in lines[2:5]), lines)
+        self.assertEqual(lines[-2:], ["closed", ""])  # its first process is no window to its minder's memory
         self.assertEqual(os.stat(self.work("p/b/1/tree/made")).st_uid, 65534)
         s.run("1-2", ["sh", "-c", "setsid sleep 1000 & sleep 1000"], ("env", f"MARK=nb-{os.getpid()}"))
         s.expect("state")
