@@ -248,7 +248,7 @@ replays: $(REPLAYS)
 coverage:
 	@.ci/deps check
 	@$(MAKE) B=$(C) COV=1 $(C)/cover.o
-	@$(MAKE) -j2 B=$(C) COV=1 all replays $(TEST_PROGRAMS:$(B)/%=$(C)/%) $(patsubst %.c,$(C)/tests/%,$(notdir $(filter-out tests/seq/test_link_sim.c tests/seq/test_dispatch_model.c,$(UNIT_SRC))))
+	@$(MAKE) -j2 B=$(C) COV=1 all replays $(TEST_PROGRAMS:$(B)/%=$(C)/%) $(patsubst %.c,$(C)/tests/%,$(notdir $(filter-out $(addprefix tests/seq/test_,link_sim.c dispatch_model.c git.c checkouts.c),$(UNIT_SRC))))
 	@python3 tests/coverage.py $(C)
 
 check:

@@ -18,9 +18,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LEAST = 90
 # What reads bytes of others: the wire, and in the worker its settings, what the master says, its own files (another version may have written them), a proxy's answer, what commands leave.
 COVERED = sorted(glob.glob("proto/*.c", root_dir=TOP)) + [f"worker/{name}.c" for name in (
-    "admin", "conf", "cut", "fileop", "fileop_get", "fileop_list", "fileop_move", "fileop_page", "fileop_put", "fileop_tree", "ident", "mask", "mask_forms", "member", "notice", "proxy", "report", "secrets", "segment", "serve", "small", "spec", "spool", "veil")]
-SUITES = ["tests/unit/", "tests/seq/test_git.c", "tests/seq/test_checkouts.c", "tests/seq/test_shell.c", "tests/seq/test_tables.c", "tests/seq/test_trigger.c", "tests/flow/test_worker", "tests/flow/test_followed", "tests/flow/test_output_limits",
-          "tests/flow/test_upgrade", "tests/flow/test_second", "tests/flow/test_report", "tests/flow/test_secrets", "tests/flow/test_rules_pools"]
+    "admin", "conf", "confine", "cut", "fileop", "fileop_get", "fileop_list", "fileop_move", "fileop_page", "fileop_put", "fileop_tree", "ident", "input", "mask", "mask_forms", "member", "notice", "proxy", "report", "secrets", "segment", "serve", "small", "spec", "spool", "veil")]
+SUITES = ["tests/unit/", "tests/seq/test_shell.c", "tests/seq/test_tables.c", "tests/seq/test_trigger.c"] + [f"tests/flow/test_{name}.py" for name in (
+    "worker", "worker_install", "worker_proxy", "followed", "output_limits", "upgrade", "second", "report", "secrets", "rules_pools", "input", "attach", "isolation")]
 FILES_AT_ONCE = 40
 
 

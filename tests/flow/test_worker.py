@@ -15,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from fakemaster import (PLAIN, SECRET, STATIC, WORKER, Bench, Gone, Log, encode, processes_with, records, wait_for)  # noqa: E402
+from fakemaster import (PLAIN, SECRET, STATIC, WORKER, Bench, Gone, Log, encode, parse_records, processes_with, records, wait_for)  # noqa: E402
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -1155,6 +1155,16 @@ class Files(Case):
                     break
                 after = got[-1]
             self.assertEqual(got, sorted(names))
+
+    def test_glob_of_a_deep_tree(self):
+        """Of more than 200 levels it tells what it saw, and that there is more."""
+        s = self.connect()
+        os.makedirs(os.path.join(self.b.worker.work, "a/" * 205))
+        tag, told, data = s.ask("glob", 4096, blob=records(("path", "."), ("pattern", "**")))
+        self.assertEqual((tag, told["complete"]), ("ok", b"0"))
+        names = [v for k, v in parse_records(data) if k == "name"]
+        self.assertEqual((names[0], len(names)), (b"a", 200))
+        self.assertEqual(s.file_op("remove", "a")[0], "ok")
 
     def test_list_of_very_many_takes_no_memory(self):
         """A page costs its own size, however many entries there are."""
