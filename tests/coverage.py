@@ -20,7 +20,7 @@ LEAST = 90
 COVERED = sorted(glob.glob("proto/*.c", root_dir=TOP)) + [f"worker/{name}.c" for name in (
     "admin", "conf", "confine", "cut", "fileop", "fileop_get", "fileop_list", "fileop_move", "fileop_page", "fileop_put", "fileop_tree", "ident", "input", "mask", "mask_forms", "member", "notice", "proxy", "report", "secrets", "segment", "serve", "small", "spec", "spool", "veil")]
 SUITES = ["tests/unit/", "tests/seq/test_shell.c", "tests/seq/test_tables.c", "tests/seq/test_trigger.c"] + [f"tests/flow/test_{name}.py" for name in (
-    "worker", "worker_install", "worker_proxy", "followed", "output_limits", "upgrade", "second", "report", "secrets", "rules_pools", "input", "attach", "isolation")]
+    "worker", "worker_install", "worker_proxy", "followed", "output_limits", "upgrade", "second", "report", "secrets", "rules_pools", "input", "attach")]
 FILES_AT_ONCE = 40
 
 
