@@ -150,6 +150,18 @@ class Commands(Case):
             self.assertIn("Argument list too long", log.text_of_exit)
             self.assertLess(time.monotonic() - began, 5)
 
+    def test_what_the_host_does_not_allow(self):
+        """Refused by name, the rest is done; what is not well-formed ends the link as ever."""
+        self.bench()
+        self.b.worker.start("--allow", "read")
+        s = self.b.connect()
+        self.assertEqual((s.file_op("stat", ".")[0], s.file_op("mkdir", "x")[0]), ("ok", "denied"))
+        s.send("secrets", "1-1", blob=records(("value", b"s=sesame-open")))
+        s.run("1-1", ["true"])
+        self.assertIn(b"`allow` lacks run", s.expect("error", tag="denied", what="1-1").blob)
+        s.send("mkdir", "x", blob=b"y")
+        s.expect_gone(bye="protocol")
+
     def test_worker_conf(self):
         self.bench()
         os.makedirs(self.b.worker.dir)
@@ -999,7 +1011,7 @@ class Spool(Case):
             self.assertEqual(s.ask("copy", blob=records(("path", "filler"), ("to", "other")))[0], "nospace")
             self.assertEqual(os.listdir(self.b.worker.work), ["filler"])
             self.assertEqual(s.file_op("remove", "filler")[0], "ok")
-            self.assertGreater(os.statvfs(self.b.worker.dir).f_bavail, 0)
+            wait_for(lambda: os.statvfs(self.b.worker.dir).f_bavail > 0)  # who copied it may still have it open
         finally:
             self.b.worker.kill()
             wait_for(lambda: not processes_with(self.b.worker.dir))
@@ -1546,6 +1558,18 @@ class Links(Case):
         s.recv()
         s.send("welcome", 1, "1-1", "cluster", 4, 10000, 1000, "-")
         s.expect_gone(bye="incarnation")
+
+    def test_greetings_that_are_none(self):
+        """Another version, a name for a worker that has one: the link is closed, with a word, and tried again."""
+        self.bench(env={"DROVER_TEST_RETRY_MAX_MS": "0"})
+        self.b.worker.start()
+        for verb, words in (("welcome", (2, "1-1", "cluster", 1, 10000, 1800000, "-")), ("welcome", ("x", "1-1", "cluster", 1, 10000, 1800000, "-")), ("member", ("w2",)), ("member", ("../w2",))):
+            s = self.b.master.accept_raw()
+            self.assertEqual(s.recv().verb, "hello")
+            s.send(verb, *words)
+            s.expect_gone(bye="protocol")
+            s.close()
+        self.assertEqual(self.b.connect().hello["name"], "w1")
 
     def test_pings_and_silence(self):
         self.bench()
