@@ -166,6 +166,7 @@ struct site {
   int64_t project, pipe;             /* rows */
   int workers, builders;
   const struct site_size *size;
+  bool checkouts;                    /* of all builders; what can't be started there puts its worker into quarantine */
 };
 #define SITE_GIVEN UINT64_MAX
 void site_make(struct site *s, uint64_t seed, const struct site_size *size);

@@ -138,7 +138,7 @@ static void end_command(struct sim_worker *w, struct sim_command *c, bool well)
     worker_exit(w, c, "signaled", 15, "cancel");
   else if (well || chance_of(65))
     worker_exit(w, c, "exited", 0, "-");
-  else if (chance_of(75))
+  else if (chance_of(sim.site.checkouts ? 30 : 75))
     worker_exit(w, c, "exited", 1, "-");
   else if (chance_of(50))
     worker_exit(w, c, "failed", 2, "start");

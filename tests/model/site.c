@@ -64,13 +64,19 @@ static void put_step(struct buf *b, int number, bool with_locks)
     put_locks(b, "        ");
 }
 
-static void put_builder(struct buf *b, int builder, bool with_locks, int two_steps)
+static void put_trigger(struct buf *b, int builder)
+{
+  buf_addf(b, "      - {name: go, trigger: {builders: [b%d], wait: %s}}\n", (int)chance((uint64_t)builder), chance_of(70) ? "true" : "false");
+}
+
+static void put_builder(struct buf *b, const struct site *s, int builder, bool with_locks)
 {
   static const char *const lost[] = { "fail", "ask", "{retry: 1}" };
-  int steps = 1 + chance_of(two_steps);
+  int steps = 1 + chance_of(s->size->steps);
+  bool asks = builder && chance_of(15), first = chance_of(50);
 
   buf_addf(b, "  b%d:\n", builder);
-  if (!chance_of(3)) /* what can't be begun in a checkout is the worker's fault */
+  if (!s->checkouts)
     buf_adds(b, "    checkout: none\n");
   if (builder && chance_of(45))
     put_needs(b, builder);
@@ -83,10 +89,12 @@ static void put_builder(struct buf *b, int builder, bool with_locks, int two_ste
   if (with_locks && chance_of(35))
     put_locks(b, "    ");
   buf_adds(b, "    steps:\n");
+  if (asks && first)
+    put_trigger(b, builder);
   for (int i = 1; i <= steps; i++)
     put_step(b, i, with_locks);
-  if (builder && chance_of(15))
-    buf_addf(b, "      - {name: go, trigger: {builders: [b%d], wait: %s}}\n", (int)chance((uint64_t)builder), chance_of(70) ? "true" : "false");
+  if (asks && !first)
+    put_trigger(b, builder);
   if (chance_of(10))
     buf_adds(b, "      - {name: last, run: \"true\", always: true}\n");
 }
@@ -98,7 +106,7 @@ static char *pipeline_text(const struct site *s, bool with_locks)
   buf_init(&b, BUF_NO_MAX);
   buf_adds(&b, "builders:\n");
   for (int i = 0; i < s->builders; i++)
-    put_builder(&b, i, with_locks, s->size->steps);
+    put_builder(&b, s, i, with_locks);
   return buf_take(&b);
 }
 
@@ -190,6 +198,7 @@ void site_make(struct site *s, uint64_t seed, const struct site_size *size)
   s->seed = seed;
   with_locks = chance_of(size->locks);
   s->size = size;
+  s->checkouts = chance_of(5);
   s->workers = 1 + (int)chance((uint64_t)size->workers);
   s->builders = size->builders + (int)chance((uint64_t)size->builders_more + 1);
   text = site_text(s->workers, with_locks);
