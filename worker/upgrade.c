@@ -28,6 +28,7 @@ enum {
   TRIAL_MS = 120000,      /* for the master's welcome: it may be restarted itself just then */
   OTHERS_MS = 2000,       /* somebody else may start the worker again: then the guard does not */
   OTHERS_POLL_MS = 50,
+  BUSY_MS = 2000,         /* the new program may be open for writing elsewhere */
   BLOCK = 65536,
   GUARD_FD = 3,
   SAID_WELCOME = 'w', SAID_STOP = 's'
@@ -294,6 +295,17 @@ static void set_environment(int trial)
     setenv("NOTIFY_SOCKET", notify_socket(), 1);
 }
 
+/* Comes back where it can't be. A process that was being started while the file was written may have it open for writing until it is what it is to be. */
+static void start_next(const struct upgrade *u)
+{
+  int64_t end = clock_mono_ms() + BUSY_MS;
+
+  while (execv(u->next, u->argv) && errno == ETXTBSY && clock_mono_ms() < end) {
+    poll(NULL, 0, OTHERS_POLL_MS);
+    errno = ETXTBSY;
+  }
+}
+
 void upgrade_become(struct upgrade *u, const char *sum)
 {
   pid_t agent = getpid(), child;
@@ -323,7 +335,7 @@ void upgrade_become(struct upgrade *u, const char *sum)
   fcntl(p[1], F_SETFD, 0);
   set_environment(p[1]);
   if (child > 0)
-    execv(u->next, u->argv);
+    start_next(u);
   snprintf(why, sizeof why, "it does not start: %s", strerror(errno));
   if (child > 0 && write(p[1], (char[]){ SAID_STOP }, 1) < 0)
     log_warn("upgrade", "its guard is gone");

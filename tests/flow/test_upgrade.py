@@ -232,6 +232,19 @@ class Agent(unittest.TestCase):
         except Gone:
             pass
 
+    def test_one_that_is_open_elsewhere(self):
+        """As in a process that was being started while it was written: it waits for that."""
+        s, new = self.start(), read(NEXT)
+        self.put(s, new)
+        with open(self.program + ".new", "r+b"):
+            s.send("restart", 9, sum_of(new))
+            s.expect("done", req=9, tag="ok")
+            s.expect_gone(bye="upgrade")
+            with self.assertRaises(TimeoutError):
+                self.b.master.accept(timeout=0.3)
+        t = self.b.master.accept()
+        self.assertEqual(t.facts["version"].decode(), LATER)
+
     def test_one_that_is_no_program(self):
         t = self.went_back(b"no program at all\n", "does not start")
         # the same agent goes on; tried anew it may be sent again

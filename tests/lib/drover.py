@@ -85,15 +85,21 @@ def tell(pid, sig):
 
 
 def free_port():
-    """Below those that the kernel gives to outgoing connections: one of these could take it before it is listened on."""
+    """Below those that the kernel gives to outgoing connections: one of these could take it before it is listened on. No other test gets it as long as this process lives: a name that only the kernel knows is bound for it,
+    since the port itself is free while a master that listened on it is dead."""
     while True:
-        port = random.randrange(20000, 32768)
+        port, kept = random.randrange(20000, 32768), socket.socket(socket.AF_UNIX)
         with socket.socket() as s:
             try:
+                kept.bind(f"\0drover-test-port-{port}")
                 s.bind(("127.0.0.1", port))
+                ports.append(kept)
                 return port
             except OSError:
-                pass
+                kept.close()
+
+
+ports = []
 
 
 class UnixHttp(http.client.HTTPConnection):
