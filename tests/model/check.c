@@ -40,7 +40,7 @@ static const char rows_sql[] =
   /* needs */
   "union all select 'r' || q.id || ' is ' || q.state || ' before r' || x.id || ', which it needs, is over' from build_request q join request_need n on n.request = q.id join build_request x on x.id = n.needs where q.state in ('pending', 'claimed') and (x.state <> 'done' or not n.soft and x.result not in (0, 1)) "
   "union all select 'r' || q.id || ' waits for nothing' from build_request q where q.state = 'waiting' and q.why is null and not exists (select from request_need n join build_request x on x.id = n.needs where n.request = q.id and x.state <> 'done') "
-  "union all select 'r' || q.id || ' says that it waits for ' || q.waits from build_request q where q.state = 'waiting' and q.why is null and q.waits <> (select count(*) from request_need n join build_request x on x.id = n.needs where n.request = q.id and x.state <> 'done') "
+  "union all select 'r' || q.id || ' says that it waits for ' || q.waits from build_request q where q.state = 'waiting' and q.why is null and q.collapsed_into is null and q.waits <> (select count(*) from request_need n join build_request x on x.id = n.needs where n.request = q.id and x.state <> 'done') "
   /* locks */
   "union all select 'lock ' || l.name || ' has ' || sum(h.n) || ' of ' || l.count || ' given' from lock_hold h join lock l on l.id = h.lock group by l.id, case when l.per_worker then h.worker end having sum(h.n) > l.count "
   "union all select 'lock ' || l.name || ' has an exclusive holder and others' from lock_hold h join lock l on l.id = h.lock group by l.id, case when l.per_worker then h.worker end having bool_or(h.n is null) and count(*) > 1 "

@@ -39,10 +39,12 @@ static void act(enum action a, const char *name, const char *letter, int64_t n, 
 
 static void cancel(void)
 {
+  const char *others = chance_of(50) ? "{\"others\": true}" : NULL;
+
   switch (chance(3)) {
-  case 0: act(ACT_CANCEL_REQUEST, "people: cancel a request", "r", any_id("build_request where state <> 'done' or id % 3 = 0"), NULL); return;
-  case 1: act(ACT_CANCEL_BUILDSET, "people: cancel a buildset", "s", any_id("buildset where state = 'open' or id % 3 = 0"), NULL); return;
-  default: act(ACT_CANCEL_REQUEST, "people: cancel what is built", "r", any_id("build_request where state = 'claimed'"), NULL); return;
+  case 0: act(ACT_CANCEL_REQUEST, "people: cancel a request", "r", any_id("build_request where state <> 'done' or id % 3 = 0"), others); return;
+  case 1: act(ACT_CANCEL_BUILDSET, "people: cancel a buildset", "s", any_id("buildset where state = 'open' or id % 3 = 0"), others); return;
+  default: act(ACT_CANCEL_REQUEST, "people: cancel what is built", "r", any_id("build_request where state = 'claimed'"), others); return;
   }
 }
 
@@ -292,7 +294,9 @@ void moves_one(void)
 
   if (k < (uint64_t)sim.site.size->new) {
     struct sim_master *m = sim_any();
-    if (m)
+    if (m && chance_of(25))
+      site_change(&sim.site, m);
+    else if (m)
       site_ask(&sim.site, m);
   } else if (k < 28) {
     dial();

@@ -14,7 +14,7 @@
 #include "master/schedulers/decide.h"
 #include "tests/model/model.h"
 
-enum { SITE_TRIES = 200 };
+enum { SITE_TRIES = 200, SITE_COLLAPSE = 3 };
 
 /* Nearly all that can go wrong does so with two requests already; what needs more of them is for the few big ones. */
 const struct site_size site_tiny = { .workers = 2, .builders = 1, .builders_more = 1, .locks = 50, .steps = 20, .asks = 15, .second = 25, .moves = 3, .moves_more = 2, .new = 8, .ready = true };
@@ -275,6 +275,32 @@ void site_ask_for(struct site *s, struct sim_master *m, char *const *names, int 
   db_send(tx, asked, m);
   buf_free(&list);
   buf_free(&all);
+}
+
+/* As change_decide_plan() does it for a scheduler with `collapse`: the change, its verdict, the buildset, and what waits for older ones goes into it. */
+void site_change(struct site *s, struct sim_master *m)
+{
+  struct db_tx *tx = db_tx(m->m.db, DB_ANY);
+  const struct pipe_builder *found;
+  char name[16], revision[41], changes[24];
+  int64_t change = ++s->changes;
+  struct buf list;
+  int count;
+
+  snprintf(name, sizeof name, "b%d", chance_of(60) ? 0 : (int)chance((uint64_t)s->builders)); /* it takes several of one */
+  found = pipeline_named(s->pipeline, name, &count);
+  snprintf(revision, sizeof revision, "%040" PRId64, 1000 + change);
+  snprintf(changes, sizeof changes, "{%" PRId64 "}", change);
+  buf_init(&list, BUF_NO_MAX);
+  decide_builders(s->pipeline, (char *const[]){ found[0].name }, 1, &list);
+  model_tell("change %" PRId64 " is built: %s", change, found[0].name);
+  db_q_text(tx, "insert into change (id, project, kind, repository, branch, revision, told_by, state) overriding system value values ($1::bigint, $2::bigint, 'branch', '/nowhere', 'main', $3, 'model', 'decided')", "nns", change, s->project, revision);
+  db_q(tx, SQL_change_lock, "n", change);
+  db_q_text(tx, "insert into verdict (change, number, project, scheduler, verdict) values ($1::bigint, 1, $2::bigint, 's', 'builds')", "nn", change, s->project);
+  db_q(tx, SQL_buildset_add, "nssssssssnnNs", s->project, "/nowhere", "main", revision, "s", "the model", changes, "{}", NULL, INT64_C(1), s->pipe, INT64_MIN, buf_str(&list));
+  db_q(tx, SQL_collapse, "snn", "s", change, (int64_t)SITE_COLLAPSE);
+  db_send(tx, asked, m);
+  buf_free(&list);
 }
 
 void site_ask(struct site *s, struct sim_master *m)

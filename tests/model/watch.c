@@ -17,14 +17,18 @@ const char *const watch_sql[] = {
   AT_ONCE("buildset", "buildset", "old.state = 'done' and new.state <> 'done' or old.result is not null and new.result is distinct from old.result"),
 
   /* A request: its builds, what it needs, its buildset. */
-  "create function request_right(r bigint) returns void language plpgsql as $$ declare q build_request%rowtype; s buildset%rowtype; running int; cancelling int; n int; begin "
+  "create function request_right(r bigint) returns void language plpgsql as $$ declare q build_request%rowtype; into_it build_request%rowtype; s buildset%rowtype; running int; cancelling int; n int; begin "
   "select * into q from build_request where id = r; "
   "if not found then return; end if; " /* the model cleans up */
   BAD("(q.state = 'done') <> (q.result is not null) or (q.state = 'done') <> (q.finished is not null) or q.result = 5", "'r%s is %s with result %s', q.id, q.state, q.result")
   "select count(*) filter (where state = 'running'), count(*) filter (where state = 'cancelling'), count(*) into running, cancelling, n from build where request = q.id; "
   BAD("running <> (q.state = 'claimed')::int or cancelling > 0 and q.state <> 'done'", "'r%s is %s with %s builds that run, %s that are being cancelled', q.id, q.state, running, cancelling")
   BAD("n <> q.attempts", "'r%s has %s builds and %s attempts', q.id, n, q.attempts")
-  "if q.state = 'waiting' and q.why is null then "
+  "if q.collapsed_into is not null then "
+    "select * into into_it from build_request where id = q.collapsed_into; "
+    BAD("into_it.collapsed_into is not null or n > 0 or q.state not in ('waiting', 'done')", "'r%s is %s, has %s builds and was collapsed into r%s, which was so too', q.id, q.state, n, into_it.id")
+    BAD("q.state = 'waiting' and into_it.state = 'done' or into_it.state = 'done' and q.finished = into_it.finished and q.result <> into_it.result", "'r%s is %s with result %s, and r%s, into which it was collapsed, %s with %s', q.id, q.state, q.result, into_it.id, into_it.state, into_it.result")
+  "elsif q.state = 'waiting' and q.why is null then "
     "select count(*) into n from request_need d join build_request x on x.id = d.needs where d.request = q.id and x.state <> 'done'; "
     BAD("n = 0 or n <> q.waits", "'r%s says that it waits for %s, and does for %s', q.id, q.waits, n")
   "elsif q.state in ('pending', 'claimed') then "

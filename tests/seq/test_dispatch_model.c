@@ -20,7 +20,7 @@ static char *conninfo;
 /* What a seed leaves behind goes by DELETE: TRUNCATE would have every statement planned anew. */
 static const char clean_sql[] = "with a as (delete from buildset), b as (delete from build_request), c as (delete from request_need), d as (delete from build), e as (delete from step), f as (delete from command), g as (delete from log), "
   "h as (delete from outbox), i as (delete from event), j as (delete from lock_hold), k as (delete from lock_wait), l as (delete from worker_session), m as (delete from work_folder), n as (delete from pause), "
-  "p as (delete from sourcestamp), q as (delete from builder), t as (delete from wait_reason), r as (update event_cursor set last = 0), s as (update worker set quarantine_ms = 0, quarantine_at = null, quarantine_until = null, quarantine_why = null where quarantine_ms > 0) "
+  "p as (delete from sourcestamp), q as (delete from builder), t as (delete from wait_reason), u as (delete from change), v as (delete from verdict), r as (update event_cursor set last = 0), s as (update worker set quarantine_ms = 0, quarantine_at = null, quarantine_until = null, quarantine_why = null where quarantine_ms > 0) "
   "select setval('command_number', 1, false), setval('buildset_id_seq', 1, false), setval('build_request_id_seq', 1, false), setval('build_id_seq', 1, false), "
   "setval('step_id_seq', 1, false), setval('log_id_seq', 1, false), setval('outbox_id_seq', 1, false), setval('sourcestamp_id_seq', 1, false), "
   "setval('builder_id_seq', 1, false), setval('master_id_seq', 1, false)";
@@ -118,7 +118,7 @@ static void clean(void)
 /* Rows that are gone stay in the way until they are swept out, and it is the check that deletes so many. */
 static void sweep(void)
 {
-  server_tell("vacuum buildset, build_request, request_need, build, step, command, log, outbox, event, event_cursor, lock_hold, lock_wait, worker, worker_session, work_folder, pause, sourcestamp, builder, master, lock, pipeline, project, cluster", NULL, 0);
+  server_tell("vacuum change, verdict, buildset, build_request, request_need, build, step, command, log, outbox, event, event_cursor, lock_hold, lock_wait, worker, worker_session, work_folder, pause, sourcestamp, builder, master, lock, pipeline, project, cluster", NULL, 0);
 }
 
 static void new_site(void)
@@ -136,6 +136,7 @@ static void play(uint64_t seed, bool telling)
   int moves;
 
   current_seed = seed;
+  sim.site.changes = 0;
   model_now_ms = 0;
   model_quiet = !telling;
   clean();
