@@ -11,7 +11,7 @@
       ├───────▶ term ───────────┘  │       │               kill: SIGKILL again and again
       └────────────────────────────┴───────┘               drain: nothing of it runs, what is left of its files is read
                                                            sleeps in all but end */
-#include "worker/minder.h"
+#include "worker/minder_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,20 +26,13 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scan.h"
-#include "common/sm.h"
-#include "worker/child.h"
-#include "worker/follow.h"
-#include "worker/input.h"
 #include "worker/notice.h"
 #include "worker/os.h"
-#include "worker/output.h"
 #include "worker/report.h"
 #include "worker/secret_files.h"
-#include "worker/secrets.h"
 #include "worker/slot.h"
 #include "worker/terminal.h"
 #include "worker/tree.h"
-#include "worker/wrap.h"
 
 enum {
   SYNC_FROM_MS = 1000,      /* a command that took so long is on the disk before its end is told */
@@ -49,11 +42,8 @@ enum {
   SWEEP_FAST_ROUNDS = 100,
   ALONE_LOOK_MS = 30000,    /* poll's clock stands still while the host sleeps, so look at the real one now and then */
   SHUTDOWN_GRACE_MS = 5000, /* a stopping host doesn't wait for long */
-  CTL_MAX = 256,
-  READ_SIZE = 65536,
-  DRAIN_ROUNDS = 64,        /* of READ_SIZE at the very end, when something foreign still writes */
+  DRAIN_ROUNDS = 64,        /* of MINDER_READ at the very end, when something foreign still writes */
 };
-#define NEVER INT64_MAX
 
 enum { M_RUN, M_LINGER, M_TERM, M_KILL, M_DRAIN, M_END, M_STATES };
 static const struct sm_row rows[M_STATES] = {
@@ -63,34 +53,6 @@ static const struct sm_row rows[M_STATES] = {
   [M_KILL] = { "kill", SM_TO(M_DRAIN) },
   [M_DRAIN] = { "drain", SM_TO(M_END) },
   [M_END] = { "end", 0 },
-};
-
-struct minder {
-  const struct minder_args *args;
-  struct spool sp;
-  struct spool_cmd cmd;
-  struct spec spec;
-  struct child child;
-  struct confine confine;
-  uid_t uid;             /* whom the command runs as; 0: as we do */
-  struct sm sm;
-  struct output out;
-  struct follows logs;   /* files that it follows */
-  struct spool_exit exit;
-  char ctl[CTL_MAX];
-  size_t ctl_len;
-  char in[READ_SIZE];
-  struct input input;
-  char *values;          /* of its secrets, records; wiped once it has them */
-  size_t nvalues;
-  bool main_ended, none_left, blocked, broken;
-  bool hurry;             /* somebody wanted its end: what finds no room then is left out */
-  int rounds;             /* of SIGKILL */
-  int64_t start, main_end;             /* on clock_mono_ms() */
-  int64_t idle_at, total_at, step_at;  /* when what is due; NEVER; step_at: the next step of the ladder */
-  int64_t most_at;                     /* worker.conf's max_runtime: never stands still, whatever the master reads or not */
-  int64_t retry_at, alone_at;
-  int64_t blocked_since, seen;
 };
 
 static struct minder self; /* zero, and its 64 KiB are not touched before there is output */
@@ -447,7 +409,7 @@ static void turn(struct minder *m)
 /* ---- start and end ---- */
 
 /* Also hears that nobody wants it any more. */
-static void wait_for_room(void)
+void minder_wait_for_room(void)
 {
   struct pollfd ctl = { self.args->ctl_fd, POLLIN, 0 };
 
@@ -458,7 +420,7 @@ static void wait_for_room(void)
 static void push_all(struct minder *m, int64_t now)
 {
   while (!output_push(&m->out, now))
-    wait_for_room();
+    minder_wait_for_room();
 }
 
 /* Everything of the command has ended. What is still in the pipes is the last of its output; its files may take longer. */
@@ -476,7 +438,7 @@ static void drain(struct minder *m)
     if (!output_let_go(&m->out, i, now))
       block(m, now);
   }
-  output_end(&m->out, wait_for_room);
+  output_end(&m->out, minder_wait_for_room);
   for (unsigned i = 0; i < COUNT(fds); i++)
     if (*fds[i] >= 0)
       close(*fds[i]);
@@ -484,7 +446,7 @@ static void drain(struct minder *m)
   unblock(m, clock_mono_ms());
   if (m->spec.nsecrets)
     secret_files_remove(&m->sp);
-  follows_end(&m->logs, now, wait_for_room);
+  follows_end(&m->logs, now, minder_wait_for_room);
   look_spool(m);
   settle(m); /* without files that is all */
   while (m->sm.state != M_END)
@@ -516,7 +478,7 @@ static int finish(struct minder *m)
   if (strcmp(m->exit.how, "failed"))
     follows_tell(&m->logs, &m->exit);
   while ((e = spool_write_exit(&m->sp, &m->exit, sync)) == ERR_NOSPACE)
-    wait_for_room();
+    minder_wait_for_room();
   if (e) {
     log_error("minder", "%s: no result: %s", m->sp.cmd, err_text(e));
     return 1; /* the agent finds the minder gone and settles it */
@@ -554,18 +516,7 @@ static void set_signals(void)
   sigaction(SIGINT, &ignore, NULL);
 }
 
-static int write_started(struct minder *m)
-{
-  struct spool_started s = { .pid = getpid(), .at_ms = clock_boot_ms() };
-  enum err e;
-
-  os_boot_id(s.boot);
-  while ((e = spool_write_started(&m->sp, &s)) == ERR_NOSPACE)
-    wait_for_room();
-  return e ? EIO : 0;
-}
-
-static void set_timers(struct minder *m)
+void minder_set_timers(struct minder *m)
 {
   m->start = m->out.start = clock_mono_ms();
   m->idle_at = after(m->start, m->spec.idle_ms);
@@ -575,100 +526,19 @@ static void set_timers(struct minder *m)
   m->retry_at = m->step_at = NEVER;
 }
 
-/* The command has them: what is left here are the masks. */
-static void wipe_secrets(struct minder *m)
-{
-  for (size_t i = 0; i < m->spec.nenv; i++)
-    mem_wipe(m->spec.env[i], strlen(m->spec.env[i]));
-  mem_wipe(m->values, m->nvalues);
-}
-
-/* What came with the command is all of it; a terminal without any is at its end. */
-static void begin_input(struct minder *m)
-{
-  size_t n = 0;
-  char *given = spec_input(&m->spec, m->values, m->nvalues, &n);
-
-  input_begin(&m->input, m->child.in, m->spec.terminal, given, n);
-}
-
-/* Its folders, as the user whose they are. */
-static int prepare(struct minder *m, int work, int *cwd, const char **what)
-{
-  int e;
-
-  *what = m->spec.cwd;
-  m->uid = m->confine.first ? slot_owner(&m->confine, work, m->spec.cwd, true) : 0;
-  if (m->confine.first && !m->uid)
-    return errno;
-  os_as(m->uid);
-  e = child_prepare(&m->spec, work, cwd, what);
-  os_as(0);
-  return e;
-}
-
-static int start(struct minder *m, int work, int cwd, const char **what)
-{
-  struct child_how how = { .confine = &m->confine, .uid = m->uid, .work = m->args->work, .values = m->values, .nvalues = m->nvalues, .unshield = m->args->unshield };
-  int e;
-
-  *what = m->spec.argv[0];
-  if (m->confine.wrapper && (e = wrap_command(&m->spec, &m->confine, work, m->args->path, m->sp.cmd)))
-    return e;
-  e = child_start(&m->spec, cwd, &how, &m->child, what);
-  if (!*what)
-    *what = m->spec.argv[0];
-  return e;
-}
-
 static int run(struct minder *m)
 {
-  int work = open(m->args->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC), cwd = -1, e;
-  const char *what = m->args->work;
+  const char *doing, *what;
+  int e = minder_begin(m, &doing, &what);
 
-  e = work < 0 ? errno : prepare(m, work, &cwd, &what);
-  set_timers(m);
   if (e)
-    return fail(m, e, "can't use the folder", what);
-  e = write_started(m);
-  if (e)
-    return fail(m, e, "can't write", "the spool");
-  if (m->spec.nsecrets && (e = secrets_place(&m->spec, &m->sp, m->args->spool, m->uid, m->values, m->nvalues, &what)))
-    return fail(m, e, "can't make a file of the secret", what);
-  if (m->spec.nlogs)
-    follows_begin(&m->logs, &m->spec, &m->sp, fcntl(work, F_DUPFD_CLOEXEC, 0), m->uid, &m->out, m->args->wake_fd);
-  if (m->spec.fed && (e = input_open(&m->input)))
-    return fail(m, e, "can't open", "the input");
-  e = start(m, work, cwd, &what);
-  close(cwd);
-  close(work);
-  if (e)
-    return fail(m, e, "can't start", what);
-  begin_input(m);
-  if (m->values || m->spec.fed)
-    os_no_dump(); /* not before: the child, which shares this memory until it is another program, has files of its own in /proc to write to */
-  if (m->values) {
-    wipe_secrets(m);
-    if (!output_warn(&m->out, m->start))
-      block(m, m->start);
-  }
+    return fail(m, e, doing, what);
+  if (m->values && !output_warn(&m->out, m->start))
+    block(m, m->start);
   while (m->sm.state < M_DRAIN)
     turn(m);
   drain(m);
   return finish(m);
-}
-
-static bool take_secrets(struct minder *m)
-{
-  const char *why = "it can't be read";
-
-  m->values = m->args->secrets_fd < 0 ? NULL : secrets_read(m->args->secrets_fd, &m->nvalues);
-  if (!m->values || !secrets_check(m->cmd.blob, m->cmd.blob_len, m->values, m->nvalues, &why)) {
-    log_error("minder", "%s: no secrets: %s", m->sp.cmd, why);
-    return false;
-  }
-  output_mask(&m->out, &m->spec, m->values, m->nvalues);
-  return true;
 }
 
 int minder_main(const struct minder_args *a)
@@ -703,7 +573,7 @@ int minder_main(const struct minder_args *a)
   m->seen = clock_boot_ms();
   spec_load(&m->spec, m->cmd.blob, m->cmd.blob_len, a->work, a->path, a->cmd);
   output_limit(&m->out, m->spec.limit_bytes, m->spec.limit_lines);
-  if ((m->spec.nsecrets || a->secrets_fd >= 0) && !take_secrets(m))
+  if ((m->spec.nsecrets || a->secrets_fd >= 0) && !minder_take_secrets(m))
     return 1;
   return run(m);
 }
