@@ -458,7 +458,22 @@ void run_waited(struct run *r)
 {
   struct reply reply = { REPLY_OK, r->worst, false, "-", r->outcome, "" };
 
-  run_got(r, &reply, NULL);
+  if (run_stops(r))
+    run_cancel_unsent(r);
+  else
+    run_got(r, &reply, NULL);
+}
+
+/* Steps that always run want a slot again, as when the others have ended. Without any it ends at once. */
+void run_cancel_resting(struct run *r)
+{
+  for (int i = r->number; i < r->def->nsteps; i++)
+    if (outcome_runs(&r->def->steps[i], OUTCOME_ALWAYS)) {
+      r->over = true;
+      waits_kick(r->m->waits);
+      return;
+    }
+  run_cancel_unsent(r);
 }
 
 void run_wait_locks(struct run *r)
@@ -588,7 +603,9 @@ void run_cancel(struct run *r)
   } else if (r->sm.state == RUN_WAIT) {
     end_wait(r);
     run_cancel_unsent(r);
-  } else if (r->sm.state == RUN_OTHERS || r->sm.state == RUN_LOCKS) {
+  } else if (r->sm.state == RUN_OTHERS) {
+    run_cancel_resting(r);
+  } else if (r->sm.state == RUN_LOCKS) {
     run_cancel_unsent(r);
   }
 }

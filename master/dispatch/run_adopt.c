@@ -129,7 +129,10 @@ void run_reconcile(struct run *r, const char *have, bool same, const void *spec,
     r->ctx.now_ms = clock_wall_ms();
     run_login_look(r);
     step_enter(&r->step, &r->next);
-    if (run_stops(r))
+    if (r->next.want == WANT_OTHERS && run_stops(r)) {
+      run_wait_others(r);
+      run_cancel_resting(r);
+    } else if (run_stops(r))
       run_cancel_unsent(r);
     else if (r->next.want == WANT_WAIT)
       run_wait(r);

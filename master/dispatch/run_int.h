@@ -32,6 +32,8 @@ void run_walk(struct run *r, struct db_tx *tx, struct pending *p, bool moved);
 void run_got(struct run *r, const struct reply *reply, struct wire_msg *exit);
 void run_lost(struct run *r, const char *reason, const char *text);
 void run_cancel_unsent(struct run *r);
+/* It waits for others, without a slot, and is cancelled: it ends, or goes on with what always runs as soon as it has a slot (waits.h). */
+void run_cancel_resting(struct run *r);
 /* Its step waits for locks; the dispatcher has it go on. */
 void run_wait_locks(struct run *r);
 /* With the values of its secrets before it; where one can't be had, the step ends with the reason, and nothing is sent. */

@@ -300,6 +300,38 @@ static void test_several_go_on_at_once(void **s)
   end_case();
 }
 
+/* A build that waits for others, and whose slot somebody else has, is cancelled (seed 7194): what of it always runs needs a slot, too; also where its worker's master is a new one. */
+static void test_cancelled_while_it_rests(void **s)
+{
+  (void)s;
+  for (int killed = 0; killed < 2; killed++) {
+    begin_case(2, SITE "workers:\n  w1: {tags: asks}\n  w2: {tags: leaf}\n" PROJECT,
+               "builders:\n  leaf: {checkout: none, worker: {tags: leaf}, steps: [{name: s, run: \"true\"}]}\n  other: {checkout: none, worker: {tags: asks}, steps: [{name: s, run: \"true\"}]}\n"
+               "  asks: {checkout: none, worker: {tags: asks}, steps: [{name: go, trigger: {builders: leaf, wait: true}}, {name: last, run: \"true\", always: true}]}\n");
+    ask_one("asks", 1);
+    ask_one("other", 1);
+    must_be("select count(*) from build b join build_request q on q.id = b.request where b.state = 'running' and q.id in (1, 3)", 2);
+    if (killed)
+      sim_kill(&sim.masters[0]);
+    else
+      sim_act(&sim.masters[0], ACT_CANCEL_REQUEST, "r1", NULL);
+    sim_settle();
+    if (killed) {
+      server_tell("select * from requests_cancel(array[1::bigint], 'by another master')", NULL, 0);
+      sim_start(&sim.masters[0]);
+      sim_settle();
+      moves_dial(&sim.workers[0]);
+      sim_settle();
+    }
+    must_be("select count(*) from build where request = 1 and state = 'cancelling'", 1);
+    must_be("select count(*) from step t join build b on b.id = t.build where b.request = 1 and t.name = 'last'", 0);
+    moves_end_all();
+    sim_settle();
+    must_be("select count(*) from step t join build b on b.id = t.build where b.request = 1 and t.name = 'last'", 1);
+    end_case();
+  }
+}
+
 /* Build and first step take locks, and the step's is somebody else's. */
 static void test_locks_of_build_and_first_step(void **s)
 {
@@ -397,7 +429,7 @@ static void test_cancelled_step_leaves_the_line(void **s)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(test_several_go_on_at_once), cmocka_unit_test(test_locks_of_build_and_first_step), cmocka_unit_test(test_silent_master_keeps_its_workers), cmocka_unit_test(test_resumed_worker_is_taken_at_once),
+  const struct CMUnitTest tests[] = { cmocka_unit_test(test_several_go_on_at_once), cmocka_unit_test(test_cancelled_while_it_rests), cmocka_unit_test(test_locks_of_build_and_first_step), cmocka_unit_test(test_silent_master_keeps_its_workers), cmocka_unit_test(test_resumed_worker_is_taken_at_once),
                                       cmocka_unit_test(test_cancelled_step_leaves_the_line),
                                       cmocka_unit_test(test_master_without_database_lets_go), cmocka_unit_test(test_seeds_are_told),
                                       cmocka_unit_test(test_seeds), cmocka_unit_test(test_seeds_do_the_same_again) };
