@@ -175,7 +175,7 @@ void site_given(struct site *s, int workers, const char *site, const char *pipel
 void site_free(struct site *s);
 void site_rows(struct site *s);      /* into the empty database */
 void site_ask(struct site *s, struct sim_master *m); /* for some builds */
-void site_change(struct site *s, struct sim_master *m); /* its scheduler has seen a change, and collapses what waits for older ones */
+void site_change(struct site *s, struct sim_master *m); /* its scheduler has seen some changes, and collapses what waits for older ones */
 void site_ask_for(struct site *s, struct sim_master *m, char *const *names, int n, int revision, bool fail_fast);
 
 /* ---- the world (world.c) ---- */

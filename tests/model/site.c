@@ -278,16 +278,15 @@ void site_ask_for(struct site *s, struct sim_master *m, char *const *names, int 
 }
 
 /* As change_decide_plan() does it for a scheduler with `collapse`: the change, its verdict, the buildset, and what waits for older ones goes into it. */
-void site_change(struct site *s, struct sim_master *m)
+static void change_comes(struct site *s, struct sim_master *m, const char *name)
 {
   struct db_tx *tx = db_tx(m->m.db, DB_ANY);
   const struct pipe_builder *found;
-  char name[16], revision[41], changes[24];
+  char revision[41], changes[24];
   int64_t change = ++s->changes;
   struct buf list;
   int count;
 
-  snprintf(name, sizeof name, "b%d", chance_of(60) ? 0 : (int)chance((uint64_t)s->builders)); /* it takes several of one */
   found = pipeline_named(s->pipeline, name, &count);
   snprintf(revision, sizeof revision, "%040" PRId64, 1000 + change);
   snprintf(changes, sizeof changes, "{%" PRId64 "}", change);
@@ -301,6 +300,15 @@ void site_change(struct site *s, struct sim_master *m)
   db_q(tx, SQL_collapse, "snn", "s", change, (int64_t)SITE_COLLAPSE);
   db_send(tx, asked, m);
   buf_free(&list);
+}
+
+void site_change(struct site *s, struct sim_master *m)
+{
+  char name[16];
+
+  snprintf(name, sizeof name, "b%d", chance_of(60) ? 0 : (int)chance((uint64_t)s->builders)); /* it takes several of one */
+  for (int n = 1 + (int)chance(3); n > 0; n--)
+    change_comes(s, m, name);
 }
 
 void site_ask(struct site *s, struct sim_master *m)
