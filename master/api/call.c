@@ -18,6 +18,7 @@
 #include "master/changes/hooks/hook.h"
 #include "master/conf/conf.h"
 #include "master/core/master.h"
+#include "master/core/refusal.h"
 
 static const struct sm_row rows[CALL_STATES] = {
   [CALL_READING] = { "reading", SM_TO(CALL_WORKING) | SM_TO(CALL_READY) | SM_TO(CALL_GONE) },
@@ -217,18 +218,12 @@ void call_body_text(struct call *c, int status, const char *type, const char *te
 
 void call_error(struct call *c, int status, const char *code, const char *help, const char *fmt, ...)
 {
-  cJSON *body = cJSON_CreateObject(), *error = cJSON_AddObjectToObject(body, "error");
-  char *message;
+  cJSON *body;
   va_list ap;
 
   va_start(ap, fmt);
-  message = xvasprintf(fmt, ap);
+  body = refusal_v(code, help, fmt, ap);
   va_end(ap);
-  cJSON_AddStringToObject(error, "code", code);
-  cJSON_AddStringToObject(error, "message", message);
-  if (help)
-    cJSON_AddStringToObject(error, "help", help);
-  free(message);
   call_json(c, status, body);
 }
 

@@ -173,6 +173,12 @@ void worker_show(struct cli *c, const cJSON *w)
     list_table(c, "builds", running);
 }
 
+static void shown(struct cli *c, const cJSON *worker, const char *name)
+{
+  (void)name;
+  worker_show(c, worker);
+}
+
 int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   char *path = id_path("workers/%s", arg[0]);
@@ -180,12 +186,5 @@ int cmd_worker_show(struct cli *c, const struct args *a, const char *const *arg,
 
   (void)a, (void)narg;
   free(path);
-  if (!w)
-    return c->code;
-  if (c->json)
-    out_json(c);
-  else
-    worker_show(c, w);
-  cJSON_Delete(w);
-  return CLI_OK;
+  return call_show(c, w, shown, arg[0]);
 }

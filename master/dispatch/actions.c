@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "master/core/master.h"
+#include "master/core/refusal.h"
 #include "master/schedulers/worlds.h"
 
 struct acting *acting_new(struct master *m, const char *id, const char *who, act_cb *cb, void *arg)
@@ -49,18 +50,12 @@ void acting_done(struct acting *a, int status, cJSON *json)
 
 void acting_fail(struct acting *a, int status, const char *code, const char *help, const char *fmt, ...)
 {
-  cJSON *json = cJSON_CreateObject(), *error = cJSON_AddObjectToObject(json, "error");
+  cJSON *json;
   va_list ap;
-  char *text;
 
   va_start(ap, fmt);
-  text = xvasprintf(fmt, ap);
+  json = refusal_v(code, help, fmt, ap);
   va_end(ap);
-  cJSON_AddStringToObject(error, "code", code);
-  cJSON_AddStringToObject(error, "message", text);
-  if (help)
-    cJSON_AddStringToObject(error, "help", help);
-  free(text);
   acting_done(a, status, json);
 }
 

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "master/core/master.h"
+#include "master/core/refusal.h"
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/field.h"
@@ -162,7 +163,7 @@ static void looked(struct db_res *res, void *arg)
   while (at < f.n && f.of[at]->worker != g->worker)
     at++;
   if (db_err(res)) {
-    g->told(g->arg, 503, question_error("database_away", "try again in a moment; drover status tells more", "the database is away"));
+    g->told(g->arg, 503, refusal("database_away", "try again in a moment; drover status tells more", "the database is away"));
   } else if (at == f.n) {
     g->told(g->arg, 0, NULL);
   } else {

@@ -8,6 +8,7 @@
 #include "common/str.h"
 #include "common/utf8.h"
 #include "master/core/master.h"
+#include "master/core/refusal.h"
 #include "master/db/db.h"
 #include "master/workers/ops.h"
 #include "master/workers/session.h"
@@ -48,7 +49,7 @@ static void refuse(struct asked *a, const struct ops_answer *answer)
   if (!strcmp(answer->tag, "away"))
     tell(a, 0, NULL);
   else
-    tell(a, late ? 504 : 409, question_error(late ? "timeout" : "conflict", NULL, "worker %.100s: %.200s", a->worker, *answer->text ? answer->text : answer->tag));
+    tell(a, late ? 504 : 409, refusal(late ? "timeout" : "conflict", NULL, "worker %.100s: %.200s", a->worker, *answer->text ? answer->text : answer->tag));
 }
 
 static void ask_it(struct session *s, struct asked *a, const struct ops_ask *ask, ops_done *done)
@@ -58,7 +59,7 @@ static void ask_it(struct session *s, struct asked *a, const struct ops_ask *ask
   if (ops_ask(s, ask, done, a))
     return;
   why = ops_too_old(s, ask->verb);
-  tell(a, 409, question_error("conflict", NULL, "%s", why));
+  tell(a, 409, refusal("conflict", NULL, "%s", why));
   free(why);
 }
 
@@ -150,7 +151,7 @@ static void kept(struct db_res *res, void *arg)
   if (db_err(res) == ERR_FAILED)
     log_error("worker", "%s", db_errtext(res));
   if (db_err(res)) {
-    tell(a, 503, question_error("database_away", "try again in a moment; drover status tells more", "the database is away: the facts of %.100s can't be kept", a->worker));
+    tell(a, 503, refusal("database_away", "try again in a moment; drover status tells more", "the database is away: the facts of %.100s can't be kept", a->worker));
     return;
   }
   if (!db_rows(res, 0)) { /* at another master by now */

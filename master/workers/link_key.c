@@ -52,9 +52,8 @@ EVP_PKEY *link_key_read(const char *pem)
   return key;
 }
 
-char *link_key_make(void)
+char *link_key_pem(EVP_PKEY *key)
 {
-  EVP_PKEY *key = EVP_EC_gen(SN_X9_62_prime256v1);
   BIO *out = BIO_new(BIO_s_mem());
   char *text, *pem;
   long n;
@@ -69,6 +68,11 @@ char *link_key_make(void)
   BIO_free(out);
   EVP_PKEY_free(key);
   return pem;
+}
+
+char *link_key_make(void)
+{
+  return link_key_pem(EVP_EC_gen(SN_X9_62_prime256v1));
 }
 
 enum err link_key_pin(const char *pem, char hex[65])

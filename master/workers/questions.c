@@ -1,7 +1,6 @@
 #include "master/workers/questions.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -11,6 +10,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "master/core/master.h"
+#include "master/core/refusal.h"
 #include "master/db/db.h"
 #include "master/dispatch/gets.h"
 #include "master/events/hints.h"
@@ -57,23 +57,6 @@ struct taken {
 };
 
 static void on_timer(uv_timer_t *t);
-
-cJSON *question_error(const char *code, const char *help, const char *fmt, ...)
-{
-  cJSON *body = cJSON_CreateObject(), *error = cJSON_AddObjectToObject(body, "error");
-  va_list ap;
-  char *text;
-
-  va_start(ap, fmt);
-  text = xvasprintf(fmt, ap);
-  va_end(ap);
-  cJSON_AddStringToObject(error, "code", code);
-  cJSON_AddStringToObject(error, "message", text);
-  if (help)
-    cJSON_AddStringToObject(error, "help", help);
-  free(text);
-  return body;
-}
 
 /* ---- those that wait here ---- */
 
@@ -123,10 +106,10 @@ static void drop_row(struct master *m, int64_t row)
 static void expire(struct question *q)
 {
   if (!q->place) {
-    answer(q, 503, question_error("database_away", "try again in a moment; drover status tells more", "the database does not answer, and worker %.100s is not connected to this master", q->worker));
+    answer(q, 503, refusal("database_away", "try again in a moment; drover status tells more", "the database does not answer, and worker %.100s is not connected to this master", q->worker));
     return;
   }
-  answer(q, 504, question_error("timeout", "drover worker show tells where it is", "worker %.100s is connected to the master %.200s, which has not answered within %d s", q->worker, q->place,
+  answer(q, 504, refusal("timeout", "drover worker show tells where it is", "worker %.100s is connected to the master %.200s, which has not answered within %d s", q->worker, q->place,
                            (int)((q->kind->wait_ms + GRACE_MS) / 1000)));
   if (q->row && db_is_up(q->qs->m->db))
     drop_row(q->qs->m, q->row);
@@ -170,13 +153,13 @@ static void put(struct db_res *res, void *arg)
   if (db_err(res) == ERR_FAILED)
     log_error("worker", "%s", db_errtext(res));
   if (db_err(res))
-    answer(q, 503, question_error("database_away", "try again in a moment; drover status tells more", "the database is away, and worker %.100s is not connected to this master", q->worker));
+    answer(q, 503, refusal("database_away", "try again in a moment; drover status tells more", "the database is away, and worker %.100s is not connected to this master", q->worker));
   else if (!db_rows(res, 1))
-    answer(q, 404, question_error("not_found", "drover worker list shows them all", "there is no worker %.100s", q->worker));
+    answer(q, 404, refusal("not_found", "drover worker list shows them all", "there is no worker %.100s", q->worker));
   else if (db_num(res, 1, 0, REMOVED))
-    answer(q, 409, question_error("conflict", "drover worker add brings it back", "worker %.100s was removed", q->worker));
+    answer(q, 409, refusal("conflict", "drover worker add brings it back", "worker %.100s was removed", q->worker));
   else if (!db_num(res, 1, 0, CONNECTED))
-    answer(q, 409, question_error("conflict", "drover worker show tells since when", db_null(res, 1, 0, LOST_AT) ? "worker %.100s was never connected" : "worker %.100s is away", q->worker));
+    answer(q, 409, refusal("conflict", "drover worker show tells since when", db_null(res, 1, 0, LOST_AT) ? "worker %.100s was never connected" : "worker %.100s is away", q->worker));
   else if (q->status)
     drop_row(q->qs->m, db_num(res, 1, 0, ROW));
   else {
@@ -246,7 +229,7 @@ static void take(struct questions *qs, struct db_res *res, int row)
 
   *t = (struct taken){ qs->m, db_num(res, 0, row, ROW) };
   if (!k)
-    told_taken(t, 409, question_error("conflict", "upgrade all masters", "the master that has the worker has another version, and does not know that question"));
+    told_taken(t, 409, refusal("conflict", "upgrade all masters", "the master that has the worker has another version, and does not know that question"));
   else if (!s || !session_ready(s))
     told_taken(t, 0, NULL); /* about to be, or about to be another's */
   else
@@ -310,7 +293,7 @@ static void told_here(void *arg, int status, cJSON *body)
   if (status)
     answer(q, status, body);
   else
-    answer(q, 409, question_error("conflict", NULL, "worker %.100s: the worker went away before it answered", q->worker));
+    answer(q, 409, refusal("conflict", NULL, "worker %.100s: the worker went away before it answered", q->worker));
 }
 
 void question_ask(struct master *m, enum question_kind kind, const char *worker, const cJSON *args, questions_done *done, void *arg)
@@ -321,13 +304,13 @@ void question_ask(struct master *m, enum question_kind kind, const char *worker,
   *q = (struct question){ .qs = m->questions, .kind = &kinds[kind], .worker = xstrdup(worker), .args = cJSON_PrintUnformatted(args), .done = done, .arg = arg };
   list_push(&m->questions->open, &q->node);
   if (m->stopping)
-    answer(q, 503, question_error("stopping", NULL, "this master is about to stop"));
+    answer(q, 503, refusal("stopping", NULL, "this master is about to stop"));
   else if (s)
     q->kind->answer(s, args, q->kind->wait_ms, told_here, q);
   else if (m->id)
     ask_elsewhere(q);
   else
-    answer(q, 503, question_error("database_away", "try again in a moment; drover status tells more", "the master is only just starting"));
+    answer(q, 503, refusal("database_away", "try again in a moment; drover status tells more", "the master is only just starting"));
 }
 
 /* ---- life ---- */
@@ -348,7 +331,7 @@ void questions_stop(struct questions *qs)
   list_each(it, &qs->open) {
     struct question *q = list_of(it, struct question, node);
     if (q->due)
-      answer(q, 503, question_error("stopping", NULL, "this master is about to stop"));
+      answer(q, 503, refusal("stopping", NULL, "this master is about to stop"));
   }
 }
 

@@ -41,6 +41,4 @@ void answer_log(struct session *s, const cJSON *args, int64_t wait_ms, question_
 void answer_facts(struct session *s, const cJSON *args, int64_t wait_ms, question_told *told, void *arg);
 /* The name of a program that may be asked for its version: no path, at most WIRE_TOOL_MAX characters. Pure. */
 bool answer_is_tool(const cJSON *name);
-/* The body of a refusal. */
-cJSON *question_error(const char *code, const char *help, const char *fmt, ...) printf_like(3, 4) must_check;
 #endif

@@ -11,6 +11,7 @@
 
 #include "common/buf.h"
 #include "common/str.h"
+#include "master/workers/link_key.h"
 
 #define KIND "ssh-ed25519"
 
@@ -18,21 +19,7 @@ enum { PUBLIC_LEN = 32, CLUSTER_SHOWN = 8 };
 
 char *ssh_key_make(void)
 {
-  EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-  BIO *out = BIO_new(BIO_s_mem());
-  char *text, *pem;
-  long n;
-  int ok;
-
-  assert(key && out);
-  ok = PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
-  assert(ok);
-  n = BIO_get_mem_data(out, &text);
-  pem = xstrndup(text, (size_t)n);
-  mem_wipe(text, (size_t)n);
-  BIO_free(out);
-  EVP_PKEY_free(key);
-  return pem;
+  return link_key_pem(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
 }
 
 char *ssh_key_line(const char *pem, const char *cluster)

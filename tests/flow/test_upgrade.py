@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from drover import BUILD, Case, make_repo, read, wait_for  # noqa: E402
 from fakeworker import FakeWorker, read_records  # noqa: E402
 from fakemaster import WORKER, Bench, Gone, Log, parse_records, processes_with, records  # noqa: E402
+from relay import LOOK_S, Relay  # noqa: E402
 
 NEXT = f"{BUILD}/tests/drover-worker"  # the same, of a later version
 VERSION = subprocess.run([WORKER, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
@@ -375,46 +375,19 @@ class Agent(unittest.TestCase):
         self.assertEqual(self.b.worker.process.wait(10), 4)
 
 
-class Gate:
-    """Between a worker and its master: lets bytes to the worker pass up to a limit, then holds what comes, until it is opened."""
+class Gate(Relay):
+    """Lets bytes to the worker pass up to a limit, then holds what comes, until it is opened."""
 
     def __init__(self, port):
-        self.port, self.limit, self.passed, self.held = port, None, 0, False
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.limit, self.passed, self.held = None, 0, False
+        super().__init__(port)
 
-    def accept(self):
-        while True:
-            try:
-                inner, _ = self.listener.accept()
-            except OSError:
-                return
-            try:
-                outer = socket.create_connection(("127.0.0.1", self.port))
-            except OSError:
-                inner.close()
-                continue
-            threading.Thread(target=self.carry, args=(inner, outer, False), daemon=True).start()
-            threading.Thread(target=self.carry, args=(outer, inner, True), daemon=True).start()
-
-    def carry(self, a, b, limited):
-        try:
-            while data := a.recv(4096):
-                if limited and self.limit is not None:
-                    self.passed += len(data)
-                    while self.limit is not None and self.passed > self.limit:
-                        self.held = True
-                        time.sleep(0.01)
-                b.sendall(data)
-        except OSError:
-            pass
-        for s in (a, b):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        a.close()  # each by the thread that reads it
+    def wait(self, way, data):
+        if way == "down" and self.limit is not None:
+            self.passed += len(data)
+            while self.limit is not None and self.passed > self.limit:
+                self.held = True
+                time.sleep(LOOK_S)
 
 
 class Orders(Case):

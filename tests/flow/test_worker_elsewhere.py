@@ -88,7 +88,7 @@ class Gets(Site):
         self.assertEqual(self.state(), "ready")
         self.assertEqual([x["kind"] for x in self.gets("two")], ["tag"], "whatever is paused, the other one lacks the tag")
         self.d.post("/pause", {"object": "all"})
-        self.assertEqual((self.until("paused")["object"], self.state(), self.state("two")), ("site", "paused", "paused"))
+        wait_for(lambda: (self.until("paused")["object"], self.state(), self.state("two")) == ("site", "paused", "paused"), "the site's pause to be known")
 
     def test_4_12_16_locks(self):
         holds = self.d.ask("p/holds")

@@ -3,7 +3,7 @@ import socket
 import threading
 import time
 
-LOOK_S = 0.01
+LOOK_S, PART = 0.01, 4096
 
 
 class Relay:
@@ -32,9 +32,8 @@ class Relay:
 
     def carry(self, a, b, way):
         try:
-            while data := a.recv(65536):
-                while way in self.hold:
-                    time.sleep(LOOK_S)
+            while data := a.recv(PART):
+                self.wait(way, data)
                 b.sendall(data)
         except OSError:
             pass
@@ -45,6 +44,11 @@ class Relay:
                 pass
         self.open.discard(a)
         a.close()  # each by the thread that reads it
+
+    def wait(self, way, data):
+        """Before these bytes go on."""
+        while way in self.hold:
+            time.sleep(LOOK_S)
 
     def cut(self):
         for s in list(self.open):
