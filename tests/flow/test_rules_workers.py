@@ -208,30 +208,6 @@ class Order(Site):
             self.d.wait_request(rid)
         self.activate()
 
-    def many(self, project, n):
-        """A request, and n - 1 more like it: the ids of their buildset and of the first."""
-        rid = self.d.ask(project + "/hold")
-        s = self.d.request(rid)["buildset"]
-        self.d.sql(f"with s as (update buildset set open = {n} where id = {s[1:]} returning id) insert into build_request (buildset, project, builder, tags, wants, priority, locks) "
-                   f"select r.buildset, r.project, r.builder, r.tags, r.wants, r.priority, r.locks from s join build_request r on r.buildset = s.id cross join generate_series(2, {n})")
-        return s, rid
-
-    def test_4_12_9_a_thousand_of_each_of_two_projects(self):
-        """Those of one project were all there first."""
-        self.d.post("/pause", {"object": "all"})
-        sets = [self.many(p, 1000)[0] for p in "pq"]
-        last = int(self.d.sql("select coalesce(max(id), 0) from build")[0][0])
-        self.d.post("/resume", {"object": "all"})
-        wait_for(lambda: int(self.d.sql(f"select count(*) from build where id > {last} and state = 'done'")[0][0]) >= 400, "400 builds", 60)
-        self.d.post("/pause", {"object": "all"})
-        wait_for(lambda: self.d.sql("select count(*) from build where state <> 'done'") == [["0"]], "the end of those that run")
-        got = dict(self.d.sql(f"select p.name, count(*) from (select * from build where id > {last} order by started, id limit 400) b join builder u on u.id = b.builder join project p on p.id = u.project group by 1"))
-        for p in "pq":
-            self.assertAlmostEqual(int(got[p]), 200, delta=4)
-        for s in sets:
-            self.d.post(f"/buildsets/{s}/cancel")
-        self.d.post("/resume", {"object": "all"})
-
     def test_4_12_15_a_slot_that_frees_while_its_waiters_row_is_locked(self):
         """Whoever is behind it takes the slot, and it begins once it may."""
         hold = self.d.path("hold")

@@ -93,13 +93,10 @@ def free_port():
             try:
                 kept.bind(f"\0drover-test-port-{port}")
                 s.bind(("127.0.0.1", port))
-                ports.append(kept)
+                kept.detach()  # it stays open
                 return port
             except OSError:
                 kept.close()
-
-
-ports = []
 
 
 class UnixHttp(http.client.HTTPConnection):
