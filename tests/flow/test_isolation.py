@@ -115,7 +115,7 @@ class Always(Case):
         s.send("kill", "1-6", "1-1", day, "cancel")
         s.collect({"1-5": Log(), "1-6": Log()})
         self.assertEqual(processes_with(mark), [])
-        for n, ms in ((7, 700), (8, 6000)):  # longer where so much could not be written in so little time
+        for n, ms in ((7, 700), (8, 6000), (9, 20000)):  # longer where so much could not be written in so little time
             self.b.worker.stop()
             self.b.worker.options[:] = ["--max-runtime", f"{ms}ms"]
             s = self.b.worker.start(DROVER_TEST_SPOOL_FULL=str(1 << 20)) and self.b.master.accept()
@@ -124,8 +124,11 @@ class Always(Case):
             self.b.worker.minder(f"1-{n}")
             wait_for(lambda: not processes_with(mark))
             self.assertFalse(os.path.exists(self.work("went")))
-            if os.path.getsize(self.b.worker.spool(f"1-{n}", "log.0")) >= 1 << 20:
+            log = self.b.worker.spool(f"1-{n}", "log.0")
+            if os.path.exists(log) and os.path.getsize(log) >= 1 << 20:
                 break
+        else:
+            self.fail("its spool was never full")
 
     def test_what_is_demanded_and_not_there(self):
         """No worker starts with less than its worker.conf says."""
