@@ -204,7 +204,7 @@ static struct conn *least_busy(struct db *db, int from, int count)
   for (int i = from + 1; i < from + count; i++) {
     struct conn *c = &db->conns[i];
     bool this_one = is_stalled(c, now);
-    if (this_one == stalled ? c->load < best->load : stalled) {
+    if (this_one == stalled ? c->load < best->load || (c->load && c->load == best->load && c->heard > best->heard) : stalled) { /* what has just answered is not one that waits */
       best = c;
       stalled = this_one;
     }

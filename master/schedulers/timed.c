@@ -215,7 +215,7 @@ static void on_timer(uv_timer_t *t)
   w->timing = true;
   ours = projects(w, false);
   read = w->tips ? db_text_array(NULL, 0) : projects(w, true);
-  tx = db_tx(w->m->db, DB_ANY);
+  tx = db_tx(w->m->db, DB_READ); /* behind what waits for the row of one scheduler all others would wait, too */
   db_q(tx, SQL_timed_due, "s", ours);
   db_q(tx, SQL_timed_next, "s", ours);
   db_q(tx, SQL_timed_tips, "s", read);
