@@ -138,7 +138,7 @@ class Windows(unittest.TestCase):
         mark = f"wa-{os.getpid()}"
         self.tree("1-1", mark)
         self.b.worker.kill()
-        wait_for(lambda: not processes_of(mark))
+        wait_for(lambda: not processes_of(mark), 60)  # wine's server has to notice
         s = self.b.connect()
         self.assertEqual((s.have, s.hello["high"], s.hello["conn"], s.hello["instance"]), ([], "1-1", 2, self.s.hello["instance"]))
 
