@@ -134,18 +134,22 @@ static void why_asks(const char *id, const char *why, struct why *w)
   snprintf(w->text, sizeof w->text, "it was lost (%.90s), and a person must say what to do: drover approve %.20s, or drover cancel %.20s", why, id, id);
 }
 
-/* into: the request of a newer change that stands for it; build: that one's, "" or "[]": it has none yet. */
+/* into: the request of a newer change that stands for it; build: that one's, "": it has none yet. */
 static void why_collapsed(const char *into, const char *build, struct why *w)
 {
-  cJSON *list = *build == '[' ? cJSON_Parse(build) : NULL;
-  int n = cJSON_GetArraySize(list);
-
-  if (list)
-    build = n ? cJSON_GetStringValue(cJSON_GetArrayItem(list, n - 1)) : "";
   memset(w, 0, sizeof *w);
   w->kind = "collapsed";
   snprintf(w->object, sizeof w->object, "%s", into);
   snprintf(w->text, sizeof w->text, "it ends as %s does, which a newer change has made and into which it was collapsed; %s%.100s", into, *build ? "that is built as " : "that waits too", build);
+}
+
+/* The same of a row, which has a list of builds. */
+static void why_collapsed_row(const char *into, const char *builds, struct why *w)
+{
+  cJSON *list = cJSON_Parse(builds);
+  const char *last = cJSON_GetStringValue(cJSON_GetArrayItem(list, cJSON_GetArraySize(list) - 1));
+
+  why_collapsed(into, last ? last : "", w);
   cJSON_Delete(list);
 }
 
@@ -304,7 +308,7 @@ cJSON *request_rows(struct call *c, const struct db_res *r, int stmt)
       if (!strcmp(state, "waiting") && *why)
         why_asks(id, why, &w);
       else if (*into)
-        why_collapsed(into, db_str(r, stmt, i - 1, REQUEST_BUILDS), &w);
+        why_collapsed_row(into, db_str(r, stmt, i - 1, REQUEST_BUILDS), &w);
       else if (!strcmp(state, "waiting"))
         why_needs(needs, &w);
       else

@@ -13,11 +13,12 @@
 static struct {
   enum err error;  /* of http_*; ERR_OK: status says it */
   int status;
-  char *message, *help;
+  char *code, *message, *help;
 } last;
 
 static void forget_last(void)
 {
+  free(last.code);
   free(last.message);
   free(last.help);
   memset(&last, 0, sizeof last);
@@ -49,6 +50,7 @@ static enum call_result take_error(const cJSON *answer)
 {
   const char *message = js_text(answer, "error.message"), *help = js_text(answer, "error.help");
 
+  last.code = xstrdup(js_text(answer, "error.code"));
   last.message = *message ? xstrdup(message) : xasprintf("the master answered %d", last.status);
   last.help = *help ? xstrdup(help) : NULL;
   return last.status == 503 ? CALL_AWAY : CALL_ERROR;
@@ -119,6 +121,12 @@ const char *call_help(struct cli *c)
 {
   (void)c;
   return last.help ? last.help : "";
+}
+
+const char *call_code(struct cli *c)
+{
+  (void)c;
+  return last.code ? last.code : "";
 }
 
 int call_status(const struct cli *c)

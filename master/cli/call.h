@@ -20,6 +20,7 @@ enum call_result call_try(struct cli *c, const char *method, const char *path, c
 /* Tells what went wrong in the last call_try, sets and returns c->code. */
 int call_report(struct cli *c);
 const char *call_why(struct cli *c); /* one sentence about it */
+const char *call_code(struct cli *c); /* what kind of refusal it is (docs/api.md); "" for none */
 const char *call_help(struct cli *c); /* what the master says about what to do; "" for nothing */
 int call_status(const struct cli *c); /* HTTP's; 0: there was no answer */
 

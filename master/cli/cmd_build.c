@@ -122,7 +122,7 @@ static bool asked_others(struct cli *c)
 {
   char line[16];
 
-  if (call_status(c) != 409 || c->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO) || !strstr(call_help(c), "--others"))
+  if (c->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO) || !str_eq(call_code(c), "stands_for_others"))
     return false;
   fprintf(stderr, "%s.\nCancel these too? [y/N] ", call_why(c));
   return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');

@@ -44,7 +44,7 @@ static void cancelled(struct db_res *res, void *arg)
     return;
   }
   if (!db_null(res, 0, 0, 3)) {
-    acting_fail(a, 409, "stands_for_others", "drover cancel --others, or {\"others\": true}: these end with it; a build of their own: drover rerun r…, once they are over",
+    acting_fail(a, 409, "stands_for_others", "drover cancel --others, or {\"others\": true}, ends these too",
                 "%s stands for requests of older changes too, which were collapsed into it and would end as cancelled with it: %.400s", a->id, db_str(res, 0, 0, 3));
     return;
   }
