@@ -137,6 +137,7 @@ static enum err open_socket(struct http *h)
   }
 }
 
+/* ERR_NOTFOUND: closed, as of read_head: which of the two notices it first is a matter of luck. */
 static enum err send_all(struct http *h, const struct buf *b)
 {
   for (size_t at = 0; at < b->len;) {
@@ -144,7 +145,7 @@ static enum err send_all(struct http *h, const struct buf *b)
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return fail(h, ERR_AWAY, "the master closed the connection");
+      return ERR_NOTFOUND;
     at += (size_t)n;
   }
   return ERR_OK;
