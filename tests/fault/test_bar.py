@@ -223,6 +223,18 @@ class Bar(Case):
 
     # ---- row 13: second ones of a name ----
 
+    def cut_once(self):
+        """All links are cut, and every worker is back on a new one."""
+        d = self.d
+
+        def links():
+            return {name: read(d.path(f"worker-{name}.log")).count(b"connected as " + name.encode()) for name in self.WORKERS}
+        before = links()
+        self.relay.cut()
+        wait_for(lambda: all(n > before[name] for name, n in links().items()), "the workers to come again")
+        for name in self.WORKERS:
+            d.wait_worker(name)
+
     def second(self, folder):
         """Another agent with a's token; what it was told."""
         d, log = self.d, self.d.path(os.path.basename(folder) + ".err")
@@ -240,10 +252,7 @@ class Bar(Case):
         d = self.d
         rid, b = self.begun("p/here")
         shutil.copytree(d.path("work-a"), d.path("copy"), ignore=lambda _, names: [n for n in names if n in ("spool", "work", "lock", "wake")])
-        links = read(d.path("worker-a.log")).count(b"connected as a")
-        self.relay.cut()
-        wait_for(lambda: read(d.path("worker-a.log")).count(b"connected as a") > links, "the worker to come again")
-        d.wait_worker("a")
+        self.cut_once()
         sessions = d.sql("select worker, number, instance, conn, connected from worker_session order by 1")
         said, took = self.second(d.path("other"))
         self.assertIn("another instance is connected as a and answers", said)
