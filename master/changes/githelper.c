@@ -125,17 +125,17 @@ static void explain(struct ask *a, const char *parse_why)
   struct buf text;
 
   buf_init(&text, BUF_NO_MAX);
-  if (p->exit_signal == SIGXCPU)
+  if (p->h.exit_signal == SIGXCPU)
     buf_adds(&text, "the git helper used up its processor time");
-  else if (p->exit_signal)
-    buf_addf(&text, "the git helper was ended by signal %d", p->exit_signal);
-  else if (p->exit_status)
-    buf_addf(&text, "the git helper ended with exit code %d", (int)p->exit_status);
+  else if (p->h.exit_signal)
+    buf_addf(&text, "the git helper was ended by signal %d", p->h.exit_signal);
+  else if (p->h.exit_status)
+    buf_addf(&text, "the git helper ended with exit code %d", (int)p->h.exit_status);
   else
     buf_adds(&text, parse_why);
-  if (p->errors.len) {
+  if (p->h.errors.len) {
     buf_adds(&text, ": ");
-    utf8_clean(&text, p->errors.data, p->errors.len, true);
+    utf8_clean(&text, p->h.errors.data, p->h.errors.len, true);
   }
   refuse(a, ERR_FAILED, buf_take(&text));
 }
@@ -148,13 +148,13 @@ static void note_standing(struct ask *a)
 
 static void log_errors(struct gitproc *proc)
 {
-  const char *p = buf_str(&proc->errors);
+  const char *p = buf_str(&proc->h.errors);
 
   for (size_t k; *p; p += k + (p[k] == '\n')) {
     k = strcspn(p, "\n");
     log_warn("git", "%.*s", (int)k, p);
   }
-  buf_reset(&proc->errors);
+  buf_reset(&proc->h.errors);
 }
 
 /* Calls back and forgets the request. True: its helper did all that was asked. */
@@ -307,8 +307,8 @@ static void start(struct ask *a)
   a->started_ms = (int64_t)uv_now(g->loop);
   a->proc = helper_for(g, a);
   gitproc_ask(a->proc, a, &a->request);
-  if (a->proc->start_rc)
-    not_started(a, a->proc->start_rc);
+  if (a->proc->h.start_rc)
+    not_started(a, a->proc->h.start_rc);
   else
     set_deadline(a);
 }

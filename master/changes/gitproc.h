@@ -12,6 +12,7 @@
 #include "common/list.h"
 #include "common/mem.h"
 #include "common/sm.h"
+#include "master/core/helper.h"
 
 struct gitproc;
 struct gitproc_ops {
@@ -27,21 +28,13 @@ struct gitproc {
   const struct gitproc_ops *ops;
   void *owner, *ask;               /* ask: NULL while it has nothing to do */
   struct sm sm;
-  uv_process_t process;
-  uv_pipe_t in, out, err_out;
+  struct helper h;                 /* its errors are of what it is asked now; its start_rc not 0: `gone` follows */
   uv_timer_t timer;                /* the deadline; while it has nothing to do: its end */
-  uv_write_t write;
-  int open;                        /* handles not yet closed */
   int asked;                       /* how often */
-  int start_rc;                    /* of uv_spawn: not 0: there is no process, `gone` follows */
-  struct buf answer, errors;       /* of what it is asked now */
-  char spill[512];                 /* of stderr past its limit */
-  int64_t exit_status;
-  int exit_signal;
+  struct buf answer;
 };
 
 struct gitproc *gitproc_new(uv_loop_t *loop, const char *program, const struct gitproc_ops *ops, void *owner) must_check;
-/* request must stay where it is until it is answered or gone. */
 void gitproc_ask(struct gitproc *p, void *ask, const struct buf *request);
 void gitproc_deadline(struct gitproc *p, int64_t ms);
 bool gitproc_idle(const struct gitproc *p);

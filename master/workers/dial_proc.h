@@ -20,9 +20,9 @@ struct dial_proc_ops {
   void (*gone)(void *arg, const char *errors);      /* once; nothing of the process is left; errors: what it wrote to standard error, "" mostly */
 };
 
-/* Starts it and hands it the request, whose bytes are taken over and wiped. Told of from the loop, never from within. */
+/* Starts it and hands it the request, which is wiped and emptied. Told of from the loop, never from within. */
 struct dial_proc *dial_proc_new(uv_loop_t *loop, const char *program, const struct dial_proc_ops *ops, void *arg, struct buf *request) must_check;
-void dial_proc_answer(struct dial_proc *p, struct buf *answer); /* its bytes are taken over */
+void dial_proc_answer(struct dial_proc *p, struct buf *answer); /* wiped and emptied */
 /* Our end of the link, the caller's from now on; -1: it was taken before, or there is none. */
 int dial_proc_link(struct dial_proc *p);
 void dial_proc_kill(struct dial_proc *p); /* gone() follows */
