@@ -278,7 +278,7 @@ fuzz:
 lint:
 	@for f in tests/lint/*.sh; do DROVER_BUILD=$(B) bash $$f || exit 1; done
 bench: all
-	@python3 tests/bench/bench.py $(B)
+	@python3 tests/bench/bench.py $(B) $(if $(PEERS),--peers $(PEERS))
 soak: all posix $(B)/tests/test_dispatch_model $(B)/tests/test_link_sim
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) all unit fuzzers
 	@MODEL_SECONDS=$(or $(SECONDS),600) $(B)/tests/test_dispatch_model

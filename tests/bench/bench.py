@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The figures of docs/performance.md, taken on real programs: prints lines "name value unit"; remarks go to stderr as "# …".
 
-usage: bench.py BUILD [--only NAME[,NAME …]] [--json]
+usage: bench.py BUILD [--only NAME[,NAME …]] [--json] [--peers FOLDER]
 BENCH_QUICK=1 waits 10 s instead of 60 before it measures the idle master. Nothing here has a threshold; but figures from a database
 that does not write through to its disk are none: exit 1.
 """
@@ -26,115 +26,6 @@ CONFIG_PROJECTS, CONFIG_RUNS = 200, 10
 REPOSITORIES, POLL_S, FIRST_LOOKS_S = 500, 60, 300
 CROWD_WAIT, CROWD_BUILDS, CROWD_ASKED, SLOW_STATEMENT_MS = 25000, 400, 20, 50
 NS_MS = 1e6
-FILE_BYTES, PUTS_IN_FLIGHT = 512 << 20, 8
-SMALL_FILES, SMALL_AT_ONCE = 20000, 500
-COMMANDS, COMMANDS_IN_FLIGHT, SINK_WINDOW = 400, 8, 4 << 20
-
-figures = {}
-
-
-def emit(name, value, unit):
-    figures[name] = {"value": value, "unit": unit}
-    if not options.json:
-        print(name, value if isinstance(value, str) else f"{value:.4g}" if value < 10000 else f"{value:.0f}", unit, flush=True)
-
-
-# ---- files ----
-
-def files(s):
-    """A file there and back, and many small ones, over TLS on loopback. The other end is Python's ssl: what it takes of the processors is in the figure."""
-    from fakemaster import Bench, records
-    data, step = os.urandom(FILE_BYTES), 1 << 20
-    digest = hashlib.sha256(data).hexdigest()
-    head = records(("path", "f"), ("size", len(data)), ("mode", "644"), ("sum", digest))
-    with Bench(tls=True) as bench:
-        link = bench.connect()
-        began, unanswered = time.monotonic(), 0
-        for off in range(0, len(data), step):
-            if unanswered == PUTS_IN_FLIGHT:
-                link.expect("done", tag="ok")
-                unanswered -= 1
-            link.send("put", off // step, off, len(head), blob=head + data[off:off + step])
-            unanswered += 1
-        for _ in range(unanswered):
-            told = link.expect("done", tag="ok").blob
-        emit("file_put", len(data) / 1e6 / (time.monotonic() - began), "MB/s")
-        assert b"complete=1" in told, told
-        began, got = time.monotonic(), 0
-        link.send("get", 1, 0, len(data), blob=records(("path", "f")))
-        while (m := link.recv()).verb == "data":
-            got += len(m.blob)
-        emit("file_get", got / 1e6 / (time.monotonic() - began), "MB/s")
-        assert got == len(data), m
-        trees(link)
-
-
-def trees(link):
-    from fakemaster import records
-    bodies, contents = [], os.urandom(1000)
-    head = records(("path", "t"))
-    for first in range(0, SMALL_FILES, SMALL_AT_ONCE):
-        bodies.append(head + b"".join(records(("name", f"d{i // 100}/f{i}"), ("type", "file"), ("mode", "644"), ("size", len(contents))) + contents for i in range(first, first + SMALL_AT_ONCE)))
-    began = time.monotonic()
-    for i, body in enumerate(bodies):
-        link.send("puttree", i, len(head), blob=body)
-        if i >= PUTS_IN_FLIGHT:
-            link.expect("done", tag="ok")
-    for _ in range(min(PUTS_IN_FLIGHT, len(bodies))):
-        link.expect("done", tag="ok")
-    emit("small_files_put", SMALL_FILES / (time.monotonic() - began), "/s")
-    began, after, got = time.monotonic(), None, 0
-    while True:
-        _, told, entries = link.get_tree("t", 16 << 20, after)
-        got += sum(e[1] == "file" for e in entries)
-        if told["complete"] == b"1":
-            break
-        after = entries[-1][0]
-    emit("small_files_get", got / (time.monotonic() - began), "/s")
-    assert got == SMALL_FILES, got
-
-
-# ---- commands ----
-
-def commands(s):
-    """Short commands one after the other and eight at a time, then much output, over TLS and without a database. The other end is Python's, which inflates and checks all that comes."""
-    from fakemaster import Bench, Log
-    with Bench(tls=True) as bench:
-        link = bench.connect()
-        for at_once, n in ((1, COMMANDS), (COMMANDS_IN_FLIGHT, 2 * COMMANDS)):
-            began, started, ended = time.monotonic(), 0, 0
-            while ended < n:
-                while started < n and started - ended < at_once:
-                    started += 1
-                    link.run(f"{at_once}-{started}", ["/bin/true"])
-                m = link.recv()
-                if m.verb == "exit":
-                    assert m["code"] == "0" or m["code"] == 0, m
-                    link.send("forget", m["cmd"])
-                    ended += 1
-            emit(f"commands_{at_once}", n / (time.monotonic() - began), "/s")
-        large, log = os.path.join(bench.folder, "large"), Log()
-        with open(large, "wb") as f:
-            subprocess.run([s.path("genlog"), str(site.LOG_MIB)], stdout=f, check=True)
-        os.sync()
-        log.keep = False
-        rss_peak_reset(bench.worker.process.pid)
-        began = time.monotonic()
-        link.run("9-1", ["cat", large], limit=SINK_WINDOW)
-        minder = bench.worker.minder("9-1")
-        most = 0
-        while log.exit is None:
-            m = link.recv()
-            if m.verb == "out":
-                link.take_out(m, log, SINK_WINDOW)
-                most = most if len(log.borders) % 16 else max(most, status(minder, "VmHWM"))
-            elif m.verb == "exit":
-                log.end(m)
-        emit("output_to_sink", log.length / 1e6 / (time.monotonic() - began), "MB/s")
-        assert log.length == site.LOG_MIB << 20, log.length
-        emit("rss_agent_busy", status(bench.worker.process.pid, "VmHWM") / 1024, "MiB")
-        emit("rss_minder_busy", most / 1024, "MiB")
-
 
 # ---- the machine ----
 
@@ -601,6 +492,24 @@ def slow_statements(s):
     return sum(drover.read(s.path(*x)).count(b"duration: ") for x in (("master.log",), ("pg", "postgres.log")))
 
 
+# ---- the link alone, and others ----
+
+def files(s):
+    benchlink.files()
+
+
+def commands(s):
+    benchlink.commands(s.path("genlog"))
+
+
+def peers(folder):
+    """The same of Buildbot on PostgreSQL, by programs that are not ours and print lines as these; they install what they need and want Debian's Python."""
+    for program, *words in (("bb_dispatch.py", "pg", "n=30"), ("bb_throughput.py", "pg", "b=200", "s=1,10", "layouts=1x8,8w")):
+        out = subprocess.run(["/usr/bin/python3", os.path.join(folder, program), *words], stdout=subprocess.PIPE, text=True, check=True).stdout
+        for name, value, unit in (line.split(maxsplit=2) for line in out.splitlines()):
+            emit(name, float(value), unit)
+
+
 # In this order: what is idle is measured before anything large has gone through.
 BENCHES = (sizes, spawn, files, commands, memory, latency, one, ten, log, herd, start, kill, push, hook, polls, config, crowd)
 
@@ -629,6 +538,8 @@ def main():
             site.remark(f"{b.__name__} took {time.monotonic() - began:.1f} s")
     finally:
         s.close()
+    if options.peers:
+        peers(options.peers)
     emit("bench_took", time.monotonic() - begin, "s")
     if options.json:
         print(json.dumps(figures, indent=1))
@@ -640,10 +551,13 @@ if __name__ == "__main__":
     parser.add_argument("build")
     parser.add_argument("--only", default="", metavar="NAME[,NAME]", help="only these: " + " ".join(b.__name__ for b in BENCHES))
     parser.add_argument("--json", action="store_true", help="one JSON object at the end instead of lines")
+    parser.add_argument("--peers", metavar="FOLDER", help="Buildbot's too, by the programs bb_*.py of this folder")
     options = parser.parse_args()
     os.environ["DROVER_BUILD"] = os.path.abspath(options.build)
+    import benchlink
     import benchsite as site
+    site.as_json = options.json
     import gitserve
-    from benchsite import cpu, drover, median, percentile, rss_peak_reset, status
+    from benchsite import cpu, drover, emit, figures, median, percentile, rss_peak_reset, status
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -22,6 +22,16 @@ CROWD, CROWD_BUILDERS = 500, 200
 LOG_MIB = 200
 KEPT_S = 2  # the server closes idle connections after some more
 SINGLES = [f"w{i}" for i in range(8)]
+as_json = False  # the figures are printed at the end
+
+
+figures = {}
+
+
+def emit(name, value, unit):
+    figures[name] = {"value": value, "unit": unit}
+    if not as_json:
+        print(name, value if isinstance(value, str) else f"{value:.4g}" if value < 10000 else f"{value:.0f}", unit, flush=True)
 
 
 def median(values):
