@@ -20,6 +20,7 @@
 #include "common/clock.h"
 #include "common/str.h"
 #include "master/changes/githelper.h"
+#include "tests/lib/busy.h"
 
 #define GITFIX_WAIT_MS 60000
 
@@ -260,7 +261,7 @@ static inline void gitfix_tick(uv_timer_t *t)
 static inline void gitfix_wait(struct gitfix_got *got)
 {
   uv_timer_t timer;
-  int64_t end = clock_mono_ms() + GITFIX_WAIT_MS;
+  int64_t end = clock_mono_ms() + busy_ms(GITFIX_WAIT_MS);
 
   uv_timer_init(&gitfix_loop, &timer);
   uv_timer_start(&timer, gitfix_tick, 5, 5);
