@@ -101,7 +101,8 @@ class Sshd:
         with open(allowed, "w") as f:
             f.write("".join(read(k + ".pub").decode() for k in keys))
         lines = {"Port": self.port, "ListenAddress": "127.0.0.1", "HostKey": host_key, "AuthorizedKeysFile": allowed, "StrictModes": "no", "UsePAM": "no", "PidFile": "none",
-                 "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "PermitRootLogin": "yes", "LogLevel": "VERBOSE", **options}
+                 "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "PermitRootLogin": "yes", "LogLevel": "VERBOSE",
+                 "MaxStartups": 1000, **options}  # those who are not in yet: of more than 10 it sends some away
         with open(conf, "w") as f:
             f.write("".join(f"{k} {v}\n" for k, v in lines.items()))
         self.process = d.spawn(name + ".log", "/usr/sbin/sshd", "-D", "-e", "-f", conf)
