@@ -11,7 +11,7 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, Failed, commit, make_repo, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, Failed, commit, make_repo, wait_for  # noqa: E402
 
 SUCCESS, FAILURE, SKIPPED, CANCELLED = 0, 2, 3, 6
 ALL = ["base[1]", "base[2]", "lib", "docs", "dist", "top"]
@@ -268,9 +268,12 @@ class Needs(Case):
         self.assertEqual(self.d.sql(f"select b.scheduler, count(*) from buildset b join sourcestamp s on s.id = b.sourcestamp where s.revision = '{self.rev}' group by 1 order by 1"), [["first", "2"], ["second", "1"]])
 
     def test_fail_fast(self):
-        self.mark("hold", "base[1]", "base[2]")
+        self.mark("hold", "base[1]", "base[2]", "docs")
         self.mark("fail", "docs")
         s = self.force("fast")
+        for b in ("base[1]", "base[2]"):
+            self.wait_state(self.set(s)[b], "claimed")
+        self.go("docs")
         self.assertEqual(self.wait_set(s), {"base[1]": (CANCELLED, 1), "base[2]": (CANCELLED, 1), "docs": (FAILURE, 1)})
         r = self.set(s)
         self.assertEqual(r["base[1]"]["why"], f"docs ended badly ({r['docs']['id']}), and the first that does ends all (fail_fast)")
@@ -437,7 +440,7 @@ class Rows(Case):
                 for t in threads:
                     t.start()
                 for t in threads:
-                    t.join(60)
+                    t.join(2 * DEADLINE_S)
                 self.assertFalse(any(t.is_alive() for t in threads), f"seed {seed}: " + str(sql(f"select id, state, waits from build_request where buildset = {s} and state <> 'done'")))
                 self.assertEqual(trouble, [])
                 rows = {n: int(res) for n, res in sql(f"select u.name, r.result from build_request r join builder u on u.id = r.builder where r.buildset = {s}")}
@@ -462,7 +465,7 @@ class Rows(Case):
                 t.start()
                 wait_for(lambda: self.d.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%buildset_add%'") == [["1"]], "the second one to wait")
                 a("commit")
-                t.join(30)
+                t.join(DEADLINE_S)
                 self.assertEqual(a(f"select state from build_request where id = {got[0][1][0]}"), [[state]])
         finally:
             a.close()
