@@ -12,10 +12,13 @@ import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+from drover import BUSY  # noqa: E402
+
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(HERE, "..", "..", "build"))
 WORKERS = {"posix": f"{BUILD}/posix/drover-worker", "plain": f"{BUILD}/posix/plain/drover-worker"}
 SOAK = bool(os.environ.get("DROVER_SOAK"))
-LIMIT_S = 1200 if SOAK else 120
+LIMIT_S = (1200 if SOAK else 120) * BUSY
 COMMANDS = ("Commands.test_output_and_exit", "Commands.test_hello", "Commands.test_environment_is_exact", "Commands.test_folders_and_confinement", "Killing.test_plain", "Killing.test_stopped",
             "Killing.test_background_processes", "Crashes.test_stop_leaves_commands", "Crashes.test_agent_killed_after_exit", "Files.test_operations", "Files.test_hostile_paths", "Files.test_hostile_trees", "Files.test_usage",
             "Links.test_tls", "Links.test_wrong_pin", "Links.test_tls_other_ciphers_and_junk")
