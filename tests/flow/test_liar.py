@@ -20,7 +20,7 @@ class Liar(Case):
     PROJECTS = {"p": {"poll": "1h", "builders": {"one": {**ONE, "worker": {"tags": ["liar"]}}, "little": {**ONE, "output": "64K", "worker": {"tags": ["liar"]}},
                                                  "files": {"checkout": "none", "steps": [{**STEP, "logs": {"f": "f"}}], "worker": {"tags": ["liar"]}}, "honest": {**ONE, "worker": {"tags": ["honest"]}}}}}
     WORKERS = {"here": {"slots": 2, "tags": ["honest"]}}
-    SITE = {"window": "1s"}  # a liar that has left is given up soon
+    SITE = {"window": "20s"}  # within which a liar that was sent away may come again
     connections = 0
 
     @classmethod
@@ -118,7 +118,7 @@ class Liar(Case):
             "slow": {"checkout": "none", "worker": {"tags": ["honest"]}, "steps": [{"name": "s1", "run": f"echo honest; while ! test -e {self.d.path('go')}; do sleep 0.05; done"}]}}}})
         self.d.post("/config/activate", {})
         rid = self.d.ask("q/slow")
-        b = self.d.wait_build(rid, lambda b: b["steps"], "its step")
+        b = self.d.wait_build(rid, lambda b: b["steps"] and b["steps"][0]["commands"], "its step's command")
         cmd = self.d.sql("select inc || '-' || id from command where build = (select max(id) from build)")[0][0]
         epoch = self.d.sql("select epoch_inc || '-' || epoch from build order by id desc limit 1")[0][0]
         w = self.liar().ready()
