@@ -7,10 +7,11 @@ import json, os, pty, random, re, shutil, signal, socket, subprocess, sys, tempf
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'lib'))
+from drover import BUSY
 from fakeapi import Cut, Fake, gzip_of
 
 PROGRAM = os.environ.get('DROVER_CLI') or os.path.join(TOP, 'build', 'drover')
-DEADLINE = 20
+DEADLINE = 20 * BUSY
 NOW = int(time.time() * 1000)
 HOUR = 3600000
 API = '/api/v1/'
@@ -75,8 +76,8 @@ class Running:
 
     def wait(self):
         for t in self.threads:
-            t.join(60)
-        return self.p.wait(10)
+            t.join(3 * DEADLINE)
+        return self.p.wait(DEADLINE)
 
 
 class Cli(unittest.TestCase):
@@ -94,7 +95,7 @@ class Cli(unittest.TestCase):
         shutil.rmtree(self.folder)
 
     def run_cli(self, *args, code=0, stdin=None, env=()):
-        p = subprocess.run([PROGRAM, *args], env={**self.env, **dict(env)}, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        p = subprocess.run([PROGRAM, *args], env={**self.env, **dict(env)}, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=3 * DEADLINE)
         self.err = p.stderr.decode()
         self.assertEqual(p.returncode, code, (args, p.stdout, p.stderr))
         return p.stdout
@@ -798,7 +799,7 @@ SUCCESS   libfoo/linux/42 in T, log 19 B (4 B stored)
         play = Play(self.fake)
         play.begin()
         play.begin_step('build')
-        p = self.start_cli('log', 'libfoo/linux/42:build', '--follow', '--raw')
+        p = self.start_cli('log', 'libfoo/linux/42:build', '--follow', '--raw', '--retry', '10m')  # it says once in that time that it tries again
         data = b''
         until(lambda: play.froms)
         for i in range(60):
