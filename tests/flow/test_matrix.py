@@ -60,7 +60,7 @@ class Matrix(Case):
                 "builders": {"b": {"checkout": "none", "matrix": {"A": [True, 7]}, "steps": [{"use": "t"}]}}}
 
     def cli(self, *argv, code=0):
-        p = subprocess.run([f"{BUILD}/drover", *argv], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock")}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        p = subprocess.run([f"{BUILD}/drover", *argv], env={**os.environ, "DROVER_SOCKET": self.d.path("api.sock"), "DROVER_TEST_COMPLETE_MS": "20000"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, timeout=60)
         self.assertEqual(p.returncode, code, (argv, p.stdout, p.stderr))
         return (p.stdout if code == 0 else p.stderr).decode()
