@@ -3,14 +3,18 @@
 
 DROVER_API names the program to test (tests/lib/api_main.c, built), or DROVER_MASTER the real master: then what depends on a world that stands still is left out.
 Needs PostgreSQL's programs. Folders are made under DROVER_ROOM or /var/tmp and removed."""
-import base64, glob, gzip, http.client, json, os, pwd, random, shutil, signal, socket, subprocess, tempfile, threading, time, unittest, zlib
+import base64, concurrent.futures, glob, gzip, http.client, json, os, pwd, random, select, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TOP, 'tests', 'lib'))
+from drover import BUSY, busy  # noqa: E402
+
 PROGRAM = os.environ.get('DROVER_API') or os.path.join(TOP, 'build', 'tests', 'api_main')
 MASTER = os.environ.get('DROVER_MASTER')
 URL = 'https://ci.example.org/drover/'
-DEADLINE = 20
+DEADLINE = 20 * BUSY
+LOOKS_S = 3  # followers look so often even if nobody told them (LOOK_TICKS)
 
 
 class Unix(http.client.HTTPConnection):
@@ -32,6 +36,13 @@ def until(what, seconds=DEADLINE):
             return got
         time.sleep(0.05)
     raise AssertionError('waited %d s in vain' % seconds)
+
+
+def all_well(threads, work):
+    """work(n) in so many threads at once; what one of them raises is raised here."""
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, n) for n in range(threads)]:
+            done.result()
 
 
 class World:
@@ -130,8 +141,11 @@ class World:
             s.settimeout(DEADLINE)
             s.connect(self.socket)
         with s:
-            s.sendall(data)
             out = b''
+            try:
+                s.sendall(data)
+            except (BrokenPipeError, ConnectionResetError):  # it had read enough
+                pass
             try:
                 while True:
                     part = s.recv(65536)
@@ -412,7 +426,7 @@ class Refusals(unittest.TestCase):
             slow.append(s)
         began = time.monotonic()
         self.assertEqual(W.ask('GET', '/api/v1/status', tcp=True).status, 200)
-        self.assertLess(time.monotonic() - began, 1)
+        self.assertEqual(select.select([slow[-1]], [], [], 0)[0], [])  # still there: nobody had to go first
         slow[0].settimeout(DEADLINE)
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
@@ -425,7 +439,7 @@ class Refusals(unittest.TestCase):
                 continue
             except (BrokenPipeError, ConnectionResetError):
                 break
-        self.assertLess(time.monotonic() - began, 13)
+        self.assertLess(time.monotonic() - began, 13 * busy())
         for s in slow:
             s.close()
 
@@ -467,16 +481,14 @@ class Logs(unittest.TestCase):
         self.assertEqual(r.body[10:-10], stored)
 
     def test_many_readers_and_quitters(self):
-        def read(quit_at):
-            c = Unix(W.socket)
+        def read(n):
+            c, quit_at = Unix(W.socket), n * 700001
             c.request('GET', self.BASE + 'big', headers={'Accept-Encoding': 'gzip'} if quit_at % 2 else {})
             r = c.getresponse()
             while quit_at > 0 and r.read(min(quit_at, 100000)):
                 quit_at -= 100000
             c.close()
-        threads = [threading.Thread(target=read, args=(n * 700001,)) for n in range(20)]
-        [t.start() for t in threads]
-        [t.join() for t in threads]
+        all_well(20, read)
         self.assertTrue(W.get('/status')['database']['up'])
 
     def test_hole(self):
@@ -514,14 +526,15 @@ class Logs(unittest.TestCase):
         log = W.add_log(50, step, build, want, complete=False)
         W.tell()
         until(lambda: bytes(got) == want)
+        began = time.monotonic()
         for n in range(5):
             more = os.urandom(1000 * n + 1)
             W.append(log, more, len(want))
             want += more
-            began = time.monotonic()
             W.tell()
             until(lambda: bytes(got) == want)
-            self.assertLess(time.monotonic() - began, 1 if not MASTER else 5)
+        if not MASTER:
+            self.assertLess(time.monotonic() - began, 4 * LOOKS_S)  # what came after a look waits for the next one, where it is not told
         W.sql("update command set state = 'done' where id = 50; update log set complete = true where id = %d; insert into command (id, inc, build, step, name, spec, instance, boot) values (51, 1, %d, %d, 'more', '', '', '')" % (log, build, step))
         log = W.add_log(51, step, build, b'second\n', complete=False)
         want += b'second\n'
@@ -599,25 +612,25 @@ class Events(unittest.TestCase):
         def make():
             while not stop.is_set():
                 self.put(50, body='{"text": "a\\\\nb"}')
-        maker = threading.Thread(target=make)
-        maker.start()
         faults = []
 
-        def read(tcp):
+        def read(n):
             at = first
             for part in range(6):
-                c, r = self.open('?after=%d' % at, tcp=tcp)
+                c, r = self.open('?after=%d' % at, tcp=n % 2)
                 for _ in range(70):
                     id = self.next(r)[0]
                     if id != at + 1:
                         faults.append((at, id))
                     at = id
                 c.close()
-        readers = [threading.Thread(target=read, args=(n % 2,)) for n in range(8)]
-        [t.start() for t in readers]
-        [t.join() for t in readers]
-        stop.set()
-        maker.join()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            maker = pool.submit(make)
+            try:
+                all_well(8, read)
+            finally:
+                stop.set()
+            maker.result()
         self.assertEqual(faults, [])
 
     def test_from_now_and_prefix(self):
@@ -660,7 +673,7 @@ class Events(unittest.TestCase):
         r.readline(), r.readline()
         began = time.monotonic()
         self.assertEqual(r.readline(), b':\n')
-        self.assertLess(time.monotonic() - began, 18)
+        self.assertLess(time.monotonic() - began, 18 * busy())
         c.close()
 
 
@@ -673,7 +686,7 @@ class Ending(unittest.TestCase):
         r.readline()
         began = time.monotonic()
         self.assertEqual(W.stop(), 0)
-        self.assertLess(time.monotonic() - began, 3)
+        self.assertLess(time.monotonic() - began, 3 * busy())
         self.assertFalse(os.path.exists(W.socket))
         c.close()
         W.start()
