@@ -133,7 +133,7 @@ class Folders(Base):
         holder.stdin.flush()
         self.assertEqual(holder.stdout.readline(), b"locked\n")
         before = int(d.sql("select max(n) from log_partition")[0][0])
-        d.sql("set lock_timeout = 2000; select log_roll('0 seconds', 1)")
+        d.sql("set lock_timeout = '20s'; select log_roll('0 seconds', 1)")
         self.assertEqual(int(d.sql("select max(n) from log_partition")[0][0]), before + 1)
         self.release(holder)
         self.assertEqual(d.sql("select count(*) from pg_index i where i.indrelid = (select max(c.oid) from pg_class c where c.relname like 'log\\_chunk\\__') and i.indisprimary"), [["1"]])
