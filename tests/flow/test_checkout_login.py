@@ -4,19 +4,20 @@ import base64
 import functools
 import glob
 import os
+import secrets
 import subprocess
 import sys
 import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, commit, free_port, git, make_repo, read, slow, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, commit, free_port, git, make_repo, read, slow, wait_for  # noqa: E402
 from gitserve import GitHttp, Sshd, basic, fingerprint, make_key  # noqa: E402
 from hooks import Hooked, github  # noqa: E402
 from vcsserve import BasicGate, Hg, HgServe, Svn, SvnServe  # noqa: E402
 
 SUCCESS, FAILURE, EXCEPTION = 0, 2, 4
-TOKEN, PASSWORD = "glpat-0123456789abcdefghij", "p:ss%w/rd @1"
+TOKEN, PASSWORD = "glpat-" + secrets.token_hex(10), "p:ss%w/rd @1"  # nobody else's: it is looked for where other tests have theirs
 # What a step finds of what its checkout had: it can't reach the server.
 LOOK = 'cat word; env; cat .git/config; ls -a ~; GIT_TERMINAL_PROMPT=0 git ls-remote "$(git config remote.origin.url)" && echo it got through || echo it can not'
 
@@ -30,7 +31,7 @@ class Slow:
 
     def __call__(self, given):
         if given:
-            self.go.wait(30)
+            self.go.wait(DEADLINE_S)
         return self.wants(given)
 
 
