@@ -213,7 +213,7 @@ class Doctor(Case):
             self.becomes("disk", "fail", "state has ", " MB free")
         finally:
             d.stop_master()
-            subprocess.run(["umount", mirrors], check=True)
+            wait_for(lambda: not subprocess.run(["umount", mirrors]).returncode, "the end of the helpers, which had it open")
         os.rmdir(mirrors)
         os.rename(mirrors + ".kept", mirrors)
         d.start_master()
