@@ -80,7 +80,7 @@ class Login(Case):
     def test_rsa(self):
         """By the program git: libssh2 signs with SHA-1 only, which OpenSSH does not take any more."""
         self.d.wait_looked("rsa")
-        self.assertIsNone(self.project("rsa")["trouble"])
+        wait_for(lambda: self.project("rsa")["trouble"] is None, "the master to know that what it stored is stored")
 
     # ---- what does not ----
 
