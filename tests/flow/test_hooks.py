@@ -15,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, DEADLINE_S, TOP, UnixHttp, commit, git, read, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, TOP, UnixHttp, busy, commit, git, read, wait_for  # noqa: E402
 from hooks import SECRET, SITE, ZERO, Hooked, entry, github, push, send, sign  # noqa: E402
 
 
@@ -284,16 +284,17 @@ class GitHub(Hooked):
         wait_for(lambda: send(self.port, self.p, body, headers)[0] == 400, "room again")
 
     def test_without_a_secret_it_only_looks(self):
+        self.d.wait_looked("look")
         rev = self.commit_only("unsigned")
         lie = push("unsigned", None, "f" * 40)
-        before = self.looks_of("look")
+        before, begin = self.looks_of("look"), time.monotonic()
         for _ in range(20):
             status, a = send(self.port, "look", *github(lie))
             self.assertEqual((status, a), (202, {"look": True}))
         wait_for(lambda: self.changes(project="look", branch="unsigned", revision=rev), "what the repository has")
         self.assertEqual(self.changes(revision="f" * 40), [])
         self.assertEqual(self.d.sql("select count(*) from hook_delivery h join project p on p.id = h.project where p.name = 'look'"), [["0"]])
-        self.assertLessEqual(self.looks_of("look") - before, 3)
+        self.assertLessEqual(self.looks_of("look") - before, 2 + (time.monotonic() - begin))  # one a second
         self.assertEqual(self.changes(project="look", revision=rev)[0]["told_by"], "git poller")
 
     def looks_of(self, project):
@@ -373,7 +374,7 @@ class GitHub(Hooked):
             at = rev
         took.sort()
         print(f"hook sent to request row's transaction: median {took[3]:.1f} ms, least {took[0]:.1f}, most {took[-1]:.1f}", file=sys.stderr)
-        self.assertLess(took[3], 1000)
+        self.assertLess(took[3], 1000 * busy())
 
 
 class Repository(Hooked):
