@@ -266,8 +266,8 @@ static void on_next_turn(uv_timer_t *t)
   uv_close((uv_handle_t *)t, timer_gone);
 }
 
-/* From the cache on the loop's next turn, else from the database. */
-static void with_row(struct asking *a)
+/* From the cache, else from the database. asking: called by who asks, who hears of it on the loop's next turn. An answer of the database is a turn of its own: when the master stops, it may be the last one. */
+static void with_row(struct asking *a, bool asking)
 {
   struct pipe_ref *pipe = pipes_ref(a->w->m, a->pipe_id, a->p->conf->name);
   uv_timer_t *t;
@@ -275,6 +275,10 @@ static void with_row(struct asking *a)
   pipes_unref(pipe);
   if (!pipe) {
     pipes_load(a->w->m, a->pipe_id, a->p->conf->name, pipe_loaded, a);
+    return;
+  }
+  if (!asking) {
+    pipe_loaded(true, a);
     return;
   }
   t = xmalloc(sizeof *t);
@@ -299,7 +303,7 @@ static void text_stored(struct db_res *res, void *arg)
   }
   a->pipe_id = db_num(res, 1, 0, 0);
   read_over(a);
-  with_row(a);
+  with_row(a, false);
 }
 
 /* A file that is not valid never becomes a row: the diagnostics are the answer. */
@@ -436,7 +440,7 @@ void worlds_pipeline(struct worlds *w, struct world *p, const char *branch, cons
   a->revision = xstrdup(revision);
   if (p->pipe_id) {
     a->pipe_id = p->pipe_id;
-    with_row(a);
+    with_row(a, true);
     return;
   }
   a->branch = xstrdup(branch);
@@ -451,7 +455,7 @@ void worlds_pipeline_known(struct worlds *w, struct world *p, int64_t pipe_id, c
   struct asking *a = xcalloc(1, sizeof *a);
 
   *a = (struct asking){ .w = w, .p = world_hold(p), .cb = cb, .arg = arg, .revision = xstrdup(revision), .pipe_id = pipe_id };
-  with_row(a);
+  with_row(a, true);
 }
 
 /* ---- life ---- */

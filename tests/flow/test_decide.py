@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, commit, commit_on, free_port, git, make_repo, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, commit, commit_on, free_port, git, make_repo, wait_for  # noqa: E402
 from hooks import SECRET, entry, github, push, send  # noqa: E402
 from vcsserve import answers  # noqa: E402
 
@@ -136,6 +137,51 @@ schedulers: {calm: {change: {not_only: ["docs/**"]}, stable: 1h}}
         self.assertEqual(self.d.get("/changes/" + one["id"])["buildsets"], self.d.get("/changes/" + two["id"])["buildsets"])
         self.assertEqual([b["revision"] for b in self.builds(two)], [two["revision"]])
         self.assertEqual(self.verdicts(docs)["calm"][0], "no")
+
+
+class Stopping(Deciding):
+    PROJECTS = {"p": {}}
+
+    @classmethod
+    def prepare(cls):
+        make_repo(cls.repo("p"), {".drover.yml": "builders: {b: {checkout: none, steps: ['true']}}\n"})
+        cls.d.configure(projects={"p": {"git": cls.repo("p"), "poll": "200ms"}})
+
+    def hold(self, rows):
+        """A session that has these rows, until it is closed."""
+        p = subprocess.Popen(self.d.psql_argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
+        p.stdin.write(f"begin; select 'locked' from {rows} order by id desc limit 1 for update;\n".encode())
+        p.stdin.flush()
+        self.assertEqual(p.stdout.readline(), b"locked\n")
+        return p
+
+    def active(self, *statements):
+        """Until these are what the database is asked, and no others."""
+        def asked():
+            got = [x for x, in self.d.sql("select query from pg_stat_activity where state = 'active' and datname = 'drover' and pid <> pg_backend_pid() order by query")]
+            return len(got) == len(statements) and all(x.startswith(y) for x, y in zip(got, statements))
+        wait_for(asked, f"{statements} alone")
+
+    def test_a_pipeline_that_was_read_in_the_last_moment(self):
+        """That its row is there, and that all masters know of the end, is answered in one turn: nothing comes behind it."""
+        d = self.d
+        self.seen("p")
+        self.change("p", commit(self.repo("p"), {"a": "1"}, "its pipeline is known"))
+        row = self.hold("pipeline")
+        commit(self.repo("p"), {"a": "2"}, "it is read again")
+        self.active("insert into pipeline")
+        goodbye = self.hold("master")
+        d.kill_worker(sig=signal.SIGTERM)
+        d.master.terminate()
+        self.active("insert into pipeline", "update master set stopped")
+        d.master.send_signal(signal.SIGSTOP)
+        for session, left in (row, ["update master set stopped"]), (goodbye, []):
+            session.stdin.close()
+            session.wait(DEADLINE_S)
+            session.stdout.close()
+            self.active(*left)
+        d.master.send_signal(signal.SIGCONT)
+        self.assertEqual(d.master.wait(DEADLINE_S), 0)
 
 
 ENV = "echo [$DROVER_BRANCH] [${DROVER_TAG-none}] [${DROVER_PULL_REQUEST-none}] $(git rev-parse HEAD) $(cat word)"
