@@ -39,7 +39,7 @@ def busy():
 
 BUSY = busy()
 DEADLINE_S = 30 * BUSY
-YOUNG_S = 2  # an agent that was just started may not have come to where it takes signals
+YOUNG_S = 2 * BUSY  # an agent that was just started may not have come to where it takes signals
 SELDOM_S = 0.25
 SEED_SEGMENT_MIB = 1
 LOG_TAIL = 60
@@ -56,15 +56,14 @@ class Failed(AssertionError):
 
 def wait_for(condition, what, seconds=30, every=0.02):
     """The condition's first true value."""
-    seconds *= busy()
     begin = time.monotonic()
     while True:
         got = condition()
         if got:
             return got
         passed = time.monotonic() - begin
-        if passed > seconds:
-            raise Failed(f"waited {seconds} s in vain for {what}")
+        if passed > seconds and passed > seconds * busy():  # as it is by now: the load of the last minute tells late
+            raise Failed(f"waited {passed:.0f} s in vain for {what}")
         time.sleep(max(every, min(SELDOM_S, passed / 20)))  # looking costs, too: what takes long is looked at less often
 
 

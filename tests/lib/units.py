@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from drover import DEADLINE_S, TOP, Failed, alive, pids, read, tell, wait_for
+from drover import DEADLINE_S, TOP, Failed, alive, busy, pids, read, tell, wait_for
 
 MARK = "DROVER_TEST_UNIT"  # stands for the control group: children inherit it
 SECONDS = {"": 1, "s": 1, "sec": 1, "min": 60, "ms": 0.001, "infinity": None}
@@ -60,7 +60,7 @@ class Unit:
 
     def wait_ready(self, seconds=60):
         """READY=1, and from the main process, as NotifyAccess=main wants it."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * busy()
         while time.monotonic() < end:
             if self.main.poll() is not None:
                 raise Failed(f"{self.name} ended with {self.main.returncode} before it was ready")

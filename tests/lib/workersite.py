@@ -25,15 +25,21 @@ class Host:
     def serve(self):
         try:
             while True:
-                cmd, _, _ = self.worker.command()
+                try:
+                    cmd, _, _ = self.worker.command()
+                except TimeoutError:  # nobody had anything for it so long
+                    continue
                 self.worker.exit(cmd, 1, **self.end)
         except (Gone, OSError, ValueError):
             pass
 
     def leave(self, case):
         if self.thread.is_alive():
-            self.worker.link.sock.shutdown(socket.SHUT_RDWR)
-            self.thread.join(10)
+            try:
+                self.worker.link.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the master has closed it just now
+            self.thread.join()
             self.worker.close()
             case.d.wait_worker(self.name, connected=False)
 
