@@ -15,7 +15,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from fakemaster import (PLAIN, SECRET, STATIC, WORKER, Bench, Gone, Log, encode, parse_records, processes_with, records, wait_for)  # noqa: E402
+from drover import busy, tell  # noqa: E402
+from fakemaster import (DEADLINE, PLAIN, SECRET, STATIC, WORKER, Bench, Gone, Log, encode, parse_records, processes_with, records, wait_for)  # noqa: E402
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -148,7 +149,7 @@ class Commands(Case):
             log = s.collect({cmd: Log()})[cmd]
             self.assertEqual((log.exit["how"], log.exit["code"], log.exit["reason"]), ("failed", errno.E2BIG, "start"))
             self.assertIn("Argument list too long", log.text_of_exit)
-            self.assertLess(time.monotonic() - began, 5)
+            self.assertLess(time.monotonic() - began, 5 * busy())
 
     def test_what_the_host_does_not_allow(self):
         """Refused by name, the rest is done; what is not well-formed ends the link as ever."""
@@ -173,7 +174,7 @@ class Commands(Case):
         with open(os.path.join(self.b.worker.dir, "worker.conf"), "a") as f:
             f.write("paht = x\n")
         self.b.worker.start()
-        self.assertEqual(self.b.worker.process.wait(5), 2)
+        self.assertEqual(self.b.worker.process.wait(DEADLINE), 2)
         self.assertIn("worker.conf:4: unknown key `paht`", self.b.worker.log_text())
 
     @needs_beneath
@@ -206,12 +207,13 @@ class Commands(Case):
 
     def test_run_is_idempotent(self):
         s = self.connect()
-        note = os.path.join(self.b.folder, "note")
-        script = f"echo x >> {note}; sleep 0.3"
+        note, go = os.path.join(self.b.folder, "note"), os.path.join(self.b.folder, "go")
+        script = f"echo x >> {note}; while [ ! -e {go} ]; do sleep 0.02; done"
         for _ in range(3):
             s.run("1-1", ["sh", "-c", script])
         states = [s.expect("state")["state"] for _ in range(3)]
         self.assertEqual(states[0], "accepted")
+        open(go, "w").close()
         s.collect({"1-1": Log()})
         s.run("1-1", ["sh", "-c", script])
         s.expect("state", state="done")
@@ -246,7 +248,7 @@ class Commands(Case):
 
     def test_several_at_once_and_turns(self):
         s = self.connect()
-        logs = s.run_all({f"1-{i}": ["sh", "-c", f"seq {i} 20000"] for i in range(1, 9)}, timeout=20)
+        logs = s.run_all({f"1-{i}": ["sh", "-c", f"seq {i} 20000"] for i in range(1, 9)})
         for i in range(1, 9):
             self.assertEqual(logs[f"1-{i}"].text, b"".join(b"%d\n" % n for n in range(i, 20001)))
 
@@ -268,13 +270,19 @@ class Commands(Case):
         s.run("1-1", ["sh", "-c", "echo a; sleep 100"])
         s.expect("state")
         s.expect("out")
-        self.assertTrue(0.8 < time.monotonic() - t < 3, time.monotonic() - t)
-        s.run("1-2", ["sh", "-c", "sleep 0.3; echo b; sleep 100"])
-        s.expect("state")
-        s.send("follow", "1-2", 1)
-        t = time.monotonic()
-        s.expect("out", cmd="1-2")
-        self.assertLess(time.monotonic() - t, 0.9)
+        self.assertTrue(0.8 < time.monotonic() - t < 3 * busy(), time.monotonic() - t)
+        go, took = os.path.join(self.b.folder, "go"), []
+        while not took or min(took) >= 0.9 and len(took) < 5:  # a busy machine adds to some of them; who does not follow is never told in less than a second
+            cmd = f"1-{len(took) + 2}"
+            s.run(cmd, ["sh", "-c", f"while [ ! -e {go} ]; do sleep 0.02; done; echo b; sleep 100"])
+            s.expect("state")
+            s.send("follow", cmd, 1)
+            t = time.monotonic()
+            open(go, "w").close()
+            s.expect("out", cmd=cmd)
+            took.append(time.monotonic() - t)
+            os.unlink(go)
+        self.assertLess(min(took), 0.9)
 
     def test_credit_is_never_passed(self):
         s = self.connect()
@@ -384,15 +392,15 @@ class Killing(Case):
         s.send("kill", "1-1", "1-1", grace, "cancel")
         s.collect({"1-1": log}, timeout=grace / 1000 + seconds)
         self.assertEqual(processes_with("MARK=" + mark), [])
-        self.assertLess(time.monotonic() - t, grace / 1000 + seconds)
+        self.assertLess(time.monotonic() - t, (grace / 1000 + seconds) * busy())
         self.assertEqual(log.exit["reason"], "cancel")
         return log, time.monotonic() - t
 
     def test_plain(self):
-        log, took = self.ends("trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done", grace=5000)
+        log, took = self.ends("trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done", grace=30000)
         self.assertEqual((log.exit["how"], log.exit["code"]), ("exited", 5))
         self.assertIn(b"bye", log.text)
-        self.assertLess(took, 1.5)
+        self.assertLess(took, 15)  # not the grace
 
     def test_ignored_sigterm(self):
         log, _ = self.ends("trap '' TERM; (trap '' TERM; sleep 1000) & echo ready; sleep 1000")
@@ -427,26 +435,26 @@ time.sleep(8)
 
     def test_a_shorter_grace_shortens(self):
         s = self.connect()
-        s.run("1-1", ["sh", "-c", "trap '' TERM; sleep 1000 & wait; while :; do sleep 1; done"])
+        s.run("1-1", ["sh", "-c", "trap '' TERM; echo deaf; sleep 1000 & wait; while :; do sleep 1; done"])
         s.expect("state")
-        time.sleep(0.2)
+        s.expect("out")
         t = time.monotonic()
-        s.send("kill", "1-1", "1-1", 60000, "cancel")
+        s.send("kill", "1-1", "1-1", 120000, "cancel")
         s.send("kill", "1-1", "1-1", 200, "cancel")
-        s.expect("exit", reason="cancel")
-        self.assertLess(time.monotonic() - t, 3)
+        s.expect("exit", reason="cancel", how="signaled", code=9)
+        self.assertLess(time.monotonic() - t, 60)
 
     def test_timeouts(self):
         s = self.connect()
         grace = ("grace", 300)
         s.run("1-1", ["sh", "-c", "echo a; sleep 1000"], ("idle", 400), grace)
-        s.run("1-2", ["sh", "-c", "while :; do echo a; sleep 0.1; done"], ("idle", 400), ("total", 900), grace)
-        s.run("1-3", ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], ("total", 300), grace)
+        s.run("1-2", ["sh", "-c", "while :; do echo a; sleep 0.1; done"], ("idle", 1500), ("total", 3000), grace)
+        s.run("1-3", ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], ("total", 1500), grace)
         logs = s.collect({f"1-{i}": Log() for i in (1, 2, 3)})
         self.assertEqual([logs[f"1-{i}"].exit["reason"] for i in (1, 2, 3)], ["idle", "total", "total"])
         self.assertEqual([logs[f"1-{i}"].exit["code"] for i in (1, 2, 3)], [15, 15, 9])
-        self.assertTrue(400 <= logs["1-1"].exit["wall_ms"] < 1500)
-        self.assertTrue(600 <= logs["1-3"].exit["wall_ms"] < 1800)
+        self.assertTrue(400 <= logs["1-1"].exit["wall_ms"] < 1500 * busy(), logs["1-1"].exit)
+        self.assertTrue(1800 <= logs["1-3"].exit["wall_ms"] < 3000 * busy(), logs["1-3"].exit)
 
     def test_alone(self):
         s = self.connect()
@@ -455,7 +463,8 @@ time.sleep(8)
         s.expect("state")
         s.expect("state")
         self.b.worker.kill()
-        wait_for(lambda: self.b.worker.has_result("1-1"), 5)
+        self.b.worker.minder("1-2")  # it runs by now
+        wait_for(lambda: self.b.worker.has_result("1-1"))
         s = self.b.connect()
         self.assertEqual((s.has("1-1")["state"], s.has("1-2")["state"]), ("done", "running"))
         s.resume("1-1", 0)
@@ -468,14 +477,14 @@ time.sleep(8)
         t = time.monotonic()
         log = s.sh("1-1", "sleep 1000 & echo main; exit 4", ("grace", 500), mark)
         self.assertEqual((log.exit["how"], log.exit["code"], log.exit["reason"], log.text), ("exited", 4, "-", b"main\n"))
-        self.assertTrue(0.4 < time.monotonic() - t < 2.5)
+        self.assertTrue(0.4 < time.monotonic() - t < 2.5 * busy())
         # What still writes is waited for.
-        log = s.sh("1-2", "(sleep 0.3; echo late) & echo main", ("grace", 5000), mark)
+        log = s.sh("1-2", "(sleep 0.3; echo late) & echo main", ("grace", 30000), mark)
         self.assertEqual(log.text, b"main\nlate\n")
         # Holds nothing: ended at once, politely.
         t = time.monotonic()
-        log = s.sh("1-3", f"{'' if PLAIN else 'setsid'} sleep 1000 >/dev/null 2>&1 </dev/null & echo main", ("grace", 5000), mark)
-        self.assertLess(time.monotonic() - t, 2)
+        log = s.sh("1-3", f"{'' if PLAIN else 'setsid'} sleep 1000 >/dev/null 2>&1 </dev/null & echo main", ("grace", 30000), mark)
+        self.assertLess(time.monotonic() - t, 15)  # not the grace
         self.assertEqual(processes_with(mark[1]), [])
 
     def test_forget_kills(self):
@@ -716,11 +725,13 @@ class Crashes(Case):
 
     def test_stop_leaves_commands(self):
         s = self.connect()
-        s.run("1-1", ["sh", "-c", "sleep 0.6; echo done"])
+        go = os.path.join(self.b.folder, "go")
+        s.run("1-1", ["sh", "-c", f"while [ ! -e {go} ]; do sleep 0.02; done; echo done"])
         s.expect("state")
         self.assertEqual(self.b.worker.stop(), 0)
         s.expect_gone(bye="stop")
         self.assertIn("1 commands go on", self.b.worker.log_text())
+        open(go, "w").close()
         s = self.b.connect()
         log = Log()
         self.finish(s, "1-1", log)
@@ -741,10 +752,11 @@ class Syncs(Case):
         s.expect("state")
         if stop_agent:
             self.b.worker.kill()
+            open(os.path.join(self.b.folder, "go"), "w").close()
             wait_for(lambda: self.b.worker.has_result("1-1"))
             wait_for(lambda: not processes_with(self.b.worker.dir + "/spool"))
         else:
-            s.collect({"1-1": Log()})
+            self.wall_ms = s.collect({"1-1": Log()})["1-1"].exit["wall_ms"]
             wait_for(lambda: not processes_with(self.b.worker.dir + "/spool"))
         tracer.terminate()
         tracer.wait()
@@ -753,7 +765,10 @@ class Syncs(Case):
         return calls.count("fdatasync"), calls.count("fsync")
 
     def test_a_short_command_syncs_nothing(self):
-        self.assertEqual(self.count("echo hi"), (0, 0))
+        self.wall_ms = 1000
+        while self.wall_ms >= 500:  # it was no short one then, where strace and others have the machine
+            calls = self.count("echo hi")
+        self.assertEqual(calls, (0, 0))
 
     def test_a_longer_one_syncs_log_result_and_folder(self):
         log, others = self.count("echo hi; sleep 2.4; echo ho")
@@ -761,7 +776,7 @@ class Syncs(Case):
         self.assertEqual(others, 2)
 
     def test_one_that_ends_alone_syncs(self):
-        self.assertEqual(self.count("sleep 0.3; echo hi", stop_agent=True), (1, 2))
+        self.assertEqual(self.count("while [ ! -e ../../go ]; do sleep 0.02; done; echo hi", stop_agent=True), (1, 2))
 
 
 class CutLink(Case):
@@ -871,13 +886,13 @@ class CutLink(Case):
 class Spool(Case):
     def test_not_acked_output_blocks(self):
         s = self.connect(env={"DROVER_TEST_SPOOL_FULL": str(20 << 20)})
-        s.run("1-1", ["sh", "-c", "head -c 60000000 /dev/urandom; echo end"], ("idle", 600), limit=0)
+        s.run("1-1", ["sh", "-c", "head -c 60000000 /dev/urandom; echo end"], ("idle", 2000), limit=0)
         s.expect("state")
 
         def size():
             return sum(os.path.getsize(self.b.worker.spool("1-1", n)) for n in os.listdir(self.b.worker.spool("1-1")) if n.startswith("log."))
         wait_for(lambda: size() > 20 << 20)
-        time.sleep(1)  # longer than the idle time, which stands still
+        time.sleep(2.5)  # longer than the idle time, which stands still
         self.assertLess(size(), 22 << 20)
         log = Log()
         log.keep = False
@@ -896,7 +911,7 @@ class Spool(Case):
             filler = os.path.join(self.b.worker.dir, "filler")
             with open(filler, "wb") as f:
                 f.write(b"x" * (1 << 20))
-            s.run("1-1", ["head", "-c", "9000000", "/dev/urandom"], ("idle", 700), limit=1 << 30)
+            s.run("1-1", ["head", "-c", "9000000", "/dev/urandom"], ("idle", 2000), limit=1 << 30)
             s.expect("state")
             log = Log()
             log.keep = False
@@ -906,7 +921,7 @@ class Spool(Case):
                     s.take_out(m, log, window=0)
             with self.assertRaises(TimeoutError):
                 while True:
-                    m = s.recv(1.2)  # longer than the idle time
+                    m = s.recv(2.5)  # longer than the idle time
                     self.assertEqual(m.verb, "out")
                     s.take_out(m, log, window=0)
             self.assertLess(log.length, 9000000)
@@ -939,11 +954,11 @@ class Spool(Case):
                     f.write(b"x" * 4096)
             s.send("forget", "1-1")
             wait_for(lambda: not os.path.exists(self.b.worker.spool("1-1")))
-            self.assertGreater(room(), 0)
+            wait_for(lambda: room() > 0)  # its minder may still have them open
         finally:
             self.b.worker.kill()
             for pid in processes_with(self.b.worker.dir):
-                os.kill(pid, signal.SIGKILL)
+                tell(pid, signal.SIGKILL)
             wait_for(lambda: not processes_with(self.b.worker.dir))
             subprocess.run(["umount", self.b.worker.dir], check=True)
 
@@ -1546,7 +1561,7 @@ class Links(Case):
         s.send("busy", 300)
         t = time.monotonic()
         s = self.b.master.accept()
-        self.assertTrue(0.25 < time.monotonic() - t < 1)
+        self.assertTrue(0.25 < time.monotonic() - t < 1 * busy())
         s.close()
 
     def test_incarnations(self):
@@ -1575,23 +1590,23 @@ class Links(Case):
         self.bench()
         self.b.worker.start()
         s = self.b.master.accept_raw()
-        s.greet(ping_ms=100)
+        s.greet(ping_ms=500)
         ping = s.recv(pings=True)
         self.assertEqual(ping.verb, "ping")
         s.send("pong", ping["n"])
-        s.send("ping", 77)
+        t, byes = time.monotonic(), []
+        s.send("ping", 77)  # the last that it hears
         while True:
             m = s.recv(pings=True)
             if m.verb == "pong":
                 break
         self.assertEqual(m["n"], 77)
-        t, byes = time.monotonic(), []
         with self.assertRaises(Gone):
             while True:
                 m = s.recv(pings=True)
                 byes += [m["reason"]] if m.verb == "bye" else []
         self.assertEqual(byes, ["silence"])
-        self.assertTrue(0.2 < time.monotonic() - t < 1)
+        self.assertTrue(1.4 < time.monotonic() - t < 3 * busy())
 
     def test_hostile_master(self):
         hostile = [b"\n", b"RUN\n", b"run 1-1\n", b"x" * 5000, b"ack 1-1 0 99999999999999999999 1\n", b"run a b c d +5\nhello\n",
@@ -1624,17 +1639,18 @@ class Links(Case):
         self.b.master.__init__(self.b.folder)
         t = time.monotonic()
         self.b.master.accept().close()
-        self.assertLess(time.monotonic() - t, 1.5)
+        self.assertLess(time.monotonic() - t, 1.5 * busy())
         times = []
         for _ in range(3):  # connections that don't come to a welcome
-            self.b.master.accept_raw().close()
+            s = self.b.master.accept_raw()
             times.append(time.monotonic())
-        self.assertTrue(0.9 < times[1] - times[0] < 1.8 and 1.9 < times[2] - times[1] < 2.9, times)
+            s.close()
+        self.assertTrue(0.9 < times[1] - times[0] < 1.8 * busy() and 1.9 < times[2] - times[1] < 2.9 * busy(), times)
 
 
 class Program(Case):
     def run_program(self, *args, **more):
-        return subprocess.run([WORKER, *args], capture_output=True, text=True, timeout=10, **more)
+        return subprocess.run([WORKER, *args], capture_output=True, text=True, timeout=DEADLINE, **more)
 
     def test_usage(self):
         self.assertEqual(self.run_program("--help").returncode, 0)
@@ -1687,7 +1703,7 @@ class Program(Case):
             if m.verb == "out":
                 s.take_out(m, log)
         self.assertLess(rss(self.b.worker.minder("1-1")), 2048)
-        wait_for(lambda: rss(self.b.worker.process.pid) < 1024, 5)
+        wait_for(lambda: rss(self.b.worker.process.pid) < 1024)
         mode = stat.S_IMODE(os.stat(self.b.worker.spool("1-1", "cmd")).st_mode)
         self.assertEqual(mode, 0o600)
 
