@@ -11,7 +11,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
-from drover import Drover, Failed, make_repo, read, wait_for  # noqa: E402
+from drover import Drover, Failed, make_repo, read, tell, wait_for  # noqa: E402
 
 SECONDS = int(os.environ.get("DROVER_SOAK_S") or 1800)
 SEED = int(os.environ.get("DROVER_SEED") or time.time())
@@ -44,12 +44,12 @@ class Soak:
         self.d.start_master()
 
     def postmaster(self):
-        os.kill(self.d.postmaster(), 9)
+        tell(wait_for(self.d.postmaster, "a postmaster"), 9)  # 0, where none is there, is this very process
 
     def backend(self):
         found = self.d.backends()
         if found:
-            os.kill(self.chance.choice(found), 9)
+            tell(self.chance.choice(found), 9)
 
     def settle(self):
         """What is over, is right."""

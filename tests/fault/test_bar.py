@@ -17,7 +17,7 @@ import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
-from drover import BUILD, Case, alive, compile_c, make_repo, read, sha, slow, tell, wait_for  # noqa: E402
+from drover import BUILD, Case, alive, busy, compile_c, inside, link_of, make_repo, read, sha, slow, tell, wait_for  # noqa: E402
 from relay import Relay  # noqa: E402
 
 LONG = bool(os.environ.get("DROVER_SOAK"))
@@ -58,6 +58,7 @@ class Follower(threading.Thread):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.sock.connect(path)
         self.sock.sendall(f"GET /api/v1/builds/{build}/logs/{step}?follow=1 HTTP/1.0\r\nAccept-Encoding: identity\r\n\r\n".encode())
+        self.sock.recv(1, socket.MSG_PEEK)  # once it is served
         if not stalled:
             self.free.set()
         self.start()
@@ -179,7 +180,7 @@ class Bar(Case):
         """A worker, its minders and what runs below them stand still, and its link breaks. Returns all of them, and the last."""
         d = self.d
         minders = [p for p in d.minders() if d.path("work-" + name).encode() in read(f"/proc/{p}/cmdline")]
-        tree = [p for p in d.ours() if b"DROVER_COMMAND=" in read(f"/proc/{p}/environ") and os.readlink(f"/proc/{p}/cwd").startswith(d.path("work-" + name))]
+        tree = [p for p in d.ours() if b"DROVER_COMMAND=" in read(f"/proc/{p}/environ") and inside(link_of(p, "cwd"), d.path("work-" + name))]  # the loop of BRIEF starts others, which end by themselves
         for p in (stopped := [d.agents[name].pid, *minders, *tree]):
             tell(p, signal.SIGSTOP)
         self.relay.cut()
@@ -219,7 +220,7 @@ class Bar(Case):
                 self.assertEqual((d.log(first["id"], "s1"), d.log(second["id"], "s1")), (b"begin\n", b"begin\nend\n"))
             late += len(pairs)
         figure(f"row 12: {late} late commands, each refused, processes gone within {worst:.1f} s")
-        self.assertLess(worst, LATE_TREE_S)
+        self.assertLess(worst, LATE_TREE_S * busy())
 
     # ---- row 13: second ones of a name ----
 
@@ -256,10 +257,10 @@ class Bar(Case):
         sessions = d.sql("select worker, number, instance, conn, connected from worker_session order by 1")
         said, took = self.second(d.path("other"))
         self.assertIn("another instance is connected as a and answers", said)
-        self.assertLess(took, 1.5)
+        self.assertLess(took, 1.5 * busy())
         said, took = self.second(d.path("copy"))
         self.assertIn("the state folder was copied", said)
-        self.assertLess(took, 1.5)
+        self.assertLess(took, 1.5 * busy())
         self.assertEqual((d.sql("select worker, number, instance, conn, connected from worker_session order by 1"), read(d.path("worker-a.log")).count(b"replaced")), (sessions, 0))
         self.go(b)
         self.exact(rid)
@@ -301,7 +302,7 @@ class Bar(Case):
         self.assertLess((master, agent, minder), (MASTER_KIB, 1 << 30, 1 << 30))
         self.assertLess(agent, AGENT_KIB)
         self.assertLess(minder, MINDER_KIB)
-        self.assertLess(percentile(late, 95), TAIL_P95_S + (0 if LONG else 1))
+        self.assertLess(percentile(late, 95), TAIL_P95_S if LONG else (TAIL_P95_S + 1) * busy())
 
     def whole(self, build):
         """A log that is too long for memory: records of each channel by spans, a chunk at a time."""
@@ -348,8 +349,6 @@ class Bar(Case):
         rid = d.ask("p/followed")
         b = d.wait_build(rid, lambda b: b["steps"])
         all_of = [Follower(d.path("api.sock"), b["id"], "s1", stalled=i % 2 == 1, keep=False) for i in range(n)]
-        if n:
-            wait_for(lambda: sum(link.startswith("socket:") for link in [os.readlink(f"/proc/{d.master.pid}/fd/{f}") for f in os.listdir(f"/proc/{d.master.pid}/fd")]) >= n, "the followers to be there")
         before = self.peaks()
         self.go(b)
         began = time.monotonic()
@@ -423,7 +422,7 @@ class FullDatabase(Case):
         for name, got in zip(("out", "err"), d.channels(log["id"], data)):
             self.assertEqual(told[name].split(), [sha(got), str(len(got))], name)
         figure(f"row 17: the database's disk full in mid-build: back {back:.1f} s after there was room, {len(data) >> 20} MiB exact, attempt 1")
-        self.assertLess(back, 10 if LONG else 30)
+        self.assertLess(back, 10 if LONG else 30 * busy())
 
     def up(self, d):
         a = d.try_api("GET", "/status")

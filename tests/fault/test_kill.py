@@ -16,16 +16,15 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
-from drover import Case, alive, compile_c, make_repo, read, sha, wait_for  # noqa: E402
+from drover import Case, alive, busy, compile_c, make_repo, read, sha, wait_for  # noqa: E402
 
 KILLS = int(os.environ.get("DROVER_KILLS") or 5)
 SEED = int(os.environ.get("DROVER_SEED") or time.time())
 MIB = int(os.environ.get("DROVER_MIB") or (64 if os.environ.get("DROVER_SOAK") else 16))
 PIECES = 10          # of the histogram
-BACK_S = 10          # the database is back by then
+BACK_S = 10 if os.environ.get("DROVER_SOAK") else 30  # the database is back by then
 QUERY_S = 30
 STORM = 100          # quick builds
-DOWN_S = 5
 AGAIN_S = 0.3       # after this the master is killed a second time
 STEPS = ["one", "gen", "three", "four"]
 
@@ -38,7 +37,7 @@ WORK = {"checkout": "none", "steps": [
     {"name": "four", "run": TELL % "four" + "sleep 0.2; echo four; exit 3"},
     {"name": "never", "run": TELL % "never"}]}
 BRIEF = {"checkout": "none", "steps": [
-    {"name": "one", "run": TELL % "one" + "echo begin; sleep 1.5; echo end"},
+    {"name": "one", "run": TELL % "one" + "echo begin; sleep 1.5; while [ -e ROOT/hold ]; do sleep 0.05; done; echo end"},
     {"name": "two", "run": TELL % "two" + "echo two"}]}
 QUICK = {"checkout": "none", "steps": [{"name": "one", "run": 'echo "$DROVER_BUILD" >>ROOT/ran.quick'}]}
 TEXT = {"one": "".join(f"one {i}\n" for i in range(1, 7)), "three": "".join(f"three {i}\n" for i in range(1, 7)), "four": "four\n"}
@@ -123,10 +122,12 @@ class Killed(Case):
         return cls.duration
 
     def kills(self, what, kill, count):
-        """count builds, each with one kill; the moments are spread over claim to result."""
+        """count builds, each with one kill; the moments are spread over claim to result. Where a build was over before its moment, since the machine is not as busy any more as it was at the dry run, another one is
+        killed, by the time that this one took."""
         duration, chance = self.dry(), random.Random(f"{SEED} {what}")
         moments = []
-        for i in range(count):
+        while len(moments) < count:
+            i = len(moments)
             ready = kill(i)  # what takes time is done before
             rid = self.d.ask("k/work")
             asked = time.monotonic()
@@ -139,7 +140,11 @@ class Killed(Case):
             begun = float(self.d.sql(f"select extract(epoch from x.started) from build x join builder u on u.id = x.builder where u.name = 'work' and x.number = {b['number']}")[0][0])
             open_then = int(self.d.sql(f"select count(*) from command c join build x on x.id = c.build join builder u on u.id = x.builder where u.name = 'work' and x.number = {b['number']} "
                                        f"and c.started <= to_timestamp({now!r}) and c.finished >= to_timestamp({now!r})")[0][0])
-            moments.append((now - begun, bool(open_then)))
+            took = (b["finished"] - b["started"]) / 1000
+            if now - begun < took or duration <= took:
+                moments.append((now - begun, bool(open_then)))
+            else:
+                duration = took
         self.histogram(what, moments, duration)
 
     def histogram(self, what, moments, duration):
@@ -164,7 +169,7 @@ class Killed(Case):
         self.back.append(time.monotonic() - began)
 
     def postmaster(self):
-        was = self.d.postmaster()
+        was = wait_for(self.d.postmaster, "a postmaster")  # 0, where none is there, is this very process
         os.kill(was, 9)
         wait_for(lambda: (p := self.d.postmaster()) and p != was and alive(p) and self.database_up(), "the database", BACK_S)
 
@@ -181,7 +186,7 @@ class Killed(Case):
 
     def computing(self):
         """The postmaster, while a backend computes and so does not notice."""
-        text = f"do $$ declare t timestamptz := clock_timestamp(); begin while clock_timestamp() < t + interval '{QUERY_S} s' loop perform 1; end loop; end $$"
+        text = f"do $$ declare t timestamptz := clock_timestamp(); begin while clock_timestamp() < t + interval '{QUERY_S * busy():.0f} s' loop perform 1; end loop; end $$"
         p = subprocess.Popen(self.d.psql_argv("-c", "set statement_timeout = 0", "-c", text), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
         wait_for(lambda: self.d.sql("select 1 from pg_stat_activity where state = 'active' and query like 'do %'"), "the query")
 
@@ -207,6 +212,13 @@ class Killed(Case):
 
     # ---- at chosen moments ----
 
+    def hold(self):
+        """The first step of the builds that begin from now on does not end before this is called off."""
+        path = self.d.path("hold")
+        open(path, "w").close()
+        self.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
+        return lambda: os.unlink(path)
+
     def brief(self):
         """A build whose first step runs."""
         rid = self.d.ask("k/brief")
@@ -223,16 +235,18 @@ class Killed(Case):
         self.once(rid, ["one", "two"], 0)
 
     def test_2_step_ends_while_the_master_is_down(self):
-        rid = self.brief()
+        go, rid = self.hold(), self.brief()
         self.d.kill_master()
-        time.sleep(DOWN_S)
+        go()
+        wait_for(lambda: not self.d.minders(), "the minder's end")
         self.d.start_master()
         b = self.once(rid, ["one", "two"], 0)
         self.assertEqual(self.d.log(b["id"], "one"), b"begin\nend\n")
 
     def test_2_step_ends_while_the_agent_is_down(self):
-        rid = self.brief()
+        go, rid = self.hold(), self.brief()
         self.d.kill_worker()
+        go()
         wait_for(lambda: not self.d.minders(), "the minder's end")
         self.d.start_worker()
         self.once(rid, ["one", "two"], 0)
@@ -254,20 +268,20 @@ class Killed(Case):
         rid = self.brief()
         self.d.kill_worker()
         self.d.kill_master()
-        os.kill(self.d.postmaster(), 9)
+        os.kill(wait_for(self.d.postmaster, "a postmaster"), 9)
         self.d.start_master()
         self.d.start_worker()
         self.once(rid, ["one", "two"], 0)
 
     def test_2_minder(self):
         """Its command is lost, with all processes, and a new attempt is made."""
-        rid = self.brief()
-        minder = self.d.minders()
-        self.assertEqual(len(minder), 1)
+        go, rid = self.hold(), self.brief()
+        minder = wait_for(lambda: len(m := self.d.minders()) == 1 and m, "its minder alone: the one of the test before may be about to end")
         first = self.d.request(rid)["builds"][0]
         began = time.monotonic()
         os.kill(minder[0], 9)
         wait_for(lambda: self.d.get("/builds/" + first)["result_text"] == "retry", "its end", every=0.005)
+        go()
         print(f"figure: row 4: a minder killed, lost after {time.monotonic() - began:.2f} s", flush=True)
         r = self.d.wait_request(rid)
         self.assertEqual((r["result"], r["attempts"], len(r["builds"])), (0, 2, 2), r)

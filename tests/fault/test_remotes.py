@@ -12,7 +12,7 @@ import unittest
 import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, commit, make_repo, read, wait_for  # noqa: E402
+from drover import BUILD, Case, busy, commit, make_repo, read, wait_for  # noqa: E402
 from gitserve import GitHttp  # noqa: E402
 
 SILENT, GOOD, HELPERS = 10, 3, 4
@@ -127,8 +127,9 @@ class Remotes(Case):
     def project(self, name):
         return next(p for p in self.d.get("/projects")["items"] if p["name"] == name)
 
-    def trouble(self, name, seconds=30):
-        return wait_for(lambda: self.project(name)["trouble"], f"{name}'s trouble", seconds)
+    def wait_trouble(self, name, words, seconds=60):
+        """Its first one may be another: that it was slow, while all of them were looked at."""
+        wait_for(lambda: words in (self.project(name)["trouble"] or ""), f"the trouble of {name}: {words}", seconds)
 
     def helpers(self):
         pid = self.d.master.pid
@@ -144,7 +145,7 @@ class Remotes(Case):
                 begin = time.monotonic()
                 while not d.sql(f"select 1 from change where revision = '{new}'"):
                     most = max(most, len(self.helpers()))
-                    self.assertLess(time.monotonic() - begin, POLL_S * 1.05 + LATE_S, (name, i, self.project(name)))
+                    self.assertLess(time.monotonic() - begin, (POLL_S * 1.05 + LATE_S) * busy(), (name, i, self.project(name)))
                 late.append(time.monotonic() - begin)
         self.assertLessEqual(most, HELPERS)
         self.assertGreater(most, 1)
@@ -162,13 +163,13 @@ class Remotes(Case):
 
     def test_3_redirections_and_names(self):
         for name, words in (("loop", "redirect"), ("file", "redirect"), ("ext", "redirect"), ("metadata", "redirects to another host")):
-            self.assertIn(words, self.trouble(name, 60))
+            self.wait_trouble(name, words)
         wait_for(lambda: self.project("names")["looked"] or self.project("names")["trouble"], "a look at the bad names", 60)
         self.assertEqual(self.project("names")["heads"], [])
         self.assertNotIn(b"\x1b", read(self.d.path("master.log")))
 
     def test_4_dripping_is_silence(self):
-        self.assertIn("gave no answer", self.trouble("drip", 60))
+        self.wait_trouble("drip", "gave no answer")
 
 
 if __name__ == "__main__":
