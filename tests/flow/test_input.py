@@ -13,6 +13,8 @@ from drover import busy  # noqa: E402
 from fakemaster import Bench, Gone, Log, encode, processes_with, records, wait_for  # noqa: E402
 
 WINDOW = 65536
+FOREVER = f"1000.{os.getpid()}"  # seconds of a sleep of ours: other tests have some, too
+LONGER = f"1001.{os.getpid()}"
 OPEN = ("input", "open")
 
 
@@ -327,9 +329,9 @@ class Terminal(Case):
     def test_interrupt(self):
         """The byte 3 is SIGINT to those in the foreground; the shell goes on with its trap, and reads lines until the end."""
         self.connect()
-        log = self.shell("trap 'echo interrupted' INT; echo up; sleep 1000; read a; echo got $a; cat; echo over", OPEN)
+        log = self.shell("trap 'echo interrupted' INT; echo up; sleep %s; read a; echo got $a; cat; echo over" % FOREVER, OPEN)
         self.take(log, lambda: b"up" in log.text, self.fed)
-        wait_for(lambda: processes_with("sleep\0" + "1000"))
+        wait_for(lambda: processes_with("sleep\0" + FOREVER))
         self.type(b"\x03")
         self.take(log, lambda: b"interrupted" in log.text, self.fed)
         self.type(b"hello\n")
@@ -343,12 +345,12 @@ class Terminal(Case):
     def test_tree_killed(self):
         """With whoever made a session of his own, and holds the terminal open."""
         self.connect()
-        log = self.shell("trap '' HUP TERM; setsid sleep 1001 & sleep 1002")
-        wait_for(lambda: processes_with("sleep\0" + "1001") and processes_with("sleep\0" + "1002"))
+        log = self.shell(f"trap '' HUP TERM; setsid sleep {FOREVER} & sleep {LONGER}")
+        wait_for(lambda: processes_with("sleep\0" + FOREVER) and processes_with("sleep\0" + LONGER))
         self.s.send("kill", "1-1", "1-1", 0, "cancel")
         self.take(log)
         self.assertEqual((log.exit["how"], log.exit["code"], log.exit["reason"]), ("signaled", 9, "cancel"))
-        self.assertEqual(processes_with("sleep\0" + "1001") + processes_with("sleep\0" + "1002"), [])
+        self.assertEqual(processes_with("sleep\0" + FOREVER) + processes_with("sleep\0" + LONGER), [])
 
     def test_output_as_without(self):
         """Masks, limits and times: of a terminal, too; and all of a long output, which ends although nobody closes it."""
@@ -362,7 +364,7 @@ class Terminal(Case):
         log = self.begin(["seq", "100000"], ("pty", "80x24"), cmd="1-2")
         self.take(log)
         self.assertEqual(log.text.replace(b"\r", b""), b"".join(b"%d\n" % i for i in range(1, 100001)))
-        log = self.begin(["sh", "-c", "stty -echo; echo up; read x"], ("pty", "80x24"), OPEN, ("idle", 300), ("grace", 100), cmd="1-3")
+        log = self.begin(["sh", "-c", "stty -echo; echo up; read x"], ("pty", "80x24"), OPEN, ("idle", 1500), ("grace", 100), cmd="1-3")
         self.take(log)
         self.assertEqual((log.exit["reason"], log.text), ("idle", b"up\r\n"))
 

@@ -5,17 +5,18 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, UnixHttp, alive, commit, free_port, git, link_of, make_repo, pids, read, sha, tell, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, UnixHttp, alive, busy, commit, free_port, git, link_of, make_repo, pids, read, sha, tell, wait_for  # noqa: E402
 
 needs_descent = unittest.skipIf("/plain/" in os.environ.get("DROVER_WORKER", ""), "with nothing but POSIX processes are found by their session only")
 GRACE_S = 10
-BACK_S = 10
+BACK_S = 30
 LINE_MB = 100
 SUCCESS, FAILURE, SKIPPED, EXCEPTION, RETRY, CANCELLED = 0, 2, 3, 4, 5, 6
 
@@ -151,7 +152,7 @@ class Builds(Case):
             b = self.d.run("p/" + kind)
             self.assertNotEqual(b["result"], SUCCESS)
             self.assertEqual(self.command(b)["reason"], kind)
-            self.assertLess(self.command(b)["wall_ms"], 3500)
+            self.assertLess(self.command(b)["wall_ms"], 3500 * busy())
 
     def test_command_line(self):
         self.cli("build", "p/ok", "--wait")
@@ -202,10 +203,9 @@ class Builds(Case):
         go = self.d.path("go")
         rids = [self.d.ask("p/wait") for _ in range(5)]
         wait_for(lambda: sum(self.d.request(r)["state"] == "claimed" for r in rids) == 3, "three builds")
-        status = self.d.get("/status")
-        self.assertEqual(status["counts"]["running"], 3)
+        wait_for(lambda: self.d.get("/status")["counts"]["running"] == 3, "three that run")
         waiting = [r for r in rids if self.d.request(r)["state"] == "pending"]
-        self.assertEqual(self.d.get(f"/requests/{waiting[0]}/why")["reason"]["kind"], "slots")
+        wait_for(lambda: self.d.get(f"/requests/{waiting[0]}/why")["reason"]["kind"] == "slots", "the reason of the fourth")
         open(go, "w").close()
         where = [self.d.get("/builds/" + self.d.wait_request(r)["builds"][0]) for r in rids]
         os.unlink(go)
@@ -266,17 +266,18 @@ class Builds(Case):
         # and removed: its link is closed, nothing new goes there
         self.d.api("DELETE", "/workers/third")
         wait_for(lambda: "no worker third" in read(self.d.path("worker-third.log")).decode(), "the worker's word")
-        self.assertIn("refused third", read(self.d.path("master.log")).decode())
+        wait_for(lambda: "refused third" in read(self.d.path("master.log")).decode(), "the master's word")
         self.d.kill_worker("third", 15)
         self.assertEqual(self.d.run("p/ok")["result"], SUCCESS)
 
     # ---- the event stream ----
 
     def events(self, after, headers=None):
-        c = UnixHttp(self.d.path("api.sock"), 10)
+        last = int(self.d.events("select max(number) from event")[0][0])  # with what was committed just now
+        c = UnixHttp(self.d.path("api.sock"), DEADLINE_S)
         c.request("GET", f"/api/v1/events?after={after}" if after is not None else "/api/v1/events", headers=headers or {})
         r = c.getresponse()
-        last, found, fields = self.d.get("/status")["event"], [], {}
+        found, fields = [], {}
         while not found or found[-1]["number"] < last:
             line = r.readline().decode().rstrip("\n")
             if line.startswith("data:"):
@@ -338,6 +339,11 @@ class Git(Case):
         d.configure(projects={**{name: {"git": cls.repo[name], "poll": "200ms"} for name in ("g", "stable", "broken")},
                               "wire": {"git": f"git://127.0.0.1:{cls.port}/repo-wire", "poll": "1h"}})
         cls.daemon = d.spawn("git-daemon.log", "git", "-c", "safe.directory=*", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={cls.port}", f"--base-path={d.root}")
+
+        def listens():
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", cls.port)) == 0
+        wait_for(listens, "git daemon")
 
     @classmethod
     def tearDownClass(cls):
@@ -505,11 +511,17 @@ class Git(Case):
                                    self.d.root.encode() in read(f"/proc/{q}/cmdline")], "the worker")
         for q in worker:
             tell(q, 15)
-        p.wait(20)
+        p.wait(DEADLINE_S)
         self.d.start_worker()
         self.assertEqual(b["result"], SUCCESS)
         self.assertEqual(self.names(b), ["clone", "checkout", "clean", "revision"])
-        ran = re.findall(r'execve\("([^"]*)", \[(.*?)\]?(?:\.\.\.)?\], .* = 0$', read(trace).decode(), re.M)
+        begun, lines = {}, []
+        for pid, text in re.findall(r"^(\d+) +(.*)$", read(trace).decode(), re.M):  # a call in which another process ends or calls comes in two parts
+            if text.endswith("<unfinished ...>"):
+                begun[pid] = text[:-16]
+            else:
+                lines.append(begun.pop(pid, "") + text.partition("<... execve resumed>")[2] if text.startswith("<... execve") else text)
+        ran = re.findall(r'execve\("([^"]*)", \[(.*?)\]?(?:\.\.\.)?\], .* = 0$', "\n".join(lines), re.M)
         programs = [os.path.basename(path) for path, _ in ran]
         shell = next(i for i, name in enumerate(programs) if name in ("sh", "dash", "bash"))
         before = programs[:shell]

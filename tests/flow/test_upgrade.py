@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, make_repo, read, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, make_repo, read, wait_for  # noqa: E402
 from fakeworker import FakeWorker, read_records  # noqa: E402
 from fakemaster import WORKER, Bench, Gone, Log, parse_records, processes_with, records  # noqa: E402
 from relay import LOOK_S, Relay  # noqa: E402
@@ -254,11 +254,11 @@ class Agent(unittest.TestCase):
 
     def test_one_that_ends_at_once(self):
         self.went_back(b"#!/bin/sh\nexit 3\n", "ended before the master had welcomed it")
-        self.assertEqual(self.b.worker.process.wait(10), 3)  # whoever started it sees that; the old one is the guard's
+        self.assertEqual(self.b.worker.process.wait(DEADLINE_S), 3)  # whoever started it sees that; the old one is the guard's
 
     def test_one_that_is_never_welcomed(self):
         self.went_back(b"#!/bin/sh\nexec sleep 1000\n", "did not welcome it within", DROVER_TEST_TRIAL_MS="300")
-        self.assertEqual(self.b.worker.process.wait(10), -signal.SIGKILL)
+        self.assertEqual(self.b.worker.process.wait(DEADLINE_S), -signal.SIGKILL)
 
     def test_killed_with_its_guard(self):
         """Nobody is left who could go back: the name has never been the new one's."""
@@ -298,7 +298,7 @@ class Agent(unittest.TestCase):
             s.send("restart", 1, "-")
             s.expect_gone(bye="restart")
             s = self.b.master.accept()
-        wait_for(lambda: fds() <= first, "as few descriptors as before", 5)
+        wait_for(lambda: fds() <= first, "as few descriptors as before")
         self.assertEqual(s.sh("1-1", "ls /proc/self/fd | wc -l").text, b"4\n")
         # a worker.conf that is no good any more would end it
         with open(os.path.join(self.b.worker.dir, "worker.conf"), "a") as f:
@@ -372,7 +372,7 @@ class Agent(unittest.TestCase):
         s.send("stop", 1)
         s.expect("done", req=1, tag="ok")
         s.expect_gone(bye="stop")
-        self.assertEqual(self.b.worker.process.wait(10), 4)
+        self.assertEqual(self.b.worker.process.wait(DEADLINE_S), 4)
 
 
 class Gate(Relay):
@@ -538,7 +538,7 @@ class Orders(Case):
         self.cli("worker", "drain", "stop")
         self.go("stop")
         self.assert_whole(rid, bid)
-        self.assertEqual(p.wait(30), 4)  # what tells systemd to leave it stopped
+        self.assertEqual(p.wait(DEADLINE_S), 4)  # what tells systemd to leave it stopped
         d.wait_worker("stop", connected=False)
         wait_for(lambda: self.worker("stop")["order"]["state"] == "done", "its end in the row")
         self.assertRegex(self.cli("pause"), r"paused +worker/stop by \w+ .*: drain")
@@ -546,7 +546,7 @@ class Orders(Case):
         d.agents["stop"] = d.spawn("worker-stop.log", d.path("bin-stop/drover-worker"), "--join-file", d.token("stop"), "--dir", d.path("work-stop"), "--connect", "unix:" + d.path("w.sock"))
         wait_for(lambda: self.worker("stop")["order"]["state"] == "done", "the restart when it is back")
         self.assertEqual(self.cli("worker", "drain", "stop", "--wait"), "stopped   stop\n")
-        self.assertEqual(d.agents.pop("stop").wait(30), 4)
+        self.assertEqual(d.agents.pop("stop").wait(DEADLINE_S), 4)
         self.cli("worker", "resume", "stop")
 
     def test_its_log(self):
@@ -648,20 +648,20 @@ class Orders(Case):
         junk = bytes(range(256)) * 64
         w.send("data", req, 0, blob=junk)
         w.send("done", req, "ok", blob=records(("bytes", len(junk))))
-        t.join(30)
+        t.join()
         told = answers[-1].json["lines"]
         self.assertEqual((answers[-1].status, len(told)), (200, 64 + 1))
         self.assertFalse([x for line in told for x in line if ord(x) < 32 or ord(x) == 127])
         t, req = asked()
         w.send("data", req, 0, blob=b"x" * 65536)
         w.send("data", req, 65536, blob=b"x")
-        t.join(30)
+        t.join()
         self.assertEqual((answers[-1].status, answers[-1].json["error"]["message"]), (409, "worker fake: the worker went away before it answered"))
         w.close()
         w = self.fake(7)
         t, req = asked()
         w.send("done", req, "denied", blob=b"\x1bno")
-        t.join(30)
+        t.join()
         self.assertEqual(answers[-1].status, 409)
         # facts of somebody else's, tools that nobody asked for, lines that are none
         t = threading.Thread(target=lambda: answers.append(self.d.api("POST", "/workers/fake/facts", {"tools": ["git", "make"]})))
@@ -669,7 +669,7 @@ class Orders(Case):
         _, (req,), blob = w.next("facts")
         self.assertEqual(read_records(blob), [("tool", b"git"), ("tool", b"make")])
         w.send("done", req, "ok", blob=records(("os", "other"), ("secret", "x"), ("features", "y"), ("tool", "gcc 1"), ("tool", "git \x1b[2J\n" + "x" * 5000), ("tool", "make"), ("tool", " "), ("tool", "")))
-        t.join(30)
+        t.join()
         got = answers[-1].json
         self.assertEqual((answers[-1].status, got["facts"]["os"], sorted(got["tools"]), got["tools"]["make"]), (200, "other", ["git", "make"], None))
         self.assertEqual((got["facts"]["features"], "secret" in got["facts"]), ("admin", False))

@@ -398,7 +398,7 @@ class Install(Download, BySsh, Case):
 
     def test_not_reached(self):
         port = drover.free_port()
-        said = self.install(self.token("b8").replace(f":{self.d.port}#", f":{port}#"), "--background", "--wait", "1", code=5)
+        said = self.install(self.token("b8").replace(f":{self.d.port}#", f":{port}#"), "--background", "--wait", "3", code=5)
         self.assertIn(f"127.0.0.1:{port} is not reached: Connection refused", said)
         self.stop()
         said = self.install(self.token("b8").replace(f"127.0.0.1:{self.d.port}#", "no.such.host.invalid:7421#"), "--background", "--wait", "2", code=5)

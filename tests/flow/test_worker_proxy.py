@@ -12,22 +12,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from fakemaster import Bench, WORKER
-
-
-def wait_for(condition, what, seconds=20):
-    end = time.monotonic() + seconds
-    while not (got := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"waited in vain for {what}")
-        time.sleep(0.02)
-    return got
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+from drover import free_port, read, wait_for  # noqa: E402
+from fakemaster import DEADLINE, Bench  # noqa: E402
 
 
 class Fake:
@@ -123,8 +109,7 @@ class Real(Case):
         s = b.connect()
         out = s.sh("1-1", "seq 1 100000").text
         self.assertEqual(out, b"".join(b"%d\n" % i for i in range(1, 100001)))
-        with open(os.path.join(b.folder, "tinyproxy.log")) as f:
-            self.assertIn(f"CONNECT {b.master.address} ", f.read())
+        wait_for(lambda: f"CONNECT {b.master.address} ".encode() in read(os.path.join(b.folder, "tinyproxy.log")), "the proxy's own word of it")
         st = self.status(b)
         self.assertEqual((st["state"], st["address"], st["name"], st["key"], st["tries"]), ("connected", b.master.address, "w1", "matched", "0"))
 
@@ -257,7 +242,7 @@ class Manager(Case):
         self.addCleanup(s.close)
         path = os.path.join(b.folder, "notify")
         s.bind(path if name == "path" else "\0" + path)
-        s.settimeout(20)
+        s.settimeout(DEADLINE)
         return s, path if name == "path" else "@" + path
 
     def until(self, s, what):
@@ -275,7 +260,7 @@ class Manager(Case):
             self.until(s, "STATUS=waiting for 127.0.0.1:")
             b.worker.process.send_signal(signal.SIGTERM)
             self.until(s, "STOPPING=1")
-            self.assertEqual(b.worker.process.wait(20), 0)
+            self.assertEqual(b.worker.process.wait(DEADLINE), 0)
 
     def test_status_and_environment(self):
         b = self.bench()
@@ -291,7 +276,7 @@ class Manager(Case):
         b = self.bench(more="nonsense\n")
         s, path = self.manager(b, "path")
         b.worker.start(NOTIFY_SOCKET=path)
-        self.assertEqual(b.worker.process.wait(20), 2)
+        self.assertEqual(b.worker.process.wait(DEADLINE), 2)
         s.settimeout(0.1)
         self.assertRaises(TimeoutError, s.recv, 100)
 
