@@ -19,7 +19,7 @@
 #include "master/cli/js.h"
 #include "master/cli/patience.h"
 
-enum { WINDOW = 65536, LEAVE = 0x1d /* Ctrl-] */, SIZE_MAX_CHARS = 24 };
+enum { WINDOW = 65536, LEAVE = 0x1d /* Ctrl-] */, SIZE_MAX_CHARS = 24, QUIET_MS = 3000 };
 
 struct attach {
   struct cli *c;
@@ -99,6 +99,13 @@ static bool log_ended(void)
   return child > 0 && !waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid == (pid_t)child;
 }
 
+/* Where the master answers the command has ended, most probably, and the step is about to: nothing is said of that. */
+static bool wait_again(struct attach *at)
+{
+  at->patience.quiet_ms = call_status(at->c) == 503 ? QUIET_MS : 0;
+  return patience_wait(&at->patience, at->c, call_why(at->c));
+}
+
 /* One question, again while the master or the worker is away and the log is still followed. Deletes body. False: no more of them, at->c->code is what is wrong. */
 static bool ask(struct attach *at, cJSON *body, bool *taken)
 {
@@ -113,7 +120,7 @@ static bool ask(struct attach *at, cJSON *body, bool *taken)
       patience_progress(&at->patience);
     else if (log_ended())
       at->over = good = true;
-    else if (!patience_wait(&at->patience, at->c, call_why(at->c)))
+    else if (!wait_again(at))
       break;
   }
   if (got == CALL_OK) {

@@ -24,7 +24,7 @@ bool patience_wait(struct patience *p, struct cli *c, const char *why)
     cli_hint("builds go on without anybody who follows them");
     return false;
   }
-  if (!c->told_ms || now - c->told_ms > c->retry_ms) {
+  if (now - p->since_ms >= p->quiet_ms && (!c->told_ms || now - c->told_ms > c->retry_ms)) {
     cli_error(c, CLI_OK, "%s; trying again for %s", why, fmt_duration(c->retry_ms, text));
     c->told_ms = now;
   }

@@ -11,6 +11,7 @@ struct cli;
 
 /* One for each thing that is tried again and again. Zeroed: nothing has failed yet. */
 struct patience {
+  int64_t quiet_ms; /* so long nothing is said: it may be as it should */
   int64_t since_ms; /* of the first failure without progress since; 0: none */
   int64_t pause_ms;
 };

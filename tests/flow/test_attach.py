@@ -18,8 +18,9 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, make_repo, read, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, make_repo, read, wait_for  # noqa: E402
 from fakeworker import FakeWorker, Gone  # noqa: E402
+from schedsite import Session  # noqa: E402
 
 SUCCESS, FAILURE, EXCEPTION, CANCELLED = 0, 2, 4, 6
 VALUE = "c4nary-of-stdin+9x/Q"
@@ -56,7 +57,7 @@ class Attach(Case):
             "tty": step("tty; stty size; echo $TERM; test -t 0 && test -t 2", pty=True),
             "wide": step("stty size", pty="132x43", env={"TERM": "vt100"}),
             "sum": step([*slow, "0.001"], stdin=OPEN),
-            "slow": step([*slow, "0.02"], stdin=OPEN),
+            "slow": step([*slow, "0.04"], stdin=OPEN),
             "never": step("sleep 1000", stdin=OPEN),
             "early": step("head -c 5; exec 0<&-; while [ ! -e " + d.path("go") + " ]; do sleep 0.02; done", stdin=OPEN),
             "two": {**step("cat", stdin=OPEN), "steps": [{"name": "s", "run": "cat", "stdin": OPEN}, {"name": "t", "run": "cat", "stdin": OPEN}]},
@@ -161,7 +162,7 @@ class Attach(Case):
 
     def end_of(self, p):
         out, err = p.stdout.read(), p.stderr.read()
-        code = p.wait(30)
+        code = p.wait(DEADLINE_S)
         p.stdout.close(), p.stderr.close()
         return code, out, err
 
@@ -201,6 +202,26 @@ class Attach(Case):
         self.assertEqual(self.over(bid)["result"], SUCCESS)
         self.assertNotIn(b"here tells of input what can't be", read(self.d.path("master.log")))
 
+    def test_the_end_of_the_step_takes_its_time(self):
+        """Its command has ended, the step has not yet: whoever sent input is told nothing of that."""
+        bid = self.begin("two")
+        held = Session(self.d)
+        self.addCleanup(held.close)
+        held.tell(f"select 1 from build b join builder u on u.id = b.builder join step s on s.build = b.id where u.name = 'two' and b.number = {bid.rsplit('/', 1)[1]} for update")
+        answered = lambda status: len(re.findall(rf"debug api: .*/builds/{bid}/input {status} ", read(self.d.path("master.log")).decode()))
+        before = answered(200)
+        p = self.cli("attach", f"{bid}:s")
+        wait_for(lambda: answered(200) > before, "it to be attached")
+        self.ask(bid, off=0, close=True)  # somebody else ends the command's input
+        wait_for(lambda: self.d.api("POST", f"/builds/{bid}/input", {}).status == 503, "the command's end")
+        before = answered(503)
+        self.pour(p, b"x")
+        wait_for(lambda: answered(503) > before + 1, "it to have asked for a command that is no more")
+        held.tell("commit")
+        self.assertEqual(self.end_of(p), (0, b"", b""))
+        self.d.post(f"/builds/{bid}/cancel", {})
+        self.over(bid)
+
     def test_never_read(self):
         """It is cancelled while the input waits: the build ends, and so does who sends."""
         bid = self.begin("never")
@@ -223,8 +244,11 @@ class Attach(Case):
     def test_interactive(self):
         """Keys, the size, Ctrl-C, and Ctrl-] to leave; the terminal is as it was then."""
         bid = self.begin("shell")
+        began, begin = os.pipe()
         pid, fd = pty.fork()
         if not pid:
+            os.close(begin)
+            os.read(began, 1)  # not before its terminal was looked at
             os.environ["DROVER_SOCKET"] = self.d.path("api.sock")
             os.execv(f"{BUILD}/drover", ["drover", "attach", f"{bid}:s"])
         seen = bytearray()
@@ -238,14 +262,16 @@ class Attach(Case):
             wait_for(there, f"{pattern} in {bytes(seen)!r}")
         fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("4H", 33, 101, 0, 0))
         before = termios.tcgetattr(fd)
+        os.close(begin), os.close(began)
         os.kill(pid, signal.SIGWINCH)
         wait_for(lambda: not termios.tcgetattr(fd)[3] & termios.ICANON, "keys to go through")
         shows(rb"\$ |# ")
         shows(rb"33 101\r\n", b"while [ \"$(stty size)\" != '33 101' ]; do sleep 0.02; done; stty size\r")
         fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("4H", 25, 80, 0, 0))
         shows(rb"25 80\r\n", b"while [ \"$(stty size)\" != '25 80' ]; do sleep 0.02; done; stty size\r")
-        shows(rb"sleeping\r\n", b"trap 'echo inter''rupted' INT; echo sleep''ing; sleep 1000\r")
-        wait_for(lambda: b"interrupted" in seen or (os.write(fd, b"\x03"), shows(rb".")), "the interrupt", every=0.3)
+        os.write(fd, b"trap 'echo inter''rupted' INT; sleep 1003\r")
+        wait_for(lambda: any(read(f"/proc/{p}/cmdline") == b"sleep\0" + b"1003\0" for p in self.d.ours()), "the sleep")  # before that Ctrl-C is the shell's, and nobody's after it
+        shows(rb"interrupted\r\n", b"\x03")
         shows(rb"42\r\n", b"echo $((6 * 7))\r")
         os.write(fd, b"\x1d")
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
@@ -327,7 +353,7 @@ class Attach(Case):
             if closed:
                 with self.assertRaises(Gone):
                     liar.next("never")
-            t.join(30)
+            t.join()
             self.assertEqual(got[0].status, status)
             if not closed:
                 self.assertEqual(got[0].json["limit"], 65536)
