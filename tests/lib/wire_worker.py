@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 
+from drover import busy
 import wire
 
 TICK_S = 0.05
@@ -660,5 +661,5 @@ class Worker(threading.Thread):
 
     def stop(self, seconds=10):
         self.ending = True
-        self.join(seconds)
+        self.join(seconds * busy())
         return not self.is_alive() and self.broken is None
