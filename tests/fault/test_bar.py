@@ -227,12 +227,9 @@ class Bar(Case):
     def cut_once(self):
         """All links are cut, and every worker is back on a new one."""
         d = self.d
-
-        def links():
-            return {name: read(d.path(f"worker-{name}.log")).count(b"connected as " + name.encode()) for name in self.WORKERS}
-        before = links()
+        before = {name: d.links(name) for name in self.WORKERS}
         self.relay.cut()
-        wait_for(lambda: all(n > before[name] for name, n in links().items()), "the workers to come again")
+        wait_for(lambda: all(d.links(name) > n for name, n in before.items()), "the workers to come again")
         for name in self.WORKERS:
             d.wait_worker(name)
 

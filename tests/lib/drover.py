@@ -207,11 +207,17 @@ class Drover:
     def start_worker(self, name="here", wait=True, env=None, token=None, folder=None):
         connect = [] if self.tcp or token else ["--connect", "unix:" + self.path("w.sock")]
         argv = [os.environ.get("DROVER_WORKER") or f"{BUILD}/drover-worker", "--join-file", token or self.token(name), "--dir", folder or self.path("work-" + name), "--log-level", "debug"]
+        links = self.links(name)
         self.begun[name] = time.monotonic()
         self.agents[name] = self.spawn(f"worker-{name}.log", *argv, *connect, env={**self.env, **(env or {})})
         if wait:
+            wait_for(lambda: self.links(name) > links, f"worker {name} to be welcomed")  # the master may not have noticed yet that the one before is gone
             self.wait_worker(name)
         return self.agents[name]
+
+    def links(self, name):
+        """How often a worker of that name was welcomed, by its log."""
+        return read(self.path(f"worker-{name}.log")).count(b"connected as ")
 
     def start_pool_worker(self, pool, token):
         """The program, with a pool's token; once it is connected under whatever name it got."""
