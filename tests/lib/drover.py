@@ -34,7 +34,7 @@ ROOM = os.environ.get("DROVER_ROOM") or "/var/tmp"
 
 def busy():
     """A deadline says that something hangs, not how fast a machine is: one that is busy with other things as well has more time, so many times as much."""
-    return min(6, max(1, os.getloadavg()[0] / (os.cpu_count() or 1) / 2))
+    return min(6, max(1, os.getloadavg()[0] / len(os.sched_getaffinity(0)) / 2))
 
 
 BUSY = busy()
