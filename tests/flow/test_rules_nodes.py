@@ -46,7 +46,7 @@ class Nodes(Case):
 
     def setUp(self):
         """At a revision of its own, so that nothing of before counts."""
-        self.d.wait_looked("p", "q")
+        self.d.wait_looked("p", "q", "own")
         self.rev = commit(self.d.path("repo"), {"a": self._testMethodName}, self._testMethodName)
         open(self.d.path("ran"), "w").close()
 
@@ -121,6 +121,7 @@ class Nodes(Case):
         self.assertEqual([n["builder"] for n in got["many[2]"]["needs"]], ["p/gen"], "behind who reported it, also where it does not say so")
         self.assertEqual(self.d.get("/buildsets/" + s)["state"], "open", "it is over with the last of them")
         wait_for(lambda: {b for b, r in self.set(s).items() if r["state"] != "done"} == {"unit", "pack"}, "the others")
+        wait_for(lambda: self.set(s)["unit"]["state"] == "claimed", "unit to run")
         text = self.d.get(f"/requests/{got['pack']['id']}/why")["reason"]["text"]
         self.assertIn("It needs p/unit, which runs", text)
         self.assertIn(f"{b['id']} reported it.", text)
@@ -404,8 +405,12 @@ class Nodes(Case):
         self.reports("gen", {"unit": node()})
         s = self.force("fast")
         self.wait_told(s)
-        self.d.sql(f"update buildset set stop_for = {self.set(s)['docs']['id'][1:]} where id = {s[1:]}")
+        other = Session(self.d)
+        self.addCleanup(other.close)
+        other.tell(f"update buildset set stop_for = {self.set(s)['docs']['id'][1:]} where id = {s[1:]}")  # it is seen when gen's end is under way: the master, which looks now and then, would end gen too
         self.go("gen")
+        wait_for(lambda: self.d.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%build_finish%'"), "the end to wait for the buildset")
+        other.tell("commit")
         self.assertEqual({b: r for b, (r, _) in self.wait_set(s).items()}, {"gen": SUCCESS, "docs": CANCELLED})
 
     def test_4_2_18_who_was_cancelled_adds_nothing(self):
