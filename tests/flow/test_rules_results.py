@@ -8,12 +8,12 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, make_repo, read, wait_for  # noqa: E402
+from drover import BUILD, BUSY, Case, make_repo, read, wait_for  # noqa: E402
 
 SUCCESS, WARNINGS, FAILURE, SKIPPED, EXCEPTION, RETRY, CANCELLED = range(7)
 NAMES = ["success", "warnings", "failure", "skipped", "exception", "retry", "cancelled"]
 HANG = "echo $$ >ROOT/NAME.pid; while :; do sleep 0.1; done"
-WAIT_S = 3
+WAIT_S = round(8 * BUSY)  # longer than a master takes to come back
 GRACE_S = 10
 
 
@@ -44,7 +44,7 @@ BUILDERS = {
     "exit-retries": builder({"run": "exit 75", "exit": {75: "retry"}}),
     "again": builder({"run": "echo x >>ROOT/again.runs; wc -l <ROOT/again.runs; [ $(wc -l <ROOT/again.runs) -gt 2 ] || exit 75", "retry": {"times": 3, "exit": [75]}}, "true"),
     "again-other": builder({"run": "echo x >>ROOT/again-other.runs; exit 3", "retry": {"times": 3, "exit": [75]}}),
-    "again-any": builder({"run": "echo x >>ROOT/again-any.runs; sleep 100", "retry": 1, "timeout": "500ms"}),
+    "again-any": builder({"run": "echo x >>ROOT/again-any.runs; sleep 100", "retry": 1, "timeout": "2s"}),
     "again-mapped": builder({"run": "exit 75", "retry": {"times": 1, "exit": 75}, "exit": {75: "warnings"}}),
     "wait": builder({"run": "date +%s%3N >>ROOT/wait.runs; [ $(wc -l <ROOT/wait.runs) -gt 1 ] || exit 75", "retry": {"times": 1, "wait": f"{WAIT_S}s"}}, "true"),
     "wait-cancel": builder({"run": "exit 1", "retry": {"times": 1, "wait": "1h"}}, note("wait-cancel")),
