@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, make_repo, read, sha, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, make_repo, read, sha, wait_for  # noqa: E402
 
 SUCCESS = 0
 MARKER = re.compile(rb"drover: the output is over its limit of (\d+) (bytes|lines): [^\n(]*(?:\(left out here: (\d+) bytes, (\d+) lines\)\n)?")
@@ -106,7 +106,7 @@ class Output(Case):
         self.assertIsNone(MARKER.search(d.log(b["id"], "talk", zipped=False)).group(3))
         follow = subprocess.Popen([f"{BUILD}/drover", "log", "--follow", "--raw", b["id"] + ":talk"], env={**os.environ, "DROVER_SOCKET": d.path("api.sock")}, stdout=subprocess.PIPE)
         os.unlink(d.path("hold"))
-        said, _ = follow.communicate(timeout=30)
+        said, _ = follow.communicate(timeout=DEADLINE_S)
         self.assertEqual(d.wait_request(r)["result"], SUCCESS)
         b = d.get("/builds/" + b["id"])
         self.assertEqual(sha(said), sha(d.log(b["id"], "talk")))
