@@ -6,7 +6,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, make_repo, sha, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, make_repo, sha, wait_for  # noqa: E402
 
 SUCCESS, FAILURE = 0, 2
 TALK = """import os, time
@@ -75,7 +75,7 @@ class Files(Case):
             self.assertEqual((a.status, sha(a.body)), (200, sha(whole[name])))
             self.assertEqual((told[name]["length"], told[name]["lines"], told[name]["complete"]), (len(whole[name]), whole[name].count(b"\n"), True))
         said = follow.stdout.read()
-        follow.wait(30)
+        follow.wait(DEADLINE_S)
         self.assertEqual(sha(first + said), sha(whole["tests"]))
         self.assertEqual((told["never"]["length"], self.bytes_of(b["id"], "talk", "never").body), (0, b""))
         self.assertEqual(self.bytes_of(b["id"], "talk", "nothing").status, 404)
