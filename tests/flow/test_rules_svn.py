@@ -115,10 +115,10 @@ class Looks(SvnCase):
         self.assertEqual(self.builds(self.told(after, project="flat"), project="flat"), (after, {"file": "newer"}))
         self.assertEqual(self.told(after, project="flat")["files"], ["file"])
         self.assertEqual(len(self.changes("flat")), 2)
-        p = self.project("wrong")
-        self.assertIn("layout: folder", p["trouble"])
+        self.assertIn("layout: folder", wait_for(lambda: self.project("wrong")["trouble"], "what is wrong with the other one"))
 
     def test_4_6_6_a_silent_server_delays_no_other(self):
+        self.d.wait_looked("p")
         self.assertTrue(self.told(self.repo.commit({"file": "not delayed"})))
         p = self.project("mute")
         self.assertTrue(p["looked"] is None)
