@@ -123,6 +123,7 @@ class Codebases(Case):
             self.assertEqual({x["scheduler"]: x["verdict"] for x in c["verdicts"]}["only"], verdict, n)
 
     def test_4_1_38_the_same_branch_and_else_the_tip(self):
+        self.settle("p")
         rev = self.push("core")
         c = self.change("p", "core", rev)
         b = self.buildset(c)
@@ -196,6 +197,7 @@ class Codebases(Case):
 
     def test_4_10_13_last_good(self):
         """good: pinned, which means nothing until there is the tag, then last_good."""
+        self.settle("good")
         base = head(self.repos["server"])
         c1 = self.change("good", "core", self.push("core", "lg"), "lg")
         self.assertEqual(self.stamps(self.buildset(c1))["server"], ("main", base, "tip of main"), "there is nothing before")
@@ -235,6 +237,7 @@ class Codebases(Case):
         self.assertEqual(self.stamps(b), {"core": ("calm", c3["revision"], c3["id"]), "server": ("calm", c2["revision"], c2["id"]), "ui": ("calm", ui, c4["id"])})
 
     def test_4_10_16_tags_and_pull_requests(self):
+        self.settle("p")
         git(self.repos["ui"], "tag", "t1", "main")
         rev = head(self.repos["ui"])
         c = self.change("p", "ui", rev, "t1")
@@ -414,6 +417,7 @@ class Codebases(Case):
         return {r["builder"].removeprefix("d/") for r in buildset["requests"]}
 
     def test_4_8_30_a_change_sets_off_what_checks_it_out_and_what_follows(self):
+        self.settle("d")
         first = self.change("d", "core", self.push("core"))
         b = self.buildset(first)
         self.assertEqual(self.builders_of(b), {"core", "server", "ui", "system", "ship"})
@@ -437,6 +441,7 @@ class Codebases(Case):
         self.assertIn("from what has changed until system", self.cli("scheduler", "list", "d"))
 
     def test_4_8_32_of_changes_that_waited_together_all_count(self):
+        self.settle("d")
         c1 = self.change("d", "core", self.push("core", "still"), "still")
         c2 = self.change("d", "ui", self.push("ui", "still"), "still")
         self.assertEqual({v["verdict"] for c in (c1, c2) for v in self.d.get("/changes/" + c["id"])["verdicts"] if v["scheduler"] == "slow"}, {"waits"})
