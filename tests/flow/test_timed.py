@@ -2,6 +2,7 @@
 """Schedulers of time: real masters, killed at random, real PostgreSQL, real git."""
 import os
 import random
+import re
 import sys
 import time
 import unittest
@@ -14,8 +15,16 @@ KILLS = 10
 
 
 class Time(Base):
+    def follow(self, last, rows):
+        """Each row is the time behind the one before, or behind those that it tells of as missed: a master that is held up for a second misses some again."""
+        for at, what, why in rows:
+            told = re.search(r"(\d+) times? (?:before that w(?:as|ere) )?missed", why)
+            n = int(told[1]) + (what == "built") if told else 1
+            self.assertEqual(at, last + 1000 * n, (what, why))
+            last = at
+
     def test_every_has_no_drift(self):
-        d = self.begin({"tick": {"every": "1s"}}).up()
+        d = self.begin({"tick": {"every": "1s", "missed": "all"}}).up()  # a master that is held up for a second makes up for it
         rows = self.built(d, 3)
         self.assertEqual([r[0] - rows[0][0] for r in rows][:3], [0, 1000, 2000])
         self.assertEqual(d.sql("select distinct scheduler, who from buildset"), [["tick", ""]])
@@ -31,7 +40,7 @@ class Time(Base):
         self.assertEqual(self.decisions(d, "night"), [])
 
     def test_only_if_changed(self):
-        d = self.begin({"tick": {"every": "1s", "only_if": "changed"}, "none": {"force": {}}}).up()
+        d = self.begin({"tick": {"every": "1s", "only_if": "changed", "missed": "all"}, "none": {"force": {}}}).up()
         rows = wait_for(lambda: len(r := self.rows(d)) >= 3 and r, "three times")
         self.assertEqual([r[1] for r in rows[:3]], ["built", "nothing", "nothing"])
         self.assertRegex(rows[1][2], r"^due [-0-9]+ [:0-9]+ UTC: main is at %s still, which it built last$" % self.head[:12])
@@ -58,7 +67,7 @@ class Time(Base):
         self.assertGreaterEqual(gap, 4)
         self.assertEqual(first[1], "built")
         self.assertTrue(first[2].endswith(f", and for {gap - 1} times before that were missed"), first)
-        self.assertEqual([r[0] for r in rows[1:]], [first[0] + 1000 * i for i in range(1, len(rows))])
+        self.follow(first[0], rows[1:])
 
     def test_missed_skip(self):
         last, rows = self.missed("skip")
@@ -66,8 +75,8 @@ class Time(Base):
         self.assertGreaterEqual(gap, 3)
         self.assertEqual(rows[0][1], "missed")
         self.assertRegex(rows[0][2], r"^%d times missed, the last at [-0-9]+ [:0-9]+ UTC \(missed: skip\)$" % gap)
-        self.assertEqual([r[0] for r in rows[1:]], [rows[0][0] + 1000 * i for i in range(1, len(rows))])
-        self.assertEqual({r[1] for r in rows[1:]}, {"built"})
+        self.follow(rows[0][0], rows[1:])
+        self.assertIn("built", {r[1] for r in rows[1:]})
 
     def test_missed_all(self):
         last, rows = self.missed("all")
