@@ -55,7 +55,7 @@ class Transcripts(unittest.TestCase):
                 elif kind == "M+":
                     session = bench.master.accept_raw()
                 elif kind == "W:":
-                    message = session.recv(10, pings="ping" in text or "pong" in text)
+                    message = session.recv(pings="ping" in text or "pong" in text)
                     self.assertTrue(matches(message, text), f"{where}: expected {text}, got {message} {message.blob}")
                 elif kind == "W!":
                     session.expect_gone(bye=None if text == "-" else text)
