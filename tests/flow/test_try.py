@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, git, make_repo, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, git, make_repo, wait_for  # noqa: E402
 
 SUCCESS, FAILURE = 0, 2
 PIPELINE = """builders:
@@ -32,6 +32,7 @@ class Try(Case):
         cls.d.configure(projects={"p": {"git": cls.bare, "poll": "1h"}})
 
     def setUp(self):
+        self.d.wait_looked("p")
         git(self.work, "reset", "-q", "--hard", "origin/main")
         git(self.work, "clean", "-qfd")
 
@@ -138,7 +139,7 @@ class Try(Case):
         self.d.kill_master()
         self.d.start_master()
         os.unlink(self.d.path("hold"))
-        self.assertEqual(p.wait(60), 0)
+        self.assertEqual(p.wait(2 * DEADLINE_S), 0)
         b, log = self.newest("late")
         self.assertEqual((b["attempt"], log), (1, "over a kill\n"))
 
