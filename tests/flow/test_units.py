@@ -119,6 +119,7 @@ class Units(Case):
         self.assertIsNone(self.d1.master.poll())
         os.kill(self.d1.postmaster(), signal.SIGKILL)  # Restart=always
         self.postgres.main.wait()
+        wait_for(lambda: not self.d1.postgres(), "the end of what it leaves, which systemd would see to before it starts the unit again")
         self.postgres.start()
         self.d1.wait_ready()
         self.ends_well(rid)
