@@ -85,6 +85,7 @@ check(TABS + ' tabs are live on one stream', async () => {
   // The seventh tab of six connections would hang: each asks for something now, all at once.
   const answers = await Promise.all(tabs.map((t) => t.evaluate(async () => (await fetch('/api/v1/status')).status)));
   assert.deepEqual(answers, tabs.map(() => 200));
+  await site.touch('go3');
   const rid = await site.ask('p/long'), id = await until('the build', async () => (await site.request(rid)).builds[0]);
   await Promise.all(tabs.map((t) => row(t, 'running', id).waitFor()));
   const { streams, connections } = await site.count();
@@ -93,6 +94,6 @@ check(TABS + ' tabs are live on one stream', async () => {
   await tabs[0].close();                               // whichever had the stream: the others go on
   await Promise.all(tabs.slice(1).map((t) => row(t, 'running', id).waitFor({ state: 'detached' })));
   assert.equal((await site.count()).streams, 1);
-  assert.equal(await site.connections(), (await site.count()).connections, 'the master has as many as the browser');
+  await until('the master to have as many connections as the browser', async () => await site.connections() === (await site.count()).connections); // one that was idle may be closing
   assert.deepEqual(await browser.faults(), []);
 });
