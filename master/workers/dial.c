@@ -54,6 +54,7 @@ struct dial {
   int64_t worker;          /* row; 0: no heartbeat has told */
   char *trusted;           /* fingerprint that a person trusts, or NULL */
   bool ours, stopped;      /* as the last heartbeat had it */
+  bool left, asked;        /* a worker that was welcomed has gone, it may be told to: the heartbeat that says whether is to begin, is under way */
   bool gone;               /* out of the configuration: freed when nothing of it is left */
   struct sm sm;
   uv_timer_t timer;        /* wait: when to dial; else: when to give up */
@@ -161,8 +162,10 @@ static void dial_in(struct dial *d, int64_t ms)
 static void wait_again(struct dial *d)
 {
   if (d->welcomed) {
-    master_beat_soon(d->ds->m); /* it may be that it was told to stop */
-    dial_in(d, JITTER_LEAST_MS + up_to(JITTER_MS - JITTER_LEAST_MS));
+    d->left = true;
+    d->asked = false;
+    uv_timer_stop(&d->timer);
+    master_beat_soon(d->ds->m);
     return;
   }
   d->backoff_ms = !d->backoff_ms ? BACKOFF_FIRST_MS : d->backoff_ms * 2 < BACKOFF_MAX_MS ? d->backoff_ms * 2 : BACKOFF_MAX_MS;
@@ -378,7 +381,7 @@ static void begin(struct dial *d)
     return;
   }
   sm_move(&d->sm, DIAL_REACH);
-  d->welcomed = d->failed = false;
+  d->welcomed = d->failed = d->left = false;
   put_request(d, ssh, &request);
   d->proc = dial_proc_new(m->loop, d->ds->program, &ops, d, &request);
   uv_timer_start(&d->timer, on_timer, TRY_MS, 0);
@@ -411,9 +414,12 @@ void dials_beat(struct dials *ds, struct db_tx *tx)
     n++;
   names = xcalloc((size_t)n + 1, sizeof *names);
   n = 0;
-  list_each(it, &ds->all)
-    if (!list_of(it, struct dial, node)->gone)
-      names[n++] = list_of(it, struct dial, node)->name;
+  list_each(it, &ds->all) {
+    struct dial *d = list_of(it, struct dial, node);
+    d->asked = d->left;
+    if (!d->gone)
+      names[n++] = d->name;
+  }
   array = db_text_array(names, n);
   ds->have = n > 0;
   ds->stmt = db_count(tx);
@@ -445,6 +451,10 @@ static void take_row(struct dial *d, const struct db_res *res, int row)
     d->backoff_ms = 0;
   if (is(d, DIAL_WAIT) && (news || !ours || stopped))
     dial_in(d, 0);
+  else if (is(d, DIAL_WAIT) && d->asked)
+    dial_in(d, JITTER_LEAST_MS + up_to(JITTER_MS - JITTER_LEAST_MS));
+  if (d->asked)
+    d->left = d->asked = false;
 }
 
 void dials_beaten(struct dials *ds, const struct db_res *res)

@@ -19,6 +19,7 @@ import drover
 import wire
 from drover import BUILD, link_of, pids, read, sha, tell, wait_for
 from gitserve import Sshd, fingerprint, make_key
+from schedsite import Session
 
 BLOCKS, BLOCK = 3, 16000  # of numbered lines; after the first one the command waits for a word
 LINE = "%d a line of the log that must be there once, in its place"
@@ -28,6 +29,7 @@ while [ $i -lt {BLOCKS} ]; do
   if [ $i = 1 ]; then touch "$MARKS.half"; until [ -e "$MARKS.go" ]; do sleep 0.02; done; fi
 done"""
 WHOLE = "".join(LINE % n + "\n" for n in range(BLOCKS * BLOCK)).encode()
+DIALS_S = 1.2  # after a link that was lost
 USERS = ("postgres",)  # whoever of these is here, and may log in, is the one that is no administrator
 
 
@@ -301,9 +303,17 @@ class Link(Site):
         self.assertIsNone(self.worker()["ssh"]["trouble"])
 
     def test_it_is_drained_and_left_alone(self):
+        """Also by a master that is slow to hear of it."""
+        tries = read(self.d.path("sshd.log")).count(b"Accepted publickey")
+        other = Session(self.d)
+        self.addCleanup(other.close)
+        other.tell("select from master for no key update")
         self.cli("worker", "drain", "far", "--wait")
         wait_for(lambda: not self.agents() and not self.worker()["connected"], "the end of the agent")
-        tries = read(self.d.path("sshd.log")).count(b"Accepted publickey")
+        wait_for(lambda: self.d.sql("select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"), "the heartbeat to wait")
+        begin = time.monotonic()
+        wait_for(lambda: time.monotonic() > begin + DIALS_S, "the time in which it dials again whoever was not drained")
+        other.tell("commit")
         for _ in range(2):  # with each heartbeat the master looks whether it is to dial
             beat = self.d.sql("select max(heartbeat) from master")
             wait_for(lambda: self.d.sql("select max(heartbeat) from master") != beat, "a heartbeat")
