@@ -5,7 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-from drover import BUILD, Case, alive, make_repo, read, wait_for  # noqa: E402
+from drover import BUILD, DEADLINE_S, Case, alive, make_repo, read, wait_for  # noqa: E402
 from units import Unit  # noqa: E402
 
 SUCCESS = 0
@@ -149,7 +149,7 @@ class Units(Case):
         d.configure(database="host=/nowhere dbname=drover")
         self.assertFalse(self.postgres.condition())
         main = self.postgres.start(wait=False)
-        self.assertEqual(main.wait(30), 0)
+        self.assertEqual(main.wait(DEADLINE_S), 0)
         self.assertIn("there is no private one to run", read(d.path("drover-postgresql.log")).decode())
 
 
