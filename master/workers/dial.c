@@ -55,6 +55,7 @@ struct dial {
   char *trusted;           /* fingerprint that a person trusts, or NULL */
   bool ours, stopped;      /* as the last heartbeat had it */
   bool left, asked;        /* a worker that was welcomed has gone, it may be told to: the heartbeat that says whether is to begin, is under way */
+  bool stopping;           /* it was, and its row does not say so yet */
   bool gone;               /* out of the configuration: freed when nothing of it is left */
   struct sm sm;
   uv_timer_t timer;        /* wait: when to dial; else: when to give up */
@@ -416,7 +417,7 @@ void dials_beat(struct dials *ds, struct db_tx *tx)
   n = 0;
   list_each(it, &ds->all) {
     struct dial *d = list_of(it, struct dial, node);
-    d->asked = d->left;
+    d->asked = d->left && !d->stopping;
     if (!d->gone)
       names[n++] = d->name;
   }
@@ -492,6 +493,17 @@ void dials_refused(struct dials *ds, const char *worker, const char *why)
 
   if (d && is(d, DIAL_RUN))
     failed(d, "refused", why, NULL);
+}
+
+void dials_stopped(struct dials *ds, const char *worker, bool said)
+{
+  struct dial *d = ds ? find(ds, worker) : NULL;
+
+  if (!d)
+    return;
+  d->stopping = !said;
+  if (said)
+    master_beat_soon(ds->m);
 }
 
 void dials_again(struct dials *ds, const char *worker)

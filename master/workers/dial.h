@@ -4,6 +4,7 @@
      wait ─▶ reach ─▶ look ─▶ (bring ─▶) run ─▶ end ─▶ wait …;  all but wait go to end */
 #ifndef MASTER_WORKERS_DIAL_H
 #define MASTER_WORKERS_DIAL_H
+#include <stdbool.h>
 #include <stdint.h>
 
 struct conf;
@@ -26,6 +27,8 @@ void dials_beaten(struct dials *ds, const struct db_res *res);
 /* The session of a worker that was dialled: was welcomed; was refused, with a sentence. */
 void dials_welcomed(struct dials *ds, const char *worker);
 void dials_refused(struct dials *ds, const char *worker, const char *why);
+/* It has stopped as it was told. Its row says so, or will not (said), or is about to: until then it is not dialled. Any worker's name. */
+void dials_stopped(struct dials *ds, const char *worker, bool said);
 /* Somebody has done something about it: it is tried at once. */
 void dials_again(struct dials *ds, const char *worker);
 #endif

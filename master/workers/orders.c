@@ -12,6 +12,7 @@
 #include "master/db/db.h"
 #include "master/dispatch/dispatch.h"
 #include "master/events/events.h"
+#include "master/workers/dial.h"
 #include "master/workers/offer.h"
 #include "master/workers/session_int.h"
 #include "proto/records.h"
@@ -82,6 +83,8 @@ static void ended(struct db_res *res, void *arg)
 {
   struct session *s = arg;
 
+  if (s->order.kind == KIND_STOP)
+    dials_stopped(s->m->dials, s->name, true);
   if (!tx_done(s, res))
     return;
   if (!db_err(res)) {
@@ -103,6 +106,8 @@ static void end(struct session *s, bool good, const char *why)
     log_info("worker", "%s: %s is done%s%s", s->name, kinds[s->order.kind], why ? ": " : "", why ? why : "");
   else
     log_warn("worker", "%s: %s failed: %s", s->name, kinds[s->order.kind], why);
+  if (good && s->order.kind == KIND_STOP)
+    dials_stopped(s->m->dials, s->name, false);
   db_q(tx, SQL_order_end, "nnlss", s->worker, s->order.number, (int)good, why, s->host.version);
   db_send(tx, ended, s);
 }

@@ -302,10 +302,23 @@ class Link(Site):
         self.end_long(r)
         self.assertIsNone(self.worker()["ssh"]["trouble"])
 
+    def tries(self):
+        return read(self.d.path("sshd.log")).count(b"Accepted publickey")
+
+    def left_alone(self, tries):
+        """It was drained and the master has not dialled it since; resumed it is dialled."""
+        for _ in range(2):  # with each heartbeat the master looks whether it is to dial
+            beat = self.d.sql("select max(heartbeat) from master")
+            wait_for(lambda: self.d.sql("select max(heartbeat) from master") != beat, "a heartbeat")
+        self.assertEqual((self.agents(), self.tries()), ([], tries))
+        self.assertEqual(self.worker()["ssh"]["trouble"], None)
+        self.cli("worker", "resume", "far")
+        self.d.wait_worker("far")
+        self.assertEqual(self.tries(), tries + 1)
+
     def test_it_is_drained_and_left_alone(self):
-        """Also by a master that is slow to hear of it."""
-        tries = read(self.d.path("sshd.log")).count(b"Accepted publickey")
-        other = Session(self.d)
+        """Also by a master that is slow to hear of it: its heartbeat has to wait, and it has time to dial meanwhile."""
+        tries, other = self.tries(), Session(self.d)
         self.addCleanup(other.close)
         other.tell("select from master for no key update")
         self.cli("worker", "drain", "far", "--wait")
@@ -314,14 +327,18 @@ class Link(Site):
         begin = time.monotonic()
         wait_for(lambda: time.monotonic() > begin + DIALS_S, "the time in which it dials again whoever was not drained")
         other.tell("commit")
-        for _ in range(2):  # with each heartbeat the master looks whether it is to dial
-            beat = self.d.sql("select max(heartbeat) from master")
-            wait_for(lambda: self.d.sql("select max(heartbeat) from master") != beat, "a heartbeat")
-        self.assertEqual((self.agents(), read(self.d.path("sshd.log")).count(b"Accepted publickey")), ([], tries))
-        self.assertEqual(self.worker()["ssh"]["trouble"], None)
-        self.cli("worker", "resume", "far")
-        self.d.wait_worker("far")
-        self.assertEqual(read(self.d.path("sshd.log")).count(b"Accepted publickey"), tries + 1)
+        self.left_alone(tries)
+
+    def test_it_is_drained_by_a_slow_database(self):
+        """Heartbeats are faster than the word that it has stopped."""
+        tries = self.tries()
+        self.d.sql(f"create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep({DIALS_S}); return new; end $$; "
+                   "create trigger slow before update on worker_order for each row when (new.state = 'done') execute function slow()")
+        try:
+            self.cli("worker", "drain", "far", "--wait")
+        finally:
+            self.d.sql("drop trigger slow on worker_order; drop function slow()")
+        self.left_alone(tries)
 
     def test_one_master_dials_and_the_others_take_over(self):
         """Two more masters on the same database, with the same configuration and the same key: one of the three dials. Where it has no such worker any more, stops, or is killed, another one does."""
