@@ -178,12 +178,12 @@ $(B)/tests/%: %.c $(B)/libdrover.a
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(B)/libdrover.a $(TEST_LIBS)
 # What is pure in the worker. Its objects come first: some of their names are also the master's.
 WORKER_PURE = $(call obj,m,worker/conf.c worker/confine.c worker/cut.c worker/proxy.c worker/mask.c worker/mask_forms.c worker/sha256.c worker/spki.c)
-$(filter-out $(B)/tests/test_worker_kept,$(filter $(B)/tests/test_worker_%,$(UNIT))): $(B)/tests/%: %.c $(WORKER_PURE) $(B)/libdrover.a
+$(filter-out $(B)/tests/test_worker_kept $(B)/tests/test_worker_segment,$(filter $(B)/tests/test_worker_%,$(UNIT))): $(B)/tests/%: %.c $(WORKER_PURE) $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_PURE) $(B)/libdrover.a $(TEST_LIBS)
 # The files in which the worker keeps what must outlive it.
-WORKER_KEPT = $(call obj,m,$(addprefix worker/,spool.c small.c member.c secrets.c secrets_pipe.c os_linux.c os_any.c sha256.c))
-$(B)/tests/test_worker_kept: test_worker_kept.c $(WORKER_KEPT) $(B)/libdrover.a
+WORKER_KEPT = $(call obj,m,$(addprefix worker/,spool.c segment.c small.c ident.c member.c secrets.c secrets_pipe.c os_linux.c os_any.c sha256.c))
+$(B)/tests/test_worker_kept $(B)/tests/test_worker_segment: $(B)/tests/%: %.c $(WORKER_KEPT) $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_KEPT) $(B)/libdrover.a $(TEST_LIBS)
 # The model check of dispatch: the master's code between a clock, a loop, links and workers that are made up, in place of what wrap.txt names.
@@ -229,9 +229,19 @@ FUZZ_OBJ = $(call obj,f,$(FUZZ_CODE))
 $(B)/f/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,clang) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(SANITIZE) -c $< -o $@
-$(B)/fuzz/%: %.c $(FUZZ_OBJ)
+$(B)/libfuzz.a: $(FUZZ_OBJ)
+	@rm -f $@; ar rcs $@ $^
+$(B)/fuzz/%: %.c $(B)/libfuzz.a
 	@mkdir -p $(@D)
-	$(call say,fuzz) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $< $(FUZZ_OBJ) -lz -lyaml -lcjson -lcrypto -lexpat
+	$(call say,fuzz) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(SANITIZE) -MF $@.d -o $@ $(filter %.c %.o,$^) $(B)/libfuzz.a -lz -lyaml -lcjson -lcrypto -lexpat
+# What is one fuzzer's alone comes first, also where its seeds are counted: some names of the worker are also the master's.
+define fuzz_more
+$(B)/fuzz/$(1): $(call obj,f,$(2))
+$(B)/replay/$(1): $(call obj,m,$(2))
+endef
+$(eval $(call fuzz_more,fuzz_spec,$(addprefix worker/,spec.c beneath_path.c secrets.c terminal_size.c)))
+$(eval $(call fuzz_more,fuzz_workerconf,$(addprefix worker/,conf.c confine.c)))
+$(eval $(call fuzz_more,fuzz_spool,$(addprefix worker/,spool.c segment.c small.c ident.c member.c os_linux.c os_any.c sha256.c)))
 fuzzers: $(FUZZERS)
 
 # ---- what of the source the tests run ----
@@ -243,7 +253,7 @@ $(B)/cover.o: tests/lib/cover.c
 REPLAYS = $(addprefix $(B)/replay/,$(sort $(basename $(notdir $(wildcard tests/fuzz/seeds/*)))))
 $(B)/replay/%: %.c tests/lib/replay.c $(B)/libdrover.a
 	@mkdir -p $(@D)
-	$(call say,replay) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -MF $@.d -o $@ $(filter %.c %.o %.a,$^) $(TEST_LIBS)
+	$(call say,replay) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -MF $@.d -o $@ $(filter %.c %.o,$^) $(B)/libdrover.a $(TEST_LIBS)
 replays: $(REPLAYS)
 coverage:
 	@.ci/deps check

@@ -369,11 +369,15 @@ static enum err check_record(struct segment_reader *r, int64_t size, bool deep, 
 
 static void cut(const struct spool *sp, const struct segment_reader *r, const int64_t *starts, size_t n)
 {
+  int fd = open_segment(sp, r->kind, r->start, O_WRONLY); /* the reader's can't be written through */
+
   for (size_t i = 0; i < n; i++)
     if (starts[i] > r->start)
       remove_segment(sp, r->kind, starts[i]);
-  if (ftruncate(r->fd, r->pos))
+  if (fd < 0 || ftruncate(fd, r->pos))
     errno = 0; /* readers stop at the first record that is not one */
+  if (fd >= 0)
+    close(fd);
 }
 
 /* Adds the records of the reader's segment to the sums, until its end or something that is no good record. */

@@ -282,8 +282,8 @@ int sys_ftruncate(int fd, off_t len)
 
   proc_point("ftruncate");
   f = file_of(fd);
-  if (!f)
-    return -1;
+  if (!f || !writes(f))
+    return f ? fail(EINVAL) : -1;
   disk_truncate(f->node, (size_t)len);
   return 0;
 }
