@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/scan.h"
+#include "proto/wire.h"
 #include "worker/small.h"
 
 enum { TEXT_MAX = 512, INSTANCE_BYTES = 16, HIGH_LEN = 2 * 19 + 2 };
@@ -19,7 +20,7 @@ static enum err parse(struct ident *i, const char *text)
   int version;
 
   if (scan(text, "drover-worker %d\ninstance %32s\nconn %lld\nincarnation %lld\nhigh %47s\n", &version, i->instance,
-             &conn, &incarnation, high) != 5 || version != 1 || strlen(i->instance) != IDENT_INSTANCE_LEN || conn < 0 ||
+             &conn, &incarnation, high) != 5 || version != 1 || strlen(i->instance) != IDENT_INSTANCE_LEN || !wire_is_token(i->instance, IDENT_INSTANCE_LEN) || conn < 0 ||
       incarnation < 0 || str_id(high, strlen(high), &i->high))
     return ERR_CORRUPT;
   i->conn = conn;

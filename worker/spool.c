@@ -14,6 +14,7 @@
 
 #include "common/scan.h"
 #include "proto/chunk.h"
+#include "proto/wire.h"
 
 enum { SPOOL_VERSION = 1, LINE_MAX_LEN = 384, CRC_LEN = 9, LOG_LEN = 4 * 20 + 9 /* of a followed file in a result */,
        SMALL_MAX = LINE_MAX_LEN + SPOOL_TEXT_MAX + (SPOOL_STREAMS_MAX - 1) * LOG_LEN + 64 };
@@ -191,7 +192,7 @@ enum err spool_read_cmd(const struct spool *s, int fd, struct spool_cmd *c)
     return ERR_CORRUPT;
   *lf = 0;
   if (scan(line, "drover-command %d %47s %lld %47s %zu %8x%n", &version, id, &build, epoch, &len, &crc, &head) != 6 ||
-      version != SPOOL_VERSION || head != lf - line || len > SPOOL_BLOB_MAX || str_id(epoch, strlen(epoch), &c->epoch))
+      version != SPOOL_VERSION || head != lf - line || build < 0 || len > SPOOL_BLOB_MAX || str_id(epoch, strlen(epoch), &c->epoch))
     return ERR_CORRUPT;
   if (strcmp(id, s->cmd))
     return ERR_NOTFOUND;
@@ -287,14 +288,14 @@ enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
     return e;
   memset(x, 0, sizeof *x);
   if (scan(text, "%d %15s %lld %15s %lld %8x %lld %lld %lld %lld %lld%n", &version, x->how, &code, x->reason, &len, &crc,
-             &lines, &wall, &user, &sys, &rss, &head) != 11 || version != SPOOL_VERSION)
+             &lines, &wall, &user, &sys, &rss, &head) != 11 || version != SPOOL_VERSION || !wire_is_token(x->how, strlen(x->how)) || !wire_is_token(x->reason, strlen(x->reason)))
     return ERR_CORRUPT;
   if (text[head] == ' ' && scan(text + head, " %lld %lld%n", &left_bytes, &left_lines, &more) != 2)
     return ERR_CORRUPT;
   head += more;
   while (text[head] == ' ' && x->nlogs < SPOOL_STREAMS_MAX - 1) {
     long long v[4];
-    if (scan(text + head, " %lld %8x %lld %lld %lld%n", &v[0], &x->log[x->nlogs].crc, &v[1], &v[2], &v[3], &more) != 5)
+    if (scan(text + head, " %lld %8x %lld %lld %lld%n", &v[0], &x->log[x->nlogs].crc, &v[1], &v[2], &v[3], &more) != 5 || (v[0] | v[1] | v[2] | v[3]) < 0)
       return ERR_CORRUPT;
     x->log[x->nlogs].len = v[0];
     x->log[x->nlogs].lines = v[1];
@@ -302,7 +303,7 @@ enum err spool_read_exit(const struct spool *s, struct spool_exit *x)
     x->log[x->nlogs++].left_lines = v[3];
     head += more;
   }
-  if (text[head] != '\n')
+  if (text[head] != '\n' || (code | len | lines | wall | user | sys | rss | left_bytes | left_lines) < 0) /* one below 0 has its sign in all of them */
     return ERR_CORRUPT;
   x->code = code;
   x->len = len;
@@ -330,7 +331,7 @@ int64_t spool_read_ack(const struct spool *s)
   char text[LINE_MAX_LEN], file[SPOOL_WORD_MAX];
   long long off;
 
-  if (get_small(s, stream_file(s, "ack", file), text, sizeof text) || scan(text, "%lld", &off) != 1)
+  if (get_small(s, stream_file(s, "ack", file), text, sizeof text) || scan(text, "%lld", &off) != 1 || off < 0)
     return 0;
   return off;
 }
@@ -365,7 +366,7 @@ bool spool_read_base(const struct spool *s, struct spool_base *b)
   long long off, lines;
   unsigned crc;
 
-  if (get_small(s, stream_file(s, "base", file), text, sizeof text) || scan(text, "%lld %8x %lld", &off, &crc, &lines) != 3)
+  if (get_small(s, stream_file(s, "base", file), text, sizeof text) || scan(text, "%lld %8x %lld", &off, &crc, &lines) != 3 || (off | lines) < 0)
     return false;
   *b = (struct spool_base){ off, lines, crc };
   return true;

@@ -20,7 +20,7 @@
    one with another's id counts as not there.
 
    What else agent and minders tell each other is in notice.h.
-   All names are relative to a descriptor of DIR/spool. Everything read back is checked: another version may have written it. */
+   All names are relative to a descriptor of DIR/spool. Everything read back is checked, since another version may have written it, and can stand in a message of the wire: words are tokens, numbers not below 0. */
 #ifndef WORKER_SPOOL_H
 #define WORKER_SPOOL_H
 #include <stdbool.h>
