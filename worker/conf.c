@@ -194,6 +194,8 @@ static void read_file(struct loading *l, bool may_miss)
   }
   if (!l->text)
     wrong_line(l, 0, "can't be read: %s", strerror(errno));
+  else if (lseek(fd, 0, SEEK_CUR) > (off_t)strlen(l->text)) /* the lines behind it would not count, and nobody would see why */
+    wrong_line(l, 0, "there is a NUL in it, so this is no text: write it anew");
   if (fd >= 0)
     close(fd);
   for (char *line = l->text, *next; line; line = next) {

@@ -205,6 +205,26 @@ static void test_which_file(void **state)
   conf_free(&c);
 }
 
+/* Found by fuzz_workerconf: what stood behind a NUL did not count, `allow` and `isolate` among it. */
+static void test_nul(void **state)
+{
+  static const char text[] = "join = " TOKEN "\n\0\nallow = no\n";
+  struct conf_given g = { .config = path };
+  struct conf c;
+  FILE *f;
+
+  (void)state;
+  put("worker.conf", "", 0600);
+  f = fopen(path, "w");
+  assert_non_null(f);
+  assert_int_equal(fwrite(text, 1, sizeof text - 1, f), sizeof text - 1);
+  fclose(f);
+  *said = 0;
+  assert_int_equal(conf_load(&c, &g), ERR_SYNTAX);
+  assert_non_null(strstr(said, "worker.conf: there is a NUL in it"));
+  conf_free(&c);
+}
+
 static void test_options_have_no_secrets(void **state)
 {
   struct conf_given g = { .config = path };
@@ -225,7 +245,7 @@ int main(void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_all_keys),  cmocka_unit_test(test_defaults_and_connect), cmocka_unit_test(test_all_that_is_wrong),      cmocka_unit_test(test_secrets_are_private),
-    cmocka_unit_test(test_tokens),    cmocka_unit_test(test_which_file),           cmocka_unit_test(test_options_have_no_secrets),
+    cmocka_unit_test(test_tokens),    cmocka_unit_test(test_which_file),           cmocka_unit_test(test_nul), cmocka_unit_test(test_options_have_no_secrets),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
