@@ -264,6 +264,12 @@ static enum err head_at(const struct segment_reader *r, int64_t size, struct seg
   return e;
 }
 
+/* Is it the one that the reader wants next? */
+static bool follows(const struct spool *sp, const struct segment_reader *r, const struct segment_head *h)
+{
+  return h->chunk.off == r->off && h->stream == sp->stream && !strcmp(h->cmd, sp->cmd);
+}
+
 static void step(struct segment_reader *r, const struct segment_head *h)
 {
   r->pos += (int64_t)(h->line + h->chunk.blob_len + 1);
@@ -325,7 +331,7 @@ enum err segment_read(const struct spool *sp, struct segment_reader *r, int64_t 
     return ERR_IO;
   while (r->pos < SEGMENT_SIZE && !(e = segment_parse(out->data + first + used, (size_t)n - used, &h))) {
     size_t whole = h.line + h.chunk.blob_len + 1;
-    if (h.chunk.off != r->off || h.stream != sp->stream || strcmp(h.cmd, sp->cmd)) {
+    if (!follows(sp, r, &h)) {
       e = ERR_CORRUPT;
       break;
     }
@@ -353,14 +359,13 @@ enum err segment_read(const struct spool *sp, struct segment_reader *r, int64_t 
 /* ---- after a crash ---- */
 
 /* Checks the record at r, whose blob is read into `blob`. */
-static enum err check_record(struct segment_reader *r, int64_t size, bool deep, char *blob, struct segment_head *h)
+static enum err check_record(const struct spool *sp, struct segment_reader *r, int64_t size, bool deep, char *blob, struct segment_head *h)
 {
   enum err e = head_at(r, size, h);
 
   if (e)
     return e;
-  if (h->chunk.off != r->off ||
-      pread(r->fd, blob, h->chunk.blob_len + 1, r->pos + (int64_t)h->line) != (ssize_t)h->chunk.blob_len + 1 ||
+  if (!follows(sp, r, h) || pread(r->fd, blob, h->chunk.blob_len + 1, r->pos + (int64_t)h->line) != (ssize_t)h->chunk.blob_len + 1 ||
       blob[h->chunk.blob_len] != '\n' || chunk_crc(0, blob, h->chunk.blob_len) != h->chunk.bcrc)
     return ERR_CORRUPT;
   h->chunk.blob = blob;
@@ -381,13 +386,13 @@ static void cut(const struct spool *sp, const struct segment_reader *r, const in
 }
 
 /* Adds the records of the reader's segment to the sums, until its end or something that is no good record. */
-static enum err sum_segment(struct segment_reader *r, int64_t size, bool deep, struct spool_base *sum)
+static enum err sum_segment(const struct spool *sp, struct segment_reader *r, int64_t size, bool deep, struct spool_base *sum)
 {
   char *blob = xmalloc(CHUNK_BLOB_MAX + 1);
   struct segment_head h;
   enum err e = ERR_OK;
 
-  while (r->pos < size && !(e = check_record(r, size, deep, blob, &h))) {
+  while (r->pos < size && !(e = check_record(sp, r, size, deep, blob, &h))) {
     sum->crc = chunk_crc_join(sum->crc, h.chunk.crc, h.chunk.raw);
     sum->lines += h.chunk.lines;
     step(r, &h);
@@ -425,7 +430,7 @@ enum err segment_mend(struct spool *sp, bool deep, struct segment_writer *w, boo
     if (starts[i] != sum.off || (e = go_to(sp, &r, starts[i])))
       break;
     size = file_size(r.fd);
-    e = sum_segment(&r, size, deep, &sum);
+    e = sum_segment(sp, &r, size, deep, &sum);
     torn = r.pos < size || (i + 1 < n && r.pos < SEGMENT_SIZE);
   }
   torn = torn || (n && r.fd >= 0 && r.start != starts[n - 1]);
@@ -453,7 +458,7 @@ enum err segment_drop(const struct spool *sp, int64_t *freed)
   segment_reader_init(&r);
   if (!e && base_of(sp, starts[0], &sum) && !(e = go_to(sp, &r, starts[0]))) {
     *freed = file_size(r.fd);
-    e = sum_segment(&r, *freed, false, &sum);
+    e = sum_segment(sp, &r, *freed, false, &sum);
     if (!e)
       e = spool_write_base(sp, &sum);
     full = e == ERR_NOSPACE; /* there is room for it behind what it is about */

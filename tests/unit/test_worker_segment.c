@@ -130,6 +130,15 @@ static void test_damaged_in_the_middle(void **s)
   mend(true, 1, true);
 }
 
+/* Found by fuzz_spool: a record whose line names another command was counted, and no reader took it. */
+static void test_of_another(void **s)
+{
+  (void)s;
+  harm(end_of[0] + (off_t)strlen("out 1-"));
+  mend(false, 1, false);
+  assert_int_equal(read_log(), RAW);
+}
+
 static void test_torn(void **s)
 {
   int fd;
@@ -157,6 +166,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_whole, begin, end),
     cmocka_unit_test_setup_teardown(test_damaged_in_the_middle, begin, end),
+    cmocka_unit_test_setup_teardown(test_of_another, begin, end),
     cmocka_unit_test_setup_teardown(test_torn, begin, end),
     cmocka_unit_test_setup_teardown(test_nothing_is_good, begin, end),
   };
