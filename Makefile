@@ -186,6 +186,9 @@ WORKER_KEPT = $(call obj,m,$(addprefix worker/,spool.c segment.c small.c ident.c
 $(B)/tests/test_worker_kept $(B)/tests/test_worker_segment: $(B)/tests/%: %.c $(WORKER_KEPT) $(B)/libdrover.a
 	@mkdir -p $(@D)
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $< $(WORKER_KEPT) $(B)/libdrover.a $(TEST_LIBS)
+$(B)/tests/test_ssh_request: test_ssh_request.c $(B)/m/master/workers/ssh/request.o $(B)/libdrover.a
+	@mkdir -p $(@D)
+	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) -o $@ $(filter %.c %.o,$^) $(B)/libdrover.a $(TEST_LIBS)
 # The model check of dispatch: the master's code between a clock, a loop, links and workers that are made up, in place of what wrap.txt names.
 MODEL_OBJ = $(call obj,m,$(wildcard tests/model/*.c))
 MODEL_WRAP = $(patsubst %,-Wl$(comma)--wrap=%,$(shell cat tests/model/wrap.txt))
@@ -241,6 +244,7 @@ $(B)/replay/$(1): $(call obj,m,$(2))
 endef
 $(eval $(call fuzz_more,fuzz_spec,$(addprefix worker/,spec.c beneath_path.c secrets.c terminal_size.c)))
 $(eval $(call fuzz_more,fuzz_workerconf,$(addprefix worker/,conf.c confine.c)))
+$(eval $(call fuzz_more,fuzz_ssh,master/workers/ssh/request.c))
 $(eval $(call fuzz_more,fuzz_spool,$(addprefix worker/,spool.c segment.c small.c ident.c member.c os_linux.c os_any.c sha256.c)))
 fuzzers: $(FUZZERS)
 

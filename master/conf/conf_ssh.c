@@ -37,6 +37,8 @@ static void read_pins(struct conf_ssh *s, const struct yml_node *n, struct diags
 {
   int count = !n ? 0 : n->kind == YML_LIST ? n->n : n->kind == YML_SCALAR ? 1 : 0;
 
+  if (count > CONF_SSH_PINS_MAX)
+    yml_error(d, n, "keep those that the host has now, and those that it is to have next", "more than %d host keys of one worker", CONF_SSH_PINS_MAX);
   s->pins = xcalloc((size_t)count + 1, sizeof *s->pins);
   for (int i = 0; i < count; i++) {
     const struct yml_node *item = n->kind == YML_LIST ? n->items[i] : n;

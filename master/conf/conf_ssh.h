@@ -9,6 +9,7 @@
 struct diags;
 struct yml_node;
 
+#define CONF_SSH_PINS_MAX 12 /* host keys of one worker: with the longest there are, they fit into what a helper is told (DIAL_WIRE_MAX) */
 #define CONF_SSH_DIR ".drover-worker" /* in the user's home folder there */
 
 struct conf_ssh {

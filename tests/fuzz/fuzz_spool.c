@@ -15,7 +15,7 @@
 #include "worker/member.h"
 #include "worker/segment.h"
 
-enum { TEXT_MAX = 8192, RAW_MAX = 32768, EDITS_MAX = 16, MODE_SEALED = 1 };
+enum { TEXT_MAX = 8192, RAW_MAX = 8192, EDITS_MAX = 16, MODE_SEALED = 1 };
 
 #define POOL "p"
 
@@ -269,11 +269,12 @@ static void remove_log(void)
 /* Chunks of as many bytes as each byte of `sizes` says. */
 static int64_t write_log(const uint8_t *sizes, size_t n, char raw[RAW_MAX])
 {
-  struct chunk_enc *enc = chunk_enc_new();
+  static struct chunk_enc *enc;
   struct segment_writer w;
   struct chunk c;
   size_t at = 0;
 
+  enc = enc ? enc : chunk_enc_new();
   segment_writer_init(&w, &sp);
   for (size_t i = 0; i < n && at < RAW_MAX; i++) {
     size_t len = 1 + sizes[i] * (size_t)4;
@@ -287,7 +288,6 @@ static int64_t write_log(const uint8_t *sizes, size_t n, char raw[RAW_MAX])
     close(w.fd);
   free(w.marks);
   buf_free(&w.record);
-  chunk_enc_free(enc);
   return (int64_t)at;
 }
 
@@ -352,8 +352,8 @@ static void damaged_log(const uint8_t *p, size_t n)
 
   if (n < 1 + sizes)
     return;
-  for (size_t i = 0; i < RAW_MAX; i++)
-    raw[i] = (char)(i % 13 ? (i * 2654435761u) >> 24 : '\n');
+  for (size_t i = 0; i < RAW_MAX && !raw[0]; i++)
+    raw[RAW_MAX - 1 - i] = (char)(i % 13 ? (i * 2654435761u) >> 24 : '\n');
   remove_log();
   written = (size_t)write_log(p + 1, sizes, raw);
   damage(p + 1 + sizes, n - 1 - sizes);

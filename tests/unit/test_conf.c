@@ -643,6 +643,29 @@ static void test_ssh(void **state)
   }
 }
 
+/* Found by fuzz_ssh: what the master tells its helper has a size, and so many keys have no room in it. */
+static void test_many_host_keys(void **state)
+{
+  struct fixture *f = *state;
+  struct buf text;
+  char *told;
+
+  for (int n = CONF_SSH_PINS_MAX; n <= CONF_SSH_PINS_MAX + 1; n++) {
+    buf_init(&text, BUF_NO_MAX);
+    buf_adds(&text, "workers: {a: {ssh: a@h, host_key: [");
+    for (int i = 0; i < n; i++)
+      buf_addf(&text, "%s\"" HOST_KEY "\"", i ? ", " : "");
+    buf_adds(&text, "]}}\n");
+    put(f, "master.yaml", buf_str(&text));
+    buf_free(&text);
+    if (n == CONF_SSH_PINS_MAX)
+      conf_free(must_load(f));
+  }
+  told = must_fail(f);
+  assert_non_null(strstr(told, "master.yaml:1:35: more than 12 host keys of one worker"));
+  free(told);
+}
+
 static void test_pools(void **state)
 {
   struct fixture *f = *state;
@@ -799,7 +822,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(test_messages, setup, teardown),
     cmocka_unit_test_setup_teardown(test_socket_too_long, setup, teardown),
     cmocka_unit_test_setup_teardown(test_git_urls, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_pools, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_many_host_keys, setup, teardown), cmocka_unit_test_setup_teardown(test_pools, setup, teardown),
     cmocka_unit_test_setup_teardown(test_ssh, setup, teardown),
     cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
     cmocka_unit_test_setup_teardown(test_wrong_secrets, setup, teardown),

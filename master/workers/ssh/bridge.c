@@ -48,7 +48,7 @@ static void was_called(struct bridge *b, enum begun what, ssize_t n)
 
 static _Noreturn void broke(struct bridge *b)
 {
-  ssh_fail("lost", "the connection with %s broke: %s", b->s->host, ssh_error(b->s));
+  ssh_fail("lost", "the connection with %s broke: %s", b->s->want.host, ssh_error(b->s));
 }
 
 /* Keeps the end. */
@@ -185,14 +185,14 @@ static _Noreturn void worker_ended(struct bridge *b)
   code = libssh2_channel_get_exit_status(b->channel);
   said = utf8_text(b->said, b->nsaid, SSH_SAID_MAX, true);
   if (code == SHELL_NOT_FOUND || code == SHELL_NOT_RUN)
-    ssh_fail("worker", "the worker program can't be run on %s (a disk without exec, or a program for another kind of host): %s", b->s->host, said);
-  ssh_fail(*said ? "worker" : "lost", "the worker on %s ended with status %d%s%s", b->s->host, code, *said ? ": " : "", said);
+    ssh_fail("worker", "the worker program can't be run on %s (a disk without exec, or a program for another kind of host): %s", b->s->want.host, said);
+  ssh_fail(*said ? "worker" : "lost", "the worker on %s ended with status %d%s%s", b->s->want.host, code, *said ? ": " : "", said);
 }
 
 void ssh_bridge(struct ssh *s)
 {
   struct bridge *b = xcalloc(1, sizeof *b);
-  char *text = xasprintf("exec sh -c 'exec \"%s/drover-worker\" --stdio %s --dir \"%s\"'", s->dir, s->name, s->dir);
+  char *text = xasprintf("exec sh -c 'exec \"%s/drover-worker\" --stdio %s --dir \"%s\"'", s->want.dir, s->want.name, s->want.dir);
   int64_t end = 0;
 
   b->s = s;

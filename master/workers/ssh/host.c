@@ -11,9 +11,7 @@
 #include "common/str.h"
 #include "master/workers/ssh/ssh.h"
 
-enum { COMMAND_MS = 20000, UPLOAD_MS = 120000, OUT_MAX = 16384, PIECE = 32768, WORD_MAX = 64 };
-
-#define MARK "drover-host: "
+enum { COMMAND_MS = 20000, UPLOAD_MS = 120000, OUT_MAX = 16384, PIECE = 32768 };
 
 struct command {
   LIBSSH2_CHANNEL *channel;
@@ -27,13 +25,13 @@ LIBSSH2_CHANNEL *ssh_start(struct ssh *s, const char *command)
 
   while (!(c = libssh2_channel_open_session(s->session))) {
     if (libssh2_session_last_errno(s->session) != LIBSSH2_ERROR_EAGAIN)
-      ssh_fail("refused", "%s lets %s in, and starts nothing: %s", s->host, s->user, ssh_error(s));
+      ssh_fail("refused", "%s lets %s in, and starts nothing: %s", s->want.host, s->want.user, ssh_error(s));
     ssh_wait(s, "refused", "the host starts nothing");
   }
   while ((e = libssh2_channel_exec(c, command)) == LIBSSH2_ERROR_EAGAIN)
     ssh_wait(s, "refused", "the host starts nothing");
   if (e)
-    ssh_fail("refused", "%s lets %s in, but runs no command: %s", s->host, s->user, ssh_error(s));
+    ssh_fail("refused", "%s lets %s in, but runs no command: %s", s->want.host, s->want.user, ssh_error(s));
   return c;
 }
 
@@ -46,7 +44,7 @@ static bool take(struct ssh *s, LIBSSH2_CHANNEL *c, int stream, struct buf *to)
   if (n == LIBSSH2_ERROR_EAGAIN)
     return false;
   if (n < 0)
-    ssh_fail("unreachable", "the connection with %s broke: %s", s->host, ssh_error(s));
+    ssh_fail("unreachable", "the connection with %s broke: %s", s->want.host, ssh_error(s));
   if (n > 0 && to->len + (size_t)n <= OUT_MAX)
     buf_add(to, part, (size_t)n);
   return n > 0;
@@ -82,61 +80,39 @@ static void end(struct command *c)
   buf_free(&c->err);
 }
 
-/* What stands behind MARK and `word` in its line; "" where there is no such line. */
-static void answer(const struct command *c, const char *word, char *out, size_t size)
-{
-  size_t n = strlen(word);
-
-  *out = 0;
-  for (const char *p = c->out.data; (p = strstr(p, MARK)); p += strlen(MARK)) {
-    const char *at = p + strlen(MARK);
-    if (strncmp(at, word, n) || at[n] != ' ')
-      continue;
-    snprintf(out, size, "%.*s", (int)strcspn(at + n + 1, "\r\n"), at + n + 1);
-  }
-}
-
 /* ---- looking ---- */
-
-/* The host's word is to be a word: of what can't be a name of anything nothing is left. */
-static void word(const struct command *c, const char *of, char out[WORD_MAX + 1])
-{
-  answer(c, of, out, WORD_MAX + 1);
-  if (out[strspn(out, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
-    *out = 0;
-}
 
 static void refused(struct ssh *s, const char *why)
 {
   bool full = strstr(why, "No space left") || strstr(why, "quota");
 
   if (full)
-    ssh_fail("disk_full", "the disk of %s is full: %s", s->host, why);
-  ssh_fail("folder", "the folder %s on %s can't be used: %s", s->dir, s->host, why);
+    ssh_fail("disk_full", "the disk of %s is full: %s", s->want.host, why);
+  ssh_fail("folder", "the folder %s on %s can't be used: %s", s->want.dir, s->want.host, why);
 }
 
-static void look(struct ssh *s, char os[WORD_MAX + 1], char arch[WORD_MAX + 1], char sum[WORD_MAX + 1])
+static void look(struct ssh *s, char os[SSH_WORD_MAX + 1], char arch[SSH_WORD_MAX + 1], char sum[SSH_WORD_MAX + 1])
 {
   char why[SSH_SAID_MAX];
   struct command c;
   char *text = xasprintf(
-    "exec sh -c 'd=\"%s\"; umask 077; echo \"" MARK "os $(uname -s)\"; echo \"" MARK "arch $(uname -m)\"; "
-    "m=$(mkdir -p \"$d\" 2>&1); if test -d \"$d\" && test -w \"$d\" && test -x \"$d\"; then echo \"" MARK "good yes\"; else echo \"" MARK "bad ${m:-it may not be written}\"; exit 0; fi; "
-    "if test -f \"$d/drover-worker\"; then s=$(sha256sum \"$d/drover-worker\" 2>/dev/null); echo \"" MARK "sum ${s%%%% *}\"; fi'",
-    s->dir);
+    "exec sh -c 'd=\"%s\"; umask 077; echo \"" SSH_MARK "os $(uname -s)\"; echo \"" SSH_MARK "arch $(uname -m)\"; "
+    "m=$(mkdir -p \"$d\" 2>&1); if test -d \"$d\" && test -w \"$d\" && test -x \"$d\"; then echo \"" SSH_MARK "good yes\"; else echo \"" SSH_MARK "bad ${m:-it may not be written}\"; exit 0; fi; "
+    "if test -f \"$d/drover-worker\"; then s=$(sha256sum \"$d/drover-worker\" 2>/dev/null); echo \"" SSH_MARK "sum ${s%%%% *}\"; fi'",
+    s->want.dir);
 
   begin(s, &c, text, COMMAND_MS);
   finish(s, &c, "it does not say what kind of host it is");
   free(text);
-  answer(&c, "bad", why, sizeof why);
+  ssh_said(c.out.data, "bad", why, sizeof why);
   if (*why)
     refused(s, why);
-  answer(&c, "good", why, sizeof why);
+  ssh_said(c.out.data, "good", why, sizeof why);
   if (!*why)
-    ssh_fail("refused", "%s lets %s in, and has no shell that runs a command: %.300s", s->host, s->user, c.err.data);
-  word(&c, "os", os);
-  word(&c, "arch", arch);
-  word(&c, "sum", sum);
+    ssh_fail("refused", "%s lets %s in, and has no shell that runs a command: %.300s", s->want.host, s->want.user, c.err.data);
+  ssh_said_word(c.out.data, "os", os);
+  ssh_said_word(c.out.data, "arch", arch);
+  ssh_said_word(c.out.data, "sum", sum);
   end(&c);
 }
 
@@ -171,7 +147,7 @@ static void pour(struct ssh *s, struct command *command, int64_t size)
       else if (w < 0 && libssh2_channel_eof(c))
         n = at = 0, size = 0; /* it has ended, and says why */
       else if (w < 0)
-        ssh_fail("unreachable", "the connection with %s broke while the worker program was brought: %s", s->host, ssh_error(s));
+        ssh_fail("unreachable", "the connection with %s broke while the worker program was brought: %s", s->want.host, ssh_error(s));
       else
         at += w;
     }
@@ -184,20 +160,20 @@ static void pour(struct ssh *s, struct command *command, int64_t size)
 
 static void bring(struct ssh *s, const char *sum, int64_t size)
 {
-  char done[WORD_MAX];
+  char done[SSH_WORD_MAX];
   struct command c;
   char *text = xasprintf(
     "exec sh -c 'umask 077; cd \"%s\" || exit 1; rm -f .drover-worker.new.*; t=.drover-worker.new.$$; "
-    "if cat >$t && test $(wc -c <$t) -eq %lld; then case \"$(sha256sum $t 2>/dev/null)\" in \"\"|%s*) chmod 755 $t && mv -f $t drover-worker && echo \"" MARK "done yes\";; *) echo \"other bytes arrived\" >&2;; esac; fi; "
+    "if cat >$t && test $(wc -c <$t) -eq %lld; then case \"$(sha256sum $t 2>/dev/null)\" in \"\"|%s*) chmod 755 $t && mv -f $t drover-worker && echo \"" SSH_MARK "done yes\";; *) echo \"other bytes arrived\" >&2;; esac; fi; "
     "rm -f $t'",
-    s->dir, (long long)size, sum);
+    s->want.dir, (long long)size, sum);
 
   ssh_tell("bring");
   begin(s, &c, text, UPLOAD_MS);
   free(text);
   pour(s, &c, size);
   finish(s, &c, "it takes too long to bring the worker program there");
-  answer(&c, "done", done, sizeof done);
+  ssh_said(c.out.data, "done", done, sizeof done);
   if (!*done)
     refused(s, *c.err.data ? c.err.data : "the worker program did not arrive whole");
   end(&c);
@@ -205,7 +181,7 @@ static void bring(struct ssh *s, const char *sum, int64_t size)
 
 void ssh_prepare(struct ssh *s)
 {
-  char os[WORD_MAX + 1], arch[WORD_MAX + 1], have[WORD_MAX + 1], sum[65];
+  char os[SSH_WORD_MAX + 1], arch[SSH_WORD_MAX + 1], have[SSH_WORD_MAX + 1], sum[SSH_SUM_LEN + 1];
   int64_t size;
 
   look(s, os, arch, have);

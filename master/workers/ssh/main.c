@@ -19,7 +19,7 @@
 #include "master/workers/ssh/ssh.h"
 #include "proto/records.h"
 
-enum { MEMORY_MAX = 256 << 20, PINS_MAX = 64, WHY_MAX = 2048 };
+enum { MEMORY_MAX = 256 << 20, WHY_MAX = 2048 };
 
 /* ---- to and from the master ---- */
 
@@ -109,19 +109,15 @@ static void hear(struct buf *b)
   }
 }
 
-bool ssh_answer(char sum[65], int64_t *size)
+bool ssh_answer(char sum[SSH_SUM_LEN + 1], int64_t *size)
 {
   struct buf b;
-  const char *text, *n;
+  bool brings;
 
   hear(&b);
-  text = records_get(b.data, b.len, "sum");
-  n = records_get(b.data, b.len, "size");
-  *size = 0;
-  if (text && n && strlen(text) == 64 && !str_number(n, strlen(n), size))
-    memcpy(sum, text, 65);
+  brings = ssh_answer_read(b.data, b.len, sum, size);
   buf_free(&b);
-  return *size > 0;
+  return brings;
 }
 
 long ssh_program(char *to, size_t most)
@@ -137,22 +133,8 @@ long ssh_program(char *to, size_t most)
 
 static void take_request(struct ssh *s, struct buf *b)
 {
-  char key[RECORDS_KEY_MAX + 1];
-  const char *value;
-  size_t at = 0;
-
   hear(b);
-  s->name = records_get(b->data, b->len, "name");
-  s->user = records_get(b->data, b->len, "user");
-  s->host = records_get(b->data, b->len, "host");
-  s->port = records_get(b->data, b->len, "port");
-  s->dir = records_get(b->data, b->len, "dir");
-  s->key = records_get(b->data, b->len, "key");
-  s->pins = xcalloc(PINS_MAX, sizeof *s->pins);
-  while (records_next(b->data, b->len, &at, key, &value) == ERR_OK)
-    if (!strcmp(key, "pin") && s->npins < PINS_MAX)
-      s->pins[s->npins++] = value;
-  if (!s->name || !s->user || !s->host || !s->port || !s->dir || !s->key)
+  if (!ssh_request_read(&s->want, b->data, b->len))
     ssh_fail("helper", "the request is not complete: the master and its drover-ssh-helper are not of one version");
 }
 

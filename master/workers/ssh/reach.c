@@ -33,7 +33,7 @@ void ssh_wait(struct ssh *s, const char *tag, const char *late)
   int64_t left = s->deadline - clock_mono_ms();
 
   if (left <= 0)
-    ssh_fail(tag, "%s: %s", s->host, late);
+    ssh_fail(tag, "%s: %s", s->want.host, late);
   poll(&p, 1, left > 1000 ? 1000 : (int)left);
 }
 
@@ -66,10 +66,10 @@ static int connect_to(int fd, const struct addrinfo *a)
 static void dial(struct ssh *s)
 {
   struct addrinfo want = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-  int e = getaddrinfo(s->host, s->port, &want, &found), on = 1, unsent = UNSENT_MAX, number = ENOENT;
+  int e = getaddrinfo(s->want.host, s->want.port, &want, &found), on = 1, unsent = UNSENT_MAX, number = ENOENT;
 
   if (e)
-    ssh_fail("unreachable", "%s: the name is not known: %s", s->host, gai_strerror(e));
+    ssh_fail("unreachable", "%s: the name is not known: %s", s->want.host, gai_strerror(e));
   for (const struct addrinfo *a = found; a && s->sock < 0; a = a->ai_next) {
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     number = fd < 0 ? errno : connect_to(fd, a);
@@ -80,7 +80,7 @@ static void dial(struct ssh *s)
   }
   freeaddrinfo(found);
   if (s->sock < 0)
-    ssh_fail("unreachable", "%s port %s can't be reached: %s", s->host, s->port, strerror(number));
+    ssh_fail("unreachable", "%s port %s can't be reached: %s", s->want.host, s->want.port, strerror(number));
   setsockopt(s->sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(s->sock, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
   setsockopt(s->sock, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -93,15 +93,15 @@ static void prefer(struct ssh *s)
 {
   static const char any[] = KIND ",ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,ssh-rsa";
   char kinds[KINDS_MAX] = "";
-  bool whole = s->npins > 0;
+  bool whole = s->want.npins > 0;
   size_t n = 0;
 
-  for (int i = 0; i < s->npins && n < sizeof kinds; i++) {
-    whole &= strchr(s->pins[i], ' ') != NULL;
-    n += (size_t)snprintf(kinds + n, sizeof kinds - n, "%s%.*s", i ? "," : "", (int)strcspn(s->pins[i], " "), s->pins[i]);
+  for (int i = 0; i < s->want.npins && n < sizeof kinds; i++) {
+    whole &= strchr(s->want.pins[i], ' ') != NULL;
+    n += (size_t)snprintf(kinds + n, sizeof kinds - n, "%s%.*s", i ? "," : "", (int)strcspn(s->want.pins[i], " "), s->want.pins[i]);
   }
   if (libssh2_session_method_pref(s->session, LIBSSH2_METHOD_HOSTKEY, whole && n < sizeof kinds ? kinds : any))
-    ssh_fail("protocol", "%s: host keys of the kind %s are not known to this master's libssh2: give an ssh-ed25519 one", s->host, kinds);
+    ssh_fail("protocol", "%s: host keys of the kind %s are not known to this master's libssh2: give an ssh-ed25519 one", s->want.host, kinds);
 }
 
 static void mark_of(struct ssh *s, char mark[MARK_MAX])
@@ -121,9 +121,9 @@ static bool is_pinned(struct ssh *s, const char *mark)
   char *text = key ? str_base64(key, len) : xstrdup("");
   bool found = false;
 
-  for (int i = 0; i < s->npins && key; i++) {
-    const char *space = strchr(s->pins[i], ' ');
-    found |= !strcmp(space ? space + 1 : s->pins[i], space ? text : mark);
+  for (int i = 0; i < s->want.npins && key; i++) {
+    const char *space = strchr(s->want.pins[i], ' ');
+    found |= !strcmp(space ? space + 1 : s->want.pins[i], space ? text : mark);
   }
   free(text);
   return found;
@@ -143,16 +143,16 @@ static void shake(struct ssh *s)
   while ((e = libssh2_session_handshake(s->session, s->sock)) == LIBSSH2_ERROR_EAGAIN)
     ssh_wait(s, "unreachable", "an ssh server does not answer there");
   if (e == LIBSSH2_ERROR_KEX_FAILURE || e == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)
-    ssh_fail("protocol", "%s: no connection can be agreed on (%s); the host needs a host key of the kind ssh-ed25519, or of the pinned kind", s->host, ssh_error(s));
+    ssh_fail("protocol", "%s: no connection can be agreed on (%s); the host needs a host key of the kind ssh-ed25519, or of the pinned kind", s->want.host, ssh_error(s));
   if (e)
-    ssh_fail("unreachable", "%s: no ssh connection comes about: %s", s->host, ssh_error(s));
+    ssh_fail("unreachable", "%s: no ssh connection comes about: %s", s->want.host, ssh_error(s));
   mark_of(s, mark);
   if (is_pinned(s, mark))
     return;
-  if (!s->npins)
-    ssh_fail_key("unknown_host_key", mark, "the host key of %s is %s, and nobody has trusted it yet: compare it there (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then: drover worker trust %s %s", s->host, mark,
-                 s->name, mark);
-  ssh_fail_key("host_key", mark, "the host key of %s is %s, which is not the one that is trusted: the host was set up anew, or somebody else answers", s->host, mark);
+  if (!s->want.npins)
+    ssh_fail_key("unknown_host_key", mark, "the host key of %s is %s, and nobody has trusted it yet: compare it there (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then: drover worker trust %s %s", s->want.host, mark,
+                 s->want.name, mark);
+  ssh_fail_key("host_key", mark, "the host key of %s is %s, which is not the one that is trusted: the host was set up anew, or somebody else answers", s->want.host, mark);
 }
 
 /* ---- the login ---- */
@@ -174,7 +174,7 @@ static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len, 
 
 static EVP_PKEY *read_key(struct ssh *s)
 {
-  BIO *in = BIO_new_mem_buf(s->key, -1);
+  BIO *in = BIO_new_mem_buf(s->want.key, -1);
   EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, NULL, (void *)(uintptr_t)"") : NULL;
 
   BIO_free(in);
@@ -204,14 +204,14 @@ static void log_in(struct ssh *s)
   put_text(&public, KIND, strlen(KIND));
   put_text(&public, raw, n);
   s->deadline = clock_mono_ms() + LOGIN_MS;
-  while ((e = libssh2_userauth_publickey(s->session, s->user, (const unsigned char *)public.data, public.len, sign, &abstract)) == LIBSSH2_ERROR_EAGAIN)
+  while ((e = libssh2_userauth_publickey(s->session, s->want.user, (const unsigned char *)public.data, public.len, sign, &abstract)) == LIBSSH2_ERROR_EAGAIN)
     ssh_wait(s, "auth", "the host does not answer the login");
   buf_free(&public);
   EVP_PKEY_free(key);
   if (e == LIBSSH2_ERROR_SOCKET_DISCONNECT || e == LIBSSH2_ERROR_SOCKET_RECV || e == LIBSSH2_ERROR_SOCKET_SEND)
-    ssh_fail("auth", "%s ended the connection at the login as %s: %s", s->host, s->user, ssh_error(s));
+    ssh_fail("auth", "%s ended the connection at the login as %s: %s", s->want.host, s->want.user, ssh_error(s));
   if (e)
-    ssh_fail("auth", "%s does not let %s in with the cluster's key: put the line that `drover worker key` prints into ~%s/.ssh/authorized_keys there (%s)", s->host, s->user, s->user, ssh_error(s));
+    ssh_fail("auth", "%s does not let %s in with the cluster's key: put the line that `drover worker key` prints into ~%s/.ssh/authorized_keys there (%s)", s->want.host, s->want.user, s->want.user, ssh_error(s));
 }
 
 void ssh_reach(struct ssh *s)

@@ -8,14 +8,13 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "master/workers/ssh/request.h"
 
 #define SSH_LINK_FD 3     /* the master's link */
 #define SSH_SAID_MAX 1024 /* bytes of what the host says that are told on, those at its end */
 
 struct ssh {
-  const char *name, *user, *host, *port, *dir, *key; /* of the request */
-  const char **pins;
-  int npins;
+  struct ssh_request want;
   int sock;
   LIBSSH2_SESSION *session;
   int64_t deadline; /* clock_mono_ms(), of what is under way */
@@ -28,7 +27,7 @@ _Noreturn void ssh_fail(const char *tag, const char *fmt, ...) printf_like(2, 3)
 /* The same with the host's key, that a person may want to trust. */
 _Noreturn void ssh_fail_key(const char *tag, const char *mark, const char *fmt, ...) printf_like(3, 4);
 /* What the master answers to ssh_tell_host(): the program's checksum and size, with which its bytes begin on standard input. False: the host has that program. */
-bool ssh_answer(char sum[65], int64_t *size);
+bool ssh_answer(char sum[SSH_SUM_LEN + 1], int64_t *size);
 long ssh_program(char *to, size_t most); /* bytes of it; fails where the master is gone */
 
 /* Waits until the session can go on; fails at the deadline with that tag and sentence. */
