@@ -7,6 +7,8 @@
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
+enum { CHARACTER_MAX = 4 /* bytes */ };
+
 bool utf8_valid(const char *p, size_t n)
 {
   for (size_t len; n; p += len, n -= len)
@@ -36,11 +38,14 @@ void utf8_clean(struct buf *out, const char *p, size_t n, bool line)
 char *utf8_text(const char *p, size_t n, size_t max, bool line)
 {
   struct buf b;
+  char *text;
 
   buf_init(&b, BUF_NO_MAX);
-  if (p)
-    utf8_clean(&b, p, n < max ? n : max, line);
-  return buf_take(&b);
+  if (p) /* so much that the last character is whole, if it is one */
+    utf8_clean(&b, p, n < max + CHARACTER_MAX ? n : max + CHARACTER_MAX, line);
+  text = buf_take(&b);
+  text[utf8_cut(text, max)] = 0;
+  return text;
 }
 
 size_t utf8_cut(const char *s, size_t max)

@@ -25,6 +25,7 @@
 #include "common/quota.h"
 #include "common/sm.h"
 #include "common/str.h"
+#include "common/utf8.h"
 
 static void test_buf(void **state)
 {
@@ -580,6 +581,23 @@ static void test_quota(void **state)
   assert_int_equal(missed, 0);
 }
 
+/* Found by fuzz_told: a byte that is none becomes three, so texts were longer than they may be, or were cut in the middle of a character. */
+static void test_utf8_text(void **state)
+{
+  static const struct { const char *in; size_t max; const char *out; } cases[] = {
+    { "ab", 5, "ab" }, { "abcdef", 5, "abcde" }, { "", 5, "" }, { "ab", 0, "" },
+    { "abcd\xc3\xa4", 5, "abcd" }, { "abc\xc3\xa4", 5, "abc\xc3\xa4" }, { "abc\xe2\x82\xac", 5, "abc" }, { "a\xf0\x9f\x98\x80z", 5, "a\xf0\x9f\x98\x80" },
+    { "\xff", 5, "\xef\xbf\xbd" }, { "\xff\xff", 5, "\xef\xbf\xbd" }, { "a\x01z", 5, "a\xef\xbf\xbdz" }, { "ab\x01z", 4, "ab" }, { "ab\x01z", 5, "ab\xef\xbf\xbd" },
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    char *text = utf8_text(cases[i].in, strlen(cases[i].in), cases[i].max, true);
+    assert_string_equal(text, cases[i].out);
+    free(text);
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -588,7 +606,7 @@ int main(void)
     cmocka_unit_test(test_glob),  cmocka_unit_test(test_distance), cmocka_unit_test(test_map),
     cmocka_unit_test(test_list),  cmocka_unit_test(test_err),      cmocka_unit_test(test_clock),
     cmocka_unit_test(test_mem),   cmocka_unit_test(test_sm),       cmocka_unit_test(test_log),
-    cmocka_unit_test(test_log_json), cmocka_unit_test(test_notify), cmocka_unit_test(test_quota),
+    cmocka_unit_test(test_log_json), cmocka_unit_test(test_notify), cmocka_unit_test(test_quota), cmocka_unit_test(test_utf8_text),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) != 0;
 }
