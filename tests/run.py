@@ -2,7 +2,7 @@
 """Runs the suites, some at a time, and sums them up; the last line is "N passed, N failed".
 
 usage: tests/run.py BUILD SANITIZED [PATTERN ...]
-BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a file of tests for node (the page, the schema), a fuzzer (3 s), or a lint.
+BUILD and SANITIZED are build folders. A suite is a program of tests/unit or tests/seq, a unittest file, a file of tests for node (the page, the schema), a fuzzer (2 s), or a lint.
 """
 import atexit
 import concurrent.futures
@@ -18,7 +18,7 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIMIT_S = 420   # no suite takes longer, on a machine that is not busy
-FUZZ_S = 3
+FUZZ_S = 2
 WHY = re.compile(r"(?:FAIL|ERROR): |\[  FAILED  \] test|not ok \d|.*(?:ERROR: \w+Sanitizer|runtime error:)|SUMMARY: ")
 WHYS, WHY_LINES = 5, 25
 RECAP, RECAP_LINES = 6, 12

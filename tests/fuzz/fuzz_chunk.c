@@ -1,17 +1,10 @@
 /* Arbitrary chunks into the check, and arbitrary output through the encoder: what passes the check is sound when it is served. */
-#include <stdlib.h>
+#include "tests/fuzz/fuzz.h"
+
 #include <string.h>
 #include <zlib.h>
 
 #include "proto/chunk.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-static void must(int ok)
-{
-  if (!ok)
-    abort();
-}
 
 /* The deflate part between gzip's head and tail, twice: a stream of zlib's own must find the text twice. */
 static void serve_twice(const struct chunk *c, const char *raw)

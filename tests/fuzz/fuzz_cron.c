@@ -1,11 +1,10 @@
 /* Any bytes as a cron line: no crash, an error with a column, and times that go forward and are whole minutes. */
+#include "tests/fuzz/fuzz.h"
+
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "master/conf/cron.h"
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {

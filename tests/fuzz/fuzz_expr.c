@@ -1,11 +1,10 @@
 /* Any bytes as an expression and as a text with expressions in it: no crash, an error with a place in the text, a value of the type that was promised. */
+#include "tests/fuzz/fuzz.h"
+
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "master/conf/expr.h"
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 static const struct expr_name names[] = { { "t", EXPR_TEXT, "", NULL }, { "n", EXPR_NUMBER, "", NULL }, { "b", EXPR_BOOL, "", NULL }, { "l", EXPR_LIST, "", NULL }, { "a.*", EXPR_ANY, "", NULL }, { NULL, EXPR_NONE, NULL, NULL } };
 

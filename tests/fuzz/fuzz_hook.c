@@ -1,18 +1,16 @@
 /* Deliveries of forges, every dialect: what comes out is bounded, clean, and nothing that git must not get; the JSON for the database is JSON. The first byte picks the dialect, the
    second the event's name, the third what goes with the head; the rest is the body. tests/fuzz/seeds/fuzz_hook.py makes seeds of it: where a whole run (not a single input) has read nothing in
    one of the dialects, that is a failure, because nothing was tested then. */
+#include "tests/fuzz/fuzz.h"
+
 #include <assert.h>
 #include <cjson/cJSON.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/str.h"
 #include "master/changes/githelper.h"
 #include "master/changes/hooks/hook.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const names[] = { "github", "gitlab", "gitea", "forgejo", "bitbucket" };
 static const char *const events[] = { "push", "pull_request", "issue_comment", "pull_request_review", "pull_request_review_comment", "commit_comment", "repo:push", "repo:refs_changed",

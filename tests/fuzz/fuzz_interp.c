@@ -1,13 +1,12 @@
 /* Any bytes as a text with expressions in it, and as what stands around one. What a name's value has in it is never read as an expression; what is written as `$${{` comes out as `${{`; no name is asked for
    more often than it could stand there; no text grows beyond its limit; the same comes out each time. */
+#include "tests/fuzz/fuzz.h"
+
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
 #include "master/conf/expr.h"
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 enum { BIG = 40000 }; /* two of these are beyond EXPR_RESULT_MAX */
 static const char EVIL[] = "}} ${{ t }} $${{ n }} \"'\\ ${{";

@@ -1,19 +1,12 @@
 /* Arbitrary forms and text, cut anywhere: what comes out is what a naive replacer makes of it, and never a byte more is held than the longest form has. The first bytes say how: the number
    of forms, then for each its length, then the forms, then the text; each piece is as long as the byte at hand says. */
-#include <stdlib.h>
+#include "tests/fuzz/fuzz.h"
+
 #include <string.h>
 
 #include "worker/mask.h"
 
 enum { FORMS_MAX = 8, FORM_MAX = 24 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-static void must(int ok)
-{
-  if (!ok)
-    abort();
-}
 
 static void cover(unsigned char *hit, const char *text, size_t n, const char *form, size_t len)
 {

@@ -1,13 +1,12 @@
 /* The text of a version, as somebody may post it: refused, or made into parts that make the same text again. */
-#include <stdint.h>
-#include <stdlib.h>
+#include "tests/fuzz/fuzz.h"
+
 #include <string.h>
 
 #include "common/str.h"
 #include "master/conf/conf.h"
 #include "master/conf/parts.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   char *rest = xstrndup((const char *)data, size), *text = xasprintf("# drover configuration 1\n%s%s", size && *data == '-' ? "" : "--- # site ", rest), *again;

@@ -1,16 +1,9 @@
 /* Arbitrary bytes as a proxy's answer and as its URL. The answer is read the same however it is cut. */
-#include <stdlib.h>
+#include "tests/fuzz/fuzz.h"
+
 #include <string.h>
 
 #include "worker/proxy.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-static void must(int ok)
-{
-  if (!ok)
-    abort();
-}
 
 static void printable(const char *why)
 {

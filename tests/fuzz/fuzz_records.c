@@ -1,17 +1,10 @@
 /* Arbitrary bytes as records and as a join token: what is accepted is written back as it was read. */
-#include <stdlib.h>
+#include "tests/fuzz/fuzz.h"
+
 #include <string.h>
 
 #include "proto/records.h"
 #include "proto/token.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-static void must(int ok)
-{
-  if (!ok)
-    abort();
-}
 
 static void records(const char *p, size_t n)
 {

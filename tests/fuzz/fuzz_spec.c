@@ -62,12 +62,23 @@ static void environment(const struct spec *s)
   must(!s->terminal || variable(s, "TERM"));
 }
 
+static void size(const struct spec *s)
+{
+  char text[32];
+  int cols, rows;
+
+  snprintf(text, sizeof text, "%dx%d", s->cols, s->rows);
+  must(terminal_size(text, &cols, &rows) && cols == s->cols && rows == s->rows);
+  must(cols >= 1 && cols <= TERMINAL_SIDE_MAX && rows >= 1 && rows <= TERMINAL_SIDE_MAX);
+}
+
 static void limits(const struct spec *s)
 {
   must(s->idle_ms >= 0 && s->total_ms >= 0 && s->grace_ms >= 0 && s->alone_ms >= 0);
   must(!s->limit_bytes || s->limit_bytes >= CUT_BYTES_MIN);
   must(!s->limit_lines || s->limit_lines >= CUT_LINES_MIN);
-  must(!s->terminal || (s->cols >= 1 && s->cols <= TERMINAL_SIDE_MAX && s->rows >= 1 && s->rows <= TERMINAL_SIDE_MAX));
+  if (s->terminal)
+    size(s);
   must(beneath_valid(s->cwd) && (!s->report || beneath_valid(s->report)));
   for (const char **p = s->place; *p; p++)
     must(beneath_valid(*p) && !(s->fresh[p - s->place] && beneath_is_top(*p)));

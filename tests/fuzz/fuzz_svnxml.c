@@ -1,11 +1,11 @@
 /* Any bytes, as svn might be made to write them: bounded texts, valid UTF-8, no leak. The first byte says in which pieces they come. */
+#include "tests/fuzz/fuzz.h"
+
 #include <assert.h>
 #include <string.h>
 
 #include "common/utf8.h"
 #include "master/changes/helper/svnxml.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static bool on_entry(void *arg, const struct svnxml_entry *e)
 {

@@ -1,16 +1,9 @@
 /* Arbitrary bytes into the reader, whole and in pieces: the same messages come out, and each of them is written back as it was read. */
-#include <stdlib.h>
+#include "tests/fuzz/fuzz.h"
+
 #include <string.h>
 
 #include "proto/wire.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-static void must(int ok)
-{
-  if (!ok)
-    abort();
-}
 
 /* What was read, written again. Getters may find tokens of another kind, nothing worse. */
 static void write_back(struct buf *out, struct wire_msg *m)

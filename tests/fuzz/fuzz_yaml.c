@@ -1,6 +1,7 @@
 /* Any bytes as a .drover.yml and as a site's file: no crash, a position with each error, and what is written reads back the same. */
+#include "tests/fuzz/fuzz.h"
+
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/str.h"
@@ -8,8 +9,6 @@
 #include "master/conf/pipeline.h"
 #include "master/conf/schema.h"
 #include "master/conf/zone.h"
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 static void check_diags(struct diags *d)
 {
