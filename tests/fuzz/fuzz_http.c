@@ -1,5 +1,6 @@
 /* Both ends of HTTP: arbitrary bytes as a request's target, as what proxies and clients say in headers, and as the answer that the command line reads, by the first byte. A target that is taken says the same when it is encoded
-   again; only a trusted proxy is believed; an answer is the same however it is cut. */
+   again; only a trusted proxy is believed; an answer is the same however it is
+   framed and cut. */
 #include "tests/fuzz/fuzz.h"
 
 #include <pthread.h>
@@ -7,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "common/buf.h"
 #include "common/str.h"
@@ -176,12 +178,9 @@ static void get(struct answer *a, struct got *g)
   pthread_join(thread, NULL);
 }
 
-static void answer(const char *p, size_t n)
+static int listener(void)
 {
   static int listening = -1;
-  struct answer a = { p, n, n ? n : 1, -1 };
-  struct got whole, cut;
-  size_t least;
 
   if (listening < 0) {
     snprintf(where.sun_path, sizeof where.sun_path, "/tmp/drover-fuzz-http.%d", (int)getpid());
@@ -189,7 +188,15 @@ static void answer(const char *p, size_t n)
     listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     must(listening >= 0 && !bind(listening, (struct sockaddr *)&where, sizeof where) && !listen(listening, 4));
   }
-  a.fd = listening;
+  return listening;
+}
+
+static void answer(const char *p, size_t n)
+{
+  struct answer a = { p, n, n ? n : 1, listener() };
+  struct got whole, cut;
+  size_t least;
+
   get(&a, &whole);
   a.piece = 1 + n % 7;
   get(&a, &cut);
@@ -201,6 +208,46 @@ static void answer(const char *p, size_t n)
   buf_free(&cut.body);
 }
 
+/* The same bytes, framed in each way that there is, are what is read. */
+static void framed(const char *p, size_t n)
+{
+  enum { LENGTH, CHUNKED, CLOSE, GZIP, WAYS };
+  static const char *const heads[WAYS] = { [LENGTH] = "", [CHUNKED] = "Transfer-Encoding: chunked\r\n", [CLOSE] = "Connection: close\r\n", [GZIP] = "Content-Encoding: gzip\r\n" };
+
+  for (int i = 0; i < WAYS; i++) {
+    struct answer a = { .piece = 1 + n % 61, .fd = listener() };
+    char *gz = xmalloc(n + 1024);
+    z_stream z = { .next_in = (unsigned char *)(uintptr_t)p, .avail_in = (unsigned)n, .next_out = (unsigned char *)gz, .avail_out = (unsigned)n + 1024 };
+    struct buf b;
+    struct got g;
+    must(deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK && deflate(&z, Z_FINISH) == Z_STREAM_END);
+    buf_init(&b, BUF_NO_MAX);
+    buf_addf(&b, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n%s", heads[i]);
+    if (i == LENGTH || i == GZIP)
+      buf_addf(&b, "Content-Length: %zu\r\n", i == GZIP ? (size_t)z.total_out : n);
+    buf_adds(&b, "\r\n");
+    for (size_t at = 0, len; i == CHUNKED && at < n; at += len) {
+      len = 1 + (unsigned char)p[at] % 100u;
+      len = len < n - at ? len : n - at;
+      buf_addf(&b, "%zx\r\n", len);
+      buf_add(&b, p + at, len);
+      buf_adds(&b, "\r\n");
+    }
+    if (i == CHUNKED)
+      buf_adds(&b, "0\r\n\r\n");
+    else
+      buf_add(&b, i == GZIP ? gz : p, i == GZIP ? (size_t)z.total_out : n);
+    deflateEnd(&z);
+    a.p = b.data;
+    a.n = b.len;
+    get(&a, &g);
+    must(!g.start && g.status == 200 && !strcmp(g.type, "text/plain") && g.end == ERR_NOTFOUND && g.body.len == n && !memcmp(buf_str(&g.body), p, n));
+    buf_free(&g.body);
+    buf_free(&b);
+    free(gz);
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
   char *text;
@@ -209,8 +256,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     return 0;
   text = xstrndup((const char *)p + 1, n - 1);
   switch (*p % 4) {
-  case 0:
-  case 1: target(text); break;
+  case 0: target(text); break;
+  case 1: framed((const char *)p + 1, n - 1); break;
   case 2: headers(text); break;
   case 3: answer((const char *)p + 1, n - 1); break;
   }

@@ -332,7 +332,7 @@ static void read_all(int64_t end, const char *raw)
       struct segment_head h;
       must(!segment_parse(b.data + at, b.len - at, &h));
       h.chunk.blob = b.data + at + h.line;
-      must(h.chunk.off == got && !chunk_check(&h.chunk, out) && !memcmp(out, raw + got, h.chunk.raw));
+      must(!h.stream && !strcmp(h.cmd, sp.cmd) && h.chunk.off == got && !chunk_check(&h.chunk, out) && !memcmp(out, raw + got, h.chunk.raw));
       got += h.chunk.raw;
       at += h.line + h.chunk.blob_len + 1;
     }
