@@ -243,7 +243,7 @@ $(B)/fuzz/$(1): $(call obj,f,$(2))
 $(B)/replay/$(1): $(call obj,m,$(2))
 endef
 $(eval $(call fuzz_more,fuzz_spec,$(addprefix worker/,spec.c beneath_path.c secrets.c terminal_size.c)))
-$(eval $(call fuzz_more,fuzz_workerconf,$(addprefix worker/,conf.c confine.c)))
+$(eval $(call fuzz_more,fuzz_workerconf,$(addprefix worker/,conf.c confine.c proxy.c)))
 $(eval $(call fuzz_more,fuzz_cli,$(addprefix master/,cli/http_ssh.c cli/ids.c cli/safe.c cli/ssh.c cli/cli.c cli/fmt.c keep/manifest.c)))
 $(eval $(call fuzz_more,fuzz_http,$(addprefix master/,api/accept.c api/path.c api/proxy.c cli/http.c cli/http_ssh.c cli/ids.c)))
 $(eval $(call fuzz_more,fuzz_ssh,master/workers/ssh/request.c))

@@ -28,7 +28,7 @@ def run_all(build):
     """True: all suites are good."""
     for path in glob.glob(f"{build}/**/*.gcda", recursive=True):
         os.unlink(path)
-    env = dict(os.environ, DROVER_COVER="1")
+    env = dict(os.environ, DROVER_COVER="1", TEST_JOBS=os.environ.get("TEST_JOBS", str(os.cpu_count() or 1)))  # what counts its lines is slow: of many at once those that wait for each other would give up
     good = subprocess.run([sys.executable, f"{TOP}/tests/run.py", build, build, *SUITES], env=env).returncode == 0
     for path in sorted(glob.glob(f"{TOP}/tests/fuzz/seeds/*")):
         name = os.path.basename(path).partition(".")[0]
