@@ -291,7 +291,7 @@ screens: all
 fuzz:
 	@.ci/deps check
 	@$(MAKE) -j2 B=$(S) SAN=$(SANITIZE) fuzzers
-	@for f in $(S)/fuzz/fuzz_*[!d]; do echo "$$f"; n=$$(basename $$f); s=tests/fuzz/seeds/$$n; mkdir -p $(S)/corpus/$$n; [ ! -e $$s.py ] || { s=$(S)/corpus/$$n-seeds; python3 tests/fuzz/seeds/$$n.py $$s; }; $$f -max_total_time=$(or $(SECONDS),300) -rss_limit_mb=1024 $$(ls $$s.dict 2>/dev/null | sed s/^/-dict=/) $(S)/corpus/$$n $$(ls -d $$s 2>/dev/null) || exit 1; done
+	@for f in $(FUZZERS:$(B)/%=$(S)/%); do echo "$$f"; n=$$(basename $$f); s=tests/fuzz/seeds/$$n; w=$$s.dict; mkdir -p $(S)/corpus/$$n; [ ! -e $$s.py ] || { s=$(S)/corpus/$$n-seeds; python3 tests/fuzz/seeds/$$n.py $$s; }; $$f -max_total_time=$(or $(SECONDS),300) -rss_limit_mb=1024 $$(ls $$w $$s.dict 2>/dev/null | sed 's/^/-dict=/;q') $(S)/corpus/$$n $$(ls -d $$s 2>/dev/null) || exit 1; done
 lint:
 	@for f in tests/lint/*.sh; do DROVER_BUILD=$(B) bash $$f || exit 1; done
 bench: all

@@ -51,7 +51,8 @@ def suites(build, san, patterns):
         if os.path.exists(f"{seeds}.py"):  # made from what other tests have
             subprocess.run([sys.executable, f"{seeds}.py", f"{corpus}-seeds"], check=True)
             seeds = f"{corpus}-seeds"
-        more = ([f"-dict={seeds}.dict"] if os.path.exists(f"{seeds}.dict") else []) + [corpus] + ([seeds] if os.path.isdir(seeds) else [])
+        words = [d for d in (f"{TOP}/tests/fuzz/seeds/{name}.dict", f"{seeds}.dict") if os.path.exists(d)]
+        more = [f"-dict={d}" for d in words[:1]] + [corpus] + ([seeds] if os.path.isdir(seeds) else [])
         cmd = [f"{san}/fuzz/{name}", f"-max_total_time={FUZZ_S}", "-rss_limit_mb=1024", "-verbosity=0", f"-artifact_prefix={corpus}-", *more]
         found.append((rel(path), cmd, san, "fuzz"))
     for path in sorted(glob.glob(f"{TOP}/tests/flow/test_*.py") + glob.glob(f"{TOP}/tests/fault/test_*.py")):
