@@ -178,6 +178,8 @@ static void get(struct answer *a, struct got *g)
   pthread_join(thread, NULL);
 }
 
+static void leave(void) { unlink(where.sun_path); }
+
 static int listener(void)
 {
   static int listening = -1;
@@ -187,6 +189,7 @@ static int listener(void)
     unlink(where.sun_path);
     listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     must(listening >= 0 && !bind(listening, (struct sockaddr *)&where, sizeof where) && !listen(listening, 4));
+    atexit(leave);
   }
   return listening;
 }
