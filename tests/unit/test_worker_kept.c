@@ -354,6 +354,14 @@ static void test_small_file(void **s)
   (void)s;
   assert_int_equal(small_read(sp.dir, "x", text, sizeof text), ERR_NOTFOUND);
   assert_int_equal(small_read(sp.dir, sp.cmd, text, sizeof text), ERR_IO); /* a folder */
+  assert_int_equal(small_replace(sp.dir, "x", "x.next", "one", 3), ERR_OK);
+  assert_int_equal(small_replace(sp.dir, "x", "x.next", "two, longer", 11), ERR_OK);
+  assert_int_equal(small_replace(sp.dir, "x", "x.next", "3", 1), ERR_OK); /* over what is longer */
+  assert_int_equal(small_read(sp.dir, "x", text, sizeof text), ERR_OK);
+  assert_string_equal(text, "3");
+  assert_int_equal(small_replace(sp.dir, "x", sp.cmd, "four", 4), ERR_IO); /* it can't be written: the one before stays */
+  assert_int_equal(small_read(sp.dir, "x", text, sizeof text), ERR_OK);
+  assert_string_equal(text, "3");
 }
 
 int main(void)
