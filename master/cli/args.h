@@ -52,6 +52,7 @@
   X(ALL, all, 'a', NULL, "also steps that are hidden (hide_if); of workers: all that are connected")         \
   X(THEN, then, 0, "WHAT", "when nothing is built there any more: stop (the default), restart or upgrade")         \
   X(DOWNGRADE, downgrade, 0, NULL, "also where what is handed out is older")                                       \
+  X(TAKE, take, 0, NULL, "also where another one sends to it; that one is told")                                   \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {

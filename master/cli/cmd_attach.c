@@ -1,7 +1,9 @@
 /* drover attach ID[:STEP]: this end's standard input for a step's command, and its log.
 
    Two processes: a child follows the log as drover log does, this one reads and sends. What was sent is kept until the command was given it, so that it can be sent again: each byte has its place (docs/api.md, Input), and the
-   answer says how far the command is. When the child ends, the step has; when the input ends, that is told, and the child goes on. */
+   answer says how far the command is. When the child ends, the step has; when the input ends, that is told, and the child goes on.
+
+   One sends at a time, and is known by a word of its own. While nothing is typed it says every few seconds that it is still there, and learns by that whether another one has taken the input over. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,16 +21,19 @@
 #include "master/cli/js.h"
 #include "master/cli/patience.h"
 
-enum { WINDOW = 65536, LEAVE = 0x1d /* Ctrl-] */, SIZE_MAX_CHARS = 24, QUIET_MS = 3000 };
+enum { WINDOW = 65536, LEAVE = 0x1d /* Ctrl-] */, SIZE_MAX_CHARS = 24, QUIET_MS = 3000, SENDER_BYTES = 8, STILL_MS = 5000, BYE_MS = 2000 };
 
 struct attach {
   struct cli *c;
   char *path, *step, *way;
+  char sender[2 * SENDER_BYTES + 1];
   char *kept;             /* bytes from `given` on, WINDOW at most */
   size_t n;
   int64_t given, next;    /* to the command; of the next byte to send */
+  int64_t first;          /* ours begin there: what others sent may come before it */
   bool ended, closed;     /* the input has ended here; and that was told */
   bool over;              /* nobody reads any more */
+  bool had;               /* the input was ours */
   bool pty, keys;         /* it has a terminal; and so have we, which passes keys on */
   struct patience patience;
 };
@@ -60,6 +65,7 @@ static cJSON *new_ask(const struct attach *at)
 {
   cJSON *body = cJSON_CreateObject();
 
+  cJSON_AddStringToObject(body, "sender", at->sender);
   if (at->step)
     cJSON_AddStringToObject(body, "step", at->step);
   if (at->way)
@@ -72,6 +78,12 @@ static bool learn(struct attach *at, const cJSON *answer)
 {
   int64_t off = js_num(answer, "off");
 
+  if (off < at->given && at->given == at->first) {
+    if (js_true(answer, "taken"))
+      off = at->given; /* others' bytes are on their way */
+    else
+      at->first = at->given = at->next = off; /* they were lost with it: ours take their place */
+  }
   if (off < at->given || off > at->given + (int64_t)at->n) {
     cli_error(at->c, CLI_EXCEPTION, "somebody else sends input to that step, too: its command is at byte %lld", (long long)off);
     return false;
@@ -126,6 +138,8 @@ static bool ask(struct attach *at, cJSON *body, bool *taken)
   if (got == CALL_OK) {
     good = learn(at, answer);
     *taken = js_true(answer, "taken");
+  } else if (got == CALL_ERROR && at->had && str_eq(call_code(at->c), "input_held")) {
+    cli_error(at->c, CLI_EXCEPTION, "taken over: %s", call_why(at->c));
   } else if (got == CALL_ERROR && child > 0 && call_status(at->c) == 409) {
     good = at->over = true; /* it has ended: the log says how */
   } else if (got == CALL_ERROR) {
@@ -170,6 +184,28 @@ static bool wait_room(struct attach *at)
 
   cJSON_AddNumberToObject(body, "after", (double)at->given);
   return ask(at, body, &taken);
+}
+
+/* That we are still there. */
+static bool send_still(struct attach *at)
+{
+  bool taken;
+
+  return ask(at, new_ask(at), &taken);
+}
+
+/* Whoever comes next need not wait until we count as gone. Nothing is made of it where that fails. */
+static void send_leave(struct attach *at)
+{
+  cJSON *body = new_ask(at), *answer = NULL;
+  int ms = at->c->call_ms;
+
+  cJSON_AddTrueToObject(body, "leave");
+  at->c->call_ms = BYE_MS;
+  if (call_try(at->c, "POST", at->path, body, &answer) == CALL_OK)
+    cJSON_Delete(answer);
+  at->c->call_ms = ms;
+  cJSON_Delete(body);
 }
 
 static bool send_size(struct attach *at)
@@ -229,10 +265,14 @@ static bool pass_on(struct attach *at, bool *left)
       bool reads = !at->ended && (!at->over || at->keys);
       if (at->over)
         at->n = 0, at->next = at->given; /* keys are read for the one that leaves */
-      if (ppoll(&in, reads ? 1 : 0, NULL, &none) > 0 && !take_input(at)) {
+      const struct timespec still = { STILL_MS / 1000, 0 };
+      int n = ppoll(&in, reads ? 1 : 0, at->over ? NULL : &still, &none);
+      if (n > 0 && !take_input(at)) {
         *left = true;
         return true;
       }
+      if (!n)
+        good = send_still(at);
     }
   }
   return good;
@@ -282,6 +322,8 @@ static int attach(struct attach *at, const struct args *a, const char *build)
     raw_terminal();
   resized = at->keys;
   good = pass_on(at, &left);
+  if (left)
+    send_leave(at);
   if (left || !good)
     kill((pid_t)child, SIGTERM);
   waitpid((pid_t)child, &status, 0);
@@ -293,6 +335,7 @@ static int attach(struct attach *at, const struct args *a, const char *build)
 int cmd_attach(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
   struct attach at = { .c = c };
+  unsigned char random[SENDER_BYTES];
   struct cli_id id;
   cJSON *build, *first = NULL;
   int code;
@@ -304,12 +347,17 @@ int cmd_attach(struct cli *c, const struct args *a, const char *const *arg, int 
     return c->code;
   at.path = id_path("builds/%p/input", js_text(build, "id"));
   at.step = id.kind == ID_STEP ? xstrdup(id.step) : NULL;
+  str_random(random, sizeof random);
+  str_hex(random, sizeof random, at.sender);
   first = new_ask(&at);
+  if (args_has(a, FLAG_TAKE))
+    cJSON_AddTrueToObject(first, "take");
   cJSON *answer = call_send(c, "POST", at.path, first);
   cJSON_Delete(first);
   if (answer) {
     at.kept = xmalloc(WINDOW);
-    at.given = at.next = js_num(answer, "off");
+    at.had = true;
+    at.given = at.next = at.first = js_num(answer, "next");
     at.over = !str_eq(js_text(answer, "state"), "open");
     at.pty = js_true(answer, "pty");
     at.keys = at.pty && !tcgetattr(0, &terminal);

@@ -22,7 +22,7 @@ const struct command commands[] = {
   { "log", "ID[:STEP]", 1, 1, F(FOLLOW) | F(RAW) | F(LOG) | F(RETRY) | F(FAILED), cmd_log, "the log of a build, or of one of its steps",
     "--failed takes a build or a builder, and says since which change it fails.\n"
     "Control bytes are shown as ^X, so that a log can't do anything to the terminal; --raw writes the bytes as they are." },
-  { "attach", "ID[:STEP]", 1, 1, F(RAW) | F(RETRY), cmd_attach, "send input to a step that runs with `stdin: {open: true}`, and show its log",
+  { "attach", "ID[:STEP]", 1, 1, F(RAW) | F(RETRY) | F(TAKE), cmd_attach, "send input to a step that runs with `stdin: {open: true}`, and show its log",
     "Standard input goes to the command, to its end. From a terminal to a step with `pty`, each key goes there as it is pressed, Ctrl-C too, and the log comes as it is: Ctrl-] leaves, and the step goes on. The step's terminal gets the size of this one." },
   { "build", "BUILDER", 1, 1, F_BUILD | F(CODEBASE) | F(AT), cmd_build, "ask for a build",
     "Of a project with several codebases --branch and --revision are of its main one, or of --codebase; what goes with them in the others the project's `stamps` say, or --at." },

@@ -25,6 +25,7 @@
 #include "master/changes/githelper.h"
 #include "master/core/announce.h"
 #include "master/conf/conf.h"
+#include "master/core/envelope.h"
 #include "master/core/master.h"
 #include "master/core/place.h"
 #include "master/core/reload.h"
@@ -174,7 +175,7 @@ static void introduce(struct life *l)
     reload_put_keep(m->reload, tx);
   l->master_row = db_count(tx);
   if (!l->identified)
-    db_q(tx, SQL_master_add, "sns", host, (int64_t)getpid(), l->place);
+    db_q(tx, SQL_master_add, "snss", host, (int64_t)getpid(), l->place, envelope_address(m->envelopes));
   if (!l->identified || l->kept)
     reload_put_workers(tx, m->conf);
   db_q(tx, SQL_log_roll, "");
@@ -553,6 +554,7 @@ int master_run(struct conf *conf, const struct master_options *options)
 
   m->loop = uv_default_loop();
   m->conf = conf;
+  m->envelopes = envelope_key_new();
   if (conf->nsecrets)
     place_close();
   m->started_ms = clock_mono_ms();
@@ -568,6 +570,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   if (rc) {
     conf_free(conf);
     if (!m->ppg) { /* else it has our address */
+      envelope_key_free(m->envelopes);
       free(m->db_why);
       free(l);
     }
@@ -606,6 +609,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   free(m->cluster);
   secret_wipe(m->ssh_key);
   free(m->ssh_line);
+  envelope_key_free(m->envelopes);
   conf_free(m->conf);
   close(l->lock_fd);
   free(l);

@@ -19,6 +19,7 @@ struct sessions;
 struct questions;
 struct works;
 struct dials;
+struct envelope_key;
 struct dispatch;
 struct reasons;
 struct waits;
@@ -40,6 +41,7 @@ struct master {
   char pin[65];                /* of the worker-link key, hex */
   char *ssh_key;               /* PEM, by which hosts of workers are logged in to; NULL before the database was first up */
   char *ssh_line;              /* its line for authorized_keys */
+  struct envelope_key *envelopes; /* what other masters tell this one by the database and nobody else may read */
   int api_port, workers_port;  /* as listened on; 0: not */
   struct gith *gith;
   struct link_server *links;

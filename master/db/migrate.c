@@ -64,8 +64,9 @@ EMBED(0038)
 EMBED(0039)
 EMBED(0040)
 EMBED(0041)
+EMBED(0042)
 
-static const char *const steps[] = { schema_0001, schema_0002, schema_0003, schema_0004, schema_0005, schema_0006, schema_0007, schema_0008, schema_0009, schema_0010, schema_0011, schema_0012, schema_0013, schema_0014, schema_0015, schema_0016, schema_0017, schema_0018, schema_0019, schema_0020, schema_0021, schema_0022, schema_0023, schema_0024, schema_0025, schema_0026, schema_0027, schema_0028, schema_0029, schema_0030, schema_0031, schema_0032, schema_0033, schema_0034, schema_0035, schema_0036, schema_0037, schema_0038, schema_0039, schema_0040, schema_0041 }; /* step i + 1 */
+static const char *const steps[] = { schema_0001, schema_0002, schema_0003, schema_0004, schema_0005, schema_0006, schema_0007, schema_0008, schema_0009, schema_0010, schema_0011, schema_0012, schema_0013, schema_0014, schema_0015, schema_0016, schema_0017, schema_0018, schema_0019, schema_0020, schema_0021, schema_0022, schema_0023, schema_0024, schema_0025, schema_0026, schema_0027, schema_0028, schema_0029, schema_0030, schema_0031, schema_0032, schema_0033, schema_0034, schema_0035, schema_0036, schema_0037, schema_0038, schema_0039, schema_0040, schema_0041, schema_0042 }; /* step i + 1 */
 
 #define LOCK_NUMBER "7420001" /* advisory lock; nobody else in this database takes that number */
 

@@ -4,123 +4,147 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "master/conf/schema.h"
+#include "master/core/base64.h"
 #include "master/core/master.h"
-#include "master/dispatch/run_input.h"
+#include "master/dispatch/input.h"
 
-static void told(void *arg, const struct run_input_told *t)
+enum { ELSEWHERE_MAX = 64 /* that wait for other masters: what they have in the database is bounded with that */ };
+
+/* One whose command is at no worker of this master. */
+struct far {
+  struct acting *a;
+  cJSON *args;  /* but for data: what ask borrows */
+  char *bytes;
+  struct run_input_ask ask;
+};
+
+static int elsewhere;
+
+static void told_here(void *arg, int status, cJSON *body)
 {
-  struct acting *a = arg;
-  cJSON *json;
-
-  if (!t->state) {
-    acting_fail(a, 503, "worker_away", "ask again", "the command of %.200s has just ended, or its worker is away", a->id);
-    return;
-  }
-  json = cJSON_CreateObject();
-  cJSON_AddStringToObject(json, "build", a->id);
-  cJSON_AddStringToObject(json, "step", a->text);
-  cJSON_AddBoolToObject(json, "pty", a->number != 0);
-  cJSON_AddNumberToObject(json, "off", (double)t->off);
-  cJSON_AddNumberToObject(json, "limit", (double)t->limit);
-  cJSON_AddStringToObject(json, "state", t->state);
-  cJSON_AddStringToObject(json, "way", t->way);
-  cJSON_AddBoolToObject(json, "taken", t->taken);
-  acting_done(a, 200, json);
+  acting_done(arg, status, body);
 }
 
-/* There is no command of it here: is it over, or only somewhere else now? */
+static void free_far(struct far *f)
+{
+  mem_wipe(f->bytes, f->ask.n);
+  free(f->bytes);
+  cJSON_Delete(f->args);
+  free(f);
+}
+
+/* What is wrong with the question itself is the way's trouble, not the input's: the sender asks again. */
+static void told_elsewhere(int status, const char *text, void *arg)
+{
+  struct acting *a = arg;
+  cJSON *answer = cJSON_Parse(text), *body = cJSON_DetachItemFromObjectCaseSensitive(answer, "body");
+  const cJSON *of = cJSON_GetObjectItemCaseSensitive(answer, "status"), *why = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(answer, "error"), "message");
+
+  elsewhere--;
+  if (status == 200 && body && cJSON_IsNumber(of) && of->valueint >= 200 && of->valueint < 600) {
+    acting_done(a, of->valueint, body);
+  } else {
+    acting_fail(a, 503, "worker_away", "ask again", "no command of %.200s can be reached now: %.300s", a->id, why && cJSON_IsString(why) ? why->valuestring : "its master's answer is not understood");
+    cJSON_Delete(body);
+  }
+  cJSON_Delete(answer);
+}
+
+/* There is no command of it here: is it over, or at another master's worker? */
 static void looked(struct db_res *res, void *arg)
 {
-  struct acting *a = arg;
-  bool there;
+  enum { STATE, WORKER, CONNECTED, ADDRESS };
+  struct far *f = arg;
+  struct acting *a = f->a;
+  cJSON *question = NULL;
 
   if (acting_db_failed(a, res))
-    return;
-  there = db_rows(res, 0) > 0;
-  if (!there)
+    ;
+  else if (!db_rows(res, 0))
     acting_fail(a, 404, "not_found", NULL, "there is no build %.200s", a->id);
-  else if (!strcmp(db_str(res, 0, 0, 0), "done"))
+  else if (!strcmp(db_str(res, 0, 0, STATE), "done"))
     acting_fail(a, 409, "conflict", "drover log shows what it said", "build %.200s is over", a->id);
-  else
-    acting_fail(a, 503, "worker_away", "ask again", "no command of %.200s runs at a worker of this master now", a->id);
+  else if (!db_num(res, 0, 0, CONNECTED))
+    acting_fail(a, 503, "worker_away", "ask again", "no command of %.200s can be reached now: its worker is away", a->id);
+  else if (elsewhere >= ELSEWHERE_MAX)
+    acting_fail(a, 503, "busy", "ask again", "too many send input to workers of other masters");
+  else if (!(question = input_question(db_str(res, 0, 0, ADDRESS), a->id, act_string(f->args, "step"), &f->ask)))
+    acting_fail(a, 409, "conflict", "upgrade all masters", "the master that has the worker of %.200s has another version, and can't be sent input", a->id);
+  else {
+    elsewhere++;
+    question_ask(a->m, QUESTION_INPUT, db_str(res, 0, 0, WORKER), question, told_elsewhere, a);
+  }
+  cJSON_Delete(question);
+  free_far(f);
 }
 
-static void look(struct acting *a)
+/* bytes: taken over. */
+static void look(struct acting *a, const cJSON *args, char *bytes, size_t n)
 {
+  static const char *const words[] = { "step", "size", "way", "sender", "off", "after", "close", "take", "leave" };
+  struct far *f = xcalloc(1, sizeof *f);
   char *project, *builder;
+  const char *help;
   int64_t number;
   struct db_tx *tx;
 
-  if (act_build_id(a->id, &project, &builder, &number)) {
+  *f = (struct far){ .a = a, .args = cJSON_CreateObject(), .bytes = bytes };
+  for (size_t i = 0; i < COUNT(words); i++) {
+    const cJSON *it = cJSON_GetObjectItemCaseSensitive(args, words[i]);
+    if (it)
+      cJSON_AddItemToObject(f->args, words[i], cJSON_Duplicate(it, true));
+  }
+  if (input_read(f->args, &f->ask, &help) || act_build_id(a->id, &project, &builder, &number)) {
     acting_fail(a, 400, "bad_request", "PROJECT/BUILDER/NUMBER", "this is no build: %.200s", a->id);
+    free_far(f);
     return;
   }
+  f->ask.bytes = bytes;
+  f->ask.n = n;
+  f->ask.by.who = a->who;
   tx = db_tx(a->m->db, DB_ANY);
-  db_q(tx, SQL_build_state, "ssn", project, builder, number);
+  db_q(tx, SQL_input_place, "ssn", project, builder, number);
   free(project);
   free(builder);
-  db_send(tx, looked, a);
+  db_send(tx, looked, f);
 }
 
-/* A number of bytes, where there is one. False: it is something else (answered). */
-static bool offset(struct acting *a, const cJSON *args, const char *key, int64_t *out)
+/* Of the bytes that are sent. NULL: answered. */
+static char *read_bytes(struct acting *a, const cJSON *args, size_t *n)
 {
-  const cJSON *it = cJSON_GetObjectItemCaseSensitive(args, key);
+  char *bytes = base64_read(act_string(args, "data"), n);
 
-  if (!it)
-    return true;
-  *out = cJSON_IsNumber(it) && it->valuedouble >= 0 && it->valuedouble < 9e15 ? (int64_t)it->valuedouble : -1;
-  if (*out >= 0)
-    return true;
-  acting_fail(a, 400, "bad_request", NULL, "%s wants a number of bytes", key);
-  return false;
-}
-
-/* False: answered. */
-static bool read_ask(struct acting *a, const cJSON *args, struct run_input_ask *ask, char **bytes)
-{
-  int cols, rows;
-
-  *ask = (struct run_input_ask){ .after = -1, .size = act_string(args, "size"), .way = act_string(args, "way"), .close = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "close")) };
-  if (!offset(a, args, "off", &ask->off) || !offset(a, args, "after", &ask->after))
-    return false;
-  *bytes = acting_base64(act_string(args, "data"), &ask->n);
-  ask->bytes = *bytes;
-  if (!*bytes)
+  if (!bytes)
     acting_fail(a, 400, "bad_request", NULL, "data wants base64");
-  else if (ask->n > RUN_INPUT_WINDOW)
-    acting_fail(a, 413, "too_large", "send it in parts", "more than %d bytes at once", RUN_INPUT_WINDOW);
-  else if (ask->size && !schema_pty(ask->size, &cols, &rows))
-    acting_fail(a, 400, "bad_request", "such as 80x24", "size wants COLSxROWS, each 1 to %d", SCHEMA_PTY_SIDE_MAX);
+  else if (*n <= RUN_INPUT_WINDOW)
+    return bytes;
   else
-    return true;
-  return false;
+    acting_fail(a, 413, "too_large", "send it in parts", "more than %d bytes at once", RUN_INPUT_WINDOW);
+  if (bytes)
+    mem_wipe(bytes, *n);
+  free(bytes);
+  return NULL;
 }
 
 void act_input(struct acting *a, const cJSON *args)
 {
-  struct run *r = run_input_of(a->m, a->id);
   struct run_input_ask ask;
-  char *bytes = NULL, *why;
+  const char *help, *wrong = input_read(args, &ask, &help);
+  char *bytes;
+  size_t n;
 
-  if (read_ask(a, args, &ask, &bytes)) {
-    why = r ? run_input_not_now(r, act_string(args, "step"), &ask) : NULL;
-    if (why) {
-      acting_fail(a, 409, "conflict", NULL, "%s", why);
-    } else if (r) {
-      if (!r->input)
-        log_info("input", "%s: %s sends input to step %s", a->id, a->who, r->step.def->name);
-      a->text = xstrdup(r->step.def->name);
-      a->number = r->step.def->pty_cols;
-      run_input_ask(r, &ask, told, a);
-    } else {
-      look(a);
-    }
-    free(why);
+  if (wrong) {
+    acting_fail(a, 400, "bad_request", help, "%s", wrong);
+  } else if (!(bytes = read_bytes(a, args, &n))) {
+    return;
+  } else if (!run_input_of(a->m, a->id)) {
+    look(a, args, bytes, n);
+  } else {
+    ask.bytes = bytes;
+    ask.n = n;
+    ask.by.who = a->who;
+    input_here(a->m, a->id, act_string(args, "step"), &ask, told_here, a);
+    mem_wipe(bytes, n);
+    free(bytes);
   }
-  if (bytes)
-    mem_wipe(bytes, ask.n);
-  free(bytes);
 }

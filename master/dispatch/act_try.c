@@ -7,6 +7,7 @@
 #include "common/str.h"
 #include "master/changes/githelper.h"
 #include "master/conf/conf.h"
+#include "master/core/base64.h"
 #include "master/core/master.h"
 #include "master/schedulers/decide.h"
 #include "master/schedulers/worlds.h"
@@ -133,7 +134,7 @@ static bool take_patch(struct trying *t, const char *text)
     acting_fail(t->a, 413, "too_large", "push it to a branch instead", "a patch has at most %u KiB", PIPELINE_PATCH_MAX >> 10);
     return false;
   }
-  t->patch = acting_base64(text, &t->len);
+  t->patch = base64_read(text, &t->len);
   if (!t->patch)
     acting_fail(t->a, 400, "bad_request", NULL, "patch wants base64");
   else if (!t->len)

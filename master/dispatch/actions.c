@@ -1,7 +1,6 @@
 /* What people can do: the table, and what all actions share. */
 #include "master/dispatch/actions_int.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,21 +85,6 @@ const char *act_string(const cJSON *args, const char *key)
 {
   const cJSON *it = cJSON_GetObjectItemCaseSensitive(args, key);
   return cJSON_IsString(it) ? it->valuestring : NULL;
-}
-
-char *acting_base64(const char *text, size_t *n)
-{
-  size_t len = text ? strlen(text) : 0, padding = 0;
-  char *bytes = xcalloc(1, len + 4);
-  int made = len % 4 ? -1 : EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)(text ? text : ""), (int)len);
-
-  while (len && padding < 2 && text[len - 1 - padding] == '=')
-    padding++;
-  *n = made > 0 ? (size_t)made - padding : 0;
-  if (made >= 0)
-    return bytes;
-  free(bytes);
-  return NULL;
 }
 
 /* Answers come from the loop, also those that are known at once. */

@@ -41,9 +41,6 @@ struct world;
 /* true: the project is in the configuration, but has no row yet (the master has just come up); it was answered */
 bool acting_too_early(struct acting *a, const struct world *p);
 
-/* The bytes of base64 text (NULL: none) with padding, a NUL behind them; NULL: it is something else. The caller frees them. */
-char *acting_base64(const char *text, size_t *n) must_check;
-
 struct conf_codebase;
 /* The codebase of that name; name NULL: the one of that repository (NULL: not known), else, of a project with just one, that one. NULL: answered. */
 const struct conf_codebase *acting_codebase(struct acting *a, const struct world *p, const char *name, const char *repository);

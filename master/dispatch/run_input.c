@@ -6,6 +6,8 @@
 #include <string.h>
 #include <uv.h>
 
+#include "common/clock.h"
+#include "common/log.h"
 #include "common/str.h"
 #include "master/conf/schema.h"
 #include "master/core/master.h"
@@ -19,7 +21,7 @@ struct waiting {
   run_input_cb *cb;
   void *arg;
   int64_t after;
-  bool taken;
+  bool taken, holder; /* holder: who asked has the input */
 };
 
 struct run_input {
@@ -28,7 +30,9 @@ struct run_input {
   char way[RUN_INPUT_WAY_LEN + 1];
   bool known;            /* the worker has told on this link */
   int64_t off, limit;
+  int64_t sent;          /* the end of what was sent on this way */
   char state[sizeof "closed"];
+  struct hold hold;
 };
 
 static bool wants(const struct pipe_step *def)
@@ -88,13 +92,54 @@ static void answer(struct waiting *w, const struct run_input *f)
   if (f) {
     told.off = f->off;
     told.limit = f->limit;
+    told.next = f->sent > f->off ? f->sent : f->off;
     told.state = f->state;
     told.way = f->way;
   }
   list_remove(&w->node);
   w->run->input->nasks--;
+  if (w->holder && w->run->input->hold.waiting) {
+    w->run->input->hold.waiting--;
+    w->run->input->hold.heard_ms = clock_mono_ms();
+  }
   w->cb(w->arg, &told);
   uv_close((uv_handle_t *)&w->timer, closed);
+}
+
+static struct hold_ask asker(const struct run_input_ask *a)
+{
+  struct hold_ask by = a->by;
+
+  by.sends = a->n || a->close || a->size;
+  return by;
+}
+
+char *run_input_held(const struct run *r, const struct run_input_ask *a)
+{
+  struct hold_ask by = asker(a);
+  char *who = r->input ? hold_refused(&r->input->hold, &by, clock_mono_ms()) : NULL, *why = NULL;
+
+  if (who)
+    why = xasprintf("the input of step %s of %s is sent by %s", r->step.def->name, r->name, who);
+  free(who);
+  return why;
+}
+
+/* Whoever had it before learns that by its next ask: it waits for nothing more. */
+static void take_hold(struct run *r, const struct run_input_ask *a)
+{
+  struct run_input *f = r->input;
+  struct hold before = f->hold;
+  struct hold_ask by = asker(a);
+
+  if (hold_asked(&f->hold, &by, clock_mono_ms(), clock_wall_ms()))
+    log_info("input", "%s: %s sends input to step %s%s%s", r->name, by.who, r->step.def->name, *before.who ? ", as did before " : "", before.who);
+  if (strcmp(before.sender, f->hold.sender))
+    list_each(it, &f->asks) {
+      struct waiting *w = list_of(it, struct waiting, node);
+      if (w->holder)
+        answer(w, f->known ? f : NULL);
+    }
 }
 
 static void late(uv_timer_t *t)
@@ -107,14 +152,15 @@ static void late(uv_timer_t *t)
 static void wait_answer(struct run *r, const struct run_input_ask *a, bool taken, run_input_cb *cb, void *arg)
 {
   struct waiting *w = xcalloc(1, sizeof *w);
-  bool there = r->input->known && a->after >= 0 && (r->input->off > a->after || strcmp(r->input->state, "open"));
+  bool there = a->by.leave || (r->input->known && a->after >= 0 && (r->input->off > a->after || strcmp(r->input->state, "open")));
 
-  *w = (struct waiting){ .run = r, .cb = cb, .arg = arg, .after = taken ? a->after : -1, .taken = taken }; /* what is not on its way is not worth waiting for */
+  *w = (struct waiting){ .run = r, .cb = cb, .arg = arg, .after = taken ? a->after : -1, .taken = taken, .holder = str_eq(a->by.sender, r->input->hold.sender) }; /* what is not on its way is not worth waiting for */
   uv_timer_init(r->m->loop, &w->timer);
   w->timer.data = w;
-  uv_timer_start(&w->timer, late, there ? 0 : RUN_INPUT_WAIT_MS, 0); /* known already: from the loop all the same */
+  uv_timer_start(&w->timer, late, there ? 0 : (uint64_t)(a->wait_ms ? a->wait_ms : RUN_INPUT_WAIT_MS), 0); /* known already: from the loop all the same */
   list_push(&r->input->asks, &w->node);
   r->input->nasks++;
+  r->input->hold.waiting += w->holder;
 }
 
 static struct run_input *new_input(void)
@@ -137,6 +183,7 @@ void run_input_ask(struct run *r, const struct run_input_ask *a, run_input_cb *c
   if (!r->input)
     r->input = new_input();
   f = r->input;
+  take_hold(r, a);
   fits = f->known && (!a->way || !strcmp(a->way, f->way)) && a->off <= f->limit && (int64_t)a->n <= f->limit - a->off;
   if (a->size)
     wire_put(out, VERB_resize, "iis", &r->cmd, &r->epoch, a->size);
@@ -147,9 +194,11 @@ void run_input_ask(struct run *r, const struct run_input_ask *a, run_input_cb *c
   }
   if (a->n && fits)
     wire_put_blob(out, VERB_stdin, a->bytes, a->n, "iin", &r->cmd, &r->epoch, a->off);
+  if (fits && a->off <= (f->sent > f->off ? f->sent : f->off) && a->off + (int64_t)a->n > f->sent) /* behind a gap it is dropped there */
+    f->sent = a->off + (int64_t)a->n;
   if (a->close && fits)
     wire_put(out, VERB_close, "iin", &r->cmd, &r->epoch, a->off + (int64_t)a->n);
-  else if (!f->known || (a->after < 0 && !(a->n && fits)))
+  else if (!a->by.leave && (!f->known || (a->after < 0 && !(a->n && fits))))
     wire_put(out, VERB_stdin, "iin", &r->cmd, &r->epoch, (int64_t)0); /* it answers how far it is */
   wait_answer(r, a, fits, cb, arg);
 }

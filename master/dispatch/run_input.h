@@ -3,6 +3,7 @@
    The master keeps no bytes: whoever sends has them until the worker says that the command was given them, and sends again what a lost link took along. So a sender asks and is answered, again and again (docs/api.md). */
 #ifndef MASTER_DISPATCH_RUN_INPUT_H
 #define MASTER_DISPATCH_RUN_INPUT_H
+#include "master/dispatch/hold.h"
 #include "master/dispatch/run.h"
 
 #define RUN_INPUT_WINDOW 65536 /* bytes that a sender may be ahead of the command: the worker's limit, whatever it says */
@@ -21,9 +22,12 @@ struct run_input_ask {
   const char *size;   /* of the terminal from now on; or NULL */
   const char *way;    /* the word of the way that what came before was sent by; NULL: nothing was */
   int64_t after;      /* answered once the command was given more than so much, or gets no more; -1: at once */
+  int64_t wait_ms;    /* for an answer, at most; 0: RUN_INPUT_WAIT_MS */
+  struct hold_ask by; /* who asks; `sends` is found out here */
 };
 struct run_input_told {
   int64_t off, limit; /* given to the command; what may be sent */
+  int64_t next;       /* where the bytes of somebody begin who has sent none yet: behind what others sent this way */
   const char *state;  /* open, closed, gone; NULL: nobody knows, the command is over or its worker away */
   const char *way;    /* the word of the way to the command, another one with each link and each master: what was sent by one is lost with it */
   bool taken;         /* what was sent is on its way; else it is to be sent again, from off on */
@@ -35,7 +39,9 @@ typedef void run_input_cb(void *arg, const struct run_input_told *told);
 struct run *run_input_of(struct master *m, const char *name);
 /* Why that can't be asked of it now; NULL: it can. The caller frees it. step: the name, or NULL for the one that runs. */
 char *run_input_not_now(const struct run *r, const char *step, const struct run_input_ask *a) must_check;
-/* cb is called once, from the loop, at the latest after RUN_INPUT_WAIT_MS. */
+/* Another one sends to it, who, and since when: a sentence, which the caller frees. NULL: nobody, or it is taken over from that one, who is told when it asks again. */
+char *run_input_held(const struct run *r, const struct run_input_ask *a) must_check;
+/* After both of these. cb is called once, mostly from the loop, at the latest after wait_ms. */
 void run_input_ask(struct run *r, const struct run_input_ask *a, run_input_cb *cb, void *arg);
 /* The worker's message `fed`. False: it can't be true. */
 bool run_input_fed(struct run *r, struct wire_msg *m) must_check;

@@ -13,6 +13,7 @@
 #include "master/core/refusal.h"
 #include "master/db/db.h"
 #include "master/dispatch/gets.h"
+#include "master/dispatch/input.h"
 #include "master/events/hints.h"
 #include "master/workers/session.h"
 
@@ -27,6 +28,7 @@ static const struct kind {
   [QUESTION_LOG] = { "log", 10000, answer_log },
   [QUESTION_FACTS] = { "facts", 25000, answer_facts }, /* a worker gives all tools 20 s */
   [QUESTION_GETS] = { "gets", 500, gets_answer },
+  [QUESTION_INPUT] = { "input", RUN_INPUT_WAIT_MS, input_answer },
 };
 
 /* One that somebody waits for here. */

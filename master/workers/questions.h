@@ -1,4 +1,4 @@
-/* Questions to a worker's session, whichever master has it: what its agent's log says, what it is like, why it gets nothing. Asked here for people; where another master has the worker the question
+/* Questions to a worker's session, whichever master has it: what its agent's log says, what it is like, why it gets nothing; and input for a command there. Asked here for people; where another master has the worker the question
    is a row (worker_question in db/schema_0040.sql) and a hint, that master answers into the row, and says so by a hint too. Hints may be lost: rows are looked at again while somebody waits.
 
    Happy path: question_ask → the session is here: its answer · else: the row → the other master takes it, asks the worker, writes the answer → done.
@@ -20,6 +20,7 @@ enum question_kind {
   QUESTION_LOG,   /* {lines: 1 to QUESTION_LINES_MAX} → {worker, lines: [text]} */
   QUESTION_FACTS, /* {tools: [name]} → {worker, facts, tools} */
   QUESTION_GETS,  /* {} → {items}: dispatch/gets.h */
+  QUESTION_INPUT, /* dispatch/input.h */
   QUESTION_KINDS
 };
 #define QUESTION_LINES_MAX 1000
@@ -35,7 +36,7 @@ void questions_look(struct questions *qs);
 /* The master stops: what waits for other masters is over. */
 void questions_stop(struct questions *qs);
 
-/* Who answers (answers.c, dispatch/gets.c): told is called once, perhaps at once. status 0: the worker went away before. body: taken over. */
+/* Who answers (answers.c, dispatch/gets.c, dispatch/input.c): told is called once, perhaps at once. status 0: the worker went away before. body: taken over. */
 typedef void question_told(void *arg, int status, cJSON *body);
 void answer_log(struct session *s, const cJSON *args, int64_t wait_ms, question_told *told, void *arg);
 void answer_facts(struct session *s, const cJSON *args, int64_t wait_ms, question_told *told, void *arg);
