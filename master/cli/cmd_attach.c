@@ -31,6 +31,7 @@ struct attach {
   size_t n;
   int64_t given, next;    /* to the command; of the next byte to send */
   int64_t first;          /* ours begin there: what others sent may come before it */
+  int64_t off, limit;     /* where the command is, perhaps in others' bytes; what may be sent */
   bool ended, closed;     /* the input has ended here; and that was told */
   bool over;              /* nobody reads any more */
   bool had;               /* the input was ours */
@@ -78,8 +79,10 @@ static bool learn(struct attach *at, const cJSON *answer)
 {
   int64_t off = js_num(answer, "off");
 
+  at->off = off;
+  at->limit = js_num(answer, "limit");
   if (off < at->given && at->given == at->first) {
-    if (js_true(answer, "taken"))
+    if (str_eq(js_text(answer, "way"), at->way))
       off = at->given; /* others' bytes are on their way */
     else
       at->first = at->given = at->next = off; /* they were lost with it: ours take their place */
@@ -152,7 +155,7 @@ static bool ask(struct attach *at, cJSON *body, bool *taken)
 
 static bool send_bytes(struct attach *at)
 {
-  size_t from = (size_t)(at->next - at->given), n = at->n - from;
+  size_t from = (size_t)(at->next - at->given), n = at->n - from < (size_t)(at->limit - at->next) ? at->n - from : (size_t)(at->limit - at->next);
   char *text = str_base64(at->kept + from, n);
   cJSON *body = new_ask(at);
   bool taken, good;
@@ -182,7 +185,7 @@ static bool wait_room(struct attach *at)
   cJSON *body = new_ask(at);
   bool taken;
 
-  cJSON_AddNumberToObject(body, "after", (double)at->given);
+  cJSON_AddNumberToObject(body, "after", (double)at->off);
   return ask(at, body, &taken);
 }
 
@@ -255,8 +258,10 @@ static bool pass_on(struct attach *at, bool *left)
   while (good && !log_ended()) {
     if (at->keys && resized && !at->over) {
       good = send_size(at);
-    } else if (!at->over && at->next < at->given + (int64_t)at->n) {
+    } else if (!at->over && at->next < at->given + (int64_t)at->n && at->next < at->limit) {
       good = send_bytes(at);
+    } else if (!at->over && at->next < at->given + (int64_t)at->n) {
+      good = wait_room(at);
     } else if (!at->over && at->ended && !at->closed) {
       good = send_end(at);
     } else if (!at->over && (at->n == WINDOW || at->closed)) { /* until the end was given, too: it may have to be sent again */
@@ -358,6 +363,9 @@ int cmd_attach(struct cli *c, const struct args *a, const char *const *arg, int 
     at.kept = xmalloc(WINDOW);
     at.had = true;
     at.given = at.next = at.first = js_num(answer, "next");
+    at.off = js_num(answer, "off");
+    at.limit = js_num(answer, "limit");
+    at.way = xstrdup(js_text(answer, "way"));
     at.over = !str_eq(js_text(answer, "state"), "open");
     at.pty = js_true(answer, "pty");
     at.keys = at.pty && !tcgetattr(0, &terminal);

@@ -181,6 +181,7 @@ void input_answer(struct session *s, const cJSON *args, int64_t wait_ms, questio
   }
   ask.by.who = who ? who : "";
   ask.wait_ms = wait_ms;
+  ask.far = true;
   if (sealed) {
     bytes = envelope_open(s->m->envelopes, sealed, build, ask.off, &ask.n);
     ask.bytes = bytes;

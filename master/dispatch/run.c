@@ -492,7 +492,7 @@ void run_cancel_unsent(struct run *r)
 static void committed(struct run *r, struct db_res *res, struct pending *p)
 {
   events_kick(r->m->events);
-  watch_tell(r->m->watches, r->id);
+  run_log_grew(r);
   if (p->done_cmd.n)
     session_forget(r->session, p->done_cmd);
   dispatch_forget_claim(r->m->dispatch, r->request);

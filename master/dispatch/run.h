@@ -68,6 +68,7 @@ struct run {
   size_t report_len;
   char *outcome;                 /* sentence about them */
   struct run_input *input;       /* of its command, once somebody sends some; or NULL (run_input.h) */
+  bool far;                      /* somebody at another master has sent some, and so follows its log there */
 };
 
 /* The claims of one look are one transaction: each takes request, number and slot, or all of them nothing (then somebody was faster with one of them, and the next look sees it).

@@ -11,6 +11,8 @@
 #include "common/str.h"
 #include "master/conf/schema.h"
 #include "master/core/master.h"
+#include "master/events/hints.h"
+#include "master/logs/watch.h"
 #include "master/workers/session.h"
 
 /* One that waits for an answer. */
@@ -183,6 +185,9 @@ void run_input_ask(struct run *r, const struct run_input_ask *a, run_input_cb *c
   if (!r->input)
     r->input = new_input();
   f = r->input;
+  if (a->far && a->by.sender && strcmp(a->by.sender, f->hold.sender))
+    wire_put(out, VERB_follow, "in", &r->cmd, (int64_t)1);
+  r->far |= a->far && a->by.sender;
   take_hold(r, a);
   fits = f->known && (!a->way || !strcmp(a->way, f->way)) && a->off <= f->limit && (int64_t)a->n <= f->limit - a->off;
   if (a->size)
@@ -225,6 +230,13 @@ bool run_input_fed(struct run *r, struct wire_msg *m)
       answer(w, f);
   }
   return true;
+}
+
+void run_log_grew(struct run *r)
+{
+  watch_tell(r->m->watches, r->id);
+  if (r->far)
+    hints_say(r->m->hints, HINT_logs);
 }
 
 void run_input_over(struct run *r)

@@ -23,6 +23,7 @@ struct run_input_ask {
   const char *way;    /* the word of the way that what came before was sent by; NULL: nothing was */
   int64_t after;      /* answered once the command was given more than so much, or gets no more; -1: at once */
   int64_t wait_ms;    /* for an answer, at most; 0: RUN_INPUT_WAIT_MS */
+  bool far;           /* by way of another master */
   struct hold_ask by; /* who asks; `sends` is found out here */
 };
 struct run_input_told {
@@ -45,6 +46,8 @@ char *run_input_held(const struct run *r, const struct run_input_ask *a) must_ch
 void run_input_ask(struct run *r, const struct run_input_ask *a, run_input_cb *cb, void *arg);
 /* The worker's message `fed`. False: it can't be true. */
 bool run_input_fed(struct run *r, struct wire_msg *m) must_check;
+/* Its log did, or its step ended: told to who follows it here; and, where somebody of another master sends input, to who follows it there, who looks every few seconds otherwise. */
+void run_log_grew(struct run *r);
 /* Its command is over, or nobody's any more. */
 void run_input_over(struct run *r);
 #endif

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/utf8.h"
 #include "master/core/master.h"
+#include "master/dispatch/run_input.h"
 #include "master/dispatch/run_int.h"
 #include "master/logs/warn.h"
 #include "master/logs/watch.h"
@@ -81,7 +82,7 @@ static void appended(struct db_res *res, void *arg)
     else
       run_drop(r);
   } else {
-    watch_tell(r->m->watches, r->id);
+    run_log_grew(r);
     /* the command may have ended meanwhile: then its last bytes are in the transaction of its end */
     if (r->cmd.n == p->done_cmd.n) {
       e->committed = p->length;

@@ -14,6 +14,7 @@
 #include "master/dispatch/dispatch.h"
 #include "master/dispatch/waits.h"
 #include "master/events/events.h"
+#include "master/logs/watch.h"
 #include "master/schedulers/worlds.h"
 #include "master/workers/questions.h"
 
@@ -96,6 +97,8 @@ static void act(struct hints *h)
     master_beat_soon(m);
   if (any(bits, 1u << HINT_asked))
     questions_look(m->questions);
+  if (any(bits, 1u << HINT_logs))
+    watch_tell_all(m->watches);
   events_elsewhere(m->events);
 }
 

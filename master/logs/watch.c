@@ -110,6 +110,14 @@ bool watch_any(const struct watches *w, int64_t build)
   return map_get_n(w->by_build, (uint64_t)build) != NULL;
 }
 
+void watch_tell_all(struct watches *w)
+{
+  struct watched *b;
+
+  for (size_t at = 0; (b = map_next(w->by_build, &at));)
+    watch_tell(w, b->build);
+}
+
 void watch_tell(struct watches *w, int64_t build)
 {
   struct watched *b = map_get_n(w->by_build, (uint64_t)build);

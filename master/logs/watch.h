@@ -23,4 +23,6 @@ void watch_remove(struct watches *w, struct log_watch *lw);
 bool watch_any(const struct watches *w, int64_t build);
 /* For the writer of logs. */
 void watch_tell(struct watches *w, int64_t build);
+/* Another master has written some, whichever. */
+void watch_tell_all(struct watches *w);
 #endif
