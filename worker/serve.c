@@ -60,7 +60,7 @@ static void put_credential(struct agent *a, struct buf *facts, char name[NAME_RO
     records_put(facts, "secret", *m->name ? m->key : t->secret);
   if (joins)
     records_put(facts, "key", m->key);
-  if (t->pool && os_machine_id(machine))
+  if (os_machine_id(machine))
     records_put(facts, "machine", machine);
 }
 

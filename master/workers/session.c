@@ -395,14 +395,18 @@ void session_is(struct session *s, struct db_res *res, int stmt, int col)
   set_calendar(s, db_str(res, stmt, 0, col + 3));
 }
 
-/* A member's key is that of one instance on one machine. */
-static bool is_this_member(struct session *s, struct db_res *res)
+/* An instance is one machine's, and a member's key that of one instance. */
+static bool is_itself(struct session *s, struct db_res *res)
 {
   const char *machine = db_str(res, 0, 0, AUTH_MACHINE);
+  bool same = !strcmp(db_str(res, 0, 0, AUTH_INSTANCE), s->instance), moved = *machine && *s->machine && strcmp(machine, s->machine);
 
-  if (!s->pool || (!strcmp(db_str(res, 0, 0, AUTH_INSTANCE), s->instance) && (!*machine || !*s->machine || !strcmp(machine, s->machine))))
+  if (s->pool ? same && !moved : !same || !moved)
     return true;
-  session_refuse(s, "clone", "%s is another machine's: the state folder was copied; remove it here, and this host joins the pool %s as itself", s->name, s->pool);
+  if (s->pool)
+    session_refuse(s, "clone", "%s is another machine's: the state folder was copied; remove it here, and this host joins the pool %s as itself", s->name, s->pool);
+  else
+    session_refuse(s, "clone", "the state folder is that of worker %s on another machine (/etc/machine-id): it was copied; remove it here, or, where that machine is no more, the file `ident` in it, and this one takes its place", s->name);
   return false;
 }
 
@@ -438,7 +442,7 @@ static void authenticated(struct db_res *res, void *arg)
       session_refuse(s, "secret", "the secret of worker %s is not the one in its token (drover worker add %s makes a new one)", s->name, s->name);
     return;
   }
-  if (!is_this_member(s, res) || session_same_user(s))
+  if (!is_itself(s, res) || session_same_user(s))
     return;
   if (s->high_inc > s->m->incarnation)
     log_warn("worker", "%s has worked under incarnation %" PRId64 " of this cluster, the database is at %" PRId64 ": it is an older one, and workers leave it alone; drover-master restore DIR --above %" PRId64,

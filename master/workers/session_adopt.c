@@ -36,7 +36,7 @@ void session_adopt(struct session *s)
   /* voids the rest: the first time where this connection of this instance was seen already, later where the worker has gone on since */
   db_q(tx, s->number ? SQL_session_still : SQL_session_guard, "nsn", s->worker, s->instance, s->conn);
   s->first = db_count(tx);
-  db_q(tx, SQL_session_take, "nssnns", s->worker, s->instance, s->boot, s->conn, s->m->id, s->peer);
+  db_q(tx, SQL_session_take, "nssnnss", s->worker, s->instance, s->boot, s->conn, s->m->id, s->peer, s->machine);
   db_q(tx, SQL_session_builds, "nnn", s->worker, s->m->id, s->m->incarnation);
   db_q(tx, SQL_session_logs, "n", s->worker);
   db_q(tx, SQL_session_read, "n", s->worker);
