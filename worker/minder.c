@@ -456,16 +456,18 @@ static void drain(struct minder *m)
 static int finish(struct minder *m)
 {
   bool sync = clock_mono_ms() - m->start >= SYNC_FROM_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
-  enum err e;
+  enum err e = ERR_OK;
 
   if (m->uid && !m->child.jailed)
     slot_sweep(m->uid);
   if (m->spec.report && m->main_ended)
-    report_take(m->args->work, m->uid, m->spec.report, m->out.veil.mask, &m->sp, sync);
+    while ((e = report_take(m->args->work, m->uid, m->spec.report, m->out.veil.mask, &m->sp, sync)) == ERR_NOSPACE && !m->hurry)
+      minder_wait_for_room();
   if (m->spec.nsecrets)
     secret_files_remove(&m->sp);
   if (sync && !m->broken && (segment_sync(&m->out.log) || !follows_sync(&m->logs)))
     m->broken = true;
+  m->broken |= e && e != ERR_NOSPACE;
   if (m->broken)
     snprintf(m->exit.reason, sizeof m->exit.reason, "spool");
   if (m->broken || !strcmp(m->exit.reason, "shutdown"))

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/log.h"
 #include "common/mem.h"
 #include "common/str.h"
 #include "proto/records.h"
@@ -128,9 +127,10 @@ void report_read(int work, const char *folder, const struct mask *mask, struct b
   closedir(d);
 }
 
-void report_take(const char *work, uid_t uid, const char *folder, const struct mask *mask, const struct spool *sp, bool sync)
+enum err report_take(const char *work, uid_t uid, const char *folder, const struct mask *mask, const struct spool *sp, bool sync)
 {
   int fd = open(work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  enum err e = ERR_OK;
   struct buf out;
 
   buf_init(&out, BUF_NO_MAX);
@@ -140,7 +140,8 @@ void report_take(const char *work, uid_t uid, const char *folder, const struct m
     os_as(0);
     close(fd);
   }
-  if (out.len && spool_write_report(sp, out.data, out.len, sync))
-    log_error("minder", "%s: its report can't be written down", sp->cmd);
+  if (out.len)
+    e = spool_write_report(sp, out.data, out.len, sync);
   buf_free(&out);
+  return e;
 }

@@ -437,15 +437,17 @@ static void remove_folder(int dir, const char *name)
 enum err spool_write_report(const struct spool *s, const char *bytes, size_t n, bool sync)
 {
   int fd = spool_open(s, "report", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
-  enum err e = ERR_OK;
+  char name[SPOOL_NAME_MAX];
+  enum err e;
 
   if (fd < 0)
     return spool_err(errno);
-  if (write(fd, bytes, n) != (ssize_t)n)
-    e = ERR_NOSPACE;
-  else if (sync && fsync(fd))
+  e = write_all(fd, bytes, n);
+  if (!e && sync && fsync(fd))
     e = spool_err(errno);
   close(fd);
+  if (e)
+    unlinkat(s->dir, spool_name(s, "report", name), 0); /* half of one is none */
   return e;
 }
 
