@@ -15,6 +15,7 @@
 #include "master/dispatch/pauses.h"
 #include "master/events/events.h"
 #include "master/workers/link.h"
+#include "master/workers/ssh_keys.h"
 
 enum { HOST_MAX = 256, SIZE_MS = 60000 /* asking for the size looks at every file of the database */ };
 
@@ -70,7 +71,8 @@ static void add_config(cJSON *o, struct master *m, bool tcp)
   json_text(l, "pin", m->pin[0] ? m->pin : NULL);
   add_address(l, "page", m->conf->api, m->api_port);
   add_address(l, "join", m->conf->workers_listen, m->workers_port);
-  json_text(l, "ssh_key", m->ssh_line);
+  json_text(l, "ssh_key", m->ssh_keys->line);
+  json_text(l, "ssh_key_old", m->ssh_keys->line_old);
   f = cJSON_AddObjectToObject(o, "config");
   json_num(f, "version", m->config_version);
   json_ms(f, "origin", held->origin ? held->origin : INT64_MIN);

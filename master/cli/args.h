@@ -53,6 +53,9 @@
   X(THEN, then, 0, "WHAT", "when nothing is built there any more: stop (the default), restart or upgrade")         \
   X(DOWNGRADE, downgrade, 0, NULL, "also where what is handed out is older")                                       \
   X(TAKE, take, 0, NULL, "also where another one sends to it; that one is told")                                   \
+  X(ROTATE, rotate, 0, NULL, "make another one; the one before it is good until it is dropped")                    \
+  X(DROP, drop, 0, NULL, "forget the one of before the rotation")                                                  \
+  X(FORCE, force, 0, NULL, "also where hosts have not let the new one in")                                         \
   X(QUIET, quiet, 'q', NULL, "only what a program wants to read")
 
 enum flag_id {

@@ -1,4 +1,4 @@
-/* Workers that the master dials: drover worker key, drover worker trust, and what drover worker show tells of the dialling. */
+/* Workers that the master dials: drover worker key and its rotation, drover worker trust, and what drover worker show tells of the dialling. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,12 +8,22 @@
 #include "master/cli/lines.h"
 #include "master/cli/work.h"
 
-static void print_json(struct cli *c, const char *line)
+/* The line by itself on standard output: it may go on into a file. What there is to do with it beside that. */
+static void print_key(struct cli *c, const char *line, const char *old)
 {
-  cJSON *o = cJSON_CreateObject();
+  cJSON *o;
   char *text;
 
+  if (!c->json) {
+    out(c, STYLE_NONE, "%s", line), out_end(c);
+    if (*old)
+      cli_hint("a rotation is under way: put this line into authorized_keys of all hosts, beside that of before, then: drover worker key --drop");
+    return;
+  }
+  o = cJSON_CreateObject();
   cJSON_AddStringToObject(o, "ssh_key", line);
+  if (*old)
+    cJSON_AddStringToObject(o, "ssh_key_old", old);
   text = cJSON_PrintUnformatted(o);
   buf_reset(&c->text);
   buf_adds(&c->text, text);
@@ -22,21 +32,62 @@ static void print_json(struct cli *c, const char *line)
   cJSON_Delete(o);
 }
 
+static int rotate(struct cli *c)
+{
+  cJSON *answer = call_send(c, "POST", "/api/v1/ssh-key/rotate", NULL);
+
+  if (answer)
+    print_key(c, js_text(answer, "ssh_key"), js_text(answer, "ssh_key_old"));
+  cJSON_Delete(answer);
+  return c->code;
+}
+
+static void shown_dropped(struct cli *c, const cJSON *answer, const char *name)
+{
+  const cJSON *host;
+
+  (void)name;
+  out_label(c, STYLE_NONE, "dropped");
+  out(c, STYLE_NONE, "the ssh key of before the rotation: its line may go out of authorized_keys");
+  out_end(c);
+  cJSON_ArrayForEach(host, cJSON_GetObjectItemCaseSensitive(answer, "hosts")) {
+    out_label(c, STYLE_NONE, "not reached");
+    out(c, STYLE_NONE, "%s, until it has the new line", cJSON_GetStringValue(host));
+    out_end(c);
+  }
+}
+
+static int drop(struct cli *c, bool force)
+{
+  cJSON *body = cJSON_CreateObject(), *answer;
+
+  if (force)
+    cJSON_AddTrueToObject(body, "force");
+  answer = call_send(c, "POST", "/api/v1/ssh-key/drop", body);
+  cJSON_Delete(body);
+  return call_show(c, answer, shown_dropped, NULL);
+}
+
 int cmd_worker_key(struct cli *c, const struct args *a, const char *const *arg, int narg)
 {
-  cJSON *status = call_get(c, "/api/v1/status");
+  cJSON *status;
   const char *line;
 
-  (void)a, (void)arg, (void)narg;
+  (void)arg, (void)narg;
+  if (args_has(a, FLAG_ROTATE) + args_has(a, FLAG_DROP) > 1 || (args_has(a, FLAG_FORCE) && !args_has(a, FLAG_DROP)))
+    return cli_error(c, CLI_USAGE, "either --rotate or --drop, and --force only with --drop");
+  if (args_has(a, FLAG_ROTATE))
+    return rotate(c);
+  if (args_has(a, FLAG_DROP))
+    return drop(c, args_has(a, FLAG_FORCE));
+  status = call_get(c, "/api/v1/status");
   if (!status)
     return c->code;
   line = js_text(status, "listen.ssh_key");
   if (!*line)
     cli_error(c, CLI_EXCEPTION, "the master has no key yet: its database was not there so far");
-  else if (c->json)
-    print_json(c, line);
   else
-    out(c, STYLE_NONE, "%s", line), out_end(c);
+    print_key(c, line, js_text(status, "listen.ssh_key_old"));
   cJSON_Delete(status);
   return c->code;
 }
@@ -108,4 +159,6 @@ void ssh_show(struct cli *c, const cJSON *w)
     lines_f(c, "tried", "%lld times", (long long)js_num(w, "ssh.failures"));
   lines_time(c, "trouble since", js_num(w, "ssh.since"));
   lines_text(c, "trusted", js_text(w, "ssh.trusted"));
+  if (js_true(w, "ssh.old_key"))
+    lines_text(c, "key", "the one of before the rotation: the new one has not been let in yet (drover worker key)");
 }

@@ -46,6 +46,7 @@
 #include "master/workers/link.h"
 #include "master/workers/session.h"
 #include "master/workers/ssh_key.h"
+#include "master/workers/ssh_keys.h"
 
 enum { DB_WORK = 4, DB_READERS = 3, BEAT_MS = 5000, BEAT_MANY_MS = 1000 /* with other masters */, ROLL_MS = 3600000, STOP_MS = 3000, MIGRATE_RETRY_S = 1 };
 
@@ -127,10 +128,7 @@ static void identified(struct db_res *res, void *arg)
   free(m->cluster);
   m->cluster = db_dup(res, 2, 0, 0);
   m->incarnation = db_num(res, 2, 0, 1);
-  secret_wipe(m->ssh_key);
-  m->ssh_key = db_dup(res, 2, 0, 4);
-  free(m->ssh_line);
-  m->ssh_line = m->ssh_key ? ssh_key_line(m->ssh_key, m->cluster) : NULL;
+  ssh_keys_take(m->ssh_keys, res, 2, 4, m->cluster);
   if (l->kept)
     m->config_version = db_num(res, l->kept, 0, 0);
   if (!l->identified) {
@@ -260,6 +258,7 @@ static void beaten(struct db_res *res, void *arg)
 
   if (db_err(res) == ERR_FAILED)
     log_error("master", "%s", db_errtext(res));
+  ssh_keys_beaten(&l->m, res, 0);
   sessions_beaten(l->m.sessions, res, SESSIONS_STMT);
   if (l->m.dials)
     dials_beaten(l->m.dials, res);
@@ -555,6 +554,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   m->loop = uv_default_loop();
   m->conf = conf;
   m->envelopes = envelope_key_new();
+  m->ssh_keys = ssh_keys_new();
   if (conf->nsecrets)
     place_close();
   m->started_ms = clock_mono_ms();
@@ -570,6 +570,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   if (rc) {
     conf_free(conf);
     if (!m->ppg) { /* else it has our address */
+      ssh_keys_free(m->ssh_keys);
       envelope_key_free(m->envelopes);
       free(m->db_why);
       free(l);
@@ -607,8 +608,7 @@ int master_run(struct conf *conf, const struct master_options *options)
   uv_loop_close(m->loop);
   free(m->db_why);
   free(m->cluster);
-  secret_wipe(m->ssh_key);
-  free(m->ssh_line);
+  ssh_keys_free(m->ssh_keys);
   envelope_key_free(m->envelopes);
   conf_free(m->conf);
   close(l->lock_fd);

@@ -20,6 +20,7 @@ struct questions;
 struct works;
 struct dials;
 struct envelope_key;
+struct ssh_keys;
 struct dispatch;
 struct reasons;
 struct waits;
@@ -39,8 +40,7 @@ struct master {
   int64_t incarnation;
   int64_t started_ms;          /* clock_mono_ms */
   char pin[65];                /* of the worker-link key, hex */
-  char *ssh_key;               /* PEM, by which hosts of workers are logged in to; NULL before the database was first up */
-  char *ssh_line;              /* its line for authorized_keys */
+  struct ssh_keys *ssh_keys;   /* by which hosts of workers are logged in to */
   struct envelope_key *envelopes; /* what other masters tell this one by the database and nobody else may read */
   int api_port, workers_port;  /* as listened on; 0: not */
   struct gith *gith;

@@ -140,6 +140,8 @@ static void begin(uv_timer_t *t)
   case ACT_SECRET_SET: act_secret_set(a, l->args); break;
   case ACT_SECRET_REMOVE: act_secret_remove(a); break;
   case ACT_SITE_KEY_ROTATE: act_site_key_rotate(a); break;
+  case ACT_SSH_KEY_ROTATE: act_ssh_key_rotate(a); break;
+  case ACT_SSH_KEY_DROP: act_ssh_key_drop(a, l->args); break;
   case ACT_MASTER_STOP: {
     struct master *m = a->m;
     cJSON *json = cJSON_CreateObject();

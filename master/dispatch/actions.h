@@ -43,6 +43,8 @@ enum action {
   ACT_SECRET_SET,
   ACT_SECRET_REMOVE,    /* id: name */
   ACT_SITE_KEY_ROTATE,
+  ACT_SSH_KEY_ROTATE,
+  ACT_SSH_KEY_DROP,
   ACT_MASTER_STOP,
 };
 

@@ -68,6 +68,8 @@ void act_pool_remove(struct acting *a);
 void act_secret_set(struct acting *a, const cJSON *args);
 void act_secret_remove(struct acting *a);
 void act_site_key_rotate(struct acting *a);
+void act_ssh_key_rotate(struct acting *a);
+void act_ssh_key_drop(struct acting *a, const cJSON *args);
 void act_config_activate(struct acting *a);
 void act_config_try(struct acting *a, const cJSON *args);
 void act_config_rollback(struct acting *a, const cJSON *args);

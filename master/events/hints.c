@@ -93,7 +93,7 @@ static void act(struct hints *h)
     waits_kick(m->waits);
   if (any(bits, 1u << HINT_changes))
     worlds_kick(m->worlds);
-  if (any(bits, 1u << HINT_looks | 1u << HINT_leases | 1u << HINT_removed | 1u << HINT_forgotten | 1u << HINT_ordered))
+  if (any(bits, 1u << HINT_looks | 1u << HINT_leases | 1u << HINT_removed | 1u << HINT_forgotten | 1u << HINT_ordered | 1u << HINT_dials))
     master_beat_soon(m);
   if (any(bits, 1u << HINT_asked))
     questions_look(m->questions);
@@ -132,22 +132,35 @@ static void said(struct db_res *res, void *arg)
     log_warn("hints", "%s", db_errtext(res)); /* the others look by themselves */
 }
 
-static void say(struct hints *h)
+static void put(struct db_tx *tx, int64_t from, unsigned bits)
 {
   char text[HINTS_TEXT_MAX], *to = text;
-  struct db_tx *tx;
 
-  to += snprintf(text, sizeof text - HINT_COUNT - 1, "%" PRId64 " ", h->m->id);
+  to += snprintf(text, sizeof text - HINT_COUNT - 1, "%" PRId64 " ", from);
   for (int i = 0; i < HINT_COUNT; i++)
-    if (h->to_say & 1u << i)
+    if (bits & 1u << i)
       *to++ = kinds[i].letter;
   *to = 0;
+  db_q(tx, SQL_hint, "ss", HINTS_CHANNEL, text);
+}
+
+void hints_put(struct hints *h, struct db_tx *tx, enum hint what)
+{
+  if (h->others)
+    put(tx, h->m->id, 1u << what);
+}
+
+static void say(struct hints *h)
+{
+  unsigned bits = h->to_say;
+  struct db_tx *tx;
+
   h->to_say = 0;
   h->said = uv_now(h->m->loop);
   if (!db_is_up(h->m->db))
     return;
   tx = db_tx(h->m->db, DB_ANY);
-  db_q(tx, SQL_hint, "ss", HINTS_CHANNEL, text);
+  put(tx, h->m->id, bits);
   db_send(tx, said, NULL);
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/mem.h"
 
+struct db_tx;
 struct master;
 struct hints;
 
@@ -28,6 +29,8 @@ struct hints *hints_new(struct master *m) must_check;
 void hints_free(struct hints *h);
 /* As many other masters are alive; 0: nothing is said. */
 void hints_others(struct hints *h, int n);
+/* With the transaction that does it: only for what happens once in a master's life, since commits with a NOTIFY wait for each other. */
+void hints_put(struct hints *h, struct db_tx *tx, enum hint what);
 /* This has happened, and is committed. NULL h: nothing. */
 void hints_say(struct hints *h, enum hint what);
 #endif

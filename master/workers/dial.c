@@ -20,9 +20,11 @@
 #include "master/core/place.h"
 #include "master/db/db.h"
 #include "master/events/events.h"
+#include "master/events/hints.h"
 #include "master/workers/dial_proc.h"
 #include "master/workers/link.h"
 #include "master/workers/offer.h"
+#include "master/workers/ssh_keys.h"
 #include "proto/records.h"
 
 enum {
@@ -66,6 +68,7 @@ struct dial {
   char *tag, *why, *mark;  /* what is wrong, NULL: nothing */
   bool failed;             /* this try has told why */
   bool untold;             /* the row does not say yet what is so */
+  bool old_key;            /* it was the old one that let us in */
 };
 
 struct dials {
@@ -124,6 +127,8 @@ static void tell_row(struct dial *d)
   d->untold = false;
   tx = db_tx(m->db, (uint64_t)d->worker);
   db_q(tx, SQL_dial_told, "nnslnsss", d->worker, m->id, ssh->address, (int)(is(d, DIAL_RUN) && d->welcomed), (int64_t)d->failures, d->tag, d->why, d->mark);
+  if (d->welcomed)
+    db_q(tx, SQL_dial_key, "nns", d->worker, m->id, d->old_key ? "t" : "f");
   db_send(tx, row_told, m);
 }
 
@@ -175,13 +180,27 @@ static void wait_again(struct dial *d)
 
 /* ---- life ---- */
 
-static void maybe_done(struct dials *ds)
+static void released(struct db_res *res, void *arg)
 {
-  if (!ds->done || !list_empty(&ds->all))
-    return;
+  struct dials *ds = arg;
+
+  (void)res; /* else another master finds out by itself, later */
   ds->done(ds->done_arg);
   free(ds->program);
   free(ds);
+}
+
+/* With nothing of them left here they are other masters' at once, and not only with the next heartbeat of theirs after this one's goodbye. */
+static void maybe_done(struct dials *ds)
+{
+  struct db_tx *tx;
+
+  if (!ds->done || !list_empty(&ds->all))
+    return;
+  tx = db_tx(ds->m->db, DB_ANY);
+  db_q(tx, SQL_dial_release, "n", ds->m->id);
+  hints_put(ds->m->hints, tx, HINT_dials);
+  db_send(tx, released, ds);
 }
 
 static void timer_closed(uv_handle_t *h)
@@ -338,6 +357,7 @@ static void told(void *arg, const char *p, size_t n)
     return;
   }
   if (str_eq(at, "look") && is(d, DIAL_REACH)) {
+    d->old_key = str_eq(records_get(p, n, "key"), "old");
     sm_move(&d->sm, DIAL_LOOK);
   } else if (str_eq(at, "host") && is(d, DIAL_LOOK) && os && arch && sum) {
     answer_host(d, os, arch, sum);
@@ -360,7 +380,9 @@ static void put_request(struct dial *d, const struct conf_ssh *ssh, struct buf *
   records_put(b, "host", ssh->host);
   records_put(b, "port", ssh->port);
   records_put(b, "dir", ssh->dir);
-  records_put(b, "key", d->ds->m->ssh_key);
+  records_put(b, "key", d->ds->m->ssh_keys->key);
+  if (d->ds->m->ssh_keys->old)
+    records_put(b, "old_key", d->ds->m->ssh_keys->old);
   for (int i = 0; i < ssh->npins; i++)
     records_put(b, "pin", ssh->pins[i]);
   if (!ssh->npins && d->trusted)
@@ -377,7 +399,7 @@ static void begin(struct dial *d)
 
   if (!ssh)
     return;
-  if (!m->links || !m->ssh_key || !db_is_up(m->db)) {
+  if (!m->links || !m->ssh_keys->key || !db_is_up(m->db)) {
     dial_in(d, DATABASE_MS);
     return;
   }

@@ -16,7 +16,7 @@ struct master;
 struct dials *dials_new(struct master *m);
 /* Dials nobody any more, ends what is under way. */
 void dials_stop(struct dials *ds);
-/* After dials_stop(), and when the links are gone: done is called from the loop; ds is freed after it. */
+/* After dials_stop(), and when the links are gone: lets go of all, so that other masters dial them at once. done is called from the loop; ds is freed after it. */
 void dials_close(struct dials *ds, void (*done)(void *arg), void *arg);
 /* m->conf is another one now; `old` is still there. */
 void dials_reload(struct dials *ds, const struct conf *old);

@@ -1,7 +1,7 @@
 /* A process of drover-ssh-helper, for one dialling of one worker: what it is asked, what it tells, its end.
 
-   Messages are records (proto/records.h) and end with `end=1`. Request: name, user, host, port, dir, key (PEM), pin=…, each a host key or a fingerprint that is taken.
-   It tells: at=look (the host is the right one, and has let us in); at=host, os, arch, sum (of the worker program that is there, or empty), and waits for an answer; at=bring; at=run: the worker was started, and the link
+   Messages are records (proto/records.h) and end with `end=1`. Request: name, user, host, port, dir, key (PEM), old_key (likewise, good as well; not there mostly), pin=…, each a host key or a fingerprint that is taken.
+   It tells: at=look (the host is the right one, and has let us in), key=new or old (which of the two did); at=host, os, arch, sum (of the worker program that is there, or empty), and waits for an answer; at=bring; at=run: the worker was started, and the link
    is its standard input and output; at=failed, tag, why, and, where it is about the host's key, mark: its fingerprint. What is in them is partly the host's word.
    The answer: sum, size, then so many bytes of the program; without a size the host has the right one. */
 #ifndef MASTER_WORKERS_DIAL_PROC_H

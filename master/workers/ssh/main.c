@@ -46,6 +46,16 @@ void ssh_tell(const char *at)
   say(&b);
 }
 
+void ssh_tell_look(bool old_key)
+{
+  struct buf b;
+
+  buf_init(&b, BUF_NO_MAX);
+  records_put(&b, "at", "look");
+  records_put(&b, "key", old_key ? "old" : "new");
+  say(&b);
+}
+
 void ssh_tell_host(const char *os, const char *arch, const char *sum)
 {
   struct buf b;
@@ -162,8 +172,7 @@ int main(void)
   take_request(&s, &request);
   if (libssh2_init(0))
     ssh_fail("helper", "libssh2 can't be used");
-  ssh_reach(&s);
-  ssh_tell("look");
+  ssh_tell_look(ssh_reach(&s));
   ssh_prepare(&s);
   ssh_bridge(&s);
 }

@@ -172,9 +172,9 @@ static int sign(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_len, 
   return good ? 0 : -1;
 }
 
-static EVP_PKEY *read_key(struct ssh *s)
+static EVP_PKEY *read_key(const char *pem)
 {
-  BIO *in = BIO_new_mem_buf(s->want.key, -1);
+  BIO *in = BIO_new_mem_buf(pem, -1);
   EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, NULL, (void *)(uintptr_t)"") : NULL;
 
   BIO_free(in);
@@ -189,9 +189,10 @@ static void put_text(struct buf *b, const void *p, size_t n)
   buf_add(b, p, n);
 }
 
-static void log_in(struct ssh *s)
+/* False: the host does not take that key. */
+static bool log_in(struct ssh *s, const char *pem)
 {
-  EVP_PKEY *key = read_key(s);
+  EVP_PKEY *key = read_key(pem);
   unsigned char raw[ED25519_LEN];
   size_t n = sizeof raw;
   void *abstract = key;
@@ -210,13 +211,16 @@ static void log_in(struct ssh *s)
   EVP_PKEY_free(key);
   if (e == LIBSSH2_ERROR_SOCKET_DISCONNECT || e == LIBSSH2_ERROR_SOCKET_RECV || e == LIBSSH2_ERROR_SOCKET_SEND)
     ssh_fail("auth", "%s ended the connection at the login as %s: %s", s->want.host, s->want.user, ssh_error(s));
-  if (e)
-    ssh_fail("auth", "%s does not let %s in with the cluster's key: put the line that `drover worker key` prints into ~%s/.ssh/authorized_keys there (%s)", s->want.host, s->want.user, s->want.user, ssh_error(s));
+  return !e;
 }
 
-void ssh_reach(struct ssh *s)
+bool ssh_reach(struct ssh *s)
 {
   dial(s);
   shake(s);
-  log_in(s);
+  if (log_in(s, s->want.key))
+    return false;
+  if (s->want.old_key && log_in(s, s->want.old_key))
+    return true;
+  ssh_fail("auth", "%s does not let %s in with the cluster's key: put the line that `drover worker key` prints into ~%s/.ssh/authorized_keys there (%s)", s->want.host, s->want.user, s->want.user, ssh_error(s));
 }

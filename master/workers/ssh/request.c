@@ -20,6 +20,7 @@ bool ssh_request_read(struct ssh_request *r, const char *p, size_t n)
   for (size_t i = 0; i < COUNT(words); i++)
     if (!(*words[i].to = records_get(p, n, words[i].key)))
       return false;
+  r->old_key = records_get(p, n, "old_key");
   while (records_next(p, n, &at, key, &value) == ERR_OK)
     if (!strcmp(key, "pin") && r->npins < CONF_SSH_PINS_MAX)
       r->pins[r->npins++] = value;

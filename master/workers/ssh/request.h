@@ -15,6 +15,7 @@
 
 struct ssh_request {
   const char *name, *user, *host, *port, *dir, *key; /* into the message */
+  const char *old_key;                               /* likewise; NULL: there is none */
   const char **pins;                                 /* owned */
   int npins;
 };

@@ -22,6 +22,7 @@ struct ssh {
 
 /* What is said to the master (workers/dial_proc.h). */
 void ssh_tell(const char *at);
+void ssh_tell_look(bool old_key);
 void ssh_tell_host(const char *os, const char *arch, const char *sum);
 _Noreturn void ssh_fail(const char *tag, const char *fmt, ...) printf_like(2, 3);
 /* The same with the host's key, that a person may want to trust. */
@@ -34,8 +35,8 @@ long ssh_program(char *to, size_t most); /* bytes of it; fails where the master 
 void ssh_wait(struct ssh *s, const char *tag, const char *late);
 const char *ssh_error(struct ssh *s); /* libssh2's sentence, printable */
 
-/* reach.c: a connection, whose host is the one that is meant, and which has let us in. */
-void ssh_reach(struct ssh *s);
+/* reach.c: a connection, whose host is the one that is meant, and which has let us in. True: by the old key. */
+bool ssh_reach(struct ssh *s) must_check;
 /* host.c: the folder is there, and the program in it is the one that the master hands out. */
 void ssh_prepare(struct ssh *s);
 /* A channel on which `command` was started. */
