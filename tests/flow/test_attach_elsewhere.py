@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,12 @@ from workersite import Site  # noqa: E402
 OPEN = {"open": True}
 SUM = "import sys, os, time, hashlib\nh = hashlib.sha256()\nwhile d := os.read(0, 65536):\n    h.update(d); time.sleep(float(sys.argv[1]))\nprint(h.hexdigest())\n"
 SECRET = b"c4nary-of-what-is-sent/9x" * 40
+
+
+def hints_seen(master, kind):
+    """How often that master was told so by others."""
+    kinds = re.findall(r"^HINT\((\w+)", read(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../master/events/hints.def")).decode(), re.M)
+    return sum(bool(int(x, 16) & 1 << kinds.index(kind)) for x in re.findall(rb"looks: 0x([0-9a-f]+)", read(master.path("master.log"))))
 
 
 def builder(run):
@@ -91,6 +98,7 @@ class Elsewhere(Site):
         data = random.Random(1).randbytes(2 << 20)
         bid = self.begin("sum")
         self.assertEqual(self.end_of(self.attach(bid, data)), (0, hashlib.sha256(data).hexdigest() + "\n", ""))
+        self.assertGreater(hints_seen(self.d, "logs"), 0, "its log came when it was there, and not with the next look")
         wait_for(lambda: self.d.sql(f"select count(*) from worker_question where args like '%{bid}%'") == [["0"]], "nothing to be left")
         self.assertIn("is over", self.ask(bid, 409)["error"]["message"])
         bid = self.begin("cat")
@@ -143,7 +151,7 @@ class Elsewhere(Site):
         bid, answers = self.begin("cat"), []
         self.s.agents["far"].send_signal(signal.SIGSTOP)  # so the question is not answered
         self.s.master.send_signal(signal.SIGSTOP)
-        t = threading.Thread(target=lambda: answers.append(self.d.api("POST", f"/builds/{bid}/input", {"off": 0, "data": base64.b64encode(SECRET).decode()})))
+        t = threading.Thread(target=lambda: answers.append(self.d.api("POST", f"/builds/{bid}/input", {"off": 0, "data": base64.b64encode(SECRET).decode(), "close": True})))
         t.start()
         wait_for(lambda: self.d.sql("select 1 from worker_question where kind = 'input' and args like '%sealed%'"), "the question")
         self.s.kill_master()
@@ -192,7 +200,9 @@ class Elsewhere(Site):
         self.assertEqual((code, err, out.lstrip("a"), len(out) > 65536), (0, "", "b\n", True))
 
     def test_4_11_29_who_leaves_or_is_silent_has_it_no_more(self):
-        bid = self.begin("cat")
+        idle, bid = self.begin("cat"), self.begin("cat")
+        waits = self.attach(idle, b"", "--take", close=False)
+        wait_for(lambda: self.d.api("POST", f"/builds/{idle}/input", {"sender": "two"}).status == 409, "the one that waits to have it")
         self.ask(bid, sender="one")
         self.assertEqual(self.ask(bid, 409, sender="two")["error"]["code"], "input_held")
         self.ask(bid, sender="two", leave=True)
@@ -204,6 +214,9 @@ class Elsewhere(Site):
         p.kill()
         wait_for(lambda: self.d.api("POST", f"/builds/{bid}/input", {"sender": "two"}).status == 200, "it to count as gone")
         self.ask(bid, sender="two", off=1, close=True)
+        self.assertEqual(self.ask(idle, 409, sender="two")["error"]["code"], "input_held", "who is there and sends nothing has it still")
+        waits.stdin.close()
+        self.assertEqual(self.end_of(waits)[0], 0)
 
 
 if __name__ == "__main__":
