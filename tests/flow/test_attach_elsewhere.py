@@ -2,6 +2,7 @@
 """docs/rules.md 4.11.28 and 29: drover attach at a master that has not the worker, whichever of the two dies; and who sends, one at a time."""
 import base64
 import hashlib
+import json
 import os
 import random
 import re
@@ -149,6 +150,10 @@ class Elsewhere(Site):
     def test_4_11_28_an_envelope_for_one_that_is_gone(self):
         """Its master dies with the question taken; the next one can't open it, and so passes on nothing, and says so."""
         bid, answers = self.begin("cat"), []
+        args = json.dumps({"build": bid, "off": 0, "close": True, "sealed": "AAAA"})  # as that one would have it, which knows already how far the command is
+        row = self.d.sql(f"insert into worker_question (asker, worker, kind, args, until) select 0, id, 'input', '{args}', now() + interval '1 minute' from worker where name = 'far' returning id")[0][0]
+        told = wait_for(lambda: (self.ask(bid), self.d.sql(f"select answer from worker_question where id = {row} and status is not null"))[1], "its answer")[0][0]
+        self.assertEqual(json.loads(told)["body"]["taken"], False)
         self.s.agents["far"].send_signal(signal.SIGSTOP)  # so the question is not answered
         self.s.master.send_signal(signal.SIGSTOP)
         t = threading.Thread(target=lambda: answers.append(self.d.api("POST", f"/builds/{bid}/input", {"off": 0, "data": base64.b64encode(SECRET).decode(), "close": True})))
