@@ -212,7 +212,7 @@ class Attach(Case):
         before = answered(200)
         p = self.cli("attach", f"{bid}:s")
         wait_for(lambda: answered(200) > before, "it to be attached")
-        self.ask(bid, off=0, close=True)  # somebody else ends the command's input
+        self.ask(bid, sender="other", take=True, off=0, close=True)  # somebody else ends the command's input
         wait_for(lambda: self.d.api("POST", f"/builds/{bid}/input", {}).status == 503, "the command's end")
         before = answered(503)
         self.pour(p, b"x")

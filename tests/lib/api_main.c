@@ -30,9 +30,11 @@
 #include "master/workers/link.h"
 #include "master/workers/questions.h"
 #include "master/workers/session.h"
+#include "master/workers/ssh_keys.h"
 #include "master/workers/work.h"
 
 static struct master m;
+static struct ssh_keys no_keys;
 static uv_signal_t term, usr1;
 static const char *socket_path, *tcp;
 
@@ -393,6 +395,7 @@ int main(int argc, char **argv)
   socket_path = argv[2];
   tcp = argv[3];
   m.cluster = argv[0];
+  m.ssh_keys = &no_keys;
   m.incarnation = 1;
   m.started_ms = clock_mono_ms();
   m.events = events_new(&m);

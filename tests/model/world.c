@@ -68,7 +68,7 @@ void sim_start(struct sim_master *s)
   m->reasons = reasons_new(m);
   m->waits = waits_new(m);
   tx = db_tx(m->db, DB_ANY);
-  db_q(tx, SQL_master_add, "sns", "model", INT64_C(1), s == sim.masters ? "first" : "second");
+  db_q(tx, SQL_master_add, "snss", "model", INT64_C(1), s == sim.masters ? "first" : "second", NULL);
   db_send(tx, identified, s);
 }
 
@@ -89,7 +89,7 @@ void sim_unplug(struct sim_master *s, bool off)
   }
   s->base.up = true;
   tx = db_tx(s->m.db, DB_ANY);
-  db_q(tx, s->m.id ? SQL_cluster_get : SQL_master_add, s->m.id ? "" : "sns", "model", INT64_C(1), "again");
+  db_q(tx, s->m.id ? SQL_cluster_get : SQL_master_add, s->m.id ? "" : "snss", "model", INT64_C(1), "again", NULL);
   db_send(tx, identified, s);
 }
 

@@ -64,7 +64,7 @@ static void identify(struct sim_master *s)
 {
   struct db_tx *tx = db_tx(s->m.db, DB_ANY);
 
-  db_q(tx, s->m.id ? SQL_cluster_get : SQL_master_add, s->m.id ? "" : "sns", "sim", INT64_C(1), "it");
+  db_q(tx, s->m.id ? SQL_cluster_get : SQL_master_add, s->m.id ? "" : "snss", "sim", INT64_C(1), "it", NULL);
   db_send(tx, identified, s);
 }
 
