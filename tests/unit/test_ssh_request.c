@@ -20,7 +20,7 @@
 
 static void test_request(void **state)
 {
-  static const char whole[] = "name=w\0user=u\0host=h\0port=22\0dir=d\0key=k\0pin=a\0pin=b\0end=1", no_key[] = "name=w\0user=u\0host=h\0port=22\0dir=d\0end=1";
+  static const char whole[] = "name=w\0user=u\0host=h\0port=22\0dir=d\0key=k\0pin=a\0pin=b\0end=1", rotated[] = "name=w\0user=u\0host=h\0port=22\0dir=d\0key=new\0old_key=old\0end=1", no_key[] = "name=w\0user=u\0host=h\0port=22\0dir=d\0end=1";
   struct ssh_request r;
 
   (void)state;
@@ -31,8 +31,13 @@ static void test_request(void **state)
   assert_string_equal(r.port, "22");
   assert_string_equal(r.dir, "d");
   assert_string_equal(r.key, "k");
+  assert_null(r.old_key);
   assert_int_equal(r.npins, 2);
   assert_string_equal(r.pins[1], "b");
+  ssh_request_free(&r);
+  assert_true(ssh_request_read(&r, rotated, sizeof rotated));
+  assert_string_equal(r.key, "new");
+  assert_string_equal(r.old_key, "old");
   ssh_request_free(&r);
   assert_false(ssh_request_read(&r, no_key, sizeof no_key)); /* an older master's */
   ssh_request_free(&r);
