@@ -33,7 +33,7 @@ SANITIZED = ("test_api.py", "test_hook_dialects.py", "test_liar.py", "test_secre
 PLAIN = ("test_git.c", "test_checkouts.c", "test_private_pg.c", "test_dispatch_model.c", "test_link_sim.c")  # of the others, which are sanitized
 LONG = ("test_dispatch_model.c", "test_link_sim.c", "test_kill.py", "test_bar.py", "test_restore.py", "test_rules_hg.py", "test_rules_svn.py", "test_two_masters.py", "test_rules_timed.py", "test_rules_stable.py", "test_rules_codebases.py", "test_hooks.py",
         "test_schedulers.py", "test_work.py", "test_demo.py", "test_second.py", "test_api.py", "test_pages.mjs", "test_private_pg.c", "test_checkout_login.py", "test_codebases.py", "test_worker.py", "test_system.py", "test_xss.mjs")
-AS_SHIPPED = ("test_worker.py", "test_posix.py", "test_windows.py", "test_windows_tls.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
+AS_SHIPPED = ("test_worker.py", "test_worker_crashes.py", "test_worker_files.py", "test_worker_links.py", "test_posix.py", "test_windows.py", "test_windows_tls.py", "test_transcripts.py", "test_packages.py", "test_hosts.py")  # the programs themselves; the sanitized ones run in the system's tests
 
 
 def suites(build, san, patterns):

@@ -19,20 +19,21 @@ BUILD = os.path.abspath(os.environ.get("DROVER_BUILD") or os.path.join(HERE, "..
 WORKERS = {"posix": f"{BUILD}/posix/drover-worker", "plain": f"{BUILD}/posix/plain/drover-worker"}
 SOAK = bool(os.environ.get("DROVER_SOAK"))
 LIMIT_S = (1200 if SOAK else 120) * BUSY
-COMMANDS = ("Commands.test_output_and_exit", "Commands.test_hello", "Commands.test_environment_is_exact", "Commands.test_folders_and_confinement", "Killing.test_plain", "Killing.test_stopped",
-            "Killing.test_background_processes", "Crashes.test_stop_leaves_commands", "Crashes.test_agent_killed_after_exit", "Files.test_operations", "Files.test_hostile_paths", "Files.test_hostile_trees", "Files.test_usage",
-            "Links.test_tls", "Links.test_wrong_pin", "Links.test_tls_other_ciphers_and_junk")
+SUITES = ("test_worker", "test_worker_crashes", "test_worker_files", "test_worker_links")
+COMMANDS = ("test_worker.Commands.test_output_and_exit", "test_worker.Commands.test_hello", "test_worker.Commands.test_environment_is_exact", "test_worker.Commands.test_folders_and_confinement", "test_worker.Killing.test_plain", "test_worker.Killing.test_stopped",
+            "test_worker.Killing.test_background_processes", "test_worker_crashes.Crashes.test_stop_leaves_commands", "test_worker_crashes.Crashes.test_agent_killed_after_exit", "test_worker_files.Files.test_operations", "test_worker_files.Files.test_hostile_paths", "test_worker_files.Files.test_hostile_trees", "test_worker_files.Files.test_usage",
+            "test_worker_links.Links.test_tls", "test_worker_links.Links.test_wrong_pin", "test_worker_links.Links.test_tls_other_ciphers_and_junk")
 ARM64, QEMU = f"{BUILD}/arm64/drover-worker", shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
-FOREIGN = ("Files.test_operations", "Files.test_trees", "Files.test_hostile_paths", "Links.test_wrong_pin", "Links.test_incarnations")  # without another process of its architecture, which this kernel may not start
-TLS = ("Commands.test_output_and_exit", "Commands.test_environment_is_exact", "Killing.test_sessions_and_double_forks", "Links.test_tls", "Links.test_wrong_pin", "Links.test_tls_other_ciphers_and_junk")  # what else this one is of, the static worker is too
-SYSTEM = ("Builds.test_success", "Builds.test_timeouts", "Links.test_tls")
+FOREIGN = ("test_worker_files.Files.test_operations", "test_worker_files.Files.test_trees", "test_worker_files.Files.test_hostile_paths", "test_worker_links.Links.test_wrong_pin", "test_worker_links.Links.test_incarnations")  # without another process of its architecture, which this kernel may not start
+TLS = ("test_worker.Commands.test_output_and_exit", "test_worker.Commands.test_environment_is_exact", "test_worker.Killing.test_sessions_and_double_forks", "test_worker_links.Links.test_tls", "test_worker_links.Links.test_wrong_pin", "test_worker_links.Links.test_tls_other_ciphers_and_junk")  # what else this one is of, the static worker is too
+SYSTEM = ("test_system.Builds.test_success", "test_system.Builds.test_timeouts", "test_system.Links.test_tls")
 
 
 class Again(unittest.TestCase):
-    def again(self, worker, suite, cases):
-        """A suite with another worker; how many of its tests passed."""
+    def again(self, worker, cases):
+        """Suites, or tests of them, with another worker; how many passed."""
         self.assertTrue(os.path.exists(worker), "make posix")
-        p = subprocess.run([sys.executable, os.path.join(HERE, suite), *cases], env=dict(os.environ, DROVER_WORKER=worker, DROVER_BUILD=BUILD), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        p = subprocess.run([sys.executable, "-m", "unittest", *cases], cwd=HERE, env=dict(os.environ, DROVER_WORKER=worker, DROVER_BUILD=BUILD), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S)
         self.assertEqual(p.returncode, 0, p.stdout[-6000:])
         ran, skipped = re.search(r"^Ran (\d+)", p.stdout, re.M), re.search(r"skipped=(\d+)", p.stdout)
@@ -56,15 +57,15 @@ class Posix(Again):
             self.assertNotIn(b"/proc/", f.read())
 
     def test_worker(self):
-        self.assertGreaterEqual(self.again(WORKERS["posix"], "test_worker.py", [] if SOAK else TLS), len(TLS))
+        self.assertGreaterEqual(self.again(WORKERS["posix"], SUITES if SOAK else TLS), len(TLS))
 
     def test_worker_plain(self):
-        self.assertGreaterEqual(self.again(WORKERS["plain"], "test_worker.py", [] if SOAK else COMMANDS), len(COMMANDS) - 1)  # links inside the work folder
+        self.assertGreaterEqual(self.again(WORKERS["plain"], SUITES if SOAK else COMMANDS), len(COMMANDS) - 1)  # links inside the work folder
 
     def test_system(self):
-        self.assertGreaterEqual(self.again(WORKERS["plain"], "test_system.py", [] if SOAK else SYSTEM), len(SYSTEM))
+        self.assertGreaterEqual(self.again(WORKERS["plain"], ["test_system"] if SOAK else SYSTEM), len(SYSTEM))
         if SOAK:
-            self.again(WORKERS["posix"], "test_system.py", [])
+            self.again(WORKERS["posix"], ["test_system"])
 
 
 @unittest.skipUnless(QEMU and os.path.exists(ARM64), "make arm64, and qemu to run it")
@@ -74,7 +75,7 @@ class Arm64(Again):
             script = os.path.join(d, "drover-worker")
             with open(os.open(script, os.O_WRONLY | os.O_CREAT, 0o755), "w") as f:
                 f.write(f'#!/bin/sh\nexec {QEMU} {ARM64} "$@"\n')
-            self.assertEqual(self.again(script, "test_worker.py", FOREIGN), len(FOREIGN))
+            self.assertEqual(self.again(script, FOREIGN), len(FOREIGN))
 
 
 if __name__ == "__main__":
