@@ -9,7 +9,7 @@
 struct worker_is field_is(const struct session *s)
 {
   return (struct worker_is){ .name = s->name, .pool = s->pool, .tags = (const char *const *)s->tags, .ntags = s->ntags, .slots = s->slots, .os = s->host.os, .arch = s->host.arch, .release = s->host.release,
-                             .host = s->host.host, .cores = s->host.cores, .memory = s->host.memory, .disk = s->work.total, .disk_free = s->work.free };
+                             .host = s->host.host, .isolation = s->host.isolation, .cgroup = s->host.cgroup, .cores = s->host.cores, .memory = s->host.memory, .disk = s->work.total, .disk_free = s->work.free };
 }
 
 struct choose_worker field_one(struct session *s, struct master *m)

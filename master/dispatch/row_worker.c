@@ -35,7 +35,7 @@ void row_worker_read(struct row_worker *w, const struct master *m, const struct 
 
   w->id = db_num(res, stmt, row, ID);
   told_read_json(&w->told, db_str(res, stmt, row, FACTS));
-  w->is = (struct worker_is){ .name = name, .pool = pool, .slots = (int)db_num(res, stmt, row, SLOTS), .os = w->told.os, .arch = w->told.arch, .release = w->told.release, .host = w->told.host,
+  w->is = (struct worker_is){ .name = name, .pool = pool, .slots = (int)db_num(res, stmt, row, SLOTS), .os = w->told.os, .arch = w->told.arch, .release = w->told.release, .host = w->told.host, .isolation = w->told.isolation, .cgroup = w->told.cgroup,
                               .cores = w->told.cores, .memory = w->told.memory, .disk = total, .disk_free = has };
   w->tags = db_texts(res, stmt, row, TAGS, &w->is.ntags);
   w->is.tags = (const char *const *)w->tags;

@@ -14,6 +14,7 @@
 #include "master/logs/watch.h"
 #include "master/workers/ops.h"
 #include "master/workers/session.h"
+#include "proto/records.h"
 
 static char raw[CHUNK_RAW_MAX]; /* contents of the chunk at hand: one thread */
 
@@ -236,6 +237,16 @@ static bool logs_whole(struct run *r, struct wire_msg *m)
   return true;
 }
 
+/* The worker's sentence about the end, or "". The caller frees it. */
+static char *told_text(const struct wire_msg *m, const char *how)
+{
+  const char *note = m->blob && strcmp(how, "failed") ? records_get(m->blob, m->blob_len, "note") : NULL;
+
+  if (!strcmp(how, "failed"))
+    return utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
+  return note ? utf8_text(note, strlen(note), SESSION_TEXT_MAX, false) : xstrdup("");
+}
+
 void run_exit(struct run *r, struct wire_msg *m)
 {
   const char *how = wire_str(m, 2), *reason = wire_str(m, 4);
@@ -244,7 +255,7 @@ void run_exit(struct run *r, struct wire_msg *m)
 
   if (r->sm.state != RUN_COMMAND || m->bad || (strcmp(how, "lost") && !logs_whole(r, m)))
     return;
-  detail = strcmp(how, "failed") ? xstrdup("") : utf8_text(m->blob, m->blob_len, SESSION_TEXT_MAX, false);
+  detail = told_text(m, how);
   r->lost = is_lost(how, reason);
   struct reply reply = { judge(r, how, code, reason), (int)code, !strcmp(how, "signaled"), reason, detail, r->output };
   r->step.errors = r->errors_len ? r->errors : NULL;

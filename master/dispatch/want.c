@@ -82,7 +82,8 @@ const struct want_term *wants_next(const struct wants *ws, size_t *at)
 
 static const char *text_of(const struct worker_is *w, const char *name)
 {
-  const struct { const char *name, *text; } texts[] = { { "name", w->name }, { "pool", w->pool }, { "os", w->os }, { "arch", w->arch }, { "release", w->release }, { "host", w->host } };
+  const struct { const char *name, *text; } texts[] = { { "name", w->name }, { "pool", w->pool }, { "os", w->os }, { "arch", w->arch }, { "release", w->release }, { "host", w->host },
+                                                       { "isolation", w->isolation }, { "cgroup", w->cgroup } };
 
   for (size_t i = 0; i < COUNT(texts); i++)
     if (!strcmp(name, texts[i].name))

@@ -17,7 +17,7 @@ struct worker_is {
   const char *name, *pool;                     /* pool NULL: it is a member of none */
   const char *const *tags;
   int ntags, slots;
-  const char *os, *arch, *release, *host;      /* "" or NULL: not told */
+  const char *os, *arch, *release, *host, *isolation, *cgroup; /* "" or NULL: not told */
   int64_t cores, memory, disk, disk_free;      /* the last three in bytes; WANT_UNKNOWN: not told */
 };
 

@@ -157,6 +157,15 @@ static enum result judge(struct step *s, const struct reply *r)
   }
 }
 
+/* What the worker says of the end of what had begun. */
+static void add_note(struct step *s, const struct reply *r)
+{
+  size_t n = strlen(s->summary);
+
+  if ((r->kind == REPLY_OK || r->kind == REPLY_FAILED) && *r->detail)
+    snprintf(s->summary + n, sizeof s->summary - n, "%s%.300s", n ? ": " : "", r->detail);
+}
+
 static int got(struct step *s, const struct reply *r)
 {
   bool exited = r->kind == REPLY_OK || (r->kind == REPLY_FAILED && !r->signaled);
@@ -164,6 +173,7 @@ static int got(struct step *s, const struct reply *r)
   if (s->sm.state == SHELL_WAIT || s->sm.state == SHELL_LOCKS)
     return SHELL_RUN;
   s->result = judge(s, r);
+  add_note(s, r);
   if (!s->late && outcome_again(&s->def->retry, s->again, s->result, exited, r->code)) {
     s->again++;
     s->until_ms = s->ctx->now_ms + s->def->retry.wait_ms;

@@ -35,6 +35,32 @@ static void word(const char *facts, size_t n, const char *key, char out[TOLD_WOR
   snprintf(out, TOLD_WORD_MAX, "%s", s && strlen(s) < TOLD_WORD_MAX && strspn(s, "0123456789abcdefghijklmnopqrstuvwxyz.+~-") == strlen(s) ? s : "");
 }
 
+/* One of the levels: the first of those whose sign is among the words. */
+struct level {
+  const char *sign, *name;
+};
+static const struct level isolations[] = { { "pid", "namespaces" }, { "uid", "users" }, { "wrapper", "wrapper" }, { "plain", "plain" }, { NULL, "" } };
+static const struct level cgroups[] = { { "memory", "limits" }, { "processes", "limits" }, { "cpu", "limits" }, { "kill", "kill" }, { "off", "off" }, { NULL, "" } };
+
+static bool has_word(const char *words, const char *word)
+{
+  size_t n = strlen(word);
+
+  for (; words; words = strchr(words, ',') ? strchr(words, ',') + 1 : NULL)
+    if (!strncmp(words, word, n) && (!words[n] || words[n] == ','))
+      return true;
+  return false;
+}
+
+static const char *level(const char *facts, size_t n, const char *key, const struct level *l)
+{
+  const char *words = records_get(facts, n, key);
+
+  while (l->sign && !has_word(words, l->sign))
+    l++;
+  return l->name;
+}
+
 void told_read(struct told *t, const char *facts, size_t n)
 {
   const char *os = records_get(facts, n, "os"), *arch = records_get(facts, n, "arch");
@@ -47,6 +73,8 @@ void told_read(struct told *t, const char *facts, size_t n)
   word(facts, n, "started", t->started);
   text(facts, n, "release", t->release);
   text(facts, n, "host", t->host);
+  t->isolation = level(facts, n, "isolation", isolations);
+  t->cgroup = level(facts, n, "cgroup", cgroups);
   t->cores = number(facts, n, "cores", 1, TOLD_CORES_MAX);
   t->memory = number(facts, n, "memory_kib", KIB, INT64_MAX);
 }

@@ -14,6 +14,7 @@ struct told {
   char kind[OFFER_NAME_MAX + 1];                   /* of the program that it runs, as offer.h names it: "linux-x86_64"; "": none that could be */
   char version[TOLD_WORD_MAX], started[TOLD_WORD_MAX]; /* of drover-worker; when it was started, another word each time. "": not told */
   char release[TOLD_TEXT_MAX], host[TOLD_TEXT_MAX];
+  const char *isolation, *cgroup;                  /* how far these go, one word (static text); "": not told, or in words that we don't know */
   int64_t cores, memory;                           /* memory in bytes; -1: not told, or no such number */
 };
 

@@ -238,6 +238,17 @@ class Liar(Case):
                 self.assertEqual((left and (log["left_bytes"], log["left_lines"]), step["commands"][0]["detail"]), (left, None))
                 w.close()
 
+    def test_note_of_an_end(self):
+        """What the worker says about the end of a command that ran is with the step, as a sentence for people."""
+        for detail, summary in ((b"note=out of memory: no more\0", "exit 3: out of memory: no more"), (b"left_bytes=12\0note=caf\xe9\0", "exit 3: caf\ufffd"), (b"note=", "exit 3"), (b"note=" + b"x" * 3000 + b"\0", "exit 3: " + "x" * 300)):
+            with self.subTest(detail=detail[:20]):
+                w, rid, cmd, epoch = self.begin()
+                w.exit(cmd, epoch, code=3, detail=detail)
+                r = self.d.wait_request(rid)
+                self.assertEqual(r["result"], FAILURE)
+                self.assertEqual(self.d.get("/builds/" + r["builds"][0])["steps"][0]["summary"], summary)
+                w.close()
+
     def test_out_of_order(self):
         """Verbs where they don't belong, and a second greeting."""
         for verb, tokens in (("listed", [0]), ("listed", [5]), ("hello", [1, "liar", "a" * 32, "b" * 32, 9, "0-0", "-"]), ("welcome", [1, "x", "y", 1, 1, 1, "-"])):

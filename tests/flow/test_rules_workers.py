@@ -25,6 +25,7 @@ class Facts(Case):
         "either": builder(os=["plan9", "inferno"]), "tagged": builder(tags=["fake"], memory="8G"), "here": builder(**{"if": "cores >= 1 and disk_free > 0 and \"real\" in tags and os == 'linux'"}),
         "told": builder(tags=["fake"], **{"if": "memory > 0"}), "many": builder(tags=["fake"], **{"if": "cores > 0"}), "release": builder(tags=["fake"], **{"if": "release == 'x'"}),
         "split": builder(tags=["fake"], memory="8G", os="plan9"), "any": builder(), "free": builder(tags=["real"]), "m": {**builder(name="${{ matrix.on }}", memory="1M"), "matrix": {"on": ["small", "large"]}},
+        "apart": builder(tags=["fake"], **{"if": "isolation == 'namespaces'"}), "ended": builder(tags=["fake"], **{"if": "cgroup in ['kill', 'limits']"}),
         "crossed": {**builder(tags=["fake"], **{"if": "memory >= matrix.gb * 1G"}), "matrix": {"gb": [3, 900]}},
     }
 
@@ -115,6 +116,23 @@ class Facts(Case):
         host = Host(self, "odd", os="../../etc", arch="x" * 64, memory_kib="1")
         self.waits("split", "has ")
         self.assertEqual(self.worker_of("told"), "odd")
+
+    def test_4_12_3_how_its_commands_are_kept_apart(self):
+        """One word for how far it goes, whatever else the worker has."""
+        for facts in ({}, {"isolation": "moon", "cgroup": "moon"}, {"isolation": "pidx,xpid,,", "cgroup": ""}):
+            with self.subTest(facts=facts):
+                host = Host(self, "odd", **facts)
+                self.waits("apart", 'isolation == "namespaces" (none tells it)')
+                self.waits("ended", 'cgroup in ["kill", "limits"]')
+                host.leave(self)
+                self.tearDown()
+        host = Host(self, "odd", isolation="uid", cgroup="off")
+        self.waits("apart", 'isolation == "namespaces" (there is users)')
+        self.waits("ended", 'cgroup in ["kill", "limits"]')
+        host.leave(self)
+        self.tearDown()
+        host = Host(self, "odd", isolation="uid,user,pid,mount,ipc", cgroup="kill,memory")
+        self.assertEqual([self.worker_of("apart"), self.worker_of("ended")], ["odd", "odd"])
 
     def test_4_12_4_who_waits_for_no_free_worker_holds_up_nobody(self):
         """Hundreds before it in the queue, of many kinds: what can be built is built."""

@@ -91,6 +91,9 @@ static void sentences(void **state)
   says((struct reply){ REPLY_OK, 0, false, "-", "", "" }, "");
   says((struct reply){ REPLY_FAILED, 2, false, "-", "", "" }, "exit 2");
   says((struct reply){ REPLY_FAILED, 9, true, "-", "", "" }, "ended by signal 9 (Killed)");
+  says((struct reply){ REPLY_FAILED, 9, true, "-", "out of memory", "" }, "ended by signal 9 (Killed): out of memory");
+  says((struct reply){ REPLY_FAILED, 2, false, "-", "out of memory", "" }, "exit 2: out of memory");
+  says((struct reply){ REPLY_OK, 0, false, "-", "out of memory", "" }, "out of memory");
   says((struct reply){ REPLY_TIMEOUT, 15, true, "idle", "", "" }, "no output for too long, ended");
   says((struct reply){ REPLY_TIMEOUT, 15, true, "total", "", "" }, "took too long, ended");
   says((struct reply){ REPLY_BROKEN, 2, false, "start", "", "" }, "could not start: No such file or directory");

@@ -334,12 +334,12 @@ static void preferences(void **state)
 /* What is said where no worker meets a condition. */
 static void in_words(void **state)
 {
-  static const struct worker_is a = { .name = "build1", .os = "linux", .arch = "arm64", .slots = 2, .cores = 4, .memory = INT64_C(8) << 30, .disk = WANT_UNKNOWN, .disk_free = WANT_UNKNOWN },
+  static const struct worker_is a = { .name = "build1", .os = "linux", .arch = "arm64", .isolation = "plain", .slots = 2, .cores = 4, .memory = INT64_C(8) << 30, .disk = WANT_UNKNOWN, .disk_free = WANT_UNKNOWN },
                                 b = { .name = "build2", .os = "freebsd", .slots = 2, .cores = 2, .memory = WANT_UNKNOWN, .disk = WANT_UNKNOWN, .disk_free = WANT_UNKNOWN };
   static const struct { const char *text, *said; } cases[] = {
     { "memory >= 16G", " (the most is 8 GiB on build1)" }, { "16G <= memory", " (the most is 8 GiB on build1)" }, { "cores > 8", " (the most is 4 on build1)" },
     { "cores < 2", " (the least is 2 on build2)" }, { "disk_free > 1G", " (none tells it)" }, { "os == \"macos\"", " (there are linux and freebsd)" }, { "arch == \"x86\"", " (there is arm64)" },
-    { "release == \"6\"", " (none tells it)" }, { "os in [\"macos\"]", "" }, { "cores == 7", "" }, { "cores > slots", "" }, { "not tags", ", which this version of the master can't read" },
+    { "release == \"6\"", " (none tells it)" }, { "isolation == \"namespaces\"", " (there is plain)" }, { "cgroup == \"kill\"", " (none tells it)" }, { "os in [\"macos\"]", "" }, { "cores == 7", "" }, { "cores > slots", "" }, { "not tags", ", which this version of the master can't read" },
   };
   const struct worker_is *both[] = { &a, &b };
   struct wants *wants = wants_new();
@@ -349,7 +349,7 @@ static void in_words(void **state)
   for (size_t i = 0; i < COUNT(cases); i++) {
     want_say(wants_get(wants, cases[i].text), both, 2, said, sizeof said);
     assert_string_equal(said, cases[i].said);
-    assert_false(want_met(wants_get(wants, cases[i].text), &a) && i != 10);
+    assert_false(want_met(wants_get(wants, cases[i].text), &a) && i != 12);
   }
   want_say(wants_get(wants, "cores > 8"), both, 0, said, sizeof said);
   assert_string_equal(said, "");
