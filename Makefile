@@ -103,11 +103,12 @@ POSIX_OS ?= $(if $(filter Linux,$(shell uname -s)),linux,posix)
 STRICT = $(filter-out -D_GNU_SOURCE,$(COMMON)) -D_XOPEN_SOURCE=700 -DDROVER_POSIX
 POSIX_CFLAGS = $(STRICT) $(WARN) $(CFLAGS) $(HARDEN) -ffunction-sections
 POSIX_OBJ = $(call obj,p,$(COMMON_SRC) $(PROTO_SRC) worker/tls_openssl.c $(filter-out worker/os_linux%.c worker/tls_bearssl.c worker/fortify_shim.c,$(WORKER_SRC)))
-$(B)/p/worker/os_linux.o $(B)/p/worker/os_linux_jail.o: STRICT = $(COMMON)
+POSIX_LINUX = $(patsubst %.c,$(B)/p/%.o,$(wildcard worker/os_linux*.c))
+$(POSIX_LINUX): STRICT = $(COMMON)
 $(B)/p/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,posix) $(CC) $(POSIX_CFLAGS) -c $< -o $@
-$(B)/posix/drover-worker: $(POSIX_OBJ) $(B)/p/worker/os_$(POSIX_OS).o $(if $(filter linux,$(POSIX_OS)),$(B)/p/worker/os_linux_jail.o)
+$(B)/posix/drover-worker: $(POSIX_OBJ) $(if $(filter linux,$(POSIX_OS)),$(POSIX_LINUX),$(B)/p/worker/os_posix.o)
 $(B)/posix/plain/drover-worker: $(POSIX_OBJ) $(B)/p/worker/os_posix.o
 $(B)/posix/drover-worker $(B)/posix/plain/drover-worker:
 	@mkdir -p $(@D)
@@ -198,7 +199,7 @@ $(B)/tests/test_dispatch_model: test_dispatch_model.c $(MODEL_OBJ) $(B)/s/sim_ma
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(MODEL_WRAP) -o $@ $< $(MODEL_OBJ) $(B)/s/sim_map.o $(B)/libdrover.a $(TEST_LIBS)
 # The simulation of link, spool and resume: also the worker's code, linked into one object whose calls of the system are the simulation's (sys.txt), with chunks and segments small enough that a seed has many. What its programs
 # keep in variables is in sections of its own, since each of their processes has its own copy.
-SIM_LEFT_OUT = $(addprefix worker/,main.c child.c os_linux_jail.c slot.c wrap.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
+SIM_LEFT_OUT = $(addprefix worker/,main.c child.c os_linux_jail.c os_linux_cgroup.c slot.c wrap.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
 SIM_WORKER = $(patsubst %.c,$(B)/s/%.o,$(COMMON_SRC) $(PROTO_SRC) $(filter-out $(SIM_LEFT_OUT),$(WORKER_SRC)))
 SIM_SMALL = -DCHUNK_RAW_MAX=1024 -DSEGMENT_SIZE=8192 -DCOMMAND_ACK_STEP=4096 -DFOLLOW_END_MS=5000
 SIM_OBJ = $(call obj,m,$(wildcard tests/sim/*.c) tests/model/chance.c tests/model/loop.c tests/model/site.c)

@@ -228,7 +228,6 @@ void admin_facts(struct agent *a, struct wire_msg *m)
   char key[RECORDS_KEY_MAX + 1];
   const char *blob = m->blob ? m->blob : "", *value;
   size_t n = m->blob ? m->blob_len : 0, at = 0;
-  char isolation[CONFINE_NAMES_MAX];
   struct buf out;
   enum err e;
   int tools = 0;
@@ -237,7 +236,7 @@ void admin_facts(struct agent *a, struct wire_msg *m)
     return;
   buf_init(&out, BUF_NO_MAX);
   records_put(&out, "search", a->conf->path);
-  records_put(&out, "isolation", confine_names(&a->conf->confine, isolation));
+  confine_facts(&a->conf->confine, &out);
   while ((e = records_next(blob, n, &at, key, &value)) == ERR_OK && !strcmp(key, "tool") && is_tool(value) && ++tools <= WIRE_TOOLS_MAX)
     records_put(&out, "tool", value);
   ask.blob = out.data;

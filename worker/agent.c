@@ -20,6 +20,7 @@
 
 #include "common/clock.h"
 #include "common/notify.h"
+#include "worker/cgroup.h"
 #include "worker/command.h"
 #include "worker/inventory.h"
 #include "worker/jail.h"
@@ -119,8 +120,21 @@ static bool set_confine(struct agent *a)
     a->why_plain = xasprintf("a command could not %s: %s", what, strerror(e));
     log_warn("worker", "isolate = auto: no namespaces here: %s", a->why_plain);
   }
-  a->confine = confine_text(c);
   return true;
+}
+
+/* Control groups are used where they can be had. */
+static void set_groups(struct agent *a)
+{
+  struct confine *c = &a->conf->confine;
+  int e = cgroup_find(c, a->ident.instance);
+
+  if (e) {
+    a->why_none = xasprintf("%s: %s", c->group ? "no limits" : "none can be made", strerror(e));
+    log_info("worker", "control groups: %s", a->why_none);
+  }
+  confine_fall_back(c);
+  a->confine = confine_text(c);
 }
 
 /* False with *code set. */
@@ -166,6 +180,7 @@ static bool set_up(struct agent *a, int *code)
     log_error("worker", "%s/%s: %s", a->dir_path, why, err_text(e));
     return false;
   }
+  set_groups(a);
   getrlimit(RLIMIT_NOFILE, &files);
   a->live_max = files.rlim_cur > (rlim_t)os_poll_max() ? os_poll_max() : (int)files.rlim_cur;
   a->live_max = a->live_max > FDS_OWN ? (a->live_max - FDS_OWN) / FDS_A_COMMAND : 1;
@@ -341,6 +356,7 @@ static void keep_time(struct agent *a, int64_t now)
   if (now >= a->retention_at) {
     a->retention_at = now + RETENTION_MS;
     command_retention_all(a);
+    cgroup_tidy(&a->conf->confine, a->by_id);
   }
 }
 
@@ -446,6 +462,7 @@ int agent_main(struct conf *c, const struct conf_given *given, char **argv)
     stdio_quiet();
   }
   inventory_scan(&a);
+  cgroup_tidy(&c->confine, a.by_id);
   a.retention_at = clock_mono_ms() + RETENTION_MS;
   log_info("worker", "drover-worker %s in %s", worker_version, a.dir_path);
   tell_status(&a);

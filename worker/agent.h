@@ -45,6 +45,7 @@ struct agent {
   bool unshield;
   char *confine;         /* what minders are told of it: confine_text() */
   const char *why_plain; /* why `isolate = auto` found nothing; NULL: it did, or was not asked for */
+  const char *why_none;  /* the same of control groups, and of limits that they don't hold */
   struct upgrade upgrade;
   enum agent_next next;
   char next_sum[SHA256_HEX_LEN + 1]; /* of the program that it becomes */

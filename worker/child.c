@@ -91,7 +91,7 @@ int child_exec(const struct spec *s)
 /* Never more than the worker itself may have. */
 static void limit(const struct confine *c)
 {
-  static const int of[CONFINE_LIMITS] = {
+  static const int of[CONFINE_RULED] = {
 #ifdef RLIMIT_NPROC
     [CONFINE_NPROC] = RLIMIT_NPROC,
 #else
@@ -100,7 +100,7 @@ static void limit(const struct confine *c)
     [CONFINE_NOFILE] = RLIMIT_NOFILE, [CONFINE_FSIZE] = RLIMIT_FSIZE, [CONFINE_AS] = RLIMIT_AS, [CONFINE_CORE] = RLIMIT_CORE,
   };
 
-  for (int i = 0; i < CONFINE_LIMITS; i++) {
+  for (int i = 0; i < CONFINE_RULED; i++) {
     struct rlimit r;
     rlim_t most = c->limit[i] == INT64_MAX ? RLIM_INFINITY : (rlim_t)c->limit[i];
     if (c->limit[i] < 0 || of[i] < 0 || getrlimit(of[i], &r))
@@ -114,7 +114,7 @@ static void limit(const struct confine *c)
 struct start {
   const struct spec *s;
   const struct child_how *how;
-  int cwd, io[3]; /* cwd -1: it is there already */
+  int cwd, io[3], group; /* cwd -1: it is there already */
 };
 
 /* In the child, which may share the parent's memory: nothing here may change it. Errno of what failed. */
@@ -133,6 +133,8 @@ static int become(void *arg)
     return errno;
   if (b->how->unshield)
     os_oom_unshield();
+  if (b->group >= 0 && write(b->group, "0", 1) != 1 && b->how->confine->ruled & RULED_LIMITS)
+    return errno;
   umask(b->how->confine->umask);
   limit(b->how->confine);
   if (b->how->uid && !os_become(b->how->uid))
@@ -151,6 +153,7 @@ static int start_inside(void *arg, pid_t *pid)
   int failed;
 
   t->cwd = -1;
+  t->group = t->group < 0 ? -1 : JAIL_GROUP;
   for (int i = 0; i < 3; i++)
     t->io[i] = i;
   failed = os_start(become, t, pid);
@@ -199,14 +202,14 @@ int child_start(const struct spec *s, int cwd, const struct child_how *how, stru
 {
   int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
   int failed = s->terminal ? lay_terminal(s, how->uid, in, out, err) : lay_pipes(s, in, out, err);
-  struct start t = { .s = s, .how = how, .cwd = cwd, .io = { in[0], out[1], err[1] } };
+  struct start t = { .s = s, .how = how, .cwd = cwd, .io = { in[0], out[1], err[1] }, .group = how->group };
 
   *what = NULL;
   c->jailed = how->confine->spaces != 0;
   if (!failed && !c->jailed) {
     failed = os_start(become, &t, &c->pid);
   } else if (!failed) {
-    struct jail j = { .spaces = how->confine->spaces, .work = how->work, .cwd = cwd, .io = { in[0], out[1], err[1] }, .start = start_inside, .arg = &t };
+    struct jail j = { .spaces = how->confine->spaces, .work = how->work, .cwd = cwd, .io = { in[0], out[1], err[1] }, .group = how->group, .start = start_inside, .arg = &t };
     failed = jail_start(&j, &c->pid, &c->jail, what);
   }
   if (failed) { /* the dead child is reaped with all others */

@@ -25,6 +25,7 @@ struct child_how {
   const char *work; /* absolute */
   char *values;     /* of its secrets, wiped where a process that stays had a copy */
   size_t nvalues;
+  int group;        /* cgroup_entry() of its control group; -1: it has none */
   bool unshield;    /* out of the worker's protection against the OOM killer */
 };
 

@@ -40,7 +40,10 @@ static void put_exit(struct agent *a, struct command *c)
     wire_put_blob(&a->link.out, VERB_report, report.data, report.len, "ii", &c->id, &c->epoch);
   buf_free(&report);
   buf_init(&more, SPOOL_TEXT_MAX * 2);
-  buf_add(&more, x->text, strlen(x->text));
+  if (*x->text && strcmp(x->how, "failed"))
+    records_put(&more, "note", x->text);
+  else
+    buf_add(&more, x->text, strlen(x->text));
   if (x->left_bytes) { /* then it was started, and there is no sentence */
     records_putf(&more, "left_bytes", "%lld", (long long)x->left_bytes);
     records_putf(&more, "left_lines", "%lld", (long long)x->left_lines);

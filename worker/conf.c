@@ -339,6 +339,7 @@ TAKE(umask)
 TAKE(slot_uids)
 TAKE(isolate)
 TAKE(exec_wrapper)
+TAKE(cgroup)
 
 static void (*const take[CONF_KEYS])(struct loading *l, const char *value) = {
 #define C(name, argument, option, what) [CONF_##name] = take_##name,

@@ -16,7 +16,9 @@ struct word {
 static const struct word spaces[] = { { "user", CONFINE_USER }, { "pid", CONFINE_PID }, { "mount", CONFINE_MOUNT }, { "ipc", CONFINE_IPC }, { "uts", CONFINE_UTS }, { "net", CONFINE_NET }, { NULL, 0 } };
 static const struct word groups[] = { { "run", ALLOW_RUN },         { "read", ALLOW_READ }, { "write", ALLOW_WRITE }, { "facts", ALLOW_FACTS }, { "log", ALLOW_LOG },
                                       { "restart", ALLOW_RESTART }, { "stop", ALLOW_STOP }, { NULL, 0 } };
-static const char *const limits[CONFINE_LIMITS] = { "nproc", "nofile", "fsize", "as", "core" };
+static const struct word ruled[] = { { "kill", RULED_KILL }, { "memory", RULED_MEMORY }, { "processes", RULED_PROCESSES }, { "cpu", RULED_CPU }, { "off", RULED_NONE }, { NULL, 0 } };
+static const char *const limits[CONFINE_LIMITS] = { "nproc", "nofile", "fsize", "as", "core", "memory", "processes", "cpu" };
+enum { SIZES = 1 << CONFINE_FSIZE | 1 << CONFINE_AS | 1 << CONFINE_CORE | 1 << CONFINE_MEMORY }; /* of these */
 
 void confine_init(struct confine *c)
 {
@@ -32,7 +34,8 @@ void confine_free(struct confine *c)
 {
   free(c->wrapper);
   free(c->program);
-  c->wrapper = c->program = NULL;
+  free(c->group);
+  c->wrapper = c->program = c->group = NULL;
 }
 
 /* The next word of *at, which blanks or commas end; its length, 0: there is none. */
@@ -91,7 +94,7 @@ const char *confine_take_slot_uids(struct confine *c, const char *v)
 
 const char *confine_take_limits(struct confine *c, const char *v)
 {
-  static const char wrong[] = "it is NAME=NUMBER with blanks between, of nproc, nofile, fsize, as and core; the last three take K, M, G and T too; `none`: no limit";
+  static const char wrong[] = "it is NAME=NUMBER with blanks between, of nproc, nofile, processes, cpu, and sizes: fsize, as, core, memory; these take K, M, G and T; `none`: no limit";
   const char *word;
   size_t n;
 
@@ -108,7 +111,7 @@ const char *confine_take_limits(struct confine *c, const char *v)
     value[n - name - 1] = 0;
     if (!strcmp(value, "none"))
       c->limit[which] = INT64_MAX;
-    else if (str_number(value, strlen(value), &c->limit[which]) && (which <= CONFINE_NOFILE || str_size(value, &c->limit[which])))
+    else if (str_number(value, strlen(value), &c->limit[which]) && (!(1 << which & SIZES) || str_size(value, &c->limit[which])))
       return wrong;
   }
   return NULL;
@@ -165,7 +168,40 @@ const char *confine_take_exec_wrapper(struct confine *c, const char *v)
   return c->wrapper ? NULL : "it is a program and its words, at most 64, with blanks between; of what stands in {} there are {dir}, {slot} and {cid}";
 }
 
+const char *confine_take_cgroup(struct confine *c, const char *v)
+{
+  c->no_groups = !strcmp(v, "off");
+  return c->no_groups || !strcmp(v, "auto") ? NULL : "it is `auto` or `off`";
+}
+
+unsigned confine_asked(const struct confine *c)
+{
+  unsigned bits = 0;
+
+  for (int i = 0; i < CONFINE_RULES; i++)
+    if (c->limit[CONFINE_RULED + i] >= 0 && c->limit[CONFINE_RULED + i] != INT64_MAX)
+      bits |= 1u << i;
+  return bits;
+}
+
+void confine_fall_back(struct confine *c)
+{
+  unsigned left = confine_asked(c) & ~c->ruled;
+
+  if (left & RULED_MEMORY && c->limit[CONFINE_AS] < 0)
+    c->limit[CONFINE_AS] = c->limit[CONFINE_MEMORY];
+  if (left & RULED_PROCESSES && c->limit[CONFINE_NPROC] < 0)
+    c->limit[CONFINE_NPROC] = c->limit[CONFINE_PROCESSES];
+}
+
 /* ---- to the minder ---- */
+
+static const char *take_group(struct confine *c, const char *v)
+{
+  c->ruled = (unsigned)(*v - '@');
+  c->group = xstrdup(v + (*v != 0));
+  return NULL;
+}
 
 static const char *take_program(struct confine *c, const char *v)
 {
@@ -178,7 +214,7 @@ static const struct {
   const char *(*take)(struct confine *c, const char *v);
 } keys[] = { { "isolate", confine_take_isolate }, { "slot_uids", confine_take_slot_uids }, { "limits", confine_take_limits },
              { "umask", confine_take_umask },     { "most", confine_take_max_runtime },    { "wrapper", confine_take_exec_wrapper },
-             { "program", take_program } };
+             { "program", take_program },         { "group", take_group } };
 
 static void put_words(struct buf *out, const struct word *table, unsigned bits)
 {
@@ -222,6 +258,8 @@ char *confine_text(const struct confine *c)
     buf_addf(&out, "wrapper %s\n", c->wrapper);
   if (c->wrapper && c->program)
     buf_addf(&out, "program %s\n", c->program);
+  if (c->group)
+    buf_addf(&out, "group %c%s\n", '@' + (int)c->ruled, c->group); /* a letter for the bits, then the path */
   text = xstrdup(buf_str(&out));
   buf_free(&out);
   return text;
@@ -267,6 +305,16 @@ char *confine_names(const struct confine *c, char out[CONFINE_NAMES_MAX])
   memcpy(out, b.len ? buf_str(&b) : "plain", b.len ? b.len + 1 : sizeof "plain");
   buf_free(&b);
   return out;
+}
+
+void confine_facts(const struct confine *c, struct buf *out)
+{
+  char words[CONFINE_NAMES_MAX];
+
+  records_put(out, "isolation", confine_names(c, words));
+  buf_adds(out, "cgroup=");
+  put_words(out, ruled, c->ruled ? c->ruled : RULED_NONE);
+  buf_addc(out, 0);
 }
 
 /* ---- what the master may ask for ---- */

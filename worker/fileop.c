@@ -147,7 +147,7 @@ static const struct {
   [VERB_list] = { fileop_list, "path after ", WIRE_LIST_MAX }, [VERB_get] = { fileop_get, "path version ", 0 },
   [VERB_put] = { fileop_put, "path size mode sum ", 0 },  [VERB_rename] = { fileop_rename, "path to replace ", 0 }, [VERB_copy] = { fileop_copy, "path to ", 0 },
   [VERB_glob] = { fileop_glob, "path pattern after ", WIRE_LIST_MAX },
-  [VERB_facts] = { fileop_facts, "search isolation tool ", 0 },
+  [VERB_facts] = { fileop_facts, "search isolation cgroup tool ", 0 },
   [VERB_puttree] = { fileop_puttree, "path ", 0 },        [VERB_gettree] = { fileop_gettree, "path after ", WIRE_TREE_MAX },
 };
 

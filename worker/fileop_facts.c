@@ -107,6 +107,7 @@ int fileop_facts(struct fileop *op)
     return -1;
   os_facts(&op->out, ".");
   records_put(&op->out, "isolation", records_get(op->blob, op->n, "isolation"));
+  records_put(&op->out, "cgroup", records_get(op->blob, op->n, "cgroup"));
   while (search && !records_next(op->blob, op->n, &at, key, &value))
     if (!strcmp(key, "tool"))
       ask_tool(op, value, search, end);

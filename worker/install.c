@@ -242,7 +242,7 @@ static void compose(struct buf *out, struct install *in)
   if (!upgrade)
     buf_adds(out, "upgrade = yes\n");
   if (!in->conf_text) { /* what builds here can rely on is decided now, once: a host that builds already keeps what it has */
-    buf_adds(out, "isolate = auto\n");
+    buf_adds(out, "isolate = auto\ncgroup = auto\n");
     if (!in->uid)
       buf_adds(out, "slot_uids = " INSTALL_SLOT_UIDS "\n");
   }

@@ -6,11 +6,14 @@
 
 #include "worker/os.h"
 
+enum { JAIL_GROUP = 5 };
+
 struct jail {
   unsigned spaces;  /* of confine.h, with CONFINE_PID */
   const char *work; /* absolute: stays where it is when /tmp becomes the command's own */
   int cwd;          /* a folder; the command is started in it */
   int io[3];        /* the command's; closed in the first process once it is started */
+  int group;        /* cgroup_entry(), or -1: JAIL_GROUP in `start`; the first process itself stays out of it */
   /* In the first process: starts the command, 0 or errno. */
   int (*start)(void *arg, pid_t *pid);
   void *arg;

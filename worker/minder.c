@@ -26,6 +26,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scan.h"
+#include "worker/cgroup.h"
 #include "worker/notice.h"
 #include "worker/os.h"
 #include "worker/report.h"
@@ -41,6 +42,7 @@ enum {
   SWEEP_SLOW_MS = 500,      /* the same after SWEEP_FAST_ROUNDS: something can't die (a hung disk) */
   SWEEP_FAST_ROUNDS = 100,
   ALONE_LOOK_MS = 30000,    /* poll's clock stands still while the host sleeps, so look at the real one now and then */
+  GROUP_ROUNDS = 10,        /* in each so-manieth round the tree is walked although its group is not empty yet: something may have left it */
   SHUTDOWN_GRACE_MS = 5000, /* a stopping host doesn't wait for long */
   DRAIN_ROUNDS = 64,        /* of MINDER_READ at the very end, when something foreign still writes */
 };
@@ -113,6 +115,15 @@ static void end_tree(struct minder *m, const char *reason, int64_t grace)
     follows_stop(&m->logs);
 }
 
+/* A round of SIGKILL. By its group it takes no time, whatever the command forks meanwhile; what is in no group is found in the round in which that is empty. */
+static void kill_all(struct minder *m)
+{
+  if (++m->rounds % GROUP_ROUNDS && m->group >= 0 && cgroup_kill(m->group))
+    return;
+  if (!child_kill(&m->child))
+    tree_kill(getpid());
+}
+
 static void step_ladder(struct minder *m, int64_t now)
 {
   if (m->sm.state == M_LINGER && m->none_left) {
@@ -121,9 +132,8 @@ static void step_ladder(struct minder *m, int64_t now)
     m->step_at = NEVER;
     follows_stop(&m->logs);
   } else if (m->sm.state == M_KILL) {
-    if (!child_kill(&m->child))
-      tree_kill(getpid());
-    m->step_at = now + (++m->rounds > SWEEP_FAST_ROUNDS ? SWEEP_SLOW_MS : SWEEP_MS);
+    kill_all(m);
+    m->step_at = now + (m->rounds > SWEEP_FAST_ROUNDS ? SWEEP_SLOW_MS : SWEEP_MS);
   } else {
     enter(m, M_KILL, 0);
   }
@@ -453,6 +463,15 @@ static void drain(struct minder *m)
     turn(m);
 }
 
+/* What its group can tell of its end, and its group's own. */
+static void leave_group(struct minder *m)
+{
+  if (m->group >= 0 && m->main_ended && cgroup_starved(m->group))
+    snprintf(m->exit.text, sizeof m->exit.text, "out of memory: it took more than memory=%lldM of worker.conf's limits", (long long)m->confine.limit[CONFINE_MEMORY] >> 20);
+  if (m->group >= 0)
+    cgroup_end(&m->confine, m->sp.cmd, m->group);
+}
+
 static int finish(struct minder *m)
 {
   bool sync = clock_mono_ms() - m->start >= SYNC_FROM_MS || !notice_master_there(m->args->wake_fd, m->args->seen_fd);
@@ -460,6 +479,7 @@ static int finish(struct minder *m)
 
   if (m->uid && !m->child.jailed)
     slot_sweep(m->uid);
+  leave_group(m);
   if (m->spec.report && m->main_ended)
     while ((e = report_take(m->args->work, m->uid, m->spec.report, m->out.veil.mask, &m->sp, sync)) == ERR_NOSPACE && !m->hurry)
       minder_wait_for_room();
@@ -550,6 +570,7 @@ int minder_main(const struct minder_args *a)
   m->args = a;
   m->child = (struct child){ .pid = -1, .out = -1, .err = -1, .in = -1, .jail = -1 };
   m->sp.dir = AT_FDCWD;
+  m->group = -1;
   snprintf(m->sp.cmd, sizeof m->sp.cmd, "%s", a->cmd);
   snprintf(m->exit.reason, sizeof m->exit.reason, "-");
   setsid();

@@ -22,6 +22,7 @@ struct minder {
   struct child child;
   struct confine confine;
   uid_t uid;             /* whom the command runs as; 0: as we do */
+  int group;             /* the folder of its control group; -1: it has none */
   struct sm sm;
   struct output out;
   struct follows logs;   /* files that it follows */

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/cgroup.h"
 #include "worker/os.h"
 #include "worker/secret_files.h"
 #include "worker/secrets.h"
@@ -62,10 +63,16 @@ static int start(struct minder *m, int work, int cwd, const char **what)
   struct child_how how = { .confine = &m->confine, .uid = m->uid, .work = m->args->work, .values = m->values, .nvalues = m->nvalues, .unshield = m->args->unshield };
   int e;
 
+  *what = "its control group";
+  if (m->confine.group && (m->group = cgroup_make(&m->confine, m->sp.cmd)) < 0 && m->confine.ruled & RULED_LIMITS)
+    return errno;
   *what = m->spec.argv[0];
   if (m->confine.wrapper && (e = wrap_command(&m->spec, &m->confine, work, m->args->path, m->sp.cmd)))
     return e;
+  how.group = m->group < 0 ? -1 : cgroup_entry(m->group);
   e = child_start(&m->spec, cwd, &how, &m->child, what);
+  if (how.group >= 0)
+    close(how.group);
   if (!*what)
     *what = m->spec.argv[0];
   return e;

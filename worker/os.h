@@ -71,7 +71,7 @@ bool os_has_xattrs(int fd);
 
 struct os_proc {
   pid_t pid, parent;
-  bool zombie, stopped;
+  bool zombie;
   int64_t start_ms; /* on clock_boot_ms(), in the kernel's ticks (10 ms) */
 };
 bool os_proc_read(pid_t pid, struct os_proc *p); /* false: there is no such process */
@@ -99,8 +99,8 @@ void os_pipe_large(int fd);
 bool os_end_with(pid_t parent);
 /* Behind all others, for processor and disk: what may take its time. */
 void os_yield(void);
-/* Before all others, as far as that is allowed: to catch up with a fork bomb. */
-void os_hurry(void);
+/* That process (0: this one) before all others, as far as that is allowed: to catch up with a fork bomb, which then dies in time beside whatever else runs. */
+void os_hurry(pid_t pid);
 
 /* No core of this process is ever written, and no other process of its user looks into it: it holds secrets. */
 void os_no_dump(void);

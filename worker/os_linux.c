@@ -182,7 +182,6 @@ bool os_proc_read(pid_t pid, struct os_proc *p)
   p->pid = pid;
   p->parent = parent;
   p->zombie = state == 'Z' || state == 'X';
-  p->stopped = state == 'T' || state == 't';
   p->start_ms = (int64_t)(start * 1000 / (unsigned long long)ticks);
   return true;
 }
@@ -259,9 +258,9 @@ void os_yield(void)
     errno = 0; /* then it takes its share like anybody */
 }
 
-void os_hurry(void)
+void os_hurry(pid_t pid)
 {
-  if (setpriority(PRIO_PROCESS, 0, -20)) /* only root may; others converge as well, but slower */
+  if (setpriority(PRIO_PROCESS, (id_t)pid, -20)) /* only root may; others converge as well, but slower */
     errno = 0;
 }
 

@@ -27,24 +27,15 @@
 #include "common/str.h"
 #include "worker/confine.h"
 #include "worker/os.h"
+#include "worker/small.h"
 
-enum { FD_SOCK = 3, FD_CWD, FD_FREE, FD_HIGH = 64 };
+enum { FD_SOCK = 3, FD_CWD, FD_GROUP = JAIL_GROUP, FD_FREE, FD_HIGH = 64 };
 
 static volatile sig_atomic_t got_child;
 
 static void on_child(int sig) { got_child = sig; }
 
 /* ---- the inside ---- */
-
-static bool write_file(const char *path, const char *text)
-{
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-  if (fd >= 0)
-    close(fd);
-  return good;
-}
 
 /* The user's own number and no other: whoever has no rights outside gets none here either. */
 static bool map_user(uid_t uid, gid_t gid)
@@ -53,7 +44,7 @@ static bool map_user(uid_t uid, gid_t gid)
 
   snprintf(users, sizeof users, "%u %u 1\n", (unsigned)uid, (unsigned)uid);
   snprintf(groups, sizeof groups, "%u %u 1\n", (unsigned)gid, (unsigned)gid);
-  return write_file("/proc/self/setgroups", "deny") && write_file("/proc/self/uid_map", users) && write_file("/proc/self/gid_map", groups);
+  return small_put(AT_FDCWD, "/proc/self/setgroups", "deny") && small_put(AT_FDCWD, "/proc/self/uid_map", users) && small_put(AT_FDCWD, "/proc/self/gid_map", groups);
 }
 
 static bool make_way(const char *path)
@@ -178,15 +169,17 @@ _Noreturn static void be_first(pid_t main_pid)
 /* Only what it needs stays open: what else the minder holds, above all its end of the socket, must end with the minder. */
 static void lay_out(const struct jail *j, int sock)
 {
-  int from[5] = { j->io[0], j->io[1], j->io[2], sock, j->cwd };
+  int from[FD_FREE] = { j->io[0], j->io[1], j->io[2], sock, j->cwd, j->group };
 
-  for (int i = 0; i < 5; i++)
+  for (int i = 0; i < FD_FREE; i++)
     from[i] = fcntl(from[i], F_DUPFD, FD_HIGH);
-  for (int i = 0; i < 5; i++)
+  close(FD_GROUP);
+  for (int i = 0; i < FD_FREE; i++)
     dup2(from[i], i);
   os_close_from(FD_FREE);
   fcntl(FD_SOCK, F_SETFD, FD_CLOEXEC);
   fcntl(FD_CWD, F_SETFD, FD_CLOEXEC);
+  fcntl(FD_GROUP, F_SETFD, FD_CLOEXEC);
 }
 
 _Noreturn static void inside(const struct jail *j, int sock, uid_t uid, gid_t gid)
@@ -206,6 +199,7 @@ _Noreturn static void inside(const struct jail *j, int sock, uid_t uid, gid_t gi
   if (n.number)
     _exit(1);
   close(FD_CWD);
+  close(FD_GROUP);
   for (int i = 0; i < 3; i++)
     close(i); /* else its output would never end */
   if (chdir("/"))
@@ -276,7 +270,7 @@ static int start_nothing(void *arg, pid_t *pid)
 int jail_try(unsigned spaces, const char *work, const char **what)
 {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC), sock = -1, status, e;
-  struct jail j = { .spaces = spaces, .work = work, .cwd = open(work, O_PATH | O_DIRECTORY | O_CLOEXEC), .io = { null, null, null }, .start = start_nothing };
+  struct jail j = { .spaces = spaces, .work = work, .group = -1, .cwd = open(work, O_PATH | O_DIRECTORY | O_CLOEXEC), .io = { null, null, null }, .start = start_nothing };
   pid_t pid = -1;
 
   e = jail_start(&j, &pid, &sock, what);

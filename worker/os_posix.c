@@ -23,6 +23,7 @@
 #include "common/scan.h"
 #include "proto/records.h"
 #include "worker/beneath.h"
+#include "worker/cgroup.h"
 #include "worker/jail.h"
 #include "worker/os_any.h"
 
@@ -272,6 +273,16 @@ int jail_try(unsigned spaces, const char *work, const char **what)
 bool jail_heard(int sock, struct jail_note *n) { return (void)sock, (void)n, false; }
 void jail_signal(int sock, int number) { (void)sock, (void)number; }
 
+/* ---- control groups: Linux alone has them ---- */
+
+int cgroup_find(struct confine *c, const char *instance) { return (void)instance, c->no_groups ? 0 : ENOSYS; }
+void cgroup_tidy(const struct confine *c, const struct map *wanted) { (void)c, (void)wanted; }
+int cgroup_make(const struct confine *c, const char *cmd) { return (void)c, (void)cmd, -1; }
+int cgroup_entry(int group) { return group; }
+bool cgroup_kill(int group) { return (void)group, false; }
+bool cgroup_starved(int group) { return (void)group, false; }
+void cgroup_end(const struct confine *c, const char *cmd, int group) { (void)c, (void)cmd, (void)group; }
+
 
 void os_reset_signals(void)
 {
@@ -330,9 +341,9 @@ void os_yield(void)
     errno = 0;
 }
 
-void os_hurry(void)
+void os_hurry(pid_t pid)
 {
-  if (setpriority(PRIO_PROCESS, 0, -20))
+  if (setpriority(PRIO_PROCESS, (id_t)pid, -20))
     errno = 0;
 }
 
@@ -449,7 +460,7 @@ static bool read_line(const char *line, struct os_proc *p, pid_t *group)
   }
   state = *blanks(line);
   *group = v[2];
-  *p = (struct os_proc){ .pid = v[0], .parent = v[1], .zombie = state == 'Z', .stopped = state == 'T' };
+  *p = (struct os_proc){ .pid = v[0], .parent = v[1], .zombie = state == 'Z' };
   return p->pid > 0 && state;
 }
 

@@ -66,7 +66,7 @@ static void put_credential(struct agent *a, struct buf *facts, char name[NAME_RO
 
 void serve_hello(struct agent *a)
 {
-  char name[NAME_ROOM], isolation[CONFINE_NAMES_MAX];
+  char name[NAME_ROOM];
   struct ident *i = &a->ident;
   struct buf facts;
 
@@ -80,9 +80,11 @@ void serve_hello(struct agent *a)
   buf_init(&facts, HELLO_MAX);
   put_credential(a, &facts, name);
   os_facts(&facts, a->work_path);
-  records_put(&facts, "isolation", confine_names(&a->conf->confine, isolation));
+  confine_facts(&a->conf->confine, &facts);
   if (a->why_plain)
     records_put(&facts, "isolation_why", a->why_plain);
+  if (a->why_none)
+    records_put(&facts, "cgroup_why", a->why_none);
   records_put(&facts, "version", worker_version);
   records_put(&facts, "work", a->work_path);
   records_put(&facts, "path", a->conf->path);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "worker/os.h"
@@ -20,6 +21,16 @@ enum err small_read(int dir, const char *name, char *text, size_t size)
     return ERR_IO;
   text[n] = 0;
   return ERR_OK;
+}
+
+bool small_put(int dir, const char *path, const char *text)
+{
+  int fd = openat(dir, path, O_WRONLY | O_CLOEXEC);
+  bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+  if (fd >= 0)
+    close(fd);
+  return good;
 }
 
 enum err small_replace(int dir, const char *name, const char *next, const char *text, size_t n)

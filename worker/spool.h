@@ -70,7 +70,7 @@ struct spool_exit {
   uint32_t crc;
   int nlogs;
   struct spool_log log[SPOOL_STREAMS_MAX - 1]; /* streams 1 … nlogs */
-  char text[SPOOL_TEXT_MAX]; /* a sentence or ""; never with logs: what could not be started has none */
+  char text[SPOOL_TEXT_MAX]; /* a sentence or ""; with logs a short one: it is in one small file with them */
 };
 
 char *spool_name(const struct spool *s, const char *file, char out[SPOOL_NAME_MAX]);

@@ -12,7 +12,7 @@
 #include "common/mem.h"
 #include "worker/os.h"
 
-enum { SWEEPS_MAX = 50, START_SLACK_MS = 20, ANCESTORS_MAX = 64 };
+enum { SWEEPS_MAX = 50, LOOKS_MAX = 5 /* at what goes on forking */, START_SLACK_MS = 20, ANCESTORS_MAX = 64 };
 
 struct set {
   pid_t *pid; /* rising, as the walk goes */
@@ -40,46 +40,52 @@ static void put(struct set *s, pid_t pid)
 }
 
 /* One walk over all that descends from root by way of this walk's finds or those of the one before (*found is replaced by the
-   new finds). Each gets the signal, unless it is 0. Returns how many of them run, that is, are neither stopped nor dead. */
+   new finds). Each gets the signal, unless it is 0. Returns how many of them the walk before had not found. */
 static int sweep(pid_t root, int signal, struct set *found)
 {
   struct set now = { .n = 0 };
   struct os_walk *w = os_walk_begin();
   struct os_proc p;
-  int running = 0;
+  int fresh = 0;
 
   while (w && os_walk_next(w, &p)) {
     if (p.zombie || (p.parent != root && !in(&now, p.parent) && !in(found, p.parent)))
       continue;
     if (signal)
       kill(p.pid, signal);
-    running += !p.stopped;
+    fresh += !in(found, p.pid);
     put(&now, p.pid);
   }
   if (w)
     os_walk_end(w);
   free(found->pid);
   *found = now;
-  return running;
+  return fresh;
 }
 
 static void send_all(const struct set *s, int signal)
 {
-  for (size_t i = 0; i < s->n; i++)
+  for (size_t i = 0; i < s->n; i++) {
     kill(s->pid[i], signal);
+    if (signal == SIGKILL)
+      os_hurry(s->pid[i]);
+  }
+}
+
+/* All of them: walks until one finds nobody new, since a child may have a lower number than its parent. */
+static void gather(pid_t root, int signal, int most, struct set *s)
+{
+  os_hurry(0);
+  while (sweep(root, signal, s) && --most > 0)
+    continue;
 }
 
 int tree_end(pid_t root)
 {
   struct set s = { .n = 0 };
-  size_t before;
   int n;
 
-  os_hurry();
-  do { /* again only where a child has a lower number than its parent */
-    before = s.n;
-    sweep(root, 0, &s);
-  } while (s.n > before && before);
+  gather(root, 0, LOOKS_MAX, &s);
   send_all(&s, SIGTERM);
   send_all(&s, SIGCONT);
   n = (int)s.n;
@@ -90,12 +96,10 @@ int tree_end(pid_t root)
 int tree_kill(pid_t root)
 {
   struct set s = { .n = 0 };
-  int n, sweeps = 0;
+  int n;
 
-  os_hurry();
-  while (sweep(root, SIGSTOP, &s) && ++sweeps < SWEEPS_MAX)
-    continue;
-  sweep(root, SIGKILL, &s);
+  gather(root, SIGSTOP, SWEEPS_MAX, &s); /* whoever has a signal to take forks no more, even where it won't get a processor for long: so that is all */
+  send_all(&s, SIGKILL);
   n = (int)s.n;
   free(s.pid);
   return n;
@@ -122,7 +126,7 @@ int tree_kill_strays(const char *cmd, int64_t since_ms)
   int n = 0;
 
   snprintf(assignment, sizeof assignment, "DROVER_COMMAND=%s", cmd);
-  os_hurry();
+  os_hurry(0);
   while (w && os_walk_next(w, &p))
     if (!p.zombie && p.start_ms + START_SLACK_MS >= since_ms && os_proc_has_env(p.pid, assignment) &&
         !descends(getpid(), p.pid, NULL) && !descends(p.pid, -1, cmd) && !kill(p.pid, SIGKILL))

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "proto/records.h"
+#include "worker/cgroup.h"
 #include "worker/minder.h"
 #include "worker/notice.h"
 #include "worker/os.h"
@@ -37,16 +38,15 @@ static void end_strays(const char *cmd, const struct spool_started *started)
 }
 
 /* What hid that too, where the command had a user of its own and no namespace that ended with its minder. */
-static void end_user(const struct minder_args *a, const struct spool *sp)
+static void end_user(const struct minder_args *a, const struct confine *c, const struct spool *sp)
 {
   int work = open(a->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   struct spool_cmd cmd = { .blob = NULL };
-  struct confine c;
   uid_t uid = 0;
 
-  if (work >= 0 && !confine_read(&c, a->confine) && c.first && !c.spaces && !spool_read_cmd(sp, a->cmd_fd, &cmd)) {
+  if (work >= 0 && c->first && !c->spaces && !spool_read_cmd(sp, a->cmd_fd, &cmd)) {
     const char *cwd = records_get(cmd.blob, cmd.blob_len, "cwd");
-    uid = cwd ? slot_owner(&c, work, cwd, false) : 0;
+    uid = cwd ? slot_owner(c, work, cwd, false) : 0;
   }
   if (uid)
     slot_sweep(uid);
@@ -98,13 +98,16 @@ int undertaker_main(const struct minder_args *a, struct spool *sp)
   struct spool_exit x = { .how = "lost" };
   struct spool_started started = { .pid = 0 };
   struct segment_writer w;
+  struct confine c;
   enum err e, more;
 
   if (spool_read_started(sp, &started))
     started.at_ms = 0;
   if (!boot) {
+    if (!confine_read(&c, a->confine) && c.group)
+      cgroup_end(&c, sp->cmd, cgroup_make(&c, sp->cmd));
     end_strays(sp->cmd, &started);
-    end_user(a, sp);
+    end_user(a, &c, sp);
   }
   secret_files_remove(sp);
   e = segment_mend(sp, boot, &w, &complete);

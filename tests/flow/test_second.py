@@ -162,7 +162,7 @@ class SecondMaster(Case):
         s = self.s
         self.assertEqual((s.hello.name, len(s.hello.instance), len(s.hello.boot), s.have), ("second", 32, 32, {}))
         self.assertLessEqual({"disk", "files", "control", "secrets", "report", "limits", "admin", "logs", "input"}, set(s.features))
-        self.assertEqual(set(s.facts) - {"machine"}, set("os arch release cores memory_kib disk_free_kib disk_total_kib host version work path user uid isolation boot_ms load started".split()))
+        self.assertEqual(set(s.facts) - {"cgroup_why", "machine"}, set("os arch release cores memory_kib disk_free_kib disk_total_kib host version work path user uid isolation cgroup boot_ms load started".split()))
 
     def test_run(self):
         """The records of a `run`."""

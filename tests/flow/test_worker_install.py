@@ -289,7 +289,7 @@ class Install(Download, BySsh, Case):
         self.assertEqual(stat.S_IMODE(os.stat(self.at("etc/drover/worker.conf")).st_mode), 0o600)
         self.assertIn(f"join = {token}\n", self.conf())
         self.assertIn("dir = /var/lib/drover-worker\n", self.conf())
-        self.assertIn("\nisolate = auto\n", self.conf())
+        self.assertIn("\nisolate = auto\ncgroup = auto\n", self.conf())
         self.assertNotIn("slot_uids", self.conf())  # it does not know who it will be
         self.assertEqual(read(self.at("usr/local/bin/drover-worker")), read(WORKER))
         self.assertTrue(os.access(self.at("usr/local/bin/drover-worker"), os.X_OK))

@@ -20,6 +20,7 @@ import zlib
 
 from cover import KILL
 from drover import BUSY, busy, tell
+import groups
 
 BUILD = os.path.abspath(os.environ.get("DROVER_BUILD", "build"))
 WORKER = os.path.abspath(os.environ.get("DROVER_WORKER") or os.path.join(BUILD, "drover-worker"))
@@ -614,6 +615,7 @@ class Bench:
             for pid in self._left():
                 tell(pid, signal.SIGKILL)
         self.master.close()
+        groups.sweep(os.path.join(self.worker.dir, "ident"))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _left(self):

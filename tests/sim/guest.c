@@ -13,6 +13,7 @@
 #include "tests/sim/sys.h"
 #include "worker/agent.h"
 #include "worker/beneath.h"
+#include "worker/cgroup.h"
 #include "worker/child.h"
 #include "worker/fileop.h"
 #include "worker/jail.h"
@@ -81,7 +82,7 @@ int os_pidfd(pid_t pid)
 void os_close_from(int first) { (void)first; }
 void os_subreaper(void) {}
 void os_no_dump(void) {}
-void os_hurry(void) {}
+void os_hurry(pid_t pid) { (void)pid; }
 void os_pipe_large(int fd) { (void)fd; }
 void os_oom_unshield(void) {}
 bool os_oom_shielded(void) { return false; }
@@ -123,7 +124,7 @@ bool os_proc_read(pid_t pid, struct os_proc *out)
 
   if (!p || p->host != self->host)
     return false;
-  *out = (struct os_proc){ p->pid, p->parent, p->zombie, p->stopped, p->start_ms };
+  *out = (struct os_proc){ p->pid, p->parent, p->zombie, p->start_ms };
   return true;
 }
 
@@ -232,6 +233,13 @@ uid_t slot_owner(const struct confine *c, int work, const char *path, bool make)
 bool slot_enter(const struct confine *c, int work, enum verb verb, const char *path, const char *to) { return (void)c, (void)work, (void)verb, (void)path, (void)to, true; }
 char *wrap_program(void) { return NULL; }
 int wrap_command(struct spec *s, const struct confine *c, int work, const char *path, const char *cmd) { return (void)s, (void)c, (void)work, (void)path, (void)cmd, 0; }
+int cgroup_find(struct confine *c, const char *instance) { return (void)c, (void)instance, 0; }
+void cgroup_tidy(const struct confine *c, const struct map *wanted) { (void)c, (void)wanted; }
+int cgroup_make(const struct confine *c, const char *cmd) { return (void)c, (void)cmd, -1; }
+int cgroup_entry(int group) { return (void)group, -1; }
+bool cgroup_kill(int group) { return (void)group, false; }
+bool cgroup_starved(int group) { return (void)group, false; }
+void cgroup_end(const struct confine *c, const char *cmd, int group) { (void)c, (void)cmd, (void)group; }
 int jail_try(unsigned spaces, const char *work, const char **what) { return (void)spaces, (void)work, (void)what, 0; }
 
 int os_swap_names(int dir, const char *a, const char *b)
