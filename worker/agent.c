@@ -127,7 +127,7 @@ static bool set_confine(struct agent *a)
 static void set_groups(struct agent *a)
 {
   struct confine *c = &a->conf->confine;
-  int e = cgroup_find(c, a->ident.instance);
+  int e = cgroup_find(c, a->ident.instance, a->dir);
 
   if (e) {
     a->why_none = xasprintf("%s: %s", c->group ? "no limits" : "none can be made", strerror(e));

@@ -7,8 +7,8 @@
 #include "worker/confine.h"
 
 /* In the agent, at its start. Tries where groups can be made: c->group, and c->ruled, what they do here. 0, or errno where they can't be had at all (c->group NULL), or the limits not (all that confine_asked() says, or none). instance: of the
-   worker, which tells its groups from those of others. The agent itself may be in another group behind it. */
-int cgroup_find(struct confine *c, const char *instance);
+   worker, and state, a descriptor of its folder, which tell its groups from those of others, and of a copy of that folder. The agent itself may be in another group behind it. */
+int cgroup_find(struct confine *c, const char *instance, int state);
 /* Ends and removes the groups that are no command's of `wanted` (names of commands): what dead agents and minders left. */
 void cgroup_tidy(const struct confine *c, const struct map *wanted);
 

@@ -93,19 +93,20 @@ static int hand_on(struct confine *c, int above, bool apart)
   return done ? 0 : errno;
 }
 
-int cgroup_find(struct confine *c, const char *instance)
+int cgroup_find(struct confine *c, const char *instance, int state)
 {
   char path[PATH_MAX], *own;
+  struct stat st;
   int above, group, e;
 
   if (c->no_groups)
     return 0;
-  if (!own_folder(path))
+  if (!own_folder(path) || fstat(state, &st))
     return ENOENT;
   own = strrchr(path, '/');
   if (!own[1] || !strcmp(own + 1, OWN))
     *own = 0; /* the root, and what is above OWN */
-  c->group = xasprintf("%s/drover-%.*s.", path, INSTANCE_USED, instance);
+  c->group = xasprintf("%s/drover-%.*s-%llx.", path, INSTANCE_USED, instance, (unsigned long long)st.st_ino);
   group = cgroup_make(c, TRIED);
   above = group < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   e = above < 0 || faccessat(above, "cgroup.procs", W_OK, 0) ? errno : 0;

@@ -275,7 +275,7 @@ void jail_signal(int sock, int number) { (void)sock, (void)number; }
 
 /* ---- control groups: Linux alone has them ---- */
 
-int cgroup_find(struct confine *c, const char *instance) { return (void)instance, c->no_groups ? 0 : ENOSYS; }
+int cgroup_find(struct confine *c, const char *instance, int state) { return (void)instance, (void)state, c->no_groups ? 0 : ENOSYS; }
 void cgroup_tidy(const struct confine *c, const struct map *wanted) { (void)c, (void)wanted; }
 int cgroup_make(const struct confine *c, const char *cmd) { return (void)c, (void)cmd, -1; }
 int cgroup_entry(int group) { return group; }

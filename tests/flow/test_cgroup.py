@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import drover  # noqa: E402
 from agentcase import AgentCase  # noqa: E402
 from fakemaster import Bench, Log, processes_with, wait_for  # noqa: E402
-from groups import Groups, missing, own_folder  # noqa: E402
+from groups import Groups, missing, own_folder, prefix  # noqa: E402
 
 MISSING = missing()
 groups = unittest.skipIf(MISSING, MISSING)
@@ -108,10 +108,8 @@ def as_nobody(b, group=None):
 class With(Case):
     def ours(self):
         """The groups of this worker's commands."""
-        name = drover.read(os.path.join(self.b.worker.dir, "ident")).decode().split()
-        instance = next(x for x in name if len(x) == 32)
-        folder = own_folder()
-        return instance, [x for x in os.listdir(folder) if x.startswith(f"drover-{instance[:16]}.")]
+        ours = prefix(self.b.worker.dir)
+        return ours, [x for x in os.listdir(own_folder()) if x.startswith(ours)]
 
     def test_each_command_has_one(self):
         s = self.connect()
@@ -119,8 +117,8 @@ class With(Case):
         self.assertNotIn("cgroup_why", s.facts)
         one = self.start_one(s, "1-1", "setsid sleep 1000 & sleep 1000")
         two = self.start_one(s, "1-2", "sleep 1000")
-        instance, names = self.ours()
-        self.assertEqual(sorted(names), [f"drover-{instance[:16]}.1-{n}" for n in (1, 2)])
+        ours, names = self.ours()
+        self.assertEqual(sorted(names), [f"{ours}1-{n}" for n in (1, 2)])
         self.assertEqual(sorted(os.path.basename(x) for x in (one, two)), sorted(names))
         for pid in (self.b.worker.process.pid, self.b.worker.minder("1-1")):
             self.assertNotIn(os.path.basename(group_of(pid)), names)
@@ -178,18 +176,17 @@ class With(Case):
         self.assertFalse(os.path.exists(group))
 
     def test_leftovers_of_the_dead(self):
-        """At its start an agent ends what is in groups of its worker that are no command's; another worker's it leaves alone."""
+        """At its start an agent ends what is in groups of its worker that are no command's; another worker's it leaves alone, and those of the one whose state folder is a copy of its own, or of which its own is one."""
         s = self.connect()
         s.sh("1-1", "true")
-        instance = self.ours()[0]
+        ours = self.ours()[0]
         self.b.worker.kill()
-        left = Groups(f"drover-{instance[:16]}.9-9", f"drover-{'0' * 16}.9-9")
+        left = Groups(ours + "9-9", f"drover-{'0' * 16}-{ours.split('-')[2]}9-9", ours[:-1] + "0.9-9")
         self.addCleanup(left.close)
-        mine, other = (self.stranger(x) for x in left.folders)
+        mine, *others = (self.stranger(x) for x in left.folders)
         self.b.connect()
         self.killed(mine)
-        self.assertIsNone(other.poll())
-        self.assertTrue(os.path.exists(left.folders[1]))
+        self.assertEqual([(p.poll(), os.path.exists(x)) for p, x in zip(others, left.folders[1:])], [(None, True)] * 2)
 
     def test_a_command_that_lives_on_keeps_its_group(self):
         """Through the agent's death."""

@@ -615,7 +615,7 @@ class Bench:
             for pid in self._left():
                 tell(pid, signal.SIGKILL)
         self.master.close()
-        groups.sweep(os.path.join(self.worker.dir, "ident"))
+        groups.sweep(self.worker.dir)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _left(self):

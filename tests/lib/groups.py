@@ -16,12 +16,17 @@ def own_folder(path=None):
     return None
 
 
-def sweep(ident):
-    """Removes what is left of a worker whose agent and minders were killed, and no agent comes again. ident: its file of that name."""
-    instance = next((x.decode() for x in read(ident).split() if len(x) == 32), None)
-    folder = own_folder()
-    for name in os.listdir(folder) if instance and folder else []:
-        if name.startswith(f"drover-{instance[:16]}."):
+def prefix(state):
+    """What the groups begin with of the worker whose state folder that is; None: it has no instance yet."""
+    instance = next((x.decode() for x in read(os.path.join(state, "ident")).split() if len(x) == 32), None)
+    return instance and f"drover-{instance[:16]}-{os.stat(state).st_ino:x}."
+
+
+def sweep(state):
+    """Removes what is left of a worker whose agent and minders were killed, and no agent comes again."""
+    ours, folder = prefix(state), own_folder()
+    for name in os.listdir(folder) if ours and folder else []:
+        if name.startswith(ours):
             wait_for(lambda: gone(os.path.join(folder, name)), f"the end of {name}")
 
 

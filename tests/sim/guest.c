@@ -233,7 +233,7 @@ uid_t slot_owner(const struct confine *c, int work, const char *path, bool make)
 bool slot_enter(const struct confine *c, int work, enum verb verb, const char *path, const char *to) { return (void)c, (void)work, (void)verb, (void)path, (void)to, true; }
 char *wrap_program(void) { return NULL; }
 int wrap_command(struct spec *s, const struct confine *c, int work, const char *path, const char *cmd) { return (void)s, (void)c, (void)work, (void)path, (void)cmd, 0; }
-int cgroup_find(struct confine *c, const char *instance) { return (void)c, (void)instance, 0; }
+int cgroup_find(struct confine *c, const char *instance, int state) { return (void)c, (void)instance, (void)state, 0; }
 void cgroup_tidy(const struct confine *c, const struct map *wanted) { (void)c, (void)wanted; }
 int cgroup_make(const struct confine *c, const char *cmd) { return (void)c, (void)cmd, -1; }
 int cgroup_entry(int group) { return (void)group, -1; }
