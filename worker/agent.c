@@ -33,7 +33,6 @@
 #include "worker/wrap.h"
 
 enum {
-  SEEN_MS = 1000,        /* master-seen is written at most so often */
   CHECK_MS = 1000,       /* of minders that have no descriptor to poll */
   RETENTION_MS = 60000,
   LOCK_TRIES = 50,
@@ -209,30 +208,9 @@ static void set_signals(sigset_t *during_poll)
   sigaction(SIGCHLD, &ignore, NULL); /* no zombies: what ends tells by its descriptor or pipe */
 }
 
-/* ---- telling the minders ---- */
+/* ---- telling ---- */
 
-void agent_seen(struct agent *a, bool heard, bool connected)
-{
-  int64_t now = clock_mono_ms();
-
-  if (a->seen.connected == connected && (!heard || now - a->seen_written < SEEN_MS) && a->seen_written)
-    return;
-  if (!a->seen_written && pread(a->seen_fd, &a->seen, sizeof a->seen, 0) != sizeof a->seen)
-    memset(&a->seen, 0, sizeof a->seen);
-  if (heard)
-    a->seen.at_ms = clock_boot_ms();
-  a->seen.connected = connected;
-  a->seen_written = now;
-  if (pwrite(a->seen_fd, &a->seen, sizeof a->seen, 0) < 0)
-    log_warn("worker", "master-seen can't be written: %s", strerror(errno));
-}
-
-const char *agent_name(const struct agent *a)
-{
-  return *a->member.name ? a->member.name : a->conf->token.name;
-}
-
-/* Telling everybody else: the status file and the service manager. */
+/* How it stands: the status file and the service manager. */
 static void tell_status(struct agent *a)
 {
   struct status s = { .connected = link_is(&a->link, LINK_UP), .note = a->link.note };

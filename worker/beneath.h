@@ -10,6 +10,13 @@
 bool beneath_valid(const char *path);
 bool beneath_is_top(const char *path); /* "." in any spelling */
 
+/* A system may read some names in another way than they look; those are none. */
+#ifdef _WIN32
+bool beneath_name(const char *p, size_t n);
+#else
+#define beneath_name(p, n) true
+#endif
+
 /* All return a descriptor or -1 and errno (EXDEV: outside). Descriptors are close-on-exec. */
 int beneath_open(int work, const char *path, int flags);
 /* The folder that holds the last component, as os_folder_beneath() opens it; leaf is a copy. Not for the work folder itself (EINVAL). */

@@ -11,7 +11,7 @@ bool beneath_valid(const char *path)
     return false;
   for (const char *p = path; *p;) {
     size_t part = strcspn(p, "/");
-    if (part > 255 || (part == 2 && p[0] == '.' && p[1] == '.'))
+    if (part > 255 || (part == 2 && p[0] == '.' && p[1] == '.') || !beneath_name(p, part))
       return false;
     p += part;
     p += strspn(p, "/");

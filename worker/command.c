@@ -301,7 +301,7 @@ void command_tell(struct agent *a, struct command *c, const char *line)
   (void)a;
   if (c->sm.state != COMMAND_LIVE)
     return;
-  fd = spool_open(&c->sp, "ctl", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  fd = spool_open(&c->sp, "ctl", O_WRONLY | O_NONBLOCK | O_CLOEXEC | OS_FIFO);
   if (fd < 0)
     return; /* the minder is gone: that is noticed elsewhere */
   if (write(fd, line, strlen(line)) < 0)

@@ -19,6 +19,10 @@
 
 enum { NEAR = 2, TEXT_MAX = 512 };
 
+#ifndef CONF_OTHERS
+#define CONF_OTHERS 077 /* of a file's mode: others than the worker may read or write it */
+#endif
+
 enum { NO_OPTION, OPTION };
 
 const struct conf_key conf_keys[CONF_KEYS] = {
@@ -211,7 +215,7 @@ static void read_file(struct loading *l, bool may_miss)
 /* The file holds a secret in that line. */
 static void want_private(struct loading *l, enum conf_id id)
 {
-  if (l->of[id].line && (l->mode & 077))
+  if (l->of[id].line && (l->mode & CONF_OTHERS))
     wrong_line(l, l->of[id].line, "`%s` holds a secret, and the file can be read by others (mode %04o): chmod 600 it, and if they may have read it, make a new one",
                conf_keys[id].name, l->mode);
 }
@@ -242,7 +246,7 @@ static void take_join_file(struct loading *l, const char *v)
     wrong(l, CONF_join_file, "the join file %s can't be opened: %s", v, strerror(errno));
     return;
   }
-  if (!from_stdin && !fstat(fd, &st) && (st.st_mode & 077)) {
+  if (!from_stdin && !fstat(fd, &st) && (st.st_mode & CONF_OTHERS)) {
     wrong(l, CONF_join_file, "the join file %s can be read by others (mode %04o): chmod 600 it first", v, (unsigned)(st.st_mode & 07777));
     close(fd);
     return;

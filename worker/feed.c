@@ -9,6 +9,7 @@
 
 #include "common/mem.h"
 #include "worker/command.h"
+#include "worker/os.h"
 
 enum { LOOKS = 4 };
 
@@ -88,7 +89,7 @@ static void push(struct command *c)
 
   if (!f->n && f->end < 0)
     return;
-  fd = spool_open(&c->sp, SPOOL_IN, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  fd = spool_open(&c->sp, SPOOL_IN, O_WRONLY | O_NONBLOCK | O_CLOEXEC | OS_FIFO);
   if (fd < 0)
     return; /* the minder is about to open it, or gone */
   while (done < f->n) {

@@ -1,4 +1,4 @@
-/* What a file operation does, in its child process (docs/protocol.md 5). files.c starts the child and reads its pipe.
+/* What a file operation does, in its child process (docs/protocol.md 5). fileop_start.c starts the child, files.c reads its pipe.
 
    The pipe carries frames: a kind, the length in the host's order, so many bytes. Pieces of the answer first (FRAME_DATA), then one end (FRAME_END): the tag,
    NUL, and the blob of `done`. */
@@ -33,7 +33,10 @@ struct fileop {
 
 /* In the agent, before the child: is the message's blob well-formed for the verb? Sets *path (into the blob). ERR_BADARG: *why (static text). */
 enum err fileop_check(enum verb v, int64_t a, int64_t b, const char *blob, size_t n, const char **path, const char **why) must_check;
-/* Does it, answers on op->to. The process's exit code. */
+/* In a child, for which op->path and op->blob are enough; below: the folder that the path is below. Its pipe, which is not blocking, or -1. */
+int fileop_start(struct fileop *op, int below, pid_t *pid);
+void fileop_kill(pid_t pid); /* one that may not have ended yet */
+/* There: does it, answers on op->to. The process's exit code. */
 int fileop_main(struct fileop *op);
 
 /* Between the files of the operations. An operation returns 0, or -1 with errno or after fileop_fail(). */

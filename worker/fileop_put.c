@@ -14,7 +14,11 @@
 #include "worker/beneath.h"
 #include "worker/sha256.h"
 
-enum { PART_NAME_MAX = 64, PART_DIGITS = 32, MODE_DIGITS = 4, MODE_MASK = 0777 };
+#ifndef FILEOP_MODES
+#define FILEOP_MODES 0777 /* what a system keeps of a mode */
+#endif
+
+enum { PART_NAME_MAX = 64, PART_DIGITS = 32, MODE_DIGITS = 4, MODE_MASK = FILEOP_MODES };
 
 struct put {
   int dir;             /* that holds it */

@@ -4,15 +4,11 @@
 #include "worker/files.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "worker/fileop.h"
-#include "worker/os.h"
 
 struct op {
   struct list node;
@@ -55,31 +51,12 @@ static void put_done(struct buf *out, int64_t req, const char *tag, const char *
 
 static bool start(struct files *f, struct op *op)
 {
-  pid_t agent = getpid();
-  int p[2];
+  struct fileop o = { .verb = op->verb, .a = op->a, .b = op->b, .path = op->path, .blob = op->blob, .n = op->n, .confine = op->below == f->work && f->confine->first ? f->confine : NULL };
 
-  if (os_pipe(p))
+  op->fd = fileop_start(&o, op->below, &op->pid);
+  if (op->fd < 0)
     return false;
-  op->pid = fork();
-  if (!op->pid) {
-    if (!os_end_with(agent)) /* else a removal would go on while the next agent's builds use the place again */
-      _exit(1);
-    signal(SIGTERM, SIG_DFL);
-    dup2(op->below, 0);
-    dup2(p[1], 1);
-    os_close_from(3); /* above all the lock of the state folder */
-    umask(022);
-    _exit(fileop_main(&(struct fileop){ .work = 0, .to = 1, .verb = op->verb, .a = op->a, .b = op->b, .path = op->path, .blob = op->blob, .n = op->n, .agent = agent, .confine = op->below == f->work && f->confine->first ? f->confine : NULL }));
-  }
-  close(p[1]);
-  if (op->pid < 0) {
-    close(p[0]);
-    return false;
-  }
-  op->fd = p[0];
   op->want = FRAME_HEAD;
-  os_pipe_large(op->fd);
-  fcntl(op->fd, F_SETFL, O_NONBLOCK);
   free(op->blob); /* the child has its own */
   op->blob = NULL;
   list_push(&f->running, &op->node);
@@ -259,6 +236,6 @@ void files_forget(struct files *f)
   list_each(it, &f->running) {
     struct op *op = list_of(it, struct op, node);
     op->forgotten = true;
-    kill(op->pid, SIGKILL); /* reaped by nobody but init: SIGCHLD is ignored; the pipe says that it has ended */
+    fileop_kill(op->pid); /* the pipe says when it has ended */
   }
 }

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/notice.h"
+#include "worker/os.h"
 #include "worker/terminal.h"
 
 enum { TURN_FRAMES = 32 }; /* given in one turn, before the command's output is looked at again */
@@ -40,7 +41,7 @@ static void tell(struct input *in)
 
 int input_open(struct input *in)
 {
-  in->fifo = spool_open(in->sp, SPOOL_IN, O_RDWR | O_NONBLOCK | O_CLOEXEC); /* for writing, too: what an agent left in it stays when that dies */
+  in->fifo = spool_open(in->sp, SPOOL_IN, O_RDWR | O_NONBLOCK | O_CLOEXEC | OS_FIFO); /* for writing, too: what an agent left in it stays when that dies */
   if (in->fifo < 0)
     return errno;
   notice_wake(in->wake_fd, in->sp->cmd, false); /* the agent may have bytes already, which it could not put into a FIFO that nobody reads */

@@ -16,10 +16,15 @@
 #include "worker/version.h"
 #include "worker/wrap.h"
 
+#ifndef HELP_MORE
+#define HELP_MORE /* words that only a build for another system has */
+#endif
+
 static const char help_head[] =
   "usage: drover-worker [--config FILE] [options]\n"
   "       drover-worker install [options]       set this host up as a worker; --help after it tells more\n"
   "       drover-worker uninstall [options]\n"
+  HELP_MORE
   "       drover-worker --stdio NAME [--dir DIR]   as a master starts it by ssh\n"
   "\n"
   "Connects to a drover master and runs its commands, in the foreground, until SIGTERM.\n"

@@ -1,6 +1,7 @@
 /* What differs between operating systems: os_linux.c, and os_posix.c for all that POSIX alone describes. Everything else of the worker is POSIX 2008 (and flock), which tests/lint/posix.sh holds it to. */
 #ifndef WORKER_OS_H
 #define WORKER_OS_H
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -13,6 +14,9 @@
 
 #define OS_BOOT_LEN 32
 #define OS_MACHINE_LEN 32
+#ifndef OS_FIFO
+#define OS_FIFO 0 /* a flag of open() for what mkfifo() made, where the system has to be told */
+#endif
 
 /* First of all, with main's argv[0]. */
 void os_init(const char *argv0);

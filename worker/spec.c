@@ -12,6 +12,11 @@
 #include "worker/secrets.h"
 #include "worker/terminal.h"
 
+#ifndef SPEC_NATIVE /* NAME=path, as programs of the system want it, and what stands between the paths of a list */
+#define SPEC_NATIVE(assignment) (assignment)
+#define SPEC_BETWEEN ":"
+#endif
+
 enum key { KEY_ARG, KEY_ENV, KEY_PATH, KEY_FRESH, KEY_MKDIR, KEY_CWD, KEY_IDLE, KEY_TOTAL, KEY_GRACE, KEY_ALONE, KEY_STDIN, KEY_SECRET, KEY_SECRET_FILE, KEY_PREPEND, KEY_UNSET, KEY_REPORT, KEY_LIMIT_BYTES, KEY_LIMIT_LINES, KEY_LOG, KEY_STDIN_SECRET, KEY_INPUT, KEY_PTY, KEY_COUNT };
 enum kind { KIND_TEXT, KIND_ASSIGN, KIND_ASSIGN_PLACE, KIND_ASSIGN_NAME, KIND_PLACE, KIND_NUMBER, KIND_NAME, KIND_LIMIT, KIND_LOG, KIND_SECRET, KIND_OPEN, KIND_SIZE };
 
@@ -161,7 +166,7 @@ static void prepend(struct spec *s, const char *value, const char *work)
   char **v = variable(s, value, (size_t)n);
   const char *rest = v ? *v + n + 1 : "";
 
-  spec_set(s, xasprintf("%.*s=%s/%s%s%s", n, value, work, value + n + 1, *rest ? ":" : "", rest));
+  spec_set(s, SPEC_NATIVE(xasprintf("%.*s=%s/%s%s%s", n, value, work, value + n + 1, *rest ? SPEC_BETWEEN : "", rest)));
 }
 
 static void load_number(struct spec *s, enum key key, const char *value)
@@ -277,7 +282,7 @@ void spec_load(struct spec *s, const char *blob, size_t n, const char *work, con
       break;
     case KEY_PATH: {
       int len = (int)(strchr(value, '=') - value);
-      spec_set(s, xasprintf("%.*s=%s/%s", len, value, work, value + len + 1));
+      spec_set(s, SPEC_NATIVE(xasprintf("%.*s=%s/%s", len, value, work, value + len + 1)));
       break;
     }
     case KEY_PREPEND:

@@ -15,6 +15,7 @@
 #include "common/scan.h"
 #include "proto/chunk.h"
 #include "proto/wire.h"
+#include "worker/os.h"
 
 enum { SPOOL_VERSION = 1, LINE_MAX_LEN = 384, CRC_LEN = 9, LOG_LEN = 4 * 20 + 9 /* of a followed file in a result */,
        SMALL_MAX = LINE_MAX_LEN + SPOOL_TEXT_MAX + (SPOOL_STREAMS_MAX - 1) * LOG_LEN + 64 };
@@ -158,7 +159,7 @@ enum err spool_create(const struct spool *s, int from, int64_t build, struct id 
 
   *cmd_fd = *ctl_fd = -1;
   if (make_folder(s, from) || (*cmd_fd = spool_open(s, "cmd", O_RDWR | O_CREAT)) < 0 || flock(*cmd_fd, LOCK_EX | LOCK_NB) ||
-      (*ctl_fd = spool_open(s, "ctl", O_RDWR | O_NONBLOCK)) < 0)
+      (*ctl_fd = spool_open(s, "ctl", O_RDWR | O_NONBLOCK | OS_FIFO)) < 0)
     e = spool_err(errno);
   else
     e = write_cmd(s, *cmd_fd, build, epoch, blob, n);
@@ -212,7 +213,7 @@ int spool_lock(const struct spool *s)
   int fd = spool_open(s, "cmd", O_RDWR);
 
   if (fd < 0)
-    return -2;
+    return errno == EBUSY ? -1 : -2; /* where a lock is a way of opening it */
   if (!flock(fd, LOCK_EX | LOCK_NB))
     return fd;
   close(fd);

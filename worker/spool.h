@@ -78,7 +78,9 @@ int spool_open(const struct spool *s, const char *file, int flags); /* mode 0600
 /* What errno says as an error code. */
 enum err spool_err(int number);
 
+#ifndef SPOOL_FREE_MAX
 #define SPOOL_FREE_MAX 16 /* folders kept for being used again */
+#endif
 
 /* Makes folder (out of .free.<from> where from is not -1), cmd (its flock taken) and ctl. On success the two descriptors, which
    an exec keeps, are the caller's; on failure nothing is left, and what was there stays (ERR_EXISTS). ERR_NOSPACE, ERR_IO. */

@@ -253,7 +253,8 @@ int remove_tree(int dir, const char *name) { return (void)dir, (void)name, 0; }
 const struct tls_ops tls_pinned; /* links are unix sockets here */
 
 enum err report_take(const char *work, uid_t uid, const char *place, const struct mask *m, const struct spool *sp, bool sync) { (void)work, (void)uid, (void)place, (void)m, (void)sp, (void)sync; return ERR_OK; }
-int fileop_main(struct fileop *o) { return (void)o, 1; }
+int fileop_start(struct fileop *o, int below, pid_t *pid) { return (void)o, (void)below, *pid = -1, -1; }
+void fileop_kill(pid_t pid) { (void)pid; }
 enum err fileop_check(enum verb v, int64_t a, int64_t b, const char *blob, size_t n, const char **path, const char **why)
 {
   (void)v, (void)a, (void)b, (void)blob, (void)n, (void)path;
