@@ -121,22 +121,27 @@ arm64:
 
 # The worker for Windows: the portable half, and worker/windows in place of the rest.
 WIN_CC = x86_64-w64-mingw32-gcc
-WIN_CFLAGS = $(filter-out -D_GNU_SOURCE,$(COMMON)) -D_POSIX_C_SOURCE=200809L -D_WIN32_WINNT=0x0A00 -DWIN32_LEAN_AND_MEAN -D__USE_MINGW_ANSI_STDIO=1 -DSERVE_FEATURES='"-"' -DCONF_PATH='"C:\\windows\\system32;C:\\windows"' -Iworker/windows/posix $(WARN) -Os -g -ffunction-sections -fdata-sections
-WIN_SRC = $(filter-out common/net.c common/notify.c common/quota.c,$(COMMON_SRC)) $(PROTO_SRC) $(wildcard worker/windows/*.c) $(addprefix worker/,beneath_path.c conf.c confine.c ident.c inventory.c link.c main.c member.c proxy.c secrets.c serve.c sha256.c small.c spec.c spki.c terminal_size.c tls_none.c version.c)
+WIN_CFLAGS = $(filter-out -D_GNU_SOURCE,$(COMMON)) -D_POSIX_C_SOURCE=200809L -D_WIN32_WINNT=0x0A00 -DWIN32_LEAN_AND_MEAN -D__USE_MINGW_ANSI_STDIO=1 -D_FILE_OFFSET_BITS=64 -DSERVE_FEATURES='"disk,secrets,files,control,report,limits,logs,input"' -DSCAN_FORMAT=gnu_scanf -DSPOOL_FREE_MAX=0 -DCONF_OTHERS=0 -DFILEOP_MODES=0200 -DCONF_PATH='"C:\\windows\\system32;C:\\windows"' -Iworker/windows/posix $(WARN) -Os -g -ffunction-sections
+WIN_SRC = $(filter-out common/net.c common/notify.c common/quota.c,$(COMMON_SRC)) $(PROTO_SRC) $(wildcard worker/windows/*.c) $(filter-out $(WIN_LEFT_OUT),$(wildcard worker/*.c))
+WIN_LEFT_OUT = $(addprefix worker/,admin.c agent.c child.c fileop_facts.c fileop_start.c fortify_shim.c install.c install_start.c notice.c os_any.c os_linux.c os_linux_cgroup.c os_linux_jail.c os_posix.c remove.c resolve.c setup.c slot.c stdio.c terminal.c tls_bearssl.c tls_openssl.c tree.c uninstall.c upgrade.c wrap.c)
+$(B)/win/worker/spec.o: WIN_CFLAGS += -include worker/windows/spec_windows.h
+$(B)/win/worker/main.o: WIN_CFLAGS += -Dmain=worker_main -include worker/windows/main_windows.h
 $(B)/win/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,mingw) $(WIN_CC) $(WIN_CFLAGS) -c $< -o $@
 $(B)/windows/drover-worker.exe: $(call obj,win,$(WIN_SRC))
 	@mkdir -p $(@D)
-	$(call say,link) $(WIN_CC) -static -Wl,--gc-sections -s -o $@ $^ -lz -lwinpthread -lws2_32 -lsecur32 -lcrypt32 -lntdll
+	$(call say,link) $(WIN_CC) -static -Wl,--gc-sections,--stack,33554432 -s -o $@ $^ -lz -lwinpthread -lws2_32 -lsecur32 -lcrypt32 -lntdll -ladvapi32
 # What its tests run.
 $(B)/windows/probe.exe: tests/lib/windows/probe.c
+$(B)/windows/unix.exe: tests/lib/windows/unix_main.c
+$(B)/windows/probe.exe $(B)/windows/unix.exe:
 	@mkdir -p $(@D)
 	$(call say,mingw) $(WIN_CC) -std=gnu11 -D__USE_MINGW_ANSI_STDIO=1 $(WARN) -Os -s -o $@ $<
-$(B)/windows/schannel_main.exe: $(call obj,win,tests/lib/windows/schannel_main.c common/err.c common/mem.c common/random.c common/str.c worker/sha256.c worker/spki.c worker/windows/posix.c worker/windows/tls_schannel.c)
+$(B)/windows/schannel_main.exe: $(call obj,win,tests/lib/windows/schannel_main.c common/err.c common/mem.c common/random.c common/str.c worker/sha256.c worker/spki.c $(addprefix worker/windows/,fifo.c folders.c place.c posix.c sockets.c stream.c tls_schannel.c))
 	@mkdir -p $(@D)
-	$(call say,link) $(WIN_CC) -static -Wl,--gc-sections -s -o $@ $^ -lws2_32 -lsecur32 -lcrypt32
-windows: $(B)/windows/drover-worker.exe $(B)/windows/probe.exe $(B)/windows/schannel_main.exe
+	$(call say,link) $(WIN_CC) -static -Wl,--gc-sections -s -o $@ $^ -lws2_32 -lsecur32 -lcrypt32 -ladvapi32
+windows: $(B)/windows/drover-worker.exe $(B)/windows/probe.exe $(B)/windows/unix.exe $(B)/windows/schannel_main.exe
 WINE_THERE = $(and $(shell command -v $(WIN_CC)),$(shell command -v wine),windows)
 deps-windows:
 	@.ci/deps windows

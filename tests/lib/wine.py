@@ -31,9 +31,9 @@ class Prefix:
         with open(os.path.join(folder, ".update-timestamp"), "w") as f:
             f.write("disable\n")
 
-    def start(self, *argv):
-        """A program; what it prints is a pipe of text."""
-        return subprocess.Popen(["wine", *argv], env={**os.environ, **self.own}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    def start(self, *argv, out=None):
+        """A program; what it prints is a pipe of text, or goes to the file."""
+        return subprocess.Popen(["wine", *argv], env={**os.environ, **self.own}, stdin=subprocess.DEVNULL, stdout=out or subprocess.PIPE, stderr=out or subprocess.DEVNULL, text=True)
 
     def script(self, program, path):
         """A script that is the program, for whoever starts programs by name. Its path."""

@@ -70,6 +70,8 @@ VERBS = {"drover-worker": ("install", "uninstall")}  # verbs with options of the
 for program in ("drover-master", "drover-worker"):
     page = f"docs/{program}.8"
     helps = run(program, "--help") + "".join(run(program, verb, "--help") for verb in VERBS.get(program, ()))
+    if program == "drover-worker":
+        helps += open("worker/windows/main_windows.h", encoding="utf-8").read()  # what its help has more on Windows
     known, told = options(helps), options(plain(page), r"\bdrover [a-z]|systemctl|pg_upgrade|drover-(?!%s)" % program[7:])
     if len(known) < 4:
         say(page, f"{program} --help was not understood")

@@ -1,57 +1,62 @@
-/* The agent on Windows: one loop over the link, what processes say, and time. Its commands end with it.
+/* The agent on Windows: one loop over the link, file operations, minders' wake-ups, and time.
 
-   Happy path: folders, connect, tell what is there, run what is asked, until somebody stops it.
+   Happy path: folders, what is in the spool, connect, tell what is there, run what is asked, until somebody stops it; commands go on without it.
    Failures: another agent in the same folder: exit code 3. A folder that can't be used: 1. */
 #include "worker/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
 
 #include "common/clock.h"
-#include "common/notify.h"
-#include "worker/admin.h"
 #include "worker/command.h"
-#include "worker/feed.h"
 #include "worker/inventory.h"
-#include "worker/install.h"
-#include "worker/minder.h"
 #include "worker/os.h"
+#include "worker/ownlog.h"
 #include "worker/serve.h"
-#include "worker/stdio.h"
+#include "worker/status.h"
 #include "worker/version.h"
-#include "worker/windows/commands.h"
-#include "worker/windows/files_windows.h"
+#include "worker/windows/main_windows.h"
+#include "worker/windows/notice_windows.h"
+#include "worker/windows/service.h"
 #include "worker/windows/win.h"
-#include "worker/wrap.h"
 
-enum { LIVE_MAX = 256, WAIT_MAX_MS = 60000 };
+enum {
+  LIVE_MAX = 256,
+  CHECK_MS = 1000,      /* minders tell when a command has ended, but not when they are killed */
+  LOOK_MS = 20,         /* and are looked at so soon when one of them has told something */
+  GOODBYE_MS = 4000,
+  RETENTION_MS = 60000
+};
 
-static volatile LONG got_stop;
+static volatile LONG got_stop, got_wake;
 static HANDLE lock;
 
-static BOOL WINAPI on_stop(DWORD kind)
+void agent_stop(void)
 {
-  (void)kind;
   InterlockedExchange(&got_stop, 1);
   win_wake();
+}
+
+/* Ctrl-C and its like. A service hears of everybody's logging off, which is nothing to it. */
+static BOOL WINAPI on_stop(DWORD kind)
+{
+  if (kind == CTRL_LOGOFF_EVENT)
+    return FALSE;
+  agent_stop();
+  if (kind == CTRL_CLOSE_EVENT || kind == CTRL_SHUTDOWN_EVENT)
+    Sleep(GOODBYE_MS); /* who returns from these is ended at once */
   return TRUE;
 }
 
-const char *agent_name(const struct agent *a)
+static void CALLBACK on_wake(void *arg, BOOLEAN late)
 {
-  return *a->member.name ? a->member.name : a->conf->token.name;
-}
-
-void agent_seen(struct agent *a, bool heard, bool connected)
-{
-  (void)a, (void)connected;
-  if (heard)
-    commands_heard(clock_mono_ms());
+  (void)arg, (void)late;
+  InterlockedExchange(&got_wake, 1);
+  win_wake();
 }
 
 /* ---- the state folder ---- */
@@ -59,12 +64,12 @@ void agent_seen(struct agent *a, bool heard, bool connected)
 static bool make_folder(const char *path)
 {
   wchar_t *w = win_path(path);
-  bool good = CreateDirectoryW(w, NULL) || GetLastError() == ERROR_ALREADY_EXISTS;
+  int e = win_make_private(w);
 
-  if (!good)
-    log_error("worker", "can't make the folder %s: %s", path, strerror(win_errno(GetLastError())));
   free(w);
-  return good;
+  if (e && e != EEXIST)
+    log_error("worker", "can't make the folder %s: %s", path, strerror(e));
+  return !e || e == EEXIST;
 }
 
 /* Held by the open handle, however this ends. */
@@ -96,7 +101,13 @@ static bool open_state(struct agent *a, int *code)
   }
   a->dir = win_dir(a->dir_path);
   a->work_path = xasprintf("%s\\work", a->dir_path);
-  return make_folder(a->work_path);
+  a->spool_path = xasprintf("%s\\spool", a->dir_path);
+  if (!make_folder(a->work_path) || !make_folder(a->spool_path))
+    return false;
+  a->work = win_dir(a->work_path);
+  a->spool = win_dir(a->spool_path);
+  a->seen_fd = openat(a->dir, "master-seen", O_RDWR | O_CREAT, 0600);
+  return a->seen_fd >= 0;
 }
 
 /* What worker.conf asks for and can't be had is no matter to pass over. */
@@ -112,6 +123,14 @@ static bool can_confine(const struct confine *c)
   return same;
 }
 
+static bool hear_minders(struct agent *a)
+{
+  HANDLE wait;
+
+  a->wake_out = notice_open(a->ident.instance);
+  return a->wake_out >= 0 && RegisterWaitForSingleObject(&wait, notice_event(), on_wake, NULL, INFINITE, WT_EXECUTEDEFAULT);
+}
+
 static bool set_up(struct agent *a, int *code)
 {
   const char *why;
@@ -122,11 +141,13 @@ static bool set_up(struct agent *a, int *code)
     return false;
   if (!open_state(a, code))
     return false;
+  ownlog_open(a->dir, !strcmp(a->conf->format, "json"));
+  a->confine = confine_text(&a->conf->confine);
   e = ident_load(&a->ident, a->dir, &why);
   if (!e)
     e = member_load(&a->member, a->dir, &a->conf->token, &why);
-  if (!e && win_wake_open()) {
-    why = "no socket to wake it";
+  if (!e && (win_wake_open() || !hear_minders(a))) {
+    why = "nothing to wake it by";
     e = ERR_IO;
   }
   if (e) {
@@ -136,14 +157,28 @@ static bool set_up(struct agent *a, int *code)
   a->live_max = LIVE_MAX;
   os_boot_id(a->boot);
   a->started_ms = clock_boot_ms();
+  agent_seen(a, false, false);
   return true;
 }
 
 /* ---- the loop ---- */
 
+static void tell_status(struct agent *a)
+{
+  struct status s = { .connected = link_is(&a->link, LINK_UP), .note = a->link.note, .isolation = "plain" };
+
+  link_address(&a->link, s.address, sizeof s.address);
+  if (s.connected) {
+    snprintf(s.name, sizeof s.name, "%s", agent_name(a));
+    snprintf(s.key, sizeof s.key, "matched");
+  }
+  status_tell(a->dir, &s);
+}
+
 static void work_link(struct agent *a, short revents, int64_t now)
 {
   bool was_up = link_is(&a->link, LINK_UP);
+  unsigned notes = a->link.note.count;
   int64_t heard = a->link.heard_at;
 
   if (link_turn(&a->link, revents, now))
@@ -151,29 +186,56 @@ static void work_link(struct agent *a, short revents, int64_t now)
   if (link_is(&a->link, LINK_UP) && a->link.heard_at != heard)
     agent_seen(a, true, true);
   serve_messages(a);
-  if (link_is(&a->link, LINK_UP))
+  if (link_is(&a->link, LINK_UP)) {
     command_send_all(a);
-  else if (was_up)
+  } else if (was_up) {
+    agent_seen(a, false, false);
+    files_forget(&a->files);
     command_detach_all(a);
+  }
   link_flush(&a->link);
+  if (link_is(&a->link, LINK_UP) != was_up || a->link.note.count != notes)
+    tell_status(a);
+}
+
+static void keep_time(struct agent *a, int64_t now)
+{
+  if (InterlockedExchange(&got_wake, 0)) { /* by whom is not known: to look for output is cheap, for results less so */
+    list_each(it, &a->commands)
+      command_woken(a, list_of(it, struct command, node)->sp.cmd, false);
+    a->check_at = now + LOOK_MS < a->check_at ? now + LOOK_MS : a->check_at;
+  }
+  if (now >= a->check_at) {
+    a->check_at = now + CHECK_MS;
+    command_check_all(a);
+  }
+  if (now >= a->retention_at) {
+    a->retention_at = now + RETENTION_MS;
+    command_retention_all(a);
+  }
 }
 
 static void loop(struct agent *a)
 {
+  enum { WAKE, LINK, FILES };
+
   while (!got_stop) {
-    struct pollfd p[2] = { { .fd = (SOCKET)win_wake_fd(), .events = POLLIN }, link_poll(&a->link) };
-    int64_t now = clock_mono_ms(), due = link_due(&a->link, now), commands = commands_due(a), ms;
+    struct pollfd p[FILES + FILES_AT_ONCE] = { [WAKE] = { .fd = (SOCKET)win_wake_fd(), .events = POLLIN }, [LINK] = link_poll(&a->link) };
+    int files = link_queued(&a->link) < LINK_OUT_FULL ? files_poll(&a->files, p + FILES) : 0;
+    int64_t now = clock_mono_ms(), due = link_due(&a->link, now), ms;
     struct timespec t;
-    due = commands < due ? commands : due;
-    ms = due <= now ? 0 : due - now > WAIT_MAX_MS ? WAIT_MAX_MS : due - now;
+    if (a->ncommands && a->check_at < due)
+      due = a->check_at;
+    ms = due > now ? due - now : 0;
     t = (struct timespec){ ms / 1000, (long)(ms % 1000 * 1000000) };
-    if (os_poll(p, COUNT(p), &t, NULL) < 0)
+    if (os_poll(p, (nfds_t)(FILES + files), &t, NULL) < 0)
       Sleep(1);
-    if (p[0].revents)
+    if (p[WAKE].revents)
       win_wake_clear();
     now = clock_mono_ms();
-    commands_turn(a, now);
-    work_link(a, p[1].revents, now);
+    files_turn(&a->files, p + FILES, files, &a->link.out);
+    keep_time(a, now);
+    work_link(a, p[LINK].revents, now);
   }
 }
 
@@ -183,6 +245,8 @@ int agent_main(struct conf *c, const struct conf_given *given, char **argv)
   int code;
 
   (void)argv;
+  if (service_takes(c, given, &code))
+    return code;
   a.conf = c;
   a.given = given;
   if (!set_up(&a, &code))
@@ -190,53 +254,17 @@ int agent_main(struct conf *c, const struct conf_given *given, char **argv)
   SetConsoleCtrlHandler(on_stop, TRUE);
   list_init(&a.commands);
   a.by_id = map_new();
-  files_below(a.work_path);
-  files_init(&a.files, -1, &c->confine);
+  files_init(&a.files, a.work, &c->confine);
   link_init(&a.link, &c->token, &c->proxy);
-  commands_heard(clock_mono_ms());
+  inventory_scan(&a);
+  a.retention_at = clock_mono_ms() + RETENTION_MS;
   log_info("worker", "drover-worker %s in %s", worker_version, a.dir_path);
+  tell_status(&a);
+  service_running();
   loop(&a);
-  commands_end(&a);
   link_free(&a.link, "stop");
-  log_info("worker", "stopped");
+  agent_seen(&a, false, false);
+  tell_status(&a);
+  log_info("worker", "stopped; %d commands go on", a.nlive);
   return EXIT_STOPPED;
 }
-
-/* ---- what is not there yet ---- */
-
-static void not_here(struct agent *a, struct wire_msg *m)
-{
-  static const char text[] = "a worker on Windows can't do that yet";
-
-  wire_put_blob(&a->link.out, VERB_done, text, sizeof text - 1, "ns", wire_num(m, 0), "badarg");
-}
-
-void admin_upgrade(struct agent *a, struct wire_msg *m) { not_here(a, m); }
-void admin_restart(struct agent *a, struct wire_msg *m) { not_here(a, m); }
-void admin_stop(struct agent *a, struct wire_msg *m) { not_here(a, m); }
-void admin_tail(struct agent *a, struct wire_msg *m) { not_here(a, m); }
-void admin_facts(struct agent *a, struct wire_msg *m) { not_here(a, m); }
-void feed_take(struct agent *a, struct command *c, int64_t off, const char *p, size_t n) { (void)a, (void)c, (void)off, (void)p, (void)n; } /* no command has one */
-void feed_close(struct agent *a, struct command *c, int64_t off) { (void)a, (void)c, (void)off; }
-void upgrade_welcomed(struct upgrade *u) { (void)u; }
-void notify_init(void) {}
-int wrap_main(char **argv) { return (void)argv, EXIT_USAGE; }
-int stdio_in(void) { return -1; }
-const struct tls_ops tls_stdio; /* nobody's: --stdio has said no */
-
-bool stdio_begin(void)
-{
-  fputs("drover-worker: --stdio is not there on Windows: the worker dials its master, with a join token\n", stderr);
-  return false;
-}
-
-int minder_main(const struct minder_args *a) { return (void)a, EXIT_USAGE; }
-
-static int by_hand(void)
-{
-  fputs("drover-worker: on Windows there is no install yet: put the join token into a file, and start drover-worker --join-file FILE --dir FOLDER at the system's start (Task Scheduler)\n", stderr);
-  return EXIT_USAGE;
-}
-
-int install_main(int argc, char **argv) { return (void)argc, (void)argv, by_hand(); }
-int uninstall_main(int argc, char **argv) { return (void)argc, (void)argv, by_hand(); }

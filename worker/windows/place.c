@@ -1,16 +1,57 @@
-#include "worker/windows/place.h"
-
+/* Places below a folder, never outside: a folder on the way that is a link (a junction, a mount point) is not followed. What Windows reads in another way than it looks is no name at all. */
+#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <windows.h>
 
+#include "common/str.h"
 #include "worker/beneath.h"
+#include "worker/os.h"
+#include "worker/remove.h"
 #include "worker/windows/win.h"
 
-enum { REMOVE_TRIES = 20, REMOVE_WAIT_MS = 50 }; /* whoever has just looked at a file (a virus scanner) lets go of it soon */
+/* ---- names ---- */
 
-static int last(void) { return win_errno(GetLastError()); }
+/* A device, whatever stands behind a dot: what is made under such a name with \\?\ no other program can remove. */
+static bool is_device(const char *p, size_t n)
+{
+  static const char *const names[] = { "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "COM", "LPT" };
+  enum { NUMBERED = 6 }; /* from here on with a digit, or one of ¹²³ */
+  static const char *const digits[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "\302\271", "\302\262", "\302\263" };
+
+  for (size_t i = 0; i < n; i++)
+    if (p[i] == '.')
+      n = i;
+  while (n && p[n - 1] == ' ')
+    n--;
+  for (size_t i = 0; i < COUNT(names); i++) {
+    size_t len = strlen(names[i]);
+    if (n < len || _strnicmp(p, names[i], len))
+      continue;
+    if (i < NUMBERED && n == len)
+      return true;
+    for (size_t d = 0; i >= NUMBERED && d < COUNT(digits); d++)
+      if (n - len == strlen(digits[d]) && !memcmp(p + len, digits[d], n - len))
+        return true;
+  }
+  return false;
+}
+
+bool beneath_name(const char *p, size_t n)
+{
+  if (!n || (n == 1 && *p == '.'))
+    return true;
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)p[i] < ' ' || strchr("\\:*?\"<>|", p[i]))
+      return false;
+  return p[n - 1] != '.' && p[n - 1] != ' ' && !is_device(p, n);
+}
+
+/* ---- places ---- */
 
 static bool is_link(const wchar_t *path)
 {
@@ -19,167 +60,101 @@ static bool is_link(const wchar_t *path)
   return a != INVALID_FILE_ATTRIBUTES && (a & FILE_ATTRIBUTE_REPARSE_POINT);
 }
 
-/* One name of a path, for Windows the name that it looks like. */
-static bool plain_name(const char *s, size_t n)
+/* The absolute path. NULL and errno: EINVAL, EXDEV (a link on the way, or where `last` at its end). */
+static wchar_t *find(int dir, const char *path, bool last)
 {
-  for (size_t i = 0; i < n; i++)
-    if ((unsigned char)s[i] < ' ' || strchr("\\:*?\"<>|", s[i]))
-      return false;
-  return n == 1 || (s[n - 1] != '.' && s[n - 1] != ' ');
-}
+  wchar_t *w = NULL;
 
-wchar_t *place_path(const char *work, const char *path)
-{
-  wchar_t *at = win_path(work), *next, *part;
-
-  for (const char *p = path; *p;) {
-    size_t n = strcspn(p, "/");
-    char *name = xstrndup(p, n);
-    bool rest;
-    p += n;
-    p += strspn(p, "/");
-    rest = *p != 0;
-    if (!n || !strcmp(name, ".")) {
-      free(name);
-      continue;
-    }
-    part = win_wide(name);
-    next = xcalloc(wcslen(at) + wcslen(part) + 2, sizeof *next);
-    wcscpy(next, at);
-    wcscat(next, L"\\");
-    wcscat(next, part);
-    errno = !plain_name(name, n) ? EINVAL : rest && is_link(next) ? EXDEV : 0;
-    free(part);
-    free(name);
-    free(at);
-    at = next;
-    if (errno) {
-      int e = errno;
-      free(at);
-      errno = e;
-      return NULL;
-    }
-  }
-  return at;
-}
-
-int place_mkdirs(const char *work, const char *path)
-{
   for (const char *p = path; *p;) {
     char *prefix;
-    wchar_t *w;
-    int e = 0;
     p += strcspn(p, "/");
     prefix = xstrndup(path, (size_t)(p - path));
     p += strspn(p, "/");
-    w = place_path(work, prefix);
+    free(w);
+    w = win_below(dir, prefix);
     free(prefix);
     if (!w)
-      return errno;
-    if (!CreateDirectoryW(w, NULL)) {
-      DWORD a = GetLastError() == ERROR_ALREADY_EXISTS ? GetFileAttributesW(w) : 0;
-      e = !a ? last() : a == INVALID_FILE_ATTRIBUTES ? EIO : a & FILE_ATTRIBUTE_REPARSE_POINT ? EXDEV : a & FILE_ATTRIBUTE_DIRECTORY ? 0 : ENOTDIR;
+      return NULL;
+    if ((*p || last) && is_link(w)) {
+      free(w);
+      errno = EXDEV;
+      return NULL;
     }
-    free(w);
-    if (e)
-      return e;
   }
-  return 0;
+  return w;
+}
+
+int os_open_beneath(int dir, const char *path, int flags)
+{
+  wchar_t *w = find(dir, path, !(flags & O_NOFOLLOW));
+  int fd = w ? win_open(w, flags | O_NOFOLLOW) : -1, e = errno;
+
+  free(w);
+  errno = e;
+  return fd;
+}
+
+int os_folder_beneath(int dir, const char *path) { return os_open_beneath(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+
+int os_stat_beneath(int dir, const char *path, bool follow, struct stat *st)
+{
+  wchar_t *w = find(dir, path, follow);
+  int r;
+
+  if (!w)
+    return -1;
+  free(w);
+  r = fstatat(dir, path, st, AT_SYMLINK_NOFOLLOW);
+  return r;
 }
 
 /* ---- removing ---- */
 
-static int remove_once(const wchar_t *path, DWORD attributes)
-{
-  if (attributes & FILE_ATTRIBUTE_READONLY)
-    SetFileAttributesW(path, attributes & ~(DWORD)FILE_ATTRIBUTE_READONLY);
-  if (attributes & FILE_ATTRIBUTE_DIRECTORY ? RemoveDirectoryW(path) : DeleteFileW(path))
-    return 0;
-  return last();
-}
-
-static int remove_one(const wchar_t *path, DWORD attributes)
-{
-  int e = 0;
-
-  for (int i = 0; i < REMOVE_TRIES; i++) {
-    e = remove_once(path, attributes);
-    if (e != EBUSY && e != ENOTEMPTY && e != EACCES)
-      break;
-    Sleep(REMOVE_WAIT_MS);
-  }
-  return e == ENOENT ? 0 : e;
-}
-
-static int remove_tree(const wchar_t *path, DWORD attributes);
+static int remove_at(const wchar_t *path, DWORD attributes);
 
 static int empty(const wchar_t *path)
 {
   size_t n = wcslen(path);
-  wchar_t *all = xcalloc(n + 3, sizeof *all);
+  wchar_t *all = xcalloc(n + 3, sizeof *all), *one;
   WIN32_FIND_DATAW f;
   HANDLE h;
   int e = 0;
 
-  wcscpy(all, path);
-  wcscat(all, L"\\*");
+  wcscat(wcscpy(all, path), L"\\*");
   h = FindFirstFileW(all, &f);
   free(all);
   if (h == INVALID_HANDLE_VALUE)
-    return last() == ENOENT ? 0 : last();
+    return win_errno(GetLastError());
   do {
-    wchar_t *one;
     if (!wcscmp(f.cFileName, L".") || !wcscmp(f.cFileName, L".."))
       continue;
     one = xcalloc(n + wcslen(f.cFileName) + 2, sizeof *one);
-    wcscpy(one, path);
-    wcscat(one, L"\\");
-    wcscat(one, f.cFileName);
-    e = remove_tree(one, f.dwFileAttributes);
+    wcscat(wcscat(wcscpy(one, path), L"\\"), f.cFileName);
+    e = remove_at(one, f.dwFileAttributes);
     free(one);
   } while (!e && FindNextFileW(h, &f));
   FindClose(h);
   return e;
 }
 
-static int remove_tree(const wchar_t *path, DWORD attributes)
+/* A level takes some 800 bytes of stack, and a path has at most 16384: the program is linked with room for that. */
+static int remove_at(const wchar_t *path, DWORD attributes)
 {
-  int e = 0;
+  bool folder = (attributes & FILE_ATTRIBUTE_DIRECTORY) && !(attributes & FILE_ATTRIBUTE_REPARSE_POINT);
+  int e = folder ? empty(path) : 0;
 
-  if ((attributes & FILE_ATTRIBUTE_DIRECTORY) && !(attributes & FILE_ATTRIBUTE_REPARSE_POINT))
-    e = empty(path);
-  return e ? e : remove_one(path, attributes);
-}
-
-int place_remove(const char *work, const char *path)
-{
-  wchar_t *w = beneath_is_top(path) ? (errno = EINVAL, NULL) : place_path(work, path);
-  DWORD a;
-  int e;
-
-  if (!w)
-    return errno;
-  a = GetFileAttributesW(w);
-  e = a == INVALID_FILE_ATTRIBUTES ? last() : remove_tree(w, a);
-  free(w);
+  if (!e)
+    e = win_remove(path, folder);
   return e == ENOENT ? 0 : e;
 }
 
-int place_stat(const char *work, const char *path, struct place_stat *st)
+int remove_tree(int dir, const char *name)
 {
-  wchar_t *w = place_path(work, path);
-  WIN32_FILE_ATTRIBUTE_DATA d;
-  int e;
+  wchar_t *w = win_below(dir, name);
+  DWORD a = w ? GetFileAttributesW(w) : INVALID_FILE_ATTRIBUTES;
+  int e = !w ? errno : a == INVALID_FILE_ATTRIBUTES ? win_errno(GetLastError()) : remove_at(w, a);
 
-  if (!w)
-    return errno;
-  e = GetFileAttributesExW(w, GetFileExInfoStandard, &d) ? 0 : last();
   free(w);
-  if (e)
-    return e;
-  st->type = d.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT ? "link" : d.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? "dir" : "file";
-  st->size = d.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY ? 0 : (int64_t)((uint64_t)d.nFileSizeHigh << 32 | d.nFileSizeLow);
-  st->mtime = (int64_t)(((uint64_t)d.ftLastWriteTime.dwHighDateTime << 32 | d.ftLastWriteTime.dwLowDateTime) / 10000000) - INT64_C(11644473600); /* since 1601 */
-  st->read_only = d.dwFileAttributes & FILE_ATTRIBUTE_READONLY;
-  return 0;
+  errno = e == ENOENT ? 0 : e;
+  return errno ? -1 : 0;
 }

@@ -46,22 +46,52 @@ static int print_many(long n, int pause)
   return 0;
 }
 
-/* Children down to depth 0, each of which sleeps; the first tells when they are there. */
+/* So many of those records, again behind the appearance of each file. */
+static int print_gated(long n, char **gates)
+{
+  print_many(n, 0);
+  for (; *gates; gates++) {
+    fflush(stdout);
+    fflush(stderr);
+    while (GetFileAttributesA(*gates) == INVALID_FILE_ATTRIBUTES)
+      Sleep(20);
+    print_many(n, 0);
+  }
+  return 0;
+}
+
+/* Children down to depth 0, each of which sleeps; the first tells that it is there. */
 static int make_tree(const char *self, int depth, const char *mark)
 {
   char line[1024];
   STARTUPINFOA s = { .cb = sizeof s };
   PROCESS_INFORMATION p;
 
+  printf("ready\n");
+  fflush(stdout);
   if (depth > 0) {
     snprintf(line, sizeof line, "\"%s\" tree %d %s", self, depth - 1, mark);
     if (!CreateProcessA(NULL, line, NULL, NULL, FALSE, DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP, NULL, NULL, &s, &p))
       return 1;
-  } else {
-    printf("ready\n");
-    fflush(stdout);
   }
-  Sleep(60000);
+  Sleep(600000);
+  return 0;
+}
+
+/* The bytes of the file that the variable names, each one more, so that nothing of them is masked; then waits until that file of the folder appears. */
+static int show_file(const char *name, const char *gate)
+{
+  FILE *f = fopen(getenv(name) ? getenv(name) : "", "rb");
+  int c;
+
+  printf("%s\n", f ? getenv(name) : "none");
+  while (f && (c = getc(f)) != EOF)
+    putchar(c + 1);
+  fflush(stdout);
+  if (f)
+    fclose(f);
+  while (GetFileAttributesA(gate) == INVALID_FILE_ATTRIBUTES)
+    Sleep(20);
   return 0;
 }
 
@@ -70,8 +100,9 @@ static int echo_input(void)
   char part[4096];
   size_t n;
 
-  while ((n = fread(part, 1, sizeof part, stdin)) > 0)
-    fwrite(part, 1, n, stdout);
+  setvbuf(stdin, NULL, _IONBF, 0);
+  while ((n = (size_t)_read(0, part, sizeof part)) > 0 && n <= sizeof part)
+    fwrite(part, 1, n, stdout), fflush(stdout);
   printf("end\n");
   return 0;
 }
@@ -88,10 +119,14 @@ int main(int argc, char **argv)
     return show_environment();
   if (!strcmp(what, "many"))
     return print_many(atol(argv[2]), atoi(argv[3]));
+  if (!strcmp(what, "gated"))
+    return print_gated(atol(argv[2]), argv + 3);
   if (!strcmp(what, "tree"))
     return make_tree(argv[0], atoi(argv[2]), argv[3]);
   if (!strcmp(what, "input"))
     return echo_input();
+  if (!strcmp(what, "file"))
+    return show_file(argv[2], argv[3]);
   if (!strcmp(what, "sleep"))
     Sleep((DWORD)atoi(argv[2]));
   return argc > 2 && !strcmp(what, "exit") ? (int)strtoul(argv[2], NULL, 10) : 0;
