@@ -108,6 +108,7 @@ int undertaker_main(const struct minder_args *a, struct spool *sp)
       cgroup_end(&c, sp->cmd, cgroup_make(&c, sp->cmd));
     end_strays(sp->cmd, &started);
     end_user(a, &c, sp);
+    confine_free(&c);
   }
   secret_files_remove(sp);
   e = segment_mend(sp, boot, &w, &complete);
