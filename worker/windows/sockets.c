@@ -84,13 +84,17 @@ void win_hang_up(int fd) { shutdown(socket_of(fd), SD_BOTH); }
 
 static int wake_fd = -1;
 
-/* The one that each process has; made before there is a second thread. */
+/* The one that each process has. Who comes first makes it, and several may come at once. */
 static HANDLE wake_event(void)
 {
-  static HANDLE event;
+  static void *volatile event;
+  HANDLE made;
 
-  if (!event)
-    event = CreateEventW(NULL, FALSE, FALSE, NULL);
+  if (event)
+    return event;
+  made = CreateEventW(NULL, FALSE, FALSE, NULL);
+  if (InterlockedCompareExchangePointer(&event, made, NULL))
+    CloseHandle(made); /* another one was first */
   return event;
 }
 
