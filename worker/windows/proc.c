@@ -210,9 +210,11 @@ static bool create(const struct proc_args *a, const wchar_t *program, PROCESS_IN
 
   if (a->cwd)
     cwd = wcscpy(xcalloc(wcslen(a->cwd) + 1, sizeof *cwd), no_prefix(a->cwd));
-  InitializeProcThreadAttributeList(NULL, 1, 0, &room);
+  InitializeProcThreadAttributeList(NULL, 2, 0, &room);
   start.lpAttributeList = xmalloc(room);
-  good = InitializeProcThreadAttributeList(start.lpAttributeList, 1, 0, &room) && UpdateProcThreadAttribute(start.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, list, n * sizeof *list, NULL, NULL);
+  good = InitializeProcThreadAttributeList(start.lpAttributeList, 2, 0, &room) && UpdateProcThreadAttribute(start.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, list, n * sizeof *list, NULL, NULL);
+  if (good && a->job && !UpdateProcThreadAttribute(start.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_JOB_LIST, (void *)(uintptr_t)&a->job, sizeof a->job, NULL, NULL))
+    SetLastError(0); /* before Windows 10: proc_start() puts it there */
   if (good) {
     good = CreateProcessW(program, line, NULL, NULL, TRUE, flags, env, cwd, &start.StartupInfo, made);
     if (!good && a->apart && GetLastError() == ERROR_ACCESS_DENIED) /* our job lets nobody out */
@@ -238,6 +240,7 @@ int proc_start(const struct proc_args *a, HANDLE *process, unsigned long *pid)
 {
   wchar_t *program = a->program ? win_path(a->program) : find_program(a);
   PROCESS_INFORMATION made;
+  BOOL there = FALSE; /* in its job from the first: else one whose maker is killed in between would stay for ever, and not begin */
   int e = 0;
 
   if (!program)
@@ -247,7 +250,7 @@ int proc_start(const struct proc_args *a, HANDLE *process, unsigned long *pid)
   free(program);
   if (e)
     return e;
-  if (a->job && !AssignProcessToJobObject(a->job, made.hProcess)) {
+  if (a->job && !(IsProcessInJob(made.hProcess, a->job, &there) && there) && !AssignProcessToJobObject(a->job, made.hProcess)) {
     e = win_errno(GetLastError());
     TerminateProcess(made.hProcess, PROC_TERMINATED);
     CloseHandle(made.hProcess);
