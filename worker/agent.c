@@ -128,10 +128,8 @@ static void set_groups(struct agent *a)
   struct confine *c = &a->conf->confine;
   int e = cgroup_find(c, a->ident.instance, a->dir);
 
-  if (e) {
+  if (e)
     a->why_none = xasprintf("%s: %s", c->group ? "no limits" : "none can be made", strerror(e));
-    log_info("worker", "control groups: %s", a->why_none);
-  }
   confine_fall_back(c);
   a->confine = confine_text(c);
 }
@@ -443,6 +441,8 @@ int agent_main(struct conf *c, const struct conf_given *given, char **argv)
   cgroup_tidy(&c->confine, a.by_id);
   a.retention_at = clock_mono_ms() + RETENTION_MS;
   log_info("worker", "drover-worker %s in %s", worker_version, a.dir_path);
+  if (a.why_none)
+    log_info("worker", "control groups: %s", a.why_none);
   tell_status(&a);
   notify_send("READY=1"); /* a master that is away is no reason to say that the service failed */
   loop(&a, &mask);
