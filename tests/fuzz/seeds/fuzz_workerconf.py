@@ -33,6 +33,7 @@ def main():
     seed(folder, "open-proxy", OPEN_TO_ALL | JOIN_FILE, ["proxy = http://user:password@proxy"], TOKEN)
     seed(folder, "proxy", JOIN_FILE, ["proxy = http://user:pass%40word@proxy:1"], TOKEN)
     seed(folder, "nothing", 0, [])
+    seed(folder, "looks-secret", 0, ["join = " + LOCAL, "log_level = \x10" + SECRET[1:]])  # the log says \\x10…
     for i, line in enumerate(OTHERS + NOT):
         seed(folder, f"line-{i}", 0, ["join = " + LOCAL, line])
 
