@@ -1,4 +1,4 @@
-"""A worker of a test's own, against a master of ours: tests/flow/test_isolation.py and test_veto.py."""
+"""A worker of a test's own, against a master of ours: tests/flow/test_isolation.py, test_trees.py, test_veto.py, test_cgroup.py."""
 import os
 import unittest
 
