@@ -14,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from drover import BUILD, read, wait_for  # noqa: E402
-from workersite import Site  # noqa: E402
+from workersite import FarSite  # noqa: E402
 
 OPEN = {"open": True}
 SUM = "import sys, os, time, hashlib\nh = hashlib.sha256()\nwhile d := os.read(0, 65536):\n    h.update(d); time.sleep(float(sys.argv[1]))\nprint(h.hexdigest())\n"
@@ -31,7 +31,7 @@ def builder(run):
     return {"checkout": "none", "worker": {"tags": ["far"]}, "steps": [{"name": "s", "run": run, "stdin": OPEN}]}
 
 
-class Elsewhere(Site):
+class Elsewhere(FarSite):
     WORKERS, HOSTS = {"far": {"slots": 4, "tags": ["far"]}}, {}
     BUILDERS = {"sum": builder(["python3", "ROOT/sum.py", "0"]), "slow": builder(["python3", "ROOT/sum.py", "0.02"]), "cat": builder("cat"),
                 "stuck": builder("while [ ! -e ROOT/go ]; do sleep 0.02; done; cat")}
@@ -41,18 +41,6 @@ class Elsewhere(Site):
         super().prepare()
         with open(cls.d.path("sum.py"), "w") as f:
             f.write(SUM)
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.d.kill_worker("far")
-        cls.d.wait_worker("far", connected=False)
-
-    def setUp(self):
-        super().setUp()
-        self.s = self.second()
-        self.move("far", self.s)
-        self.s.wait_worker("far")
 
     # ---- asking ----
 

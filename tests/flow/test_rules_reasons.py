@@ -12,14 +12,9 @@ HOLD = {"checkout": "none", "worker": {"tags": ["far"]}, "steps": [{"name": "s",
 
 
 class Reasons(Site):
+    AWAY = "two"
     WORKERS, HOSTS = {"one": {"slots": 1}, "two": {"slots": 1, "tags": ["far"]}}, {}
     BUILDERS = {"hold": HOLD, "far": builder(tags=["far"]), "nowhere": builder(tags=["nowhere"])}
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.d.kill_worker("two")
-        cls.d.wait_worker("two", connected=False)
 
     def tearDown(self):
         open(self.d.path("go"), "w").close()

@@ -9,7 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from drover import DEADLINE_S, busy, wait_for  # noqa: E402
-from workersite import Site, builder  # noqa: E402
+from workersite import FarSite, Site, builder  # noqa: E402
 
 
 class Gets(Site):
@@ -137,7 +137,7 @@ class Gets(Site):
         self.assertEqual(self.d.wait_request(b)["result"], 0)
 
 
-class Elsewhere(Site):
+class Elsewhere(FarSite):
     WORKERS, HOSTS = {"here": {"slots": 1}, "far": {"slots": 1, "tags": ["far"]}}, {}
     BUILDERS = {"far": builder(tags=["far"]), "nowhere": builder(tags=["nowhere"]), "both": builder(tags=["far", "nowhere"]), "large": builder(**{"if": "slots >= 9"}), "any": builder(),
                 "hold": {"checkout": "none", "worker": {"tags": ["far"]}, "steps": [{"name": "s", "run": 'while [ ! -e "ROOT/go" ]; do sleep 0.05; done'}]},
@@ -147,18 +147,6 @@ class Elsewhere(Site):
     def set_up(cls, hosts=None, **projects):
         cls.d.conf["locks"] = {"board": {}}
         super().set_up(hosts, **projects)
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.d.kill_worker("far")
-        cls.d.wait_worker("far", connected=False)
-
-    def setUp(self):
-        super().setUp()
-        self.s = self.second()
-        self.move("far", self.s)
-        self.s.wait_worker("far")
 
     def tearDown(self):
         open(self.d.path("go"), "w").close()

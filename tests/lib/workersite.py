@@ -49,6 +49,7 @@ def builder(**worker):
 
 
 class Site(Case):
+    AWAY = None  # a worker that is away when the tests begin
     PROJECTS = {"p": {}}
     BUILDERS, HOSTS, MORE = {}, {}, {}
 
@@ -71,6 +72,9 @@ class Site(Case):
     def setUpClass(cls):
         super().setUpClass()
         cls.d.workers = {**cls.WORKERS, **cls.HOSTS}
+        if cls.AWAY:
+            cls.d.kill_worker(cls.AWAY)
+            cls.d.wait_worker(cls.AWAY, connected=False)
 
     def setUp(self):
         self.d.wait_looked("p", "q")
@@ -102,3 +106,14 @@ class Site(Case):
 
     def reason(self, rid, kind):
         return wait_for(lambda: (r := self.d.get(f"/requests/{rid}/why")["reason"])["kind"] == kind and r, f"{rid} to wait for {kind}")
+
+
+class FarSite(Site):
+    """One whose worker "far" is at another master, self.s."""
+    AWAY = "far"
+
+    def setUp(self):
+        super().setUp()
+        self.s = self.second()
+        self.move("far", self.s)
+        self.s.wait_worker("far")

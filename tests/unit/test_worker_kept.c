@@ -18,6 +18,7 @@
 #include "common/str.h"
 #include "proto/chunk.h"
 #include "proto/records.h"
+#include "tests/lib/spoolfix.h"
 #include "worker/ident.h"
 #include "worker/member.h"
 #include "worker/secrets.h"
@@ -25,28 +26,19 @@
 
 enum { FILE_MAX = 8192 };
 
-static char folder[64];
 static struct spool sp = { .cmd = "1-7" };
 
 static int begin(void **s)
 {
   (void)s;
-  snprintf(folder, sizeof folder, "/tmp/drover-kept.XXXXXX");
-  assert_non_null(mkdtemp(folder));
-  sp.dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  sp.stream = 0;
-  assert_true(sp.dir >= 0 && !mkdirat(sp.dir, sp.cmd, 0700));
+  spoolfix_open(&sp);
   return 0;
 }
 
 static int end(void **s)
 {
-  char command[96];
-
   (void)s;
-  close(sp.dir);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return spoolfix_close(&sp);
 }
 
 static size_t contents(const char *file, char *out)
@@ -344,7 +336,7 @@ static void test_secrets(void **s)
   assert_int_equal(n, sizeof good);
   assert_memory_equal(read_back, good, sizeof good);
   free(read_back);
-  assert_null(secrets_read(open(folder, O_RDONLY | O_CLOEXEC), &n)); /* a folder can't be read */
+  assert_null(secrets_read(open(spoolfix_folder, O_RDONLY | O_CLOEXEC), &n)); /* a folder can't be read */
 }
 
 static void test_small_file(void **s)

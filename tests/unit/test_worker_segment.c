@@ -15,10 +15,11 @@
 #include <unistd.h>
 
 #include "common/str.h"
+#include "tests/lib/spoolfix.h"
 
 enum { RECORDS = 3, RAW = 900 };
 
-static char folder[64], raw[RECORDS][RAW];
+static char raw[RECORDS][RAW];
 static struct spool sp = { .cmd = "1-7" };
 static off_t end_of[RECORDS]; /* of each record in the file */
 
@@ -39,10 +40,7 @@ static int begin(void **s)
   struct chunk c;
 
   (void)s;
-  snprintf(folder, sizeof folder, "/tmp/drover-segment.XXXXXX");
-  assert_non_null(mkdtemp(folder));
-  sp.dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  assert_true(sp.dir >= 0 && !mkdirat(sp.dir, sp.cmd, 0700));
+  spoolfix_open(&sp);
   segment_writer_init(&w, &sp);
   for (int i = 0; i < RECORDS; i++) {
     str_random(raw[i], RAW);
@@ -60,12 +58,8 @@ static int begin(void **s)
 
 static int end(void **s)
 {
-  char command[96];
-
   (void)s;
-  close(sp.dir);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return spoolfix_close(&sp);
 }
 
 /* One byte of the file becomes another. */
