@@ -3,7 +3,7 @@
 
 usage: tests/coverage.py BUILD [--missing] [--table]
 --missing: also the numbers of lines that did not run. --table: only the table, of what was counted before.
-Fails where a file that must be covered (below) has less than LEAST percent, or a suite fails, alone too: whether one is a matter of timing is asked by `make check`. Not counted is what the simulation and the model check run: their copies of the code are built without counters.
+Fails where a file that must be covered (below) has less than LEAST percent, or a suite fails. Not counted is what the simulation and the model check run: their copies of the code are built without counters.
 """
 import collections
 import glob
@@ -28,7 +28,7 @@ def run_all(build):
     """True: all suites are good."""
     for path in glob.glob(f"{build}/**/*.gcda", recursive=True):
         os.unlink(path)
-    env = dict(os.environ, DROVER_COVER="1", TEST_SECOND="1", TEST_JOBS=os.environ.get("TEST_JOBS", str(os.cpu_count() or 1)))  # what counts its lines is slow: of many at once those that wait for each other would give up
+    env = dict(os.environ, DROVER_COVER="1", TEST_JOBS=os.environ.get("TEST_JOBS", str(os.cpu_count() or 1)))  # what counts its lines is slow: of many at once those that wait for each other would give up
     good = subprocess.run([sys.executable, f"{TOP}/tests/run.py", build, build, *SUITES], env=env).returncode == 0
     for path in sorted(glob.glob(f"{TOP}/tests/fuzz/seeds/*")):
         name = os.path.basename(path).partition(".")[0]

@@ -22,7 +22,6 @@ FUZZ_S = 2
 WHY = re.compile(r"(?:FAIL|ERROR): |\[  FAILED  \] test|not ok \d|.*(?:ERROR: \w+Sanitizer|runtime error:)|SUMMARY: ")
 WHYS, WHY_LINES = 5, 25
 RECAP, RECAP_LINES = 6, 12
-SECOND_COUNTS = os.environ.get("TEST_SECOND") == "1"  # where it is not the tests that are asked about (make coverage), what is well alone is well
 SECOND_MAX = 3  # suites that are tried again; where more fail it is no matter of a busy machine
 JOBS = (os.cpu_count() or 1) + 2  # suites wait more than they reckon
 MEMORY_DISK, ROOM_MIN = "/dev/shm", 8 << 30
@@ -160,7 +159,6 @@ def second(suite, text, bad, first):
     print(f"alone {name:44} {passed:5} passed {failed:3} failed  {took:6.1f} s", flush=True)
     if failed:
         show(whys(said.splitlines(), WHY_LINES))
-    return not failed
 
 
 def whys(lines, most):
@@ -205,8 +203,7 @@ def main():
                 tries.append((jobs[done], text, bad))
                 show(whys(lines, WHY_LINES) + ["..."] + lines[-60:])
     for suite, text, bad in tries if len(tries) <= SECOND_MAX else []:
-        if second(suite, text, bad, first) and SECOND_COUNTS:
-            failed -= bad
+        second(suite, text, bad, first)
     again(failures)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
