@@ -204,7 +204,7 @@ $(B)/tests/test_dispatch_model: test_dispatch_model.c $(MODEL_OBJ) $(B)/s/sim_ma
 	$(call say,link) $(CC) $(MASTER_CFLAGS) $(MASTER_LDFLAGS) $(MODEL_WRAP) -o $@ $< $(MODEL_OBJ) $(B)/s/sim_map.o $(B)/libdrover.a $(TEST_LIBS)
 # The simulation of link, spool and resume: also the worker's code, linked into one object whose calls of the system are the simulation's (sys.txt), with chunks and segments small enough that a seed has many. What its programs
 # keep in variables is in sections of its own, since each of their processes has its own copy.
-SIM_LEFT_OUT = $(addprefix worker/,main.c child.c os_linux_jail.c os_linux_cgroup.c slot.c wrap.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
+SIM_LEFT_OUT = $(addprefix worker/,main.c child.c prepare.c os_linux_jail.c os_linux_cgroup.c slot.c wrap.c os_linux.c report.c fortify_shim.c remove.c usage.c uninstall.c tls_bearssl.c conf.c) $(wildcard worker/install*.c worker/fileop*.c worker/setup.c)
 SIM_WORKER = $(patsubst %.c,$(B)/s/%.o,$(COMMON_SRC) $(PROTO_SRC) $(filter-out $(SIM_LEFT_OUT),$(WORKER_SRC)))
 SIM_SMALL = -DCHUNK_RAW_MAX=1024 -DSEGMENT_SIZE=8192 -DCOMMAND_ACK_STEP=4096 -DFOLLOW_END_MS=5000
 SIM_OBJ = $(call obj,m,$(wildcard tests/sim/*.c) tests/model/chance.c tests/model/loop.c tests/model/site.c)

@@ -20,7 +20,7 @@
 
 /* A folder as mkdir would make it, with nothing in it. Most builds leave theirs like that, and to remove and make it anew is dear:
    some file systems look at every inode that was freed in the last seconds before they give out one. */
-static bool is_fresh(int work, const char *place)
+bool child_is_fresh(int work, const char *place)
 {
   int fd = beneath_open(work, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), entries = 0;
   struct stat st;
@@ -37,25 +37,6 @@ static bool is_fresh(int work, const char *place)
     entries++;
   closedir(d);
   return entries == 2; /* . and .. */
-}
-
-int child_prepare(const struct spec *s, int work, int *cwd, const char **what)
-{
-  umask(022);
-  for (size_t i = 0; s->place[i]; i++) {
-    *what = s->place[i];
-    if (s->fresh[i] && is_fresh(work, s->place[i]))
-      continue;
-    if (s->fresh[i] && beneath_remove(work, s->place[i]))
-      return errno;
-    if (beneath_mkdirs(work, s->place[i]))
-      return errno;
-  }
-  *what = s->cwd;
-  if (!beneath_is_top(s->cwd) && beneath_mkdirs(work, s->cwd))
-    return errno;
-  *cwd = beneath_open(work, s->cwd, O_RDONLY | O_DIRECTORY);
-  return *cwd < 0 ? errno : 0;
 }
 
 static const char *path_of(char *const *env)

@@ -32,6 +32,8 @@ struct child_how {
 /* Removes and makes the folders that the command asks for and opens the one to start in (*cwd, the caller's).
    0, or errno with *what naming the folder. */
 int child_prepare(const struct spec *s, int work, int *cwd, const char **what);
+/* The folder is there as it would be made: it need not be made again. */
+bool child_is_fresh(int work, const char *place);
 
 /* Starts it. 0, or errno of what failed; *what: a few words for what it was, NULL: execve of its program. Then nothing runs and nothing is open. */
 int child_start(const struct spec *s, int cwd, const struct child_how *how, struct child *c, const char **what);
