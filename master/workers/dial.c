@@ -56,7 +56,7 @@ struct dial {
   int64_t worker;          /* row; 0: no heartbeat has told */
   char *trusted;           /* fingerprint that a person trusts, or NULL */
   bool ours, stopped;      /* as the last heartbeat had it */
-  bool left, asked;        /* a worker that was welcomed has gone, it may be told to: the heartbeat that says whether is to begin, is under way */
+  enum { WORD_HAD, WORD_WANTED, WORD_ASKED } word; /* a worker that was welcomed has gone, it may be told to: the heartbeat that says whether is to begin, is under way */
   bool stopping;           /* it was, and its row does not say so yet */
   bool gone;               /* out of the configuration: freed when nothing of it is left */
   struct sm sm;
@@ -168,8 +168,7 @@ static void dial_in(struct dial *d, int64_t ms)
 static void wait_again(struct dial *d)
 {
   if (d->welcomed) {
-    d->left = true;
-    d->asked = false;
+    d->word = WORD_WANTED;
     uv_timer_stop(&d->timer);
     master_beat_soon(d->ds->m);
     return;
@@ -404,7 +403,8 @@ static void begin(struct dial *d)
     return;
   }
   sm_move(&d->sm, DIAL_REACH);
-  d->welcomed = d->failed = d->left = false;
+  d->welcomed = d->failed = false;
+  d->word = WORD_HAD;
   put_request(d, ssh, &request);
   d->proc = dial_proc_new(m->loop, d->ds->program, &ops, d, &request);
   uv_timer_start(&d->timer, on_timer, TRY_MS, 0);
@@ -439,7 +439,8 @@ void dials_beat(struct dials *ds, struct db_tx *tx)
   n = 0;
   list_each(it, &ds->all) {
     struct dial *d = list_of(it, struct dial, node);
-    d->asked = d->left && !d->stopping;
+    if (d->word != WORD_HAD)
+      d->word = d->stopping ? WORD_WANTED : WORD_ASKED;
     if (!d->gone)
       names[n++] = d->name;
   }
@@ -474,10 +475,10 @@ static void take_row(struct dial *d, const struct db_res *res, int row)
     d->backoff_ms = 0;
   if (is(d, DIAL_WAIT) && (news || !ours || stopped))
     dial_in(d, 0);
-  else if (is(d, DIAL_WAIT) && d->asked)
+  else if (is(d, DIAL_WAIT) && d->word == WORD_ASKED)
     dial_in(d, JITTER_LEAST_MS + up_to(JITTER_MS - JITTER_LEAST_MS));
-  if (d->asked)
-    d->left = d->asked = false;
+  if (d->word == WORD_ASKED)
+    d->word = WORD_HAD;
 }
 
 void dials_beaten(struct dials *ds, const struct db_res *res)

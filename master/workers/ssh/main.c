@@ -46,7 +46,7 @@ void ssh_tell(const char *at)
   say(&b);
 }
 
-void ssh_tell_look(bool old_key)
+static void tell_look(bool old_key)
 {
   struct buf b;
 
@@ -172,7 +172,7 @@ int main(void)
   take_request(&s, &request);
   if (libssh2_init(0))
     ssh_fail("helper", "libssh2 can't be used");
-  ssh_tell_look(ssh_reach(&s));
+  tell_look(ssh_reach(&s));
   ssh_prepare(&s);
   ssh_bridge(&s);
 }

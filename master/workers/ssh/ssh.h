@@ -22,7 +22,6 @@ struct ssh {
 
 /* What is said to the master (workers/dial_proc.h). */
 void ssh_tell(const char *at);
-void ssh_tell_look(bool old_key);
 void ssh_tell_host(const char *os, const char *arch, const char *sum);
 _Noreturn void ssh_fail(const char *tag, const char *fmt, ...) printf_like(2, 3);
 /* The same with the host's key, that a person may want to trust. */
