@@ -249,10 +249,8 @@ void act_rerun(struct acting *a, const cJSON *args)
   int64_t number;
   struct db_tx *tx;
 
-  if (act_build_id(a->id, &project, &builder, &number)) {
-    acting_fail(a, 400, "bad_request", "PROJECT/BUILDER/NUMBER", "this is no build: %.200s", a->id);
+  if (!act_build_id(a, &project, &builder, &number))
     return;
-  }
   a->reason = xstrdup(reason ? reason : "");
   tx = db_tx(a->m->db, DB_ANY);
   db_q(tx, SQL_rerun_get, "ssnl", project, builder, number, (int)cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "only")));

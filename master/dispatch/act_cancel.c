@@ -15,7 +15,7 @@
 #include "master/events/events.h"
 #include "master/workers/session.h"
 
-enum err act_build_id(const char *id, char **project, char **builder, int64_t *number)
+static enum err build_id(const char *id, char **project, char **builder, int64_t *number)
 {
   const char *last = strrchr(id, '/'), *first = strchr(id, '/');
 
@@ -29,6 +29,14 @@ enum err act_build_id(const char *id, char **project, char **builder, int64_t *n
   free(*project);
   free(*builder);
   return ERR_SYNTAX;
+}
+
+bool act_build_id(struct acting *a, char **project, char **builder, int64_t *number)
+{
+  if (!build_id(a->id, project, builder, number))
+    return true;
+  acting_fail(a, 400, "bad_request", "PROJECT/BUILDER/NUMBER", "this is no build: %.200s", a->id);
+  return false;
 }
 
 static void cancelled(struct db_res *res, void *arg)
@@ -97,10 +105,8 @@ void act_cancel(struct acting *a, enum action kind, const cJSON *args)
   a->others = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "others"));
   log_info("cancel", "%s %s", a->id, a->reason);
   if (kind == ACT_CANCEL_BUILD) {
-    if (act_build_id(a->id, &project, &builder, &id)) {
-      acting_fail(a, 400, "bad_request", "PROJECT/BUILDER/NUMBER", "this is no build: %.200s", a->id);
+    if (!act_build_id(a, &project, &builder, &id))
       return;
-    }
     tx = db_tx(a->m->db, DB_ANY);
     db_q(tx, SQL_request_of_build, "ssn", project, builder, id);
     free(project);

@@ -79,7 +79,7 @@ void act_worker_facts(struct acting *a, const cJSON *args);
 void act_input(struct acting *a, const cJSON *args);
 void act_worker_trust(struct acting *a, const cJSON *args);
 void act_worker_order(struct acting *a, enum action kind, const cJSON *args);
-/* "libfoo/linux/42", "linux/42" (project ""), "linux/last" (number 0). The strings are the caller's. */
-enum err act_build_id(const char *id, char **project, char **builder, int64_t *number) must_check;
+/* The build that the action is about: "libfoo/linux/42", "linux/42" (project ""), "linux/last" (number 0). The strings are the caller's. False: it is none (answered). */
+bool act_build_id(struct acting *a, char **project, char **builder, int64_t *number) must_check;
 const char *act_string(const cJSON *args, const char *key); /* NULL where it is not a string */
 #endif
